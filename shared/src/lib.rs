@@ -1,1 +1,21 @@
-//! shared
+//! What at least two of the functions need.
+//!
+//! | module | used by | what it is |
+//! |---|---|---|
+//! | [`env`] | all | settings from environment variables |
+//! | [`logging`] | all | JSON logs, and how a phone number may appear in them |
+//! | [`envelope`] | `webhook`, `reply` | what travels on the inbound queue |
+//! | [`lenient`] | `webhook`, `reply` | reading what Meta sent without refusing it |
+//! | [`message`] | `reply`, `messages` | rows of the table `messages` |
+//! | [`http`] | `reply`, `messages` | the one HTTP client |
+//! | [`supabase`] | `reply`, `messages` | Supabase's REST API and its keys |
+
+pub mod env;
+pub mod envelope;
+#[cfg(feature = "supabase")]
+pub mod http;
+pub mod lenient;
+pub mod logging;
+pub mod message;
+#[cfg(feature = "supabase")]
+pub mod supabase;

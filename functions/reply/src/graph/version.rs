@@ -1,0 +1,114 @@
+//! Versions of the Graph API.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+use tracing::warn;
+
+use super::SettingError;
+
+/// The version that sends use unless `GRAPH_API_VERSION` names another.
+///
+/// Meta retired it on 2026-05-21 and serves calls to it with the oldest version that is alive: the
+/// README says which one to set, and why.
+pub const GRAPH_API_VERSION: &str = "v19.0";
+
+/// When Meta retires versions. Source: “Graph API changelog”, Meta for Developers, November 2026.
+const RETIREMENT: [(u32, NaiveDate); 3] =
+    [(19, date(2026, 5, 21)), (20, date(2026, 9, 24)), (21, date(2027, 1, 21))];
+
+/// A version of the Graph API, such as `v25.0`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct GraphVersion {
+    text: String,
+    major: u32,
+}
+
+const fn date(year: i32, month: u32, day: u32) -> NaiveDate {
+    match NaiveDate::from_ymd_opt(year, month, day) {
+        Some(date) => date,
+        None => NaiveDate::MIN,
+    }
+}
+
+impl GraphVersion {
+    /// As it stands in a URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The day on which Meta retired it or will; for versions older than those we know of, the day by
+    /// which it was. `None` while no day is known.
+    #[must_use]
+    pub fn retirement(&self) -> Option<NaiveDate> {
+        RETIREMENT.iter().find(|(major, _)| self.major <= *major).map(|(_, date)| *date)
+    }
+
+    /// Logs a warning when Meta has retired this version by `today`.
+    pub fn warn_if_retired(&self, today: NaiveDate) {
+        if let Some(retired) = self.retirement().filter(|date| *date <= today) {
+            warn!(
+                counter = "retired_graph_versions",
+                version = self.as_str(),
+                %retired,
+                "Meta retired this Graph API version: set GRAPH_API_VERSION to a living one"
+            );
+        }
+    }
+}
+
+impl Default for GraphVersion {
+    fn default() -> Self {
+        Self { text: GRAPH_API_VERSION.to_owned(), major: 19 }
+    }
+}
+
+impl FromStr for GraphVersion {
+    type Err = SettingError;
+
+    fn from_str(text: &str) -> Result<Self, SettingError> {
+        let numbers = text.strip_prefix('v').and_then(|numbers| numbers.split_once('.'));
+        let (major, minor) = numbers.ok_or(SettingError::Version)?;
+        let number = |text: &str| text.parse::<u32>().map_err(|_| SettingError::Version);
+        number(minor)?;
+        Ok(Self { major: number(major)?, text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for GraphVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_constant_is_a_version_and_its_retirement_is_known() {
+        let pinned: GraphVersion = GRAPH_API_VERSION.parse().expect("a version");
+        assert_eq!(pinned, GraphVersion::default());
+        assert_eq!(pinned.retirement(), Some(date(2026, 5, 21)));
+        assert!(RETIREMENT.iter().all(|(_, day)| *day > NaiveDate::MIN));
+    }
+
+    #[test]
+    fn older_versions_are_retired_too_and_newer_ones_are_not() {
+        let retirement = |text: &str| text.parse::<GraphVersion>().expect(text).retirement();
+        assert_eq!(retirement("v3.2"), Some(date(2026, 5, 21)));
+        assert_eq!(retirement("v20.0"), Some(date(2026, 9, 24)));
+        assert_eq!(retirement("v21.0"), Some(date(2027, 1, 21)));
+        assert_eq!(retirement("v25.0"), None);
+        assert_eq!(retirement("v140.0"), None);
+    }
+
+    #[test]
+    fn what_is_no_version_is_refused() {
+        for text in ["", "v", "19.0", "v19", "v19.", "vx.0", "v19.0/..", "V19.0"] {
+            assert_eq!(text.parse::<GraphVersion>(), Err(SettingError::Version), "{text}");
+        }
+    }
+}

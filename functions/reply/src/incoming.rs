@@ -1,0 +1,173 @@
+//! A message as Meta sent it becomes one with types, once.
+
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use shared::envelope::ReceivedMessage;
+use shared::lenient;
+use shared::logging::Masked;
+
+use crate::graph::PhoneNumberId;
+
+/// A message of a person.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Incoming {
+    /// Meta's id of the message, the wamid.
+    pub wamid: Option<String>,
+    /// Who wrote it; `None` when nothing says so.
+    pub sender: Option<Sender>,
+    /// The business number that received it, when Meta said so.
+    pub phone_number_id: Option<PhoneNumberId>,
+    /// When it was sent: see [`sent_at`].
+    pub sent_at: DateTime<Utc>,
+    /// What it holds.
+    pub content: Content,
+}
+
+/// A person, as WhatsApp knows them.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Sender {
+    /// A phone number: digits, with country code, without `+`.
+    Phone(String),
+    /// A business-scoped user id: the country's two letters, a dot, letters and digits.
+    UserId(String),
+}
+
+/// What a message holds.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Content {
+    /// `type: text`
+    Text(String),
+    /// Every other type, by its name.
+    Other(String),
+}
+
+impl Incoming {
+    /// Reads a message. What cannot be read counts as absent.
+    #[must_use]
+    pub fn read(received: &ReceivedMessage<'_>) -> Self {
+        let message: Message = lenient::read(Some(received.message)).unwrap_or_default();
+        let contact: Contact = lenient::read(received.contact).unwrap_or_default();
+        let metadata: Metadata = lenient::read(received.metadata).unwrap_or_default();
+        let identities = [message.from, message.from_user_id, contact.wa_id, contact.user_id];
+        Self {
+            wamid: lenient::filled_text(message.id).map(Into::into),
+            sender: identities.into_iter().filter_map(lenient::filled_text).find_map(|id| Sender::parse(&id)),
+            phone_number_id: lenient::filled_text(metadata.phone_number_id).and_then(|id| id.parse().ok()),
+            sent_at: sent_at(message.timestamp, received.received_at),
+            content: Content::read(&message),
+        }
+    }
+}
+
+/// When a message was sent: the second that Meta gives and, within that second, the order in which the
+/// messages arrived.
+///
+/// Meta's timestamps are whole seconds, and two messages of one second must keep their order in the
+/// history. The delay from sending to arrival, from none to for ever, is therefore squeezed into the
+/// second. Without a usable timestamp it is the time of arrival.
+fn sent_at(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> DateTime<Utc> {
+    const SECOND: i64 = 1_000_000;
+    let second = lenient::text(timestamp)
+        .and_then(|text| text.trim().parse().ok())
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    let Some(second) = second else { return received_at };
+    let delay = (received_at - second).num_microseconds().unwrap_or(i64::MAX).max(0);
+    // d / (d + 1 s), in microseconds: grows with d, and is always less than a second.
+    let squeezed = i128::from(delay) * i128::from(SECOND) / (i128::from(delay) + i128::from(SECOND));
+    second + TimeDelta::microseconds(i64::try_from(squeezed).unwrap_or(SECOND - 1))
+}
+
+#[derive(Default, Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    from: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    from_user_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Contact<'a> {
+    #[serde(borrow, default)]
+    wa_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    user_id: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    phone_number_id: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct Text<'a> {
+    #[serde(borrow, default)]
+    body: Option<&'a RawValue>,
+}
+
+impl Content {
+    fn read(message: &Message<'_>) -> Self {
+        let kind = lenient::filled_text(message.kind).unwrap_or("without a type".into());
+        let body = lenient::read::<Text>(message.text).and_then(|text| lenient::text(text.body));
+        match body {
+            Some(body) if kind == "text" => Self::Text(body.into()),
+            _ => Self::Other(kind.into()),
+        }
+    }
+}
+
+impl Sender {
+    /// Reads a phone number or a business-scoped user id; which one it is shows in its form.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
+        let digits = id.strip_prefix('+').unwrap_or(id);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(Self::Phone(digits.to_owned()));
+        }
+        let (country, rest) = id.split_once('.')?;
+        let country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+        let rest = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        (country && rest).then(|| Self::UserId(id.to_owned()))
+    }
+}
+
+impl fmt::Display for Sender {
+    /// Masked: it is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Phone(id) | Self::UserId(id)) = self;
+        Masked(id).fmt(f)
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phone(_) => write!(f, "Phone({self})"),
+            Self::UserId(_) => write!(f, "UserId({self})"),
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("Text(…)"),
+            Self::Other(kind) => write!(f, "Other({kind})"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "incoming_tests.rs"]
+mod tests;

@@ -1,0 +1,93 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn read(message: &str, contact: Option<&str>, metadata: Option<&str>) -> Incoming {
+    let raw = |json| serde_json::from_str::<&RawValue>(json).expect("JSON");
+    Incoming::read(&ReceivedMessage {
+        received_at: DateTime::from_timestamp_micros(1_749_416_384_500_000).expect("a time"),
+        waba_id: None,
+        field: None,
+        metadata: metadata.map(raw),
+        contact: contact.map(raw),
+        message: raw(message),
+    })
+}
+
+#[test]
+fn a_text_message_of_meta_s_samples() {
+    let message = r#"{"from":"16505551234","id":"wamid.A","timestamp":"1749416383","type":"text","text":{"body":"Hi"}}"#;
+    let metadata = r#"{"display_phone_number":"15550783881","phone_number_id":"106540352242922"}"#;
+    let incoming = read(message, None, Some(metadata));
+    assert_eq!(incoming.wamid.as_deref(), Some("wamid.A"));
+    assert_eq!(incoming.sender, Some(Sender::Phone("16505551234".to_owned())));
+    assert_eq!(incoming.phone_number_id, "106540352242922".parse().ok());
+    assert_eq!(incoming.content, Content::Text("Hi".to_owned()));
+    assert_eq!(incoming.sent_at.timestamp(), 1_749_416_383);
+    let shown = format!("{incoming:?}");
+    assert!(!shown.contains("Hi") && !shown.contains("16505551234"), "{shown}");
+}
+
+#[test]
+fn a_person_without_a_phone_number_is_known_by_the_user_id() {
+    let bsuid = "US.13491208655302741918";
+    let by_message =
+        format!(r#"{{"id":"wamid.A","from_user_id":"{bsuid}","type":"text","text":{{"body":"Hi"}}}}"#);
+    assert_eq!(read(&by_message, None, None).sender, Some(Sender::UserId(bsuid.to_owned())));
+    let by_from = format!(r#"{{"from":"{bsuid}"}}"#);
+    assert_eq!(read(&by_from, None, None).sender, Some(Sender::UserId(bsuid.to_owned())));
+    let contact = format!(r#"{{"user_id":"{bsuid}"}}"#);
+    assert_eq!(read("{}", Some(&contact), None).sender, Some(Sender::UserId(bsuid.to_owned())));
+}
+
+#[test]
+fn a_sender_is_a_number_or_a_user_id_by_its_form() {
+    assert_eq!(Sender::parse("+16505551234"), Some(Sender::Phone("16505551234".to_owned())));
+    assert!(matches!(Sender::parse("US.ENT.11815799212886844830"), Some(Sender::UserId(_))));
+    for neither in ["", "+", "hello", "us.123", "USA.123", "US.", "US.12 3", "1650555123x"] {
+        assert_eq!(Sender::parse(neither), None, "{neither}");
+    }
+}
+
+#[test]
+fn other_types_are_named_and_a_text_without_a_body_is_not_text() {
+    assert_eq!(
+        read(r#"{"type":"image","image":{}}"#, None, None).content,
+        Content::Other("image".to_owned())
+    );
+    assert_eq!(read(r#"{"type":"text"}"#, None, None).content, Content::Other("text".to_owned()));
+    assert_eq!(read(r#"{"type":"hologram"}"#, None, None).content, Content::Other("hologram".to_owned()));
+    assert_eq!(read("{}", None, None).content, Content::Other("without a type".to_owned()));
+}
+
+#[test]
+fn without_a_usable_timestamp_the_time_of_arrival_counts() {
+    for timestamp in ["null", "\"soon\"", "[]", "\"99999999999999999\""] {
+        let incoming = read(&format!(r#"{{"timestamp":{timestamp}}}"#), None, None);
+        assert_eq!(incoming.sent_at.timestamp_micros(), 1_749_416_384_500_000, "{timestamp}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn within_a_second_messages_keep_the_order_of_arrival(second in 1_600_000_000i64..2_000_000_000, first in 0i64..10_000, gap in 1i64..10_000) {
+        let timestamp = serde_json::value::to_raw_value(&second.to_string()).expect("JSON");
+        let at = |milliseconds| DateTime::from_timestamp_millis(second * 1000 + milliseconds).expect("a time");
+        let earlier = sent_at(Some(&timestamp), at(first));
+        let later = sent_at(Some(&timestamp), at(first + gap));
+        prop_assert!(earlier < later);
+        prop_assert_eq!((earlier.timestamp(), later.timestamp()), (second, second));
+    }
+
+    #[test]
+    fn no_clock_makes_it_panic(second: i64, received in -8_000_000_000_000_000i64..8_000_000_000_000_000) {
+        let timestamp = serde_json::value::to_raw_value(&second).expect("JSON");
+        sent_at(Some(&timestamp), DateTime::from_timestamp_micros(received).expect("a time"));
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(text in "\\PC*", number: f64) {
+        let json = serde_json::json!({"id": number, "from": text, "timestamp": text, "type": [text], "text": text});
+        read(&json.to_string(), Some(&json.to_string()), Some(&json.to_string()));
+    }
+}

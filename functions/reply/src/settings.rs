@@ -1,0 +1,53 @@
+//! What `reply` reads from its environment.
+
+use shared::env::{self, EnvError};
+use shared::supabase::{ApiKey, ProjectUrl};
+
+use crate::graph::{GraphSettings, PhoneNumberId};
+
+/// What a sender is told whose number belongs to nobody, unless `WHATSAPP_REGISTRATION_TEXT` says
+/// something else.
+pub const REGISTRATION_TEXT: &str = "This number is not linked to an account yet. Sign in to the app, open \
+    your settings and add this WhatsApp number. Then write to us again.";
+
+/// All settings.
+#[derive(Debug)]
+pub struct Settings {
+    /// How to reach Meta.
+    pub graph: GraphSettings,
+    /// `WHATSAPP_PHONE_NUMBER_ID`: answers messages that do not say which number received them.
+    pub phone_number_id: PhoneNumberId,
+    /// `WHATSAPP_REGISTRATION_TEXT`, or [`REGISTRATION_TEXT`].
+    pub registration_text: String,
+    /// `SUPABASE_URL`.
+    pub supabase_url: ProjectUrl,
+    /// `SUPABASE_SECRET_KEY`: a secret key, or the older `service_role` key.
+    pub supabase_key: ApiKey,
+}
+
+impl Settings {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// Names the variable that is missing or unusable.
+    pub fn from_env() -> Result<Self, EnvError> {
+        let supabase_key: ApiKey = env::parsed("SUPABASE_SECRET_KEY")?;
+        if supabase_key.is_publishable() {
+            let reason =
+                "it is a publishable key; rows are written with a secret key (sb_secret_…)".to_owned();
+            return Err(EnvError::Unusable { name: "SUPABASE_SECRET_KEY", reason });
+        }
+        Ok(Self {
+            graph: GraphSettings {
+                url: env::optional_parsed("GRAPH_API_URL")?.unwrap_or_default(),
+                version: env::optional_parsed("GRAPH_API_VERSION")?.unwrap_or_default(),
+                access_token: env::secret("WHATSAPP_ACCESS_TOKEN")?,
+            },
+            phone_number_id: env::parsed("WHATSAPP_PHONE_NUMBER_ID")?,
+            registration_text: env::optional("WHATSAPP_REGISTRATION_TEXT")?
+                .unwrap_or_else(|| REGISTRATION_TEXT.to_owned()),
+            supabase_url: env::parsed("SUPABASE_URL")?,
+            supabase_key,
+        })
+    }
+}

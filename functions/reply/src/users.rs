@@ -1,0 +1,72 @@
+//! Whose WhatsApp number it is.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared::supabase::{Caller, Query, Supabase, SupabaseError};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::incoming::Sender;
+
+/// How long a lookup may take: the person is waiting.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Users and their linked numbers: the table `user_preferences`.
+#[derive(Clone)]
+pub struct Users {
+    supabase: Supabase,
+}
+
+/// A lookup that gave no answer, which is not the same as nobody's number.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The request failed.
+    #[error(transparent)]
+    Supabase(#[from] SupabaseError),
+    /// The answer is not what was asked for.
+    #[error("the answer of user_preferences cannot be read")]
+    Unreadable,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    user_id: Uuid,
+}
+
+impl Users {
+    /// Looks users up in `supabase`, with its own key.
+    #[must_use]
+    pub fn new(supabase: Supabase) -> Self {
+        Self { supabase }
+    }
+
+    /// The user who linked this number; `None` when nobody did.
+    ///
+    /// Meta sends digits, `user_preferences` holds E.164: both spellings are asked for.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn find(&self, sender: &Sender) -> Result<Option<Uuid>, LookupError> {
+        let Sender::Phone(digits) = sender else { return Ok(None) };
+        let spellings = [format!("+{digits}"), digits.clone()];
+        let request = self
+            .supabase
+            .from("user_preferences")
+            .select("user_id")
+            .in_("whatsapp_phone", spellings)
+            .order("whatsapp_phone.asc,user_id.asc")
+            .limit(2);
+        let query = Query { request, caller: Caller::Key, prefer: None, timeout: TIMEOUT };
+        let body = self.supabase.run(query).await?;
+        let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
+        let (first, others) = match rows.as_slice() {
+            [] => return Ok(None),
+            [first, others @ ..] => (first.user_id, others),
+        };
+        if others.iter().any(|other| other.user_id != first) {
+            warn!(counter = "ambiguous_numbers", user_id = %first, "number linked by several users, first taken");
+        }
+        Ok(Some(first))
+    }
+}

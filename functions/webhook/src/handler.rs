@@ -1,0 +1,152 @@
+//! Which request gets which answer.
+
+use chrono::Utc;
+use futures::StreamExt;
+use futures::stream;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{Method, StatusCode};
+use lambda_http::{Body, Request, RequestExt, Response};
+use tracing::{error, info, warn};
+
+use crate::batches::{self, Lane};
+use crate::entry::Entry;
+use crate::handshake::{Handshake, HandshakeError, VerifyToken};
+use crate::payload::{self, PayloadError};
+use crate::queue::{Queue, QueueError};
+use crate::signature::{self, AppSecret, SignatureError};
+
+/// Calls to the queue that run at the same time.
+const PARALLEL_CALLS: usize = 32;
+
+/// The function: settings and the queue.
+#[derive(Debug)]
+pub struct Webhook<Q> {
+    app_secret: AppSecret,
+    verify_token: VerifyToken,
+    queue: Q,
+}
+
+/// Why a request is not answered with 200.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("there is nothing here but /webhook")]
+    NotFound,
+    #[error("/webhook takes GET and POST")]
+    Method,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("the messages could not be queued; send them again")]
+    Queue(#[from] QueueError),
+    #[error("the messages could not be queued; send them again")]
+    Envelope(#[from] serde_json::Error),
+}
+
+impl<Q: Queue> Webhook<Q> {
+    /// Puts the parts together.
+    pub fn new(app_secret: AppSecret, verify_token: VerifyToken, queue: Q) -> Self {
+        Self { app_secret, verify_token, queue }
+    }
+
+    /// Answers one request. Every failure is an answer: Meta must get one.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let answer = match (request.uri().path(), request.method()) {
+            ("/webhook" | "/webhook/", &Method::GET) => self.handshake(&request),
+            ("/webhook" | "/webhook/", &Method::POST) => self.receive(&request).await,
+            ("/webhook" | "/webhook/", _) => Err(Refusal::Method),
+            _ => Err(Refusal::NotFound),
+        };
+        answer.unwrap_or_else(Refusal::into_response)
+    }
+
+    fn handshake(&self, request: &Request) -> Result<Response<Body>, Refusal> {
+        let parameters = request.query_string_parameters();
+        let challenge = self.verify_token.answer(&Handshake {
+            mode: parameters.first("hub.mode"),
+            verify_token: parameters.first("hub.verify_token"),
+            challenge: parameters.first("hub.challenge"),
+        })?;
+        info!("handshake accepted");
+        Ok(response(StatusCode::OK, "text/plain; charset=utf-8", challenge))
+    }
+
+    async fn receive(&self, request: &Request) -> Result<Response<Body>, Refusal> {
+        let body = request.body().as_ref();
+        let signature =
+            request.headers().get(signature::HEADER).map(|value| value.to_str().unwrap_or_default());
+        self.app_secret.verify(body, signature)?;
+
+        let received_at = Utc::now();
+        let updates = match payload::read(body) {
+            Ok(updates) => updates,
+            Err(error @ (PayloadError::NotJson | PayloadError::NotWhatsApp)) => {
+                // It is Meta's, but sending it again for seven days would not make it readable.
+                warn!(counter = "unreadable_payloads", bytes = body.len(), %error, "signed body ignored");
+                return Ok(ok());
+            }
+        };
+        for ignored in &updates.ignored {
+            info!(counter = "ignored_updates", what = %ignored.what, why = ignored.why, "update ignored");
+        }
+        let entries = Entry::all(&updates.messages, received_at)?;
+        let wamids: Vec<_> = entries.iter().map(|entry| entry.wamid.clone()).collect();
+        self.queue_all(entries).await?;
+        for wamid in wamids {
+            info!(counter = "accepted_messages", wamid, "message queued");
+        }
+        Ok(ok())
+    }
+
+    /// Queues all entries; the first failure is the answer, after every lane has been tried.
+    async fn queue_all(&self, entries: Vec<Entry>) -> Result<(), QueueError> {
+        let lanes = stream::iter(batches::pack(entries)).map(|lane| self.send_lane(lane));
+        let results: Vec<_> = lanes.buffer_unordered(PARALLEL_CALLS).collect().await;
+        results.into_iter().collect()
+    }
+
+    /// Sends a lane's batches in order, and none after one that failed: it may hold later messages of
+    /// the same sender.
+    async fn send_lane(&self, lane: Lane) -> Result<(), QueueError> {
+        for batch in lane.batches {
+            self.queue.send(batch).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Refusal {
+    /// The one place where a refusal becomes an answer, and a line in the log.
+    fn into_response(self) -> Response<Body> {
+        let status = match &self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Handshake(HandshakeError::MissingParameter) => StatusCode::BAD_REQUEST,
+            Self::Handshake(HandshakeError::Refused) => StatusCode::FORBIDDEN,
+            Self::Signature(_) => StatusCode::UNAUTHORIZED,
+            Self::Queue(_) | Self::Envelope(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        match &self {
+            Self::Queue(cause) => error!(counter = "unqueued_requests", %cause, "messages not queued"),
+            Self::Envelope(cause) => error!(counter = "unqueued_requests", %cause, "messages not queued"),
+            refusal => warn!(counter = "refused_requests", status = status.as_u16(), %refusal, "refused"),
+        }
+        let detail = serde_json::json!({ "detail": self.to_string() }).to_string();
+        let mut response = response(status, "application/json", detail);
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, POST"));
+        }
+        response
+    }
+}
+
+fn ok() -> Response<Body> {
+    response(StatusCode::OK, "application/json", r#"{"status":"ok"}"#)
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}

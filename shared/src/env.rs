@@ -1,0 +1,93 @@
+//! Settings from environment variables.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use secrecy::SecretString;
+
+/// A setting that is missing or cannot be used. Its text names the variable, never its value.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum EnvError {
+    /// A required variable is not set, or is empty.
+    #[error("{0} is not set: the README's table of environment variables says where to find its value")]
+    Missing(&'static str),
+    /// A variable is set to something that is not understood.
+    #[error("{name} is not usable: {reason}")]
+    Unusable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The value of `name`, without surrounding white space; `None` when unset or empty.
+///
+/// # Errors
+/// [`EnvError::Unusable`] when it is not UTF-8.
+pub fn optional(name: &'static str) -> Result<Option<String>, EnvError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(EnvError::Unusable { name, reason: "it is not valid UTF-8".to_owned() })
+        }
+    }
+}
+
+/// The value of `name`.
+///
+/// # Errors
+/// [`EnvError::Missing`] when unset or empty.
+pub fn required(name: &'static str) -> Result<String, EnvError> {
+    optional(name)?.ok_or(EnvError::Missing(name))
+}
+
+/// The value of `name` as a type that does not print.
+///
+/// # Errors
+/// [`EnvError::Missing`] when unset or empty.
+pub fn secret(name: &'static str) -> Result<SecretString, EnvError> {
+    required(name).map(SecretString::from)
+}
+
+/// The value of `name`, parsed.
+///
+/// # Errors
+/// [`EnvError::Missing`] when unset or empty, [`EnvError::Unusable`] when it cannot be parsed.
+pub fn parsed<T: FromStr<Err: Display>>(name: &'static str) -> Result<T, EnvError> {
+    parse(name, &required(name)?)
+}
+
+/// The value of `name`, parsed; `None` when unset or empty.
+///
+/// # Errors
+/// [`EnvError::Unusable`] when it is set and cannot be parsed.
+pub fn optional_parsed<T: FromStr<Err: Display>>(name: &'static str) -> Result<Option<T>, EnvError> {
+    optional(name)?.map(|value| parse(name, &value)).transpose()
+}
+
+fn parse<T: FromStr<Err: Display>>(name: &'static str, value: &str) -> Result<T, EnvError> {
+    value.parse().map_err(|error: T::Err| EnvError::Unusable { name, reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Tests only read: changing the environment of a process with threads is not safe.
+    #[test]
+    fn an_unset_variable_is_named_in_the_error() {
+        let error = required("SHARED_TEST_UNSET").expect_err("unset");
+        assert_eq!(error, EnvError::Missing("SHARED_TEST_UNSET"));
+        assert!(error.to_string().contains("SHARED_TEST_UNSET"));
+        assert_eq!(optional("SHARED_TEST_UNSET"), Ok(None));
+        assert_eq!(optional_parsed::<u8>("SHARED_TEST_UNSET"), Ok(None));
+    }
+
+    #[test]
+    fn an_unusable_value_is_not_repeated() {
+        let error = parse::<u8>("NAME", "hunter2").expect_err("not a number");
+        assert_eq!(error.to_string(), "NAME is not usable: invalid digit found in string");
+    }
+}

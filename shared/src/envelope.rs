@@ -1,0 +1,135 @@
+//! What travels on the inbound queue: one message from Meta, and all that Meta said around it.
+//!
+//! The envelope is tagged by version and kind (`{"v1":{"message":{…}}}`), so that a function that was
+//! deployed later reads what an earlier one has put on the queue. A kind or version that a function
+//! does not know is an error: the message goes back to the queue, and is never dropped.
+//!
+//! Everything that Meta sent is carried as the very text that arrived ([`RawValue`]): unknown fields
+//! survive, and nothing is parsed or written twice.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// A queue message's body, by version.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope<'a> {
+    /// The first version.
+    #[serde(borrow)]
+    V1(V1<'a>),
+}
+
+/// What a version 1 envelope may hold.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum V1<'a> {
+    /// One entry of `value.messages`.
+    #[serde(borrow)]
+    Message(ReceivedMessage<'a>),
+}
+
+/// One message as it arrived, with what is needed to answer it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ReceivedMessage<'a> {
+    /// When the webhook received it. Messages of one request differ by a microsecond each, in the
+    /// order in which they stood in it.
+    pub received_at: DateTime<Utc>,
+    /// The WhatsApp Business Account: `entry[].id`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub waba_id: Option<&'a RawValue>,
+    /// The webhook field: `changes[].field`, usually `messages`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<&'a RawValue>,
+    /// The business number that received it: `value.metadata`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub metadata: Option<&'a RawValue>,
+    /// The sender's entry in `value.contacts`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub contact: Option<&'a RawValue>,
+    /// The message itself: `value.messages[]`.
+    #[serde(borrow)]
+    pub message: &'a RawValue,
+}
+
+/// A queue message that is no envelope this version knows.
+#[derive(Debug, thiserror::Error)]
+#[error("not an envelope this version can read (newer sender, or not ours): {0}")]
+pub struct UnreadableEnvelope(#[from] serde_json::Error);
+
+impl<'a> Envelope<'a> {
+    /// Reads a queue message's body.
+    ///
+    /// # Errors
+    /// When it is not JSON, or an envelope of an unknown version or kind.
+    pub fn from_body(body: &'a str) -> Result<Self, UnreadableEnvelope> {
+        Ok(serde_json::from_str(body)?)
+    }
+
+    /// The queue message's body.
+    ///
+    /// SQS refuses a body with the characters U+FFFE and U+FFFF, which JSON allows: they are escaped.
+    /// Source: `SendMessage` in the Amazon SQS API reference.
+    ///
+    /// # Errors
+    /// Never in practice: every part is either text that was JSON already, or a time.
+    pub fn to_body(&self) -> Result<String, serde_json::Error> {
+        let body = serde_json::to_string(self)?;
+        if body.contains(['\u{fffe}', '\u{ffff}']) {
+            return Ok(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"));
+        }
+        Ok(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> &RawValue {
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    fn received(message: &str) -> ReceivedMessage<'_> {
+        ReceivedMessage {
+            received_at: DateTime::from_timestamp_micros(1_749_416_383_123_456).expect("a time"),
+            waba_id: Some(raw(r#""419561257915477""#)),
+            field: Some(raw(r#""messages""#)),
+            metadata: Some(raw(r#"{"phone_number_id":"106540352242922"}"#)),
+            contact: None,
+            message: raw(message),
+        }
+    }
+
+    #[test]
+    fn the_text_of_the_message_travels_unchanged() {
+        let message = r#"{"id":"wamid.1", "from" : "16505551234","new_in_2027":[1.50,{"a":null}]}"#;
+        let body = Envelope::V1(V1::Message(received(message))).to_body().expect("a body");
+        assert!(
+            body.starts_with(r#"{"v1":{"message":{"received_at":"2025-06-08T20:59:43.123456Z","waba_id""#)
+        );
+        let Envelope::V1(V1::Message(read)) = Envelope::from_body(&body).expect("an envelope");
+        assert_eq!(read.message.get(), message);
+        assert_eq!(read.received_at.timestamp_micros(), 1_749_416_383_123_456);
+        assert!(read.contact.is_none());
+    }
+
+    #[test]
+    fn characters_that_sqs_refuses_are_escaped_and_come_back() {
+        let message = "{\"text\":\"a\u{ffff}b\u{fffe}c\"}";
+        let body = Envelope::V1(V1::Message(received(message))).to_body().expect("a body");
+        assert!(!body.contains(['\u{fffe}', '\u{ffff}']));
+        let Envelope::V1(V1::Message(read)) = Envelope::from_body(&body).expect("an envelope");
+        let text: serde_json::Value = serde_json::from_str(read.message.get()).expect("JSON");
+        assert_eq!(text["text"], "a\u{ffff}b\u{fffe}c");
+    }
+
+    #[test]
+    fn unknown_versions_and_kinds_are_errors_and_unknown_fields_are_not() {
+        assert!(Envelope::from_body(r#"{"v2":{}}"#).is_err());
+        assert!(Envelope::from_body(r#"{"v1":{"telegram":{}}}"#).is_err());
+        assert!(Envelope::from_body("hello").is_err());
+        let body = r#"{"v1":{"message":{"received_at":"2026-11-24T03:05:00Z","message":{},"later":1}}}"#;
+        assert!(Envelope::from_body(body).is_ok());
+    }
+}

@@ -1,0 +1,124 @@
+//! Supabase's REST API (PostgREST) over our own HTTP client.
+//!
+//! `postgrest` is good at building requests. Its released version sends them with an HTTP and TLS stack
+//! of years ago, without timeouts, so [`Supabase::run`] takes the request it built and sends it with
+//! [`crate::http::client`]. When a `postgrest` on reqwest 0.13 is released, [`wire`] can go.
+
+mod error;
+mod key;
+mod wire;
+
+use std::time::Duration;
+
+use postgrest::{Builder, Postgrest};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+pub use error::SupabaseError;
+pub use key::{ApiKey, ApiKeyError};
+
+/// On whose behalf a request is made, which is what row-level security goes by.
+#[derive(Clone, Copy, Debug)]
+pub enum Caller<'a> {
+    /// The API key's own role.
+    Key,
+    /// The user whose JWT this is; PostgREST verifies it.
+    User(&'a SecretString),
+}
+
+/// One request to the REST API.
+#[derive(Clone)]
+pub struct Query<'a> {
+    /// What `postgrest` built.
+    pub request: Builder,
+    /// On whose behalf.
+    pub caller: Caller<'a>,
+    /// The whole `Prefer` header. (`postgrest` sets one of its own that cannot be changed.)
+    pub prefer: Option<&'static str>,
+    /// How long until the whole answer must be there.
+    pub timeout: Duration,
+}
+
+/// A client of one Supabase project's REST API.
+#[derive(Clone)]
+pub struct Supabase {
+    postgrest: Postgrest,
+    key: ApiKey,
+    http: reqwest::Client,
+}
+
+/// `SUPABASE_URL` is not the address of a project.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a project's URL: expected https://<project>.supabase.co")]
+pub struct UrlError;
+
+/// The address of a Supabase project, `https://<project>.supabase.co`.
+#[derive(Clone, Debug)]
+pub struct ProjectUrl(Url);
+
+impl std::str::FromStr for ProjectUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let url = Url::parse(text.trim_end_matches('/')).map_err(|_| UrlError)?;
+        let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none();
+        if usable { Ok(Self(url)) } else { Err(UrlError) }
+    }
+}
+
+impl Supabase {
+    /// A client for the project at `url`, using `key` where the caller brings no token.
+    #[must_use]
+    pub fn new(url: &ProjectUrl, key: ApiKey, http: reqwest::Client) -> Self {
+        let rest = format!("{}/rest/v1", url.0.as_str().trim_end_matches('/'));
+        Self { postgrest: Postgrest::new(rest), key, http }
+    }
+
+    /// Begins a request on `table`.
+    #[must_use]
+    pub fn from(&self, table: &str) -> Builder {
+        self.postgrest.from(table)
+    }
+
+    /// Sends a request and returns the answer's body.
+    ///
+    /// # Errors
+    /// See [`SupabaseError`].
+    pub async fn run(&self, query: Query<'_>) -> Result<Vec<u8>, SupabaseError> {
+        let mut request = wire::translate(query.request)?;
+        *request.timeout_mut() = Some(query.timeout);
+        let headers = request.headers_mut();
+        if let Some(prefer) = query.prefer {
+            headers.insert("prefer", HeaderValue::from_static(prefer));
+        }
+        headers.insert("apikey", secret_header("", self.key.secret())?);
+        match (query.caller, self.key.is_jwt()) {
+            (Caller::User(token), _) => {
+                headers.insert(AUTHORIZATION, secret_header("Bearer ", token)?);
+            }
+            (Caller::Key, true) => {
+                headers.insert(AUTHORIZATION, secret_header("Bearer ", self.key.secret())?);
+            }
+            // A new key is not a JWT and must not stand in `Authorization`.
+            (Caller::Key, false) => {}
+        }
+
+        let response = self.http.execute(request).await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        if status.is_success() {
+            Ok(body.to_vec())
+        } else {
+            Err(SupabaseError::rejected(status.as_u16(), &body))
+        }
+    }
+}
+
+/// A header value that is never printed.
+fn secret_header(scheme: &str, secret: &SecretString) -> Result<HeaderValue, SupabaseError> {
+    let value = format!("{scheme}{}", secret.expose_secret());
+    let mut value = HeaderValue::try_from(value).map_err(|_| SupabaseError::Unsendable)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
