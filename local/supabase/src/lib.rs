@@ -1,1 +1,190 @@
-//! local-supabase
+//! A Supabase project on one machine, as far as this product uses one: PostgreSQL with row-level security,
+//! the project's migrations, and the REST API with Supabase's handling of keys. No Docker.
+//!
+//! PostgreSQL is real. If `LOCAL_DATABASE_URL` names a server, a database with a unique name is made there and
+//! dropped at the end; Supabase's roles, which belong to the whole server, are created if missing and stay.
+//! Otherwise a private cluster is made with the programs installed on the machine, or with fetched ones.
+
+mod gateway;
+mod keys;
+pub mod migrate;
+mod postgres;
+mod rest;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use local_process::Guardian;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use uuid::{Uuid, uuid};
+
+pub use keys::{JWT_SECRET, PUBLISHABLE_KEY, SECRET_KEY};
+pub use postgres::Database;
+
+/// The seed's user A, linked to [`PHONE_A`].
+pub const USER_A: Uuid = uuid!("11111111-1111-4111-8111-111111111111");
+/// The seed's user B, linked to [`PHONE_B`].
+pub const USER_B: Uuid = uuid!("22222222-2222-4222-8222-222222222222");
+/// User A's number: the sender's in Meta's sample webhooks.
+pub const PHONE_A: &str = "+16505551234";
+/// User B's number.
+pub const PHONE_B: &str = "+16505555678";
+
+/// Names a PostgreSQL server to use instead of a private cluster.
+pub const DATABASE_URL_VARIABLE: &str = "LOCAL_DATABASE_URL";
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory with `migrations/` and `seed.sql`; this workspace's by default.
+    pub directory: PathBuf,
+    /// Whether to load `seed.sql`.
+    pub seed: bool,
+    /// The API's port on 127.0.0.1; 0, the default, takes a free one.
+    pub port: u16,
+    /// A PostgreSQL server to make the database on, as a superuser's URL; what `LOCAL_DATABASE_URL` says by
+    /// default. `None` means a private cluster.
+    pub server: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../supabase")),
+            seed: true,
+            port: 0,
+            server: std::env::var(DATABASE_URL_VARIABLE).ok().filter(|url| !url.is_empty()),
+        }
+    }
+}
+
+/// A running project. Dropping it stops everything, [`Supabase::stop`] does so and says what went wrong.
+#[derive(Debug)]
+pub struct Supabase {
+    url: String,
+    keys: gateway::Keys,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinHandle<()>,
+    rest: PgPool,
+    // Last: it goes when nobody uses it any more.
+    database: Database,
+}
+
+impl Supabase {
+    /// Starts the database, applies the migrations and serves the API.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be found or started, a migration fails, or the port is taken.
+    pub async fn start(options: Options, guardian: &Guardian) -> anyhow::Result<Self> {
+        let source = options.server.map_or(postgres::Source::Private, postgres::Source::Server);
+        let database = Database::create(source, guardian).await?;
+        let mut connection = database.connect_as_postgres().await?;
+        migrate::apply(&mut connection, &migrate::migrations(&options.directory)?).await?;
+        if options.seed {
+            migrate::seed(&mut connection, &options.directory).await?;
+        }
+        sqlx::Connection::close(connection).await?;
+
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+            .await
+            .with_context(|| format!("port {} of 127.0.0.1", options.port))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let rest = rest::build(&database.rest_url()).await?;
+        let keys = gateway::Keys::new()?;
+        let router = gateway::router(rest.router, keys.clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(async {
+                let _ = stopped.await;
+            });
+            if let Err(error) = served.await {
+                tracing::error!("the REST API ended: {error}");
+            }
+        });
+        Ok(Self { url, keys, stop: Some(stop), server, rest: rest.pool, database })
+    }
+
+    /// The project's URL; the API is below it, at `/rest/v1`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The publishable key, `sb_publishable_…`.
+    #[must_use]
+    pub fn publishable_key(&self) -> &str {
+        PUBLISHABLE_KEY
+    }
+
+    /// The secret key, `sb_secret_…`.
+    #[must_use]
+    pub fn secret_key(&self) -> &str {
+        SECRET_KEY
+    }
+
+    /// The old publishable key, a JWT.
+    #[must_use]
+    pub fn anon_key(&self) -> &str {
+        &self.keys.anon
+    }
+
+    /// The old secret key, a JWT.
+    #[must_use]
+    pub fn service_role_key(&self) -> &str {
+        &self.keys.service_role
+    }
+
+    /// An access token for the user, valid for `lifetime`.
+    ///
+    /// # Errors
+    /// When the lifetime is beyond what a token can say.
+    pub fn user_token(&self, user_id: Uuid, lifetime: Duration) -> anyhow::Result<String> {
+        keys::user_token(user_id, lifetime)
+    }
+
+    /// An access token for the user that expired an hour ago.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn expired_token(&self, user_id: Uuid) -> anyhow::Result<String> {
+        keys::expired_token(user_id)
+    }
+
+    /// The database's URL, for its superuser: for `psql`, not for logs.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.database.url()
+    }
+
+    /// A superuser's pool, for looking at what is there: row-level security does not apply to it.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        self.database.pool()
+    }
+
+    /// The database, which can be stopped and started again.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Stops serving, closes connections and removes the database.
+    ///
+    /// # Errors
+    /// When the database cannot be removed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { stop, server, rest, database, .. } = self;
+        drop(stop);
+        // A client that keeps its connection open must not keep us.
+        if tokio::time::timeout(Duration::from_secs(2), server).await.is_err() {
+            tracing::debug!("a client kept its connection to the REST API open");
+        }
+        rest.close().await;
+        database.remove().await
+    }
+}

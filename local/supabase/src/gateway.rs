@@ -1,0 +1,101 @@
+//! What Supabase's API gateway does with `apikey` and `Authorization` before PostgREST sees a request.
+//!
+//! - Without a known key in `apikey` (header or URL parameter) nothing goes through.
+//! - A new key (`sb_…`) is exchanged for a JWT of its role, unless `Authorization` is there already: then that
+//!   decides, also with a secret key. An `sb_…` key in `Authorization` is passed on, and PostgREST refuses it,
+//!   for it is not a JWT.
+//! - An old key is a JWT itself and grants nothing in `apikey`: the role is what `Authorization` says.
+//!
+//! Source: <https://supabase.com/docs/guides/api/api-keys> and the gateway's configuration in
+//! <https://github.com/supabase/cli>.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::{StatusCode, Uri};
+use serde_json::json;
+
+use crate::keys::{PUBLISHABLE_KEY, Role, SECRET_KEY};
+
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+
+/// The old keys, and the header that each role's requests go on with.
+#[derive(Clone, Debug)]
+pub(crate) struct Keys {
+    pub(crate) anon: String,
+    pub(crate) service_role: String,
+}
+
+impl Keys {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self { anon: Role::Anon.token()?, service_role: Role::ServiceRole.token()? })
+    }
+}
+
+/// `rest` under `/rest/v1`, behind the check of keys.
+pub(crate) fn router(rest: Router, keys: Keys) -> Router {
+    let rest = rest.layer(middleware::from_fn_with_state(Arc::new(keys), admit));
+    Router::new().nest_service("/rest/v1", rest).fallback(no_route)
+}
+
+async fn no_route() -> Response {
+    (StatusCode::NOT_FOUND, Json(json!({ "message": "no Route matched with those values" }))).into_response()
+}
+
+async fn admit(State(keys): State<Arc<Keys>>, mut request: Request<Body>, next: Next) -> Response {
+    let key = match take_key(&mut request) {
+        Ok(Some(key)) => key,
+        Ok(None) => {
+            return refusal(
+                "No API key found in request",
+                "No `apikey` request header or url param was found.",
+            );
+        }
+        Err(_) => return refusal("Invalid API key", "It is not text."),
+    };
+    let role = match key.as_str() {
+        PUBLISHABLE_KEY => Some(&keys.anon),
+        SECRET_KEY => Some(&keys.service_role),
+        old if old == keys.anon || old == keys.service_role => None,
+        _ => {
+            return refusal(
+                "Invalid API key",
+                "Double check your Supabase `anon` or `service_role` API key.",
+            );
+        }
+    };
+    if let Some(token) = role
+        && !request.headers().contains_key(AUTHORIZATION)
+        && let Ok(header) = HeaderValue::try_from(format!("Bearer {token}"))
+    {
+        request.headers_mut().insert(AUTHORIZATION, header);
+    }
+    next.run(request).await
+}
+
+/// Takes the key out of the request: PostgREST would read the URL parameter as a filter.
+fn take_key(request: &mut Request<Body>) -> anyhow::Result<Option<String>> {
+    if let Some(header) = request.headers_mut().remove(APIKEY) {
+        return Ok(Some(header.to_str()?.to_owned()));
+    }
+    let Some(query) = request.uri().query() else { return Ok(None) };
+    let (keys, others): (Vec<&str>, Vec<&str>) =
+        query.split('&').partition(|parameter| parameter.starts_with("apikey="));
+    let Some(key) = keys.first().map(|parameter| parameter["apikey=".len()..].to_owned()) else {
+        return Ok(None);
+    };
+    let path = request.uri().path();
+    let rest = if others.is_empty() { path.to_owned() } else { format!("{path}?{}", others.join("&")) };
+    *request.uri_mut() = Uri::try_from(rest).context("not a URL")?;
+    Ok(Some(key))
+}
+
+fn refusal(message: &str, hint: &str) -> Response {
+    (StatusCode::UNAUTHORIZED, Json(json!({ "message": message, "hint": hint }))).into_response()
+}

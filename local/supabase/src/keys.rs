@@ -1,0 +1,75 @@
+//! The project's API keys, new and old, and tokens as Supabase Auth would issue them.
+//!
+//! Well-known values, for one machine only.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chrono::Utc;
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+use uuid::Uuid;
+
+/// What JWTs are signed with: the secret of every `supabase start`.
+pub const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
+
+/// For clients; row-level security applies.
+pub const PUBLISHABLE_KEY: &str = "sb_publishable_local";
+
+/// For servers; bypasses row-level security.
+pub const SECRET_KEY: &str = "sb_secret_local";
+
+/// The roles that a key or a token may act as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Anon,
+    ServiceRole,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Anon => "anon",
+            Self::ServiceRole => "service_role",
+        }
+    }
+
+    /// The JWT that carries the role, like the old API keys: valid for ten years.
+    pub(crate) fn token(self) -> anyhow::Result<String> {
+        let now = Utc::now().timestamp();
+        sign(
+            &json!({ "iss": "supabase", "role": self.name(), "iat": now, "exp": now + 10 * 365 * 24 * 3600 }),
+        )
+    }
+}
+
+/// A user's access token, with the claims that Supabase Auth gives it, for the time from now on.
+pub(crate) fn user_token(user_id: Uuid, lifetime: Duration) -> anyhow::Result<String> {
+    let now = Utc::now().timestamp();
+    user_claims(user_id, now, now + i64::try_from(lifetime.as_secs())?)
+}
+
+/// The same, an hour after it expired.
+pub(crate) fn expired_token(user_id: Uuid) -> anyhow::Result<String> {
+    let now = Utc::now().timestamp();
+    user_claims(user_id, now - 7200, now - 3600)
+}
+
+fn user_claims(user_id: Uuid, issued_at: i64, expires_at: i64) -> anyhow::Result<String> {
+    sign(&json!({
+        "iss": "http://127.0.0.1/auth/v1",
+        "sub": user_id,
+        "aud": "authenticated",
+        "role": "authenticated",
+        "aal": "aal1",
+        "session_id": Uuid::new_v4(),
+        "is_anonymous": false,
+        "iat": issued_at,
+        "exp": expires_at,
+    }))
+}
+
+fn sign(claims: &serde_json::Value) -> anyhow::Result<String> {
+    let key = EncodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::default(), claims, &key).context("cannot sign a token")
+}

@@ -1,0 +1,234 @@
+//! A private PostgreSQL cluster in a temporary directory, on a free port of 127.0.0.1.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use local_process::{Guardian, Signal, TemporaryDirectory, Watched};
+use nix::unistd::{Gid, Uid, User};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+/// The superuser. On Supabase, too, it is not `postgres`.
+const SUPERUSER: &str = "supabase_admin";
+
+/// How long PostgreSQL may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that was free a moment ago may be taken when PostgreSQL binds it.
+const ATTEMPTS: u32 = 5;
+
+/// A running (or stopped) private cluster. Dropping it ends the server and removes the data.
+#[derive(Debug)]
+pub struct Cluster {
+    server: Option<Running>,
+    options: PgConnectOptions,
+    port: u16,
+    binaries: PathBuf,
+    user: Option<(Uid, Gid)>,
+    guardian: Guardian,
+    // Last: the data goes when the server has ended.
+    directory: TemporaryDirectory,
+}
+
+#[derive(Debug)]
+struct Running {
+    process: Child,
+    _watched: Watched,
+}
+
+impl Cluster {
+    /// Makes a cluster with the programs in `binaries` and starts its server.
+    ///
+    /// # Errors
+    /// When a program fails; the message holds what it said.
+    pub async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
+        let directory = guardian.temporary_directory("local-postgres-")?;
+        let user = unprivileged_user()?;
+        if let Some((uid, gid)) = user {
+            nix::unistd::chown(directory.path(), Some(uid), Some(gid))?;
+        }
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .username(SUPERUSER)
+            .password(&password)
+            .database("postgres");
+        let mut cluster =
+            Self { server: None, options, port: 0, binaries, user, guardian: guardian.clone(), directory };
+        cluster.initialise(&password).await?;
+        for attempt in 1.. {
+            cluster.port = local_process::free_port()?;
+            match cluster.launch().await {
+                Ok(()) => break,
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(error) => tracing::debug!("PostgreSQL did not start, trying another port: {error:#}"),
+            }
+        }
+        Ok(cluster)
+    }
+
+    /// How to connect as the superuser.
+    #[must_use]
+    pub fn options(&self) -> PgConnectOptions {
+        self.options.clone().port(self.port)
+    }
+
+    /// Starts the server again, on the same port and data, if it is stopped.
+    ///
+    /// # Errors
+    /// When it does not start; the message holds its log.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        if self.server.is_none() { self.launch().await } else { Ok(()) }
+    }
+
+    /// Stops the server, if it runs; the data stays. Open connections are cut.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(running) = self.server.as_mut() else { return Ok(()) };
+        local_process::signal(running.process.id(), Signal::SIGINT)?;
+        let deadline = Instant::now() + PATIENCE;
+        while running.process.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("PostgreSQL did not stop within {} s", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.server = None;
+        Ok(())
+    }
+
+    async fn initialise(&self, password: &str) -> anyhow::Result<()> {
+        // Inside the directory that only we and the server may enter.
+        let password_file = self.directory.join("password");
+        fs::write(&password_file, password)?;
+        self.give_away(&password_file)?;
+        let mut initdb = self.command("initdb");
+        initdb.arg("--pgdata").arg(self.data()).arg("--pwfile").arg(&password_file).args([
+            "--username",
+            SUPERUSER,
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        ]);
+        let output = tokio::task::spawn_blocking(move || initdb.output()).await?;
+        let output =
+            output.with_context(|| format!("{} did not run", self.binaries.join("initdb").display()))?;
+        if !output.status.success() {
+            bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        fs::remove_file(password_file)?;
+        Ok(())
+    }
+
+    /// Starts the server on `self.port` and waits until it lets us in.
+    async fn launch(&mut self) -> anyhow::Result<()> {
+        let log = self.directory.join("log");
+        let output = File::create(&log)?;
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]).args([
+            "-c",
+            "listen_addresses=127.0.0.1",
+            // No socket file: its directory would have to be short and writable.
+            "-c",
+            "unix_socket_directories=",
+            // Nothing here has to survive a power cut.
+            "-c",
+            "fsync=off",
+            "-c",
+            "synchronous_commit=off",
+            "-c",
+            "full_page_writes=off",
+            "-c",
+            "shared_buffers=16MB",
+            "-c",
+            "max_connections=50",
+            "-c",
+            "timezone=UTC",
+        ]);
+        // Its own process group: Ctrl-C in the terminal is ours to answer.
+        command.stdout(output.try_clone()?).stderr(output).process_group(0);
+        let process = command.spawn().context("postgres did not run")?;
+        // SIGQUIT is PostgreSQL's immediate shutdown.
+        let watched = self.guardian.watch_process(process.id(), Signal::SIGQUIT)?;
+        let mut running = Running { process, _watched: watched };
+        let options = self.options();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match options.connect().await {
+                Ok(connection) => {
+                    PgConnection::close(connection).await?;
+                    break;
+                }
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error).with_context(|| format!("PostgreSQL does not answer: {}", tail(&log)));
+                }
+                Err(_) => {}
+            }
+            if let Some(status) = running.process.try_wait()? {
+                bail!("PostgreSQL ended with {status}: {}", tail(&log));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.server = Some(running);
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// A command for one of PostgreSQL's programs, run as a user that it accepts.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.binaries.join(program));
+        // The directory we were started in may be closed to that user.
+        command.current_dir(self.directory.path()).stdin(Stdio::null()).env("LC_ALL", "C");
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid.as_raw()).gid(gid.as_raw());
+        }
+        command
+    }
+
+    fn give_away(&self, path: &Path) -> anyhow::Result<()> {
+        if let Some((uid, gid)) = self.user {
+            nix::unistd::chown(path, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = local_process::signal(self.process.id(), Signal::SIGQUIT);
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// PostgreSQL refuses to run as root: then the user that its package made, or nobody.
+fn unprivileged_user() -> anyhow::Result<Option<(Uid, Gid)>> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(None);
+    }
+    for name in ["postgres", "nobody"] {
+        if let Some(user) = User::from_name(name)? {
+            return Ok(Some((user.uid, user.gid)));
+        }
+    }
+    bail!("PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`")
+}
+
+/// The last lines of a log, for an error message.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}

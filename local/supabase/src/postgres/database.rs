@@ -1,0 +1,185 @@
+//! A fresh database, set up as a Supabase project's is before its first migration.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use local_process::Guardian;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use tokio::sync::Mutex;
+
+use super::cluster::Cluster;
+use super::{embedded, find};
+
+/// Fetching some 20 MB may take a while; hanging for ever helps nobody.
+const DOWNLOAD: Duration = Duration::from_secs(300);
+
+/// Where PostgreSQL comes from.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Source {
+    /// A private cluster, with the programs found on this machine or fetched.
+    #[default]
+    Private,
+    /// The server at this URL. Its user must be a superuser, or the roles of `roles.sql` must exist.
+    Server(String),
+}
+
+/// A fresh database with a unique name. Dropping it removes it: with its private cluster, or from the server.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    /// As the superuser, to the fresh database.
+    options: PgConnectOptions,
+    /// As the role that the REST server logs in with, to the fresh database.
+    rest: PgConnectOptions,
+    pool: PgPool,
+    host: Host,
+}
+
+#[derive(Debug)]
+enum Host {
+    Private(Box<Mutex<Cluster>>),
+    Server(Option<Box<PgConnectOptions>>),
+}
+
+impl Database {
+    /// Makes the database, its roles and what Supabase has in it.
+    ///
+    /// # Errors
+    /// When there is no PostgreSQL, or it refuses.
+    pub(crate) async fn create(source: Source, guardian: &Guardian) -> anyhow::Result<Self> {
+        let (server, cluster) = match source {
+            Source::Private => {
+                let binaries = match find::binaries() {
+                    Some(binaries) => binaries,
+                    None => {
+                        tracing::info!("no PostgreSQL on this machine, fetching one");
+                        embedded::fetch(embedded::RELEASES, DOWNLOAD, guardian).await?
+                    }
+                };
+                let cluster = Cluster::start(binaries, guardian).await?;
+                (cluster.options(), Some(cluster))
+            }
+            Source::Server(url) => (url.parse().context("the database URL is not one")?, None),
+        };
+        let name = format!("local_{}", uuid::Uuid::new_v4().simple());
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        let options = server.clone().database(&name);
+        let rest = options.clone().username(&name).password(&password);
+        let pool = PgPoolOptions::new()
+            .max_connections(5)
+            .acquire_timeout(Duration::from_secs(5))
+            .connect_lazy_with(options.clone());
+        let host = match cluster {
+            Some(cluster) => Host::Private(Box::new(Mutex::new(cluster))),
+            None => Host::Server(Some(Box::new(server.clone()))),
+        };
+        // Made first: from here on, dropping it cleans up.
+        let database = Self { name, options, rest, pool, host };
+        let name = &database.name;
+
+        let mut maintenance = server.connect().await.context("cannot connect to PostgreSQL")?;
+        maintenance.execute(include_str!("roles.sql")).await.context("cannot create Supabase's roles")?;
+        // A login of its own, so that a shared server's `authenticator` keeps its password.
+        run(&mut maintenance, format!("create role {name} login noinherit password '{password}'")).await?;
+        run(&mut maintenance, format!("grant anon, authenticated, service_role to {name}")).await?;
+        run(
+            &mut maintenance,
+            format!("create database {name} owner postgres template template0 encoding 'UTF8'"),
+        )
+        .await?;
+        maintenance.close().await?;
+        database.pool.execute(include_str!("bootstrap.sql")).await.context("cannot set the database up")?;
+        Ok(database)
+    }
+
+    /// A superuser's pool on the database: row-level security does not apply to it.
+    #[must_use]
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The database's URL, for the superuser and with the password: for `psql`, not for logs.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.options.to_url_lossy().to_string()
+    }
+
+    pub(crate) fn rest_url(&self) -> String {
+        self.rest.to_url_lossy().to_string()
+    }
+
+    /// A connection as `postgres`, who applies migrations on Supabase and is no superuser.
+    pub(crate) async fn connect_as_postgres(&self) -> anyhow::Result<PgConnection> {
+        let mut connection = self.options.connect().await?;
+        connection.execute("set role postgres").await?;
+        Ok(connection)
+    }
+
+    /// Stops the database server, as an outage would; the data stays.
+    ///
+    /// # Errors
+    /// On a server that is not ours to stop, or when it does not stop.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        match &self.host {
+            Host::Private(cluster) => cluster.lock().await.stop().await,
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to stop"),
+        }
+    }
+
+    /// Starts the server again, on the same port and data.
+    ///
+    /// # Errors
+    /// On a server that is not ours, or when it does not start.
+    pub async fn start(&self) -> anyhow::Result<()> {
+        match &self.host {
+            Host::Private(cluster) => cluster.lock().await.restart().await,
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to start"),
+        }
+    }
+
+    /// Removes the database: from a named server, or together with its private cluster.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub(crate) async fn remove(mut self) -> anyhow::Result<()> {
+        self.pool.close().await;
+        match &mut self.host {
+            Host::Private(cluster) => cluster.get_mut().stop().await,
+            Host::Server(server) => match server.take() {
+                Some(server) => drop_from(&server, &self.name).await,
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let Host::Server(server) = &mut self.host else { return };
+        let Some(server) = server.take() else { return };
+        let name = self.name.clone();
+        // Drop cannot await, and the runtime we are on may be ending: another thread, another runtime.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(drop_from(&server, &name))
+        });
+        if let Ok(Err(error)) = cleaner.join() {
+            tracing::warn!(database = %self.name, "the database stays behind: {error:#}");
+        }
+    }
+}
+
+async fn drop_from(server: &PgConnectOptions, name: &str) -> anyhow::Result<()> {
+    let mut connection = server.connect().await?;
+    run(&mut connection, format!("drop database if exists {name} with (force)")).await?;
+    run(&mut connection, format!("drop role if exists {name}")).await?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// Runs a statement that takes no parameters: the names and passwords in it are our own hexadecimal digits.
+async fn run(connection: &mut PgConnection, statement: String) -> anyhow::Result<()> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! PostgreSQL fetched from the network, for a machine that has none.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use local_process::Guardian;
+use postgresql_embedded::{PostgreSQL, Settings, VersionReq};
+
+/// Builds for Linux and macOS of every release, without system libraries.
+pub const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries";
+
+/// The major version that new Supabase projects have.
+const VERSION: &str = "^17";
+
+const ADVICE: &str = "PostgreSQL was found neither on this machine nor fetched from the network. Install it \
+    (Debian and Ubuntu: `apt-get install postgresql`; macOS: `brew install postgresql@17`), or name a server \
+    in LOCAL_DATABASE_URL, like postgres://postgres:password@127.0.0.1:5432/postgres";
+
+/// Fetches PostgreSQL from `releases`, unless an earlier call has, and returns its directory of programs.
+///
+/// # Errors
+/// When it cannot be fetched within `patience`; the message says what to install.
+pub async fn fetch(releases: &str, patience: Duration, guardian: &Guardian) -> anyhow::Result<PathBuf> {
+    match tokio::time::timeout(patience, install(releases, guardian)).await {
+        Ok(installed) => installed.context(ADVICE),
+        Err(_) => bail!("{ADVICE} (not fetched within {} s)", patience.as_secs()),
+    }
+}
+
+async fn install(releases: &str, guardian: &Guardian) -> anyhow::Result<PathBuf> {
+    // `setup` installs, then runs initdb unless the cluster exists. Cluster::start does that, as another
+    // user than root, so this one is made to look as if it did.
+    let scratch = guardian.temporary_directory("postgresql-embedded-")?;
+    std::fs::write(scratch.join("postgresql.conf"), "")?;
+    let mut postgresql = PostgreSQL::new(Settings {
+        releases_url: releases.to_owned(),
+        version: VersionReq::parse(VERSION)?,
+        installation_dir: cache(),
+        password_file: scratch.join("password"),
+        data_dir: scratch.path().to_path_buf(),
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        username: "unused".to_owned(),
+        password: "unused".to_owned(),
+        temporary: false,
+        timeout: None,
+        configuration: std::collections::HashMap::new(),
+        trust_installation_dir: false,
+        socket_dir: None,
+    });
+    postgresql.setup().await?;
+    Ok(postgresql.settings().binary_dir())
+}
+
+/// Kept between runs. Root's home is closed to the user that PostgreSQL will run as.
+fn cache() -> PathBuf {
+    let home = std::env::home_dir().filter(|_| !nix::unistd::geteuid().is_root());
+    home.map_or_else(
+        || Path::new("/var/cache/postgresql-embedded").to_path_buf(),
+        |home| home.join(".cache/postgresql-embedded"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_network_the_error_says_what_to_install() {
+        let guardian = Guardian::start().expect("a shell");
+        let error = fetch("http://127.0.0.1:1/nothing", Duration::from_secs(60), &guardian)
+            .await
+            .expect_err("nothing there");
+        let error = format!("{error:#}");
+        assert!(error.contains("apt-get install postgresql"), "{error}");
+        assert!(error.contains("LOCAL_DATABASE_URL"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_network_that_does_not_answer_is_not_waited_for() {
+        let guardian = Guardian::start().expect("a shell");
+        let error = fetch(RELEASES, Duration::ZERO, &guardian).await.expect_err("no time");
+        assert!(error.to_string().contains("brew install"), "{error}");
+    }
+}

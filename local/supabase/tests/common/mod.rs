@@ -1,0 +1,65 @@
+//! A project of its own for each test, and requests to its API.
+
+// Each test binary uses a part of this.
+#![allow(dead_code)]
+
+use std::path::PathBuf;
+
+use local_process::Guardian;
+use local_supabase::{Options, Supabase};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+
+/// A running project, and what must live as long.
+pub struct Project {
+    pub supabase: Supabase,
+    pub client: Client,
+    guardian: Guardian,
+}
+
+impl Project {
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        let guardian = Guardian::start().expect("a shell");
+        let supabase = Supabase::start(options, &guardian).await.expect("Supabase starts");
+        // Only plain HTTP is spoken, but the client wants to know its cryptography.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { supabase, client: Client::new(), guardian }
+    }
+
+    pub async fn stop(self) {
+        self.supabase.stop().await.expect("it stops");
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(self.url(path))
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(self.url(path))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/rest/v1/{path}", self.supabase.url())
+    }
+
+    pub fn guardian(&self) -> &Guardian {
+        &self.guardian
+    }
+}
+
+/// Status and JSON of an answer.
+pub async fn answer(request: RequestBuilder) -> (u16, Value) {
+    let response: Response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    let text = response.text().await.expect("a body");
+    (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") })
+}
+
+/// This workspace's `supabase` directory.
+pub fn directory() -> PathBuf {
+    Options::default().directory
+}

@@ -1,0 +1,75 @@
+//! What happens while the database is away, and that nothing is left when we are.
+
+mod common;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{Project, answer};
+use local_process::Guardian;
+use local_supabase::{Options, Supabase};
+use reqwest::StatusCode;
+use sqlx::{Connection as _, PgConnection};
+
+#[tokio::test]
+async fn an_outage_is_answered_with_5xx_and_passes() {
+    let project = Project::start_with(Options { server: None, ..Options::default() }).await;
+    let read = || project.get("messages").header("apikey", project.supabase.secret_key());
+    assert_eq!(answer(read()).await.0, 200);
+
+    project.supabase.database().stop().await.expect("it stops");
+    for _ in 0..3 {
+        let response = read().timeout(Duration::from_secs(20)).send().await.expect("an answer in time");
+        assert!(response.status().is_server_error(), "{}", response.status());
+    }
+
+    project.supabase.database().start().await.expect("it starts");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while read().send().await.expect("an answer").status() != StatusCode::OK {
+        assert!(Instant::now() < deadline, "still failing");
+    }
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn dropping_a_project_ends_its_server_and_removes_its_data() {
+    let project = Project::start_with(Options { server: None, ..Options::default() }).await;
+    let data: String =
+        sqlx::query_scalar("show data_directory").fetch_one(project.supabase.pool()).await.expect("a path");
+    let url = project.supabase.database_url();
+    assert!(Path::new(&data).exists());
+    drop(project);
+    assert!(!Path::new(&data).exists());
+    PgConnection::connect(&url).await.expect_err("nobody listens");
+}
+
+#[tokio::test]
+async fn on_a_named_server_a_database_is_made_and_removed() {
+    // A private cluster plays the server.
+    let host = Project::start_with(Options { server: None, ..Options::default() }).await;
+    let server = host.supabase.database_url();
+    let databases = || async {
+        let count: i64 = sqlx::query_scalar(
+            "select (select count(*) from pg_database where datname like 'local\\_%')
+                  + (select count(*) from pg_roles where rolname like 'local\\_%')",
+        )
+        .fetch_one(host.supabase.pool())
+        .await
+        .expect("a number");
+        count
+    };
+    assert_eq!(databases().await, 2, "the host's own database and login");
+
+    let guardian = Guardian::start().expect("a shell");
+    let options = Options { server: Some(server), ..Options::default() };
+    let (first, second) =
+        tokio::join!(Supabase::start(options.clone(), &guardian), Supabase::start(options, &guardian));
+    let (first, second) = (first.expect("it starts"), second.expect("it starts"));
+    assert_eq!(databases().await, 6);
+    first.database().stop().await.expect_err("not ours to stop");
+    first.stop().await.expect("it stops");
+    assert_eq!(databases().await, 4);
+    drop(second);
+    assert_eq!(databases().await, 2);
+    host.stop().await;
+}

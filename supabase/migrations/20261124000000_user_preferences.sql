@@ -1,0 +1,157 @@
+-- Whose WhatsApp number is it: one row a user, one user a number.
+--
+-- Applies to an empty project and to one that has this table already, keeps every row, and changes
+-- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone.
+-- Warnings name user ids, never numbers.
+--
+-- Only the service role writes. A user who could write a number could write somebody else's, and would
+-- then be shown that person's messages: link a number from a server that has seen proof of it.
+--
+-- Row-level security is enabled, not forced: forcing concerns the table's owner, which is `postgres` on
+-- Supabase and bypasses row-level security in any case.
+
+create table if not exists public.user_preferences (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  whatsapp_phone text
+);
+
+comment on column public.user_preferences.whatsapp_phone is
+  'E.164 with its plus sign (+16505551234); the digits alone are found too. Written by the service role only.';
+
+-- Old policies. Permissive policies are joined by OR: one old `using (true)` would keep showing every row,
+-- whatever the policy below says. Those that reach the API's roles go, with a warning that repeats them;
+-- restrictive policies can only hide rows, and stay.
+do $$
+declare
+  old record;
+begin
+  for old in
+    select policyname, cmd, roles, qual, with_check
+    from pg_catalog.pg_policies
+    where schemaname = 'public' and tablename = 'user_preferences' and permissive = 'PERMISSIVE'
+      and policyname <> 'A user reads their own preferences'
+      and roles && array['public', 'anon', 'authenticated']::name[]
+  loop
+    raise warning 'user_preferences: dropped policy % (for % to %, using %, with check %)',
+      quote_ident(old.policyname), old.cmd, old.roles, coalesce(old.qual, 'none'), coalesce(old.with_check, 'none');
+    execute format('drop policy %I on public.user_preferences', old.policyname);
+  end loop;
+end
+$$;
+
+-- The policy below must not stand in the way when a column's type changes and this is applied again.
+drop policy if exists "A user reads their own preferences" on public.user_preferences;
+
+do $$
+declare
+  -- The digits alone, whatever the spelling: what makes two spellings one number.
+  digits constant text := $e$nullif(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'), '')$e$;
+  key_columns name[];
+  user_type text;
+  phone_type text;
+  doubtful bigint;
+  clashing text;
+begin
+  -- The columns. Others that the table may have are not our business.
+  select format_type(atttypid, null) into user_type from pg_attribute
+    where attrelid = 'public.user_preferences'::regclass and attname = 'user_id' and not attisdropped;
+  if user_type is null then
+    raise exception 'public.user_preferences has no column user_id'
+      using hint = 'It is not the table this migration knows. Rename it, or add the column, and apply again.';
+  elsif user_type <> 'uuid' then
+    -- Fails, and changes nothing, when a value is not a UUID.
+    alter table public.user_preferences alter column user_id drop default;
+    alter table public.user_preferences alter column user_id type uuid using user_id::text::uuid;
+  end if;
+
+  select format_type(atttypid, null) into phone_type from pg_attribute
+    where attrelid = 'public.user_preferences'::regclass and attname = 'whatsapp_phone' and not attisdropped;
+  if phone_type is null then
+    alter table public.user_preferences add column whatsapp_phone text;
+  elsif phone_type <> 'text' then
+    alter table public.user_preferences alter column whatsapp_phone type text using whatsapp_phone::text;
+  end if;
+
+  -- One row a user.
+  select array_agg(a.attname order by a.attname) into key_columns
+    from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+    where c.conrelid = 'public.user_preferences'::regclass and c.contype = 'p';
+  if key_columns is distinct from array['user_id']::name[] then
+    select count(*) into doubtful from (
+      select 1 from public.user_preferences group by user_id having count(*) > 1 or user_id is null) repeated;
+    if doubtful > 0 then
+      raise warning 'user_preferences: % user ids are null or on several rows, so user_id is not made unique', doubtful
+        using hint = 'Merge the rows, then: alter table public.user_preferences add primary key (user_id);';
+      create index if not exists user_preferences_user_id_idx on public.user_preferences (user_id);
+    elsif key_columns is null then
+      alter table public.user_preferences add primary key (user_id);
+    else
+      create unique index if not exists user_preferences_user_id_key on public.user_preferences (user_id);
+    end if;
+  end if;
+
+  -- The user exists, and takes the row along when deleted. An older foreign key is respected.
+  if not exists (
+    select 1 from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+    where c.conrelid = 'public.user_preferences'::regclass and c.contype = 'f' and a.attname = 'user_id'
+  ) then
+    alter table public.user_preferences add constraint user_preferences_user_id_fkey
+      foreign key (user_id) references auth.users (id) on delete cascade not valid;
+  end if;
+  begin
+    alter table public.user_preferences validate constraint user_preferences_user_id_fkey;
+  exception
+    when undefined_object then null; -- The older foreign key has another name.
+    when foreign_key_violation then
+      raise warning 'user_preferences: some rows belong to no user of auth.users; they are kept, new ones are refused';
+  end;
+
+  -- `+1 650-555-1234` is a number that nobody would find. Taking the separators out changes no number.
+  update public.user_preferences set whatsapp_phone = regexp_replace(whatsapp_phone, '[^+0-9]', '', 'g')
+    where whatsapp_phone ~ '^\s*\+[0-9() ./-]*\s*$' and whatsapp_phone ~ '[^+0-9]';
+  get diagnostics doubtful = row_count;
+  if doubtful > 0 then
+    raise warning 'user_preferences: wrote % numbers in E.164, without separators', doubtful;
+  end if;
+
+  -- New numbers are E.164. The digits alone are let through: they are found (Meta writes numbers so), and an
+  -- older program that stores them must still be able to update its rows. Rows that are there are not checked.
+  if not exists (select 1 from pg_constraint
+    where conrelid = 'public.user_preferences'::regclass and conname = 'user_preferences_whatsapp_phone_e164') then
+    alter table public.user_preferences add constraint user_preferences_whatsapp_phone_e164
+      check (whatsapp_phone ~ '^\+?[1-9][0-9]{6,14}$') not valid;
+  end if;
+  begin
+    alter table public.user_preferences validate constraint user_preferences_whatsapp_phone_e164;
+  exception when check_violation then
+    raise warning 'user_preferences: some numbers are not E.164 and will not be found, see the hint'
+      using hint = 'select user_id from public.user_preferences where whatsapp_phone !~ ''^\+?[1-9][0-9]{6,14}$'';';
+  end;
+
+  -- One user a number, in any spelling.
+  if to_regclass('public.user_preferences_whatsapp_phone_digits_key') is null then
+    execute format('select string_agg(users, ''; '') from (
+        select string_agg(coalesce(user_id::text, ''null''), '', '') as users from public.user_preferences
+        group by %1$s having %1$s is not null and count(*) > 1) shared', digits) into clashing;
+    if clashing is null then
+      execute format('create unique index user_preferences_whatsapp_phone_digits_key on public.user_preferences ((%s))', digits);
+    else
+      raise warning 'user_preferences: one number, several rows; their owners: %', clashing
+        using detail = 'The reply function treats a number with several owners as nobody''s.',
+              hint = format('Decide whose it is, then: create unique index user_preferences_whatsapp_phone_digits_key on public.user_preferences ((%s));', digits);
+    end if;
+  end if;
+end
+$$;
+
+-- The reply function looks a sender up by both spellings: whatsapp_phone in ('+16505551234', '16505551234').
+create index if not exists user_preferences_whatsapp_phone_idx on public.user_preferences (whatsapp_phone);
+
+-- Supabase's default privileges grant everything to every role of the API.
+revoke all on table public.user_preferences from public, anon, authenticated;
+grant select on table public.user_preferences to authenticated;
+grant all on table public.user_preferences to service_role;
+
+alter table public.user_preferences enable row level security;
+create policy "A user reads their own preferences" on public.user_preferences
+  for select to authenticated using ((select auth.uid()) = user_id);

@@ -1,0 +1,206 @@
+-- The conversation, a row for each message: what the user wrote and what was answered.
+--
+-- Applies to an empty project and to one that has this table already, keeps every row, and changes
+-- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone.
+--
+-- On a large table: a change of type and the conversion of integer ids rewrite it under an exclusive lock,
+-- and the index at the end blocks writes while it is built. To avoid the latter, build it beforehand with
+-- `create index concurrently messages_user_id_created_at_id_idx on public.messages (user_id, created_at desc, id desc)`;
+-- it is then found and kept.
+--
+-- Users read, the service role writes. Row-level security is enabled, not forced: see user_preferences.
+
+create table if not exists public.messages (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null,
+  channel text not null,
+  role text not null,
+  content text not null,
+  created_at timestamptz not null default now()
+);
+
+-- Old policies, dropped for the reason given with user_preferences; and before types change, which a policy
+-- on the column would prevent.
+do $$
+declare
+  old record;
+begin
+  for old in
+    select policyname, cmd, roles, qual, with_check
+    from pg_catalog.pg_policies
+    where schemaname = 'public' and tablename = 'messages' and permissive = 'PERMISSIVE'
+      and policyname <> 'A user reads their own messages'
+      and roles && array['public', 'anon', 'authenticated']::name[]
+  loop
+    raise warning 'messages: dropped policy % (for % to %, using %, with check %)',
+      quote_ident(old.policyname), old.cmd, old.roles, coalesce(old.qual, 'none'), coalesce(old.with_check, 'none');
+    execute format('drop policy %I on public.messages', old.policyname);
+  end loop;
+end
+$$;
+
+drop policy if exists "A user reads their own messages" on public.messages;
+
+-- Columns and their types.
+do $$
+declare
+  missing text;
+  kind text;
+  wanted text;
+  referrer text;
+  sequence text;
+  old_key name;
+begin
+  select string_agg(name, ', ') into missing from unnest(array['id', 'user_id', 'channel', 'role', 'content']) as name
+    where not exists (select 1 from pg_attribute
+      where attrelid = 'public.messages'::regclass and attname = name and not attisdropped);
+  if missing is not null then
+    raise exception 'public.messages has no column %', missing
+      using hint = 'It is not the table this migration knows. Rename it, or add what is missing, and apply again.';
+  end if;
+
+  -- Row ids are UUIDs: the reply function derives them, so that writing twice is writing once.
+  select format_type(atttypid, null) into kind from pg_attribute
+    where attrelid = 'public.messages'::regclass and attname = 'id' and not attisdropped;
+  if kind <> 'uuid' then
+    select string_agg(conrelid::regclass::text, ', ') into referrer from pg_constraint
+      where confrelid = 'public.messages'::regclass and contype = 'f';
+    if referrer is not null then
+      raise exception 'public.messages.id is % and referenced by %', kind, referrer
+        using hint = 'Drop these foreign keys, apply again, and point them at the column old_id, where the ids will be.';
+    end if;
+    if kind in ('text', 'character', 'character varying') and not exists (
+      select 1 from public.messages where id::text !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+    ) then
+      alter table public.messages alter column id drop default;
+      alter table public.messages alter column id type uuid using id::text::uuid;
+    else
+      raise warning 'messages: ids of type % moved to the column old_id; every row got a new UUID as id', kind;
+      sequence := pg_get_serial_sequence('public.messages', 'id');
+      select conname into old_key from pg_constraint where conrelid = 'public.messages'::regclass and contype = 'p';
+      if old_key is not null then
+        execute format('alter table public.messages drop constraint %I', old_key);
+        create unique index messages_old_id_key on public.messages (id);
+      end if;
+      alter table public.messages rename column id to old_id;
+      alter table public.messages add column id uuid not null default gen_random_uuid();
+      if sequence is not null then
+        -- New rows still draw a number from it.
+        execute format('grant usage on sequence %s to service_role', sequence);
+      end if;
+    end if;
+  end if;
+
+  select format_type(atttypid, null) into kind from pg_attribute
+    where attrelid = 'public.messages'::regclass and attname = 'user_id' and not attisdropped;
+  if kind <> 'uuid' then
+    -- Fails, and changes nothing, when a value is not a UUID.
+    alter table public.messages alter column user_id drop default;
+    alter table public.messages alter column user_id type uuid using user_id::text::uuid;
+  end if;
+
+  -- An enum without our values and a limit on the length would refuse our rows.
+  foreach wanted in array array['channel', 'role', 'content'] loop
+    select format_type(atttypid, null) into kind from pg_attribute
+      where attrelid = 'public.messages'::regclass and attname = wanted and not attisdropped;
+    if kind <> 'text' then
+      execute format('alter table public.messages alter column %1$I type text using %1$I::text', wanted);
+    end if;
+  end loop;
+
+  select format_type(atttypid, null) into kind from pg_attribute
+    where attrelid = 'public.messages'::regclass and attname = 'created_at' and not attisdropped;
+  if kind is null then
+    alter table public.messages add column created_at timestamptz;
+  elsif kind = 'timestamp without time zone' then
+    -- What a database in UTC, as Supabase's are, and `datetime.utcnow()` both write.
+    alter table public.messages alter column created_at drop default;
+    alter table public.messages alter column created_at type timestamptz using created_at at time zone 'UTC';
+  elsif kind <> 'timestamp with time zone' then
+    raise exception 'public.messages.created_at is of type %', kind
+      using hint = 'Change it to timestamptz in the way that suits its values, and apply again.';
+  end if;
+end
+$$;
+
+-- Values, defaults, not null and the primary key.
+do $$
+declare
+  name text;
+  changed bigint;
+  holes boolean;
+  key_columns name[];
+begin
+  update public.messages set id = gen_random_uuid() where id is null;
+
+  -- When a row was written without a time, it is not among the newest: it goes to the start of what is known
+  -- of its user.
+  select count(*) into changed from public.messages where created_at is null;
+  if changed > 0 then
+    update public.messages set created_at = known.earliest
+      from (select user_id, min(created_at) as earliest from public.messages group by user_id) known
+      where messages.created_at is null and known.user_id = messages.user_id;
+    update public.messages set created_at = coalesce((select min(created_at) from public.messages), now())
+      where created_at is null;
+    raise warning 'messages: % rows had no created_at and were given the earliest known of their user', changed;
+  end if;
+  alter table public.messages alter column created_at set default now();
+  if not exists (select 1 from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = 'public.messages'::regclass and a.attname = 'id') then
+    alter table public.messages alter column id set default gen_random_uuid();
+  end if;
+
+  foreach name in array array['id', 'user_id', 'channel', 'role', 'content', 'created_at'] loop
+    execute format('select exists (select 1 from public.messages where %I is null)', name) into holes;
+    if holes then
+      raise warning 'messages: some rows have no %, so the column stays nullable', name;
+    else
+      execute format('alter table public.messages alter column %I set not null', name);
+    end if;
+  end loop;
+
+  -- Columns we know nothing of (the older program's avatar_id) must not refuse our rows.
+  for name in
+    select a.attname from pg_attribute a
+    where a.attrelid = 'public.messages'::regclass and a.attnum > 0 and not a.attisdropped
+      and a.attnotnull and not a.atthasdef and a.attidentity = '' and a.attgenerated = ''
+      and a.attname not in ('id', 'user_id', 'channel', 'role', 'content', 'created_at')
+      and not exists (select 1 from pg_constraint c
+        where c.conrelid = a.attrelid and c.contype = 'p' and a.attnum = any (c.conkey))
+  loop
+    raise notice 'messages: % may be null from now on', name;
+    execute format('alter table public.messages alter column %I drop not null', name);
+  end loop;
+
+  select array_agg(a.attname order by a.attname) into key_columns
+    from pg_constraint c join pg_attribute a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+    where c.conrelid = 'public.messages'::regclass and c.contype = 'p';
+  if key_columns is distinct from array['id']::name[] then
+    update public.messages set id = gen_random_uuid()
+      where exists (select 1 from public.messages other where other.id = messages.id and other.ctid < messages.ctid);
+    get diagnostics changed = row_count;
+    if changed > 0 then
+      raise warning 'messages: % rows shared their id with another and were given a new one', changed;
+    end if;
+    if key_columns is null then
+      alter table public.messages add primary key (id);
+    else
+      -- Insert with `on_conflict=id`: it names this index or the primary key, whichever there is.
+      create unique index if not exists messages_id_key on public.messages (id);
+    end if;
+  end if;
+end
+$$;
+
+-- The order in which pages are read, led by the column of the policy.
+create index if not exists messages_user_id_created_at_id_idx
+  on public.messages (user_id, created_at desc, id desc);
+
+-- Supabase's default privileges grant everything to every role of the API.
+revoke all on table public.messages from public, anon, authenticated;
+grant select on table public.messages to authenticated;
+grant all on table public.messages to service_role;
+
+alter table public.messages enable row level security;
+create policy "A user reads their own messages" on public.messages
+  for select to authenticated using ((select auth.uid()) = user_id);

@@ -1,0 +1,100 @@
+-- Who may do what, allowed and denied: every role of the API, every verb, both tables.
+-- Run by `supabase test db` and by `cargo test -p local-supabase`. Prints TAP; needs no pgTAP.
+
+begin;
+
+insert into auth.users (id, email) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'rls-a@example.com'),
+  ('aaaaaaaa-0000-4000-8000-000000000002', 'rls-b@example.com'),
+  ('aaaaaaaa-0000-4000-8000-000000000003', 'rls-c@example.com');
+-- The cases below count rows: those of other tests and of the seed are put aside, and come back at the end.
+delete from public.messages;
+delete from public.user_preferences;
+insert into public.user_preferences (user_id, whatsapp_phone) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '+16505550001'),
+  ('aaaaaaaa-0000-4000-8000-000000000002', '+16505550002');
+insert into public.messages (user_id, channel, role, content) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'user', 'of a'),
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'assistant', 'of a'),
+  ('aaaaaaaa-0000-4000-8000-000000000002', 'whatsapp', 'user', 'of b');
+
+-- What a statement comes to for a role: the number of rows, or the error's code. It leaves nothing changed.
+create function pg_temp.outcome(who text, signed_in_as text, statement text) returns text
+language plpgsql as $$
+declare
+  touched bigint;
+begin
+  perform set_config('request.jwt.claims', json_build_object('role', who, 'sub', signed_in_as)::text, true);
+  perform set_config('role', who, true);
+  begin
+    execute statement;
+    get diagnostics touched = row_count;
+    raise exception 'take it back' using errcode = 'UNDO1';
+  exception
+    when sqlstate 'UNDO1' then null;
+    when others then touched := null; perform set_config('test.code', sqlstate, true);
+  end;
+  perform set_config('role', 'none', true);
+  return coalesce(touched || ' rows', current_setting('test.code'));
+end
+$$;
+
+create temporary table cases (
+  number int generated always as identity,
+  who text, signed_in_as uuid, statement text, expected text
+);
+
+-- 42501 is "insufficient privilege": no grant, so no policy is even asked.
+insert into cases (who, signed_in_as, statement, expected)
+select who, signed_in_as, statement, expected
+from (values
+  ('select * from public.messages', '42501', '2 rows', '0 rows', '3 rows'),
+  ('select * from public.messages where user_id = ''aaaaaaaa-0000-4000-8000-000000000002''',
+    '42501', '0 rows', '0 rows', '1 rows'),
+  ('insert into public.messages (user_id, channel, role, content)
+      values (''aaaaaaaa-0000-4000-8000-000000000001'', ''whatsapp'', ''user'', ''forged'')',
+    '42501', '42501', '42501', '1 rows'),
+  ('update public.messages set content = ''changed''', '42501', '42501', '42501', '3 rows'),
+  ('delete from public.messages', '42501', '42501', '42501', '3 rows'),
+  ('truncate public.messages', '42501', '42501', '42501', '0 rows'),
+  ('select * from public.user_preferences', '42501', '1 rows', '0 rows', '2 rows'),
+  ('select * from public.user_preferences where user_id = ''aaaaaaaa-0000-4000-8000-000000000002''',
+    '42501', '0 rows', '0 rows', '1 rows'),
+  ('insert into public.user_preferences (user_id, whatsapp_phone)
+      values (''aaaaaaaa-0000-4000-8000-000000000003'', ''+16505550003'')',
+    '42501', '42501', '42501', '1 rows'),
+  ('update public.user_preferences set whatsapp_phone = ''+16505550009''
+      where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
+    '42501', '42501', '42501', '1 rows'),
+  ('delete from public.user_preferences', '42501', '42501', '42501', '2 rows'),
+  ('truncate public.user_preferences', '42501', '42501', '42501', '0 rows'),
+  -- One user a number, in any spelling.
+  ('update public.user_preferences set whatsapp_phone = ''16505550002''
+      where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
+    '42501', '42501', '42501', '23505'),
+  ('update public.user_preferences set whatsapp_phone = ''650 555 0009''
+      where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
+    '42501', '42501', '42501', '23514')
+) as statements (statement, as_anon, as_a, as_c, as_service)
+cross join lateral (values
+  ('anon', null::uuid, as_anon),
+  ('authenticated', 'aaaaaaaa-0000-4000-8000-000000000001'::uuid, as_a),
+  -- Signed in, without a row of their own.
+  ('authenticated', 'aaaaaaaa-0000-4000-8000-000000000003'::uuid, as_c),
+  ('service_role', null::uuid, as_service)
+) as expectations (who, signed_in_as, expected);
+
+-- A role that the API's key has, without anybody signed in, sees nothing.
+insert into cases (who, signed_in_as, statement, expected) values
+  ('authenticated', null, 'select * from public.messages', '0 rows'),
+  ('authenticated', null, 'select * from public.user_preferences', '0 rows');
+
+select '1..' || count(*) from cases;
+
+select format('%s %s - %s: %s', case when got = expected then 'ok' else 'not ok' end, number,
+    coalesce(who || ' ' || right(signed_in_as::text, 1), who), regexp_replace(statement, '\s+', ' ', 'g'))
+  || case when got = expected then '' else format(E'\n# expected %s, got %s', expected, got) end
+from cases cross join lateral pg_temp.outcome(who, signed_in_as::text, statement) as got
+order by number;
+
+rollback;
