@@ -23,11 +23,15 @@ impl Project {
     }
 
     pub async fn start_with(options: Options) -> Self {
-        let guardian = Guardian::start().expect("a shell");
-        let supabase = Supabase::start(options, &guardian).await.expect("Supabase starts");
+        Self::try_start_with(options).await.expect("Supabase starts")
+    }
+
+    pub async fn try_start_with(options: Options) -> anyhow::Result<Self> {
+        let guardian = Guardian::start()?;
+        let supabase = Supabase::start(options, &guardian).await?;
         // Only plain HTTP is spoken, but the client wants to know its cryptography.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Self { supabase, client: Client::new(), guardian }
+        Ok(Self { supabase, client: Client::new(), guardian })
     }
 
     pub async fn stop(self) {
