@@ -1,0 +1,241 @@
+//! A message: as it is sent, as it is kept, as it is received.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::error::{Result, SqsError};
+use crate::message_attributes::{self, MessageAttributes};
+use crate::time::Timestamp;
+
+/// 1 MiB: the most a message, and a batch of messages, may have (SQS Developer Guide, "Message quotas").
+pub const MAXIMUM_MESSAGE_SIZE: usize = 1_048_576;
+
+/// A message's text. Its `Debug` shows the length only: bodies do not belong in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Body(Arc<str>);
+
+impl Body {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Body {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.0.len())
+    }
+}
+
+/// A message to send.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The text.
+    pub body: Body,
+    /// Required on a FIFO queue.
+    pub group_id: Option<String>,
+    /// Required on a FIFO queue without content-based deduplication.
+    pub deduplication_id: Option<String>,
+    /// Seconds until it can be received; on standard queues only.
+    pub delay_seconds: Option<u32>,
+    /// The sender's own attributes.
+    pub attributes: MessageAttributes,
+    /// `AWSTraceHeader` is the only one that SQS knows.
+    pub system_attributes: MessageAttributes,
+}
+
+impl NewMessage {
+    /// A message with nothing but a text.
+    pub fn new(body: impl Into<Body>) -> Self {
+        Self {
+            body: body.into(),
+            group_id: None,
+            deduplication_id: None,
+            delay_seconds: None,
+            attributes: MessageAttributes::new(),
+            system_attributes: MessageAttributes::new(),
+        }
+    }
+
+    /// A message for a FIFO queue.
+    pub fn fifo(body: impl Into<Body>, group_id: &str, deduplication_id: &str) -> Self {
+        Self {
+            group_id: Some(group_id.to_owned()),
+            deduplication_id: Some(deduplication_id.to_owned()),
+            ..Self::new(body)
+        }
+    }
+
+    /// Bytes that count towards the limits: body and attributes.
+    pub fn size(&self) -> usize {
+        self.body.as_str().len() + message_attributes::size(&self.attributes)
+    }
+
+    /// Checks everything that does not depend on the queue.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.body.as_str().is_empty() {
+            return Err(SqsError::MissingParameter("MessageBody"));
+        }
+        validate_characters(self.body.as_str())?;
+        for (name, value) in [
+            ("MessageGroupId", self.group_id.as_deref()),
+            ("MessageDeduplicationId", self.deduplication_id.as_deref()),
+        ] {
+            if let Some(value) = value {
+                validate_fifo_id(name, value)?;
+            }
+        }
+        message_attributes::validate(&self.attributes)?;
+        if self.system_attributes.keys().any(|name| name != "AWSTraceHeader") {
+            return Err(SqsError::InvalidParameterValue(
+                "Message system attribute names must be AWSTraceHeader.".to_owned(),
+            ));
+        }
+        message_attributes::validate(&self.system_attributes)
+    }
+}
+
+/// SQS takes the characters of XML 1.0 (API reference, SendMessage).
+pub(crate) fn validate_characters(text: &str) -> Result<()> {
+    let allowed = |c: char| match c {
+        '\u{9}' | '\u{a}' | '\u{d}' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        c => c >= ' ',
+    };
+    if text.chars().all(allowed) { Ok(()) } else { Err(SqsError::InvalidMessageContents) }
+}
+
+/// 1 to 128 letters, digits and punctuation of ASCII (API reference, SendMessage).
+fn validate_fifo_id(parameter: &str, value: &str) -> Result<()> {
+    if (1..=128).contains(&value.len()) && value.chars().all(|c| c.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(SqsError::InvalidParameterValue(format!(
+        "Value {value} for parameter {parameter} is invalid. Reason: {parameter} can only include alphanumeric and \
+         punctuation characters. 1 to 128 in length."
+    )))
+}
+
+/// A message in a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) id: Uuid,
+    pub(crate) body: Body,
+    pub(crate) group_id: Option<Arc<str>>,
+    pub(crate) deduplication_id: Option<Arc<str>>,
+    pub(crate) attributes: Arc<MessageAttributes>,
+    pub(crate) system_attributes: Arc<MessageAttributes>,
+    /// What the retention period counts from, and the attribute `SentTimestamp`.
+    pub(crate) sent_at: Timestamp,
+    pub(crate) first_received_at: Option<Timestamp>,
+    pub(crate) receive_count: u32,
+    /// The queue it was a dead letter of.
+    pub(crate) dead_letter_source: Option<Arc<str>>,
+    pub(crate) state: State,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Can be received; on a FIFO queue when its group is free.
+    Visible,
+    /// Cannot be received before the time.
+    Delayed {
+        /// End of the delay.
+        until: Timestamp,
+    },
+    /// Received and neither deleted nor returned.
+    InFlight {
+        /// When it was received.
+        since: Timestamp,
+        /// End of the visibility timeout.
+        until: Timestamp,
+    },
+}
+
+/// What a send answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Identifier of the message; of the original one when this was a duplicate.
+    pub message_id: Uuid,
+    /// On FIFO queues only.
+    pub sequence_number: Option<String>,
+}
+
+/// What to receive.
+#[derive(Clone, Copy, Debug)]
+pub struct Receive {
+    /// 1 to 10.
+    pub maximum: usize,
+    /// Instead of the queue's own.
+    pub visibility_timeout: Option<Duration>,
+}
+
+/// A message as it is handed to a consumer.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Identifier of the message.
+    pub message_id: Uuid,
+    /// Identifier of this receive: what deletes the message or changes its visibility.
+    pub receipt_handle: String,
+    /// The text.
+    pub body: Body,
+    /// The sender's attributes.
+    pub attributes: Arc<MessageAttributes>,
+    /// The trace header, if the sender gave one.
+    pub system_attributes: Arc<MessageAttributes>,
+    /// Message group.
+    pub group_id: Option<Arc<str>>,
+    /// Deduplication id, the sender's or the digest of the body.
+    pub deduplication_id: Option<Arc<str>>,
+    /// On FIFO queues only.
+    pub sequence_number: Option<String>,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// When it was received first.
+    pub first_received_at: Timestamp,
+    /// ARN of the queue it was a dead letter of.
+    pub dead_letter_source: Option<Arc<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_keeps_to_the_characters_of_xml() {
+        for text in ["tab\t", "line\r\n", "é", "\u{d7ff}", "\u{fffd}", "😀", "\u{7f}"] {
+            assert_eq!(NewMessage::new(text).validate(), Ok(()), "{text:?}");
+        }
+        for text in ["\0", "\u{8}", "\u{1f}", "\u{fffe}", "\u{ffff}"] {
+            assert_eq!(NewMessage::new(text).validate(), Err(SqsError::InvalidMessageContents), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn group_and_deduplication_ids_are_1_to_128_characters_of_printable_ascii() {
+        let valid = |id: &str| NewMessage::fifo("x", id, id).validate().is_ok();
+        assert!(valid("a"));
+        assert!(valid("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"));
+        assert!(valid(&"a".repeat(128)));
+        for id in ["", " ", "a b", "é", "\t", &"a".repeat(129)] {
+            assert!(!valid(id), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_body() {
+        assert!(!format!("{:?}", NewMessage::new("Does it come in another color?")).contains("color"));
+    }
+}

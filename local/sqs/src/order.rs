@@ -1,0 +1,74 @@
+//! Which message is received next: the oldest visible one, or on a FIFO queue the oldest of a free group.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::fifo::Groups;
+
+/// The messages that are not in flight.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Visible messages by age. SQS promises no order here; ours is the friendliest one.
+    Standard(BTreeSet<u64>),
+    Fifo(Groups),
+}
+
+/// The group a message is kept in; on a standard queue it plays no part.
+type Group<'a> = Option<&'a Arc<str>>;
+
+impl Order {
+    pub(crate) fn new(fifo: bool) -> Self {
+        if fifo { Self::Fifo(Groups::default()) } else { Self::Standard(BTreeSet::new()) }
+    }
+
+    pub(crate) fn add(&mut self, group: Group<'_>, key: u64, delayed: bool) {
+        match (self, group) {
+            (Self::Fifo(groups), Some(group)) => groups.add(group, key, delayed),
+            (Self::Standard(visible), _) if !delayed => {
+                visible.insert(key);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn remove(&mut self, group: Group<'_>, key: u64) {
+        match (self, group) {
+            (Self::Fifo(groups), Some(group)) => groups.remove(group, key),
+            (Self::Standard(visible), _) => {
+                visible.remove(&key);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn hand_out(&mut self, group: Group<'_>, key: u64) {
+        match (self, group) {
+            (Self::Fifo(groups), Some(group)) => groups.hand_out(group, key),
+            (order, group) => order.remove(group, key),
+        }
+    }
+
+    /// A message is not in flight any more.
+    pub(crate) fn settle(&mut self, group: Group<'_>) {
+        if let (Self::Fifo(groups), Some(group)) = (self, group) {
+            groups.settle(group);
+        }
+    }
+
+    /// The next message for a new receive.
+    pub(crate) fn first(&self) -> Option<u64> {
+        match self {
+            Self::Standard(visible) => visible.first().copied(),
+            Self::Fifo(groups) => groups.first(),
+        }
+    }
+
+    /// The next message for a receive that has just taken one of `group`: SQS gives as many of the same
+    /// group as possible.
+    pub(crate) fn next(&self, group: Group<'_>) -> Option<u64> {
+        match (self, group) {
+            (Self::Fifo(groups), Some(group)) => groups.following(group).or_else(|| groups.first()),
+            _ => self.first(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Receiving from a queue, and what a receipt handle is good for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attributes::MAXIMUM_VISIBILITY_TIMEOUT;
+use crate::error::{Result, SqsError};
+use crate::message::{Message, Receive, Received, State};
+use crate::queue::Queue;
+use crate::receipt::ReceiptHandle;
+use crate::time::Timestamp;
+
+/// In flight at most (SQS Developer Guide, "Message quotas"). A standard queue then answers `OverLimit`,
+/// a FIFO queue gives nothing.
+const MAXIMUM_IN_FLIGHT: usize = 120_000;
+
+/// What a receive gives.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    pub(crate) received: Vec<Received>,
+    /// Messages that had been received too often; they have left this queue.
+    pub(crate) dead: Vec<Message>,
+}
+
+impl Queue {
+    /// Hands out up to 10 messages. With `dead_after`, messages received that often leave the queue instead.
+    pub(crate) fn receive(
+        &mut self,
+        now: Timestamp,
+        receive: &Receive,
+        dead_after: Option<u32>,
+    ) -> Result<Handed> {
+        self.advance(now);
+        let mut handed = Handed::default();
+        let mut group: Option<Arc<str>> = None;
+        let until = now.plus(receive.visibility_timeout.unwrap_or(self.attributes.visibility_timeout));
+        while handed.received.len() < receive.maximum {
+            let Some(key) = self.order.next(group.as_ref()) else { break };
+            let Some(message) = self.messages.get_mut(&key) else { break };
+            if dead_after.is_some_and(|maximum| message.receive_count >= maximum) {
+                handed.dead.extend(self.take_out(key));
+                continue;
+            }
+            if self.in_flight >= MAXIMUM_IN_FLIGHT {
+                if handed.received.is_empty() && !self.is_fifo() {
+                    return Err(SqsError::OverLimit);
+                }
+                break;
+            }
+            message.receive_count += 1;
+            message.first_received_at.get_or_insert(now);
+            group.clone_from(&message.group_id);
+            self.set_state(key, State::InFlight { since: now, until });
+            handed.received.extend(self.received(key, now));
+        }
+        Ok(handed)
+    }
+
+    /// Deletes a message by what a receive of it gave. On a FIFO queue only the handle of a message that is
+    /// in flight counts; on a standard queue every handle does.
+    pub(crate) fn delete(&mut self, now: Timestamp, receipt_handle: &str) -> Result<()> {
+        self.advance(now);
+        let Some((key, handle)) = self.find(receipt_handle)? else {
+            return Ok(()); // deleted before: SQS says yes again
+        };
+        if self.is_fifo() && !self.is_current(key, &handle) {
+            return Err(expired(receipt_handle));
+        }
+        self.take_out(key);
+        Ok(())
+    }
+
+    /// Hides a message that is in flight for `timeout` from now; zero returns it at once.
+    pub(crate) fn change_visibility(
+        &mut self,
+        now: Timestamp,
+        receipt_handle: &str,
+        timeout: Duration,
+    ) -> Result<()> {
+        self.advance(now);
+        if timeout > MAXIMUM_VISIBILITY_TIMEOUT {
+            return Err(SqsError::invalid(
+                "VisibilityTimeout",
+                timeout.as_secs(),
+                "VisibilityTimeout must be an integer between 0 and 43200.",
+            ));
+        }
+        let Some((key, handle)) = self.find(receipt_handle)? else {
+            return Err(SqsError::invalid(
+                "ReceiptHandle",
+                receipt_handle,
+                "Message does not exist or is not available for visibility timeout change.",
+            ));
+        };
+        if self.is_fifo() && !self.is_current(key, &handle) {
+            return Err(expired(receipt_handle));
+        }
+        let Some(State::InFlight { since, .. }) = self.messages.get(&key).map(|message| message.state) else {
+            return Err(SqsError::MessageNotInflight);
+        };
+        let until = now.plus(timeout);
+        if until.since(since) > MAXIMUM_VISIBILITY_TIMEOUT {
+            return Err(SqsError::invalid(
+                "VisibilityTimeout",
+                timeout.as_secs(),
+                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
+            ));
+        }
+        let returned = timeout.is_zero();
+        self.set_state(key, if returned { State::Visible } else { State::InFlight { since, until } });
+        Ok(())
+    }
+
+    /// The message a handle names, if it is still there.
+    ///
+    /// # Errors
+    /// `ReceiptHandleIsInvalid` when it is no handle, or one of another queue.
+    fn find(&self, receipt_handle: &str) -> Result<Option<(u64, ReceiptHandle)>> {
+        let handle = ReceiptHandle::decode(receipt_handle)
+            .filter(|handle| handle.queue == self.name)
+            .ok_or(SqsError::ReceiptHandleIsInvalid)?;
+        let there = self.messages.get(&handle.key).is_some_and(|message| message.id == handle.message_id);
+        Ok(there.then_some((handle.key, handle)))
+    }
+
+    /// Whether the message is still in flight from the receive that gave this handle.
+    fn is_current(&self, key: u64, handle: &ReceiptHandle) -> bool {
+        self.messages.get(&key).is_some_and(|message| {
+            matches!(message.state, State::InFlight { .. }) && message.receive_count == handle.receive
+        })
+    }
+
+    fn received(&self, key: u64, now: Timestamp) -> Option<Received> {
+        let message = self.messages.get(&key)?;
+        let handle = ReceiptHandle {
+            queue: self.name.clone(),
+            key,
+            message_id: message.id,
+            receive: message.receive_count,
+        };
+        Some(Received {
+            message_id: message.id,
+            receipt_handle: handle.encode(),
+            body: message.body.clone(),
+            attributes: message.attributes.clone(),
+            system_attributes: message.system_attributes.clone(),
+            group_id: message.group_id.clone(),
+            deduplication_id: message.deduplication_id.clone(),
+            sequence_number: self.sequence_number(key),
+            receive_count: message.receive_count,
+            sent_at: message.sent_at,
+            first_received_at: message.first_received_at.unwrap_or(now),
+            dead_letter_source: message.dead_letter_source.clone(),
+        })
+    }
+}
+
+fn expired(receipt_handle: &str) -> SqsError {
+    SqsError::invalid("ReceiptHandle", receipt_handle, "The receipt handle has expired.")
+}

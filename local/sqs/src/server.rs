@@ -1,0 +1,262 @@
+//! The HTTP server: a thin layer that brings the clock, the lock and the waiting.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::broker::Broker;
+use crate::error::{Result, SqsError};
+use crate::faults::{Fault, Faults};
+use crate::inspect::QueueView;
+use crate::protocol::{self, Action, Context, ReceiveRequest};
+use crate::time::Timestamp;
+
+/// 1 MiB of control characters is 6 MiB of JSON, and there is something around it.
+const MAXIMUM_REQUEST: usize = 16 * 1024 * 1024;
+
+/// How long [`SqsServer::stop`] waits for requests that are being answered.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The queues behind an HTTP endpoint on this machine. Dropping it stops it.
+#[derive(Debug)]
+pub struct SqsServer {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    endpoint_url: String,
+    clock: Clock,
+    broker: Mutex<Broker>,
+    faults: Mutex<Faults>,
+    /// Something has changed: whoever waits for a message should look again.
+    changed: Notify,
+    stopping: watch::Receiver<bool>,
+}
+
+/// The time of day that never goes back.
+#[derive(Debug)]
+struct Clock {
+    epoch: Duration,
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { epoch, started: Instant::now() }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::default().plus(self.epoch + self.started.elapsed())
+    }
+
+    /// Not before `at`: a timestamp is cut off to its millisecond, a clock is not.
+    fn instant(&self, at: Timestamp) -> Instant {
+        self.started + at.since(Timestamp::default().plus(self.epoch)) + Duration::from_millis(1)
+    }
+}
+
+impl SqsServer {
+    /// Starts a server without queues on 127.0.0.1. Port 0 means any free port.
+    ///
+    /// # Errors
+    /// When the port cannot be bound.
+    pub async fn start(port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        let endpoint_url = format!("http://{}", listener.local_addr()?);
+        let (stop, stopping) = watch::channel(false);
+        let (seed, _) = Uuid::new_v4().as_u64_pair();
+        let shared = Arc::new(Shared {
+            endpoint_url,
+            clock: Clock::start(),
+            broker: Mutex::new(Broker::new(seed)),
+            faults: Mutex::default(),
+            changed: Notify::new(),
+            stopping: stopping.clone(),
+        });
+        let router = Router::new()
+            .route("/", post(handle))
+            .fallback(post(handle))
+            .layer(DefaultBodyLimit::max(MAXIMUM_REQUEST))
+            .with_state(shared.clone());
+        let task = tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stopping)).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the queue server ended");
+            }
+        });
+        Ok(Self { shared, stop, task: Some(task) })
+    }
+
+    /// For `AWS_ENDPOINT_URL_SQS`.
+    pub fn endpoint_url(&self) -> &str {
+        &self.shared.endpoint_url
+    }
+
+    /// The URL that a queue of this name has, or would have.
+    pub fn queue_url(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.endpoint_url(), crate::broker::ACCOUNT)
+    }
+
+    /// Looks at a queue without receiving from it; `None` when there is none of this name.
+    pub fn view(&self, name: &str) -> Option<QueueView> {
+        self.with_broker(|broker, _| broker.queue(name).ok().map(crate::Queue::view))
+    }
+
+    /// Uses the queues directly, at this moment. Clients that wait for messages look again afterwards.
+    pub fn with_broker<T>(&self, operate: impl FnOnce(&mut Broker, Timestamp) -> T) -> T {
+        let result = {
+            let mut broker = self.shared.broker();
+            let now = self.shared.clock.now();
+            broker.advance(now);
+            operate(&mut broker, now)
+        };
+        self.shared.changed.notify_waiters();
+        result
+    }
+
+    /// Makes the next `times` calls of an action fail, after those that were already told to.
+    pub fn fail_next(&self, action: Action, times: usize, fault: Fault) {
+        lock(&self.shared.faults).add(action, times, &fault);
+    }
+
+    /// Takes all failures back that have not happened yet.
+    pub fn clear_faults(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
+    /// Stops: no new connections, waiting receives are answered at once, requests under way are finished.
+    /// Afterwards the port is free and the messages are gone.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        if let Some(mut task) = self.task.take()
+            && tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for SqsServer {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Waits for the stop, or for the end of whoever could say it.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere is that request's failure; the queues have no state that is half changed for long.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn broker(&self) -> MutexGuard<'_, Broker> {
+        lock(&self.broker)
+    }
+
+    fn perform(&self, action: Action, body: &[u8], fault: Option<&Fault>) -> Result<Vec<u8>> {
+        let refuse = |position| fault.and_then(|fault| fault.for_entry(position));
+        let mut broker = self.broker();
+        let now = self.clock.now();
+        let mut context = Context { broker: &mut broker, now, endpoint: &self.endpoint_url, refuse: &refuse };
+        let result = protocol::perform(&mut context, action, body);
+        drop(broker);
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// Receives now or, within the wait time, as soon as there is something.
+    async fn receive(&self, body: &[u8]) -> Result<Vec<u8>> {
+        let request: ReceiveRequest = protocol::parse(body)?;
+        let mut stopping = self.stopping.clone();
+        let deadline = Instant::now() + request.wait(&self.broker())?;
+        loop {
+            // Registered before looking, so that a change between looking and waiting is not missed.
+            let changed = self.changed.notified();
+            let (received, next_event) = {
+                let mut broker = self.broker();
+                let transfers = broker.transfers;
+                let received = request.perform(&mut broker, self.clock.now())?;
+                if broker.transfers != transfers {
+                    self.changed.notify_waiters();
+                }
+                (received, broker.next_event())
+            };
+            if !received.is_empty() || Instant::now() >= deadline || *stopping.borrow() {
+                return protocol::answer(Ok(request.result(received)));
+            }
+            let wake = next_event.map_or(deadline, |at| deadline.min(self.clock.instant(at)));
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(wake) => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+        }
+    }
+}
+
+async fn handle(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let result = match Action::from_target(target) {
+        Ok(action) => {
+            let result = answer(&shared, action, &body).await;
+            let code = result.as_ref().err().map(SqsError::code);
+            tracing::debug!(?action, code, "answered");
+            result
+        }
+        Err(error) => Err(error),
+    };
+    respond(result)
+}
+
+async fn answer(shared: &Shared, action: Action, body: &[u8]) -> Result<Vec<u8>> {
+    let fault = lock(&shared.faults).take(action);
+    if let Some(error) = fault.as_ref().and_then(Fault::instead) {
+        return Err(error);
+    }
+    let result = match action {
+        Action::ReceiveMessage => shared.receive(body).await,
+        action => shared.perform(action, body, fault.as_ref()),
+    };
+    if fault == Some(Fault::AnswerLost) { Err(SqsError::InternalError) } else { result }
+}
+
+fn respond(result: Result<Vec<u8>>) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+    if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    match result {
+        Ok(body) => (StatusCode::OK, headers, body).into_response(),
+        Err(error) => {
+            let fault = if error.sender_fault() { "Sender" } else { "Receiver" };
+            if let Ok(value) = HeaderValue::from_str(&format!("{};{fault}", error.code())) {
+                headers.insert("x-amzn-query-error", value);
+            }
+            let body = serde_json::json!({ "__type": error.shape(), "message": error.to_string() });
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            (status, headers, body.to_string()).into_response()
+        }
+    }
+}

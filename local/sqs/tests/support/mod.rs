@@ -1,0 +1,86 @@
+//! The real SDK client, and waiting without sleeping for a guessed time.
+
+#![allow(dead_code)] // every test binary uses its own part
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::receive_message::ReceiveMessageOutput;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
+use tokio::time::Instant;
+
+/// How long anything may take that is expected to happen.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A client that tries everything once, so that a refusal is seen as one.
+pub fn client(endpoint_url: &str) -> Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::from_keys("local", "local", None))
+        .endpoint_url(endpoint_url)
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .retry_config(RetryConfig::disabled())
+        .build();
+    Client::from_conf(config)
+}
+
+/// The error's code without the prefix that SQS gives to some of them.
+pub fn code<T, E, R>(result: Result<T, SdkError<E, R>>) -> String
+where
+    SdkError<E, R>: ProvideErrorMetadata,
+{
+    match result {
+        Ok(_) => "no error".to_owned(),
+        Err(error) => {
+            let code = error.code().unwrap_or("no code");
+            code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code).to_owned()
+        }
+    }
+}
+
+pub fn bodies(messages: &[Message]) -> Vec<&str> {
+    messages.iter().filter_map(Message::body).collect()
+}
+
+pub fn handle(message: &Message) -> &str {
+    message.receipt_handle().expect("a receipt handle")
+}
+
+pub fn attribute<'a>(message: &'a Message, name: &MessageSystemAttributeName) -> Option<&'a str> {
+    message.attributes().and_then(|attributes| attributes.get(name)).map(String::as_str)
+}
+
+/// Up to ten messages that are there now.
+pub async fn receive(client: &Client, queue_url: &str) -> Vec<Message> {
+    receive_output(client, queue_url).await.messages.unwrap_or_default()
+}
+
+async fn receive_output(client: &Client, queue_url: &str) -> ReceiveMessageOutput {
+    client
+        .receive_message()
+        .queue_url(queue_url)
+        .max_number_of_messages(10)
+        .wait_time_seconds(0)
+        .message_system_attribute_names(MessageSystemAttributeName::All)
+        .message_attribute_names("All")
+        .send()
+        .await
+        .expect("receive")
+}
+
+/// Receives until there is something.
+pub async fn receive_some(client: &Client, queue_url: &str) -> Vec<Message> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let messages = receive(client, queue_url).await;
+        if !messages.is_empty() {
+            return messages;
+        }
+        assert!(Instant::now() < deadline, "nothing came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
