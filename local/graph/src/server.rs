@@ -1,0 +1,216 @@
+//! Routes and answers.
+
+use std::future::IntoFuture as _;
+use std::sync::{Arc, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, Path, State as Shared};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::Utc;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::State;
+use crate::error::GraphError;
+use crate::faults::{Effect, Fault, Outcome};
+use crate::listener::{ResetSwitch, ResettableListener};
+use crate::request::{self, Address, Request, Send};
+use crate::store::{Kept, ReadReceipt, Received};
+
+/// Serves until `state.stopping` is closed.
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
+    let mut stopping = state.stopping.clone();
+    let router = Router::new()
+        .route("/received", get(received))
+        .route("/{version}/{phone_number_id}/messages", any(messages))
+        .fallback(unknown_path)
+        .with_state(state)
+        .into_make_service_with_connect_info::<ResetSwitch>();
+    let server = axum::serve(ResettableListener(listener), router)
+        .with_graceful_shutdown(async move { while stopping.changed().await.is_ok() {} });
+    if let Err(error) = server.into_future().await {
+        tracing::error!(%error, "the Graph API stand-in ended");
+    }
+}
+
+/// Not part of Meta's API.
+async fn received(Shared(state): Shared<Arc<State>>) -> Json<Kept> {
+    Json(state.store.kept())
+}
+
+async fn unknown_path(uri: Uri) -> GraphError {
+    GraphError::unknown_path(uri.path())
+}
+
+async fn messages(
+    Shared(state): Shared<Arc<State>>,
+    ConnectInfo(connection): ConnectInfo<ResetSwitch>,
+    Path((version, phone_number_id)): Path<(String, String)>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let call = Call { state: &state, version, phone_number_id };
+    match call.check(&method, &uri, &headers, &body) {
+        Ok((Request::Read { message_id, typing }, _)) => call.read(message_id, typing),
+        Ok((Request::Send(send), raw)) => call.send(send, raw, &connection).await,
+        Err(error) => {
+            tracing::debug!(status = error.status.as_u16(), code = error.code, "rejected");
+            error.into_response()
+        }
+    }
+}
+
+/// One call, after its path was taken apart.
+struct Call<'a> {
+    state: &'a State,
+    version: String,
+    phone_number_id: String,
+}
+
+impl Call<'_> {
+    fn check(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(Request, Value), GraphError> {
+        if !is_version(&self.version) {
+            return Err(GraphError::unknown_path(uri.path()));
+        }
+        if bearer(headers) != Some(self.state.access_token.as_str()) {
+            return Err(GraphError::unauthorized());
+        }
+        let known = {
+            let numbers = self.state.phone_numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            numbers.contains(&self.phone_number_id)
+        };
+        if !known || method != Method::POST {
+            return Err(GraphError::unsupported(method.as_str(), &self.phone_number_id));
+        }
+        // A body that is not declared as JSON, or is not JSON, has no parameters for Meta.
+        let raw =
+            if is_json(headers) { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null };
+        Ok((request::parse(&raw)?, raw))
+    }
+
+    fn read(&self, message_id: String, typing: bool) -> Response {
+        self.state.store.add_read_receipt(ReadReceipt {
+            at: Utc::now(),
+            version: self.version.clone(),
+            phone_number_id: self.phone_number_id.clone(),
+            message_id,
+            typing,
+        });
+        Json(json!({ "success": true })).into_response()
+    }
+
+    async fn send(&self, send: Send, raw: Value, connection: &ResetSwitch) -> Response {
+        let Some(fault) = self.state.faults.take(send.address.as_str()) else {
+            return self.accept(send, raw);
+        };
+        match fault.effect {
+            Effect::BeforeFault => {
+                let answer = self.accept(send, raw);
+                self.wait(fault).await;
+                faulty(fault, connection).unwrap_or(answer)
+            }
+            Effect::AfterFault => {
+                self.wait(fault).await;
+                faulty(fault, connection).unwrap_or_else(|| self.accept(send, raw))
+            }
+        }
+    }
+
+    async fn wait(&self, fault: Fault) {
+        let mut stopping = self.state.stopping.clone();
+        // Over early when the stand-in stops: nobody waits for a server that hangs on purpose.
+        let stopped = async { while stopping.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(fault.delay, stopped).await;
+    }
+
+    /// Takes effect: keeps the message and makes the answer.
+    fn accept(&self, send: Send, raw: Value) -> Response {
+        let id = wamid(send.address.as_str());
+        let contact = match &send.address {
+            Address::User(user_id) => json!({ "input": user_id, "user_id": user_id }),
+            Address::Phone(to) => json!({ "input": to, "wa_id": to.trim_start_matches('+') }),
+            Address::Group(to) | Address::Nowhere(to) => json!({ "input": to, "wa_id": to }),
+        };
+        let answer = json!({
+            "messaging_product": "whatsapp",
+            "contacts": [contact],
+            "messages": [{ "id": &id }],
+        });
+        let message = Received {
+            id,
+            at: Utc::now(),
+            version: self.version.clone(),
+            phone_number_id: self.phone_number_id.clone(),
+            to: send.to,
+            recipient: send.recipient,
+            kind: send.kind,
+            body: send.body,
+            quotes: send.quotes,
+            raw,
+        };
+        if matches!(send.address, Address::Nowhere(_)) {
+            self.state.store.add_dropped(message);
+        } else {
+            self.state.store.add_received(message);
+        }
+        (StatusCode::OK, Json(answer)).into_response()
+    }
+}
+
+/// The answer that a fault puts in place of the usual one.
+fn faulty(fault: Fault, connection: &ResetSwitch) -> Option<Response> {
+    match fault.outcome {
+        Outcome::Answer => None,
+        Outcome::Error { status, code } => Some(GraphError::scripted(status, code).into_response()),
+        Outcome::Reset => {
+            connection.reset();
+            // Never written: writing it is what resets the connection.
+            Some(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        }
+    }
+}
+
+/// `v19.0`.
+fn is_version(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.strip_prefix('v')
+        .and_then(|number| number.split_once('.'))
+        .is_some_and(|(major, minor)| digits(major) && digits(minor))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A new message id, laid out like Meta's: the other side's address and a random part, in base64.
+fn wamid(address: &str) -> String {
+    let address = address.trim_start_matches('+').as_bytes();
+    let address = &address[..address.len().min(usize::from(u8::MAX))];
+    let random = Uuid::new_v4().simple().to_string().to_ascii_uppercase();
+    let mut bytes = vec![0x1c, 0x18, u8::try_from(address.len()).unwrap_or(u8::MAX)];
+    bytes.extend_from_slice(address);
+    bytes.extend_from_slice(&[0x15, 0x02, 0x00, 0x11, 0x18, 0x20]);
+    bytes.extend_from_slice(random.as_bytes());
+    bytes.push(0);
+    format!("wamid.{}", STANDARD.encode(bytes))
+}

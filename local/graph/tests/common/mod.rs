@@ -1,0 +1,76 @@
+//! What the test files share.
+
+use std::sync::Once;
+
+use local_graph::{GraphApi, GraphSettings};
+use serde_json::{Value, json};
+
+pub const TOKEN: &str = "local-access-token";
+pub const NUMBER: &str = "106540352242922";
+pub const PHONE: &str = "16505551234";
+
+pub struct Test {
+    pub graph: GraphApi,
+    pub client: reqwest::Client,
+}
+
+impl Test {
+    pub async fn start() -> Self {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let settings =
+            GraphSettings { access_token: TOKEN.to_owned(), phone_numbers: vec![NUMBER.to_owned()] };
+        let graph = GraphApi::start(settings, 0).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { graph, client }
+    }
+
+    /// A request to `/v19.0/NUMBER/messages` with the right token.
+    pub fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+        self.post_to(&format!("/v19.0/{NUMBER}/messages"), body).bearer_auth(TOKEN)
+    }
+
+    pub fn post_to(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        self.client.post(format!("{}{path}", self.graph.url())).json(body)
+    }
+
+    pub async fn ok(&self, body: &Value) -> Value {
+        let (status, answer) = answer(self.post(body)).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// The error code that the body is answered with; nothing may be kept.
+    pub async fn code(&self, body: &Value) -> i64 {
+        let kept = self.graph.kept();
+        let (status, answer) = answer(self.post(body)).await;
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!(self.graph.kept(), kept);
+        code(&answer)
+    }
+}
+
+pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+/// The code of an error body, after its shape was checked.
+pub fn code(answer: &Value) -> i64 {
+    let error = &answer["error"];
+    assert_eq!(error["type"], "OAuthException", "{answer}");
+    assert!(error["message"].is_string() && error["fbtrace_id"].is_string(), "{answer}");
+    error["code"].as_i64().unwrap()
+}
+
+pub fn text_to(to: &str, body: &str) -> Value {
+    json!({
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": to,
+        "type": "text",
+        "text": { "body": body, "preview_url": false },
+    })
+}

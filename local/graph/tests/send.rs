@@ -1,0 +1,288 @@
+//! What is accepted, what is rejected, and what is kept.
+//!
+//! `send-examples.json` holds requests and responses of `POST /messages` from Meta's OpenAPI
+//! description of the WhatsApp Business Platform (v23.0, MIT).
+
+mod common;
+
+use common::{NUMBER, PHONE, TOKEN, Test, answer, code, text_to};
+use serde_json::{Value, json};
+
+const USER_ID: &str = "US.13491208655302741918";
+
+fn examples() -> Value {
+    serde_json::from_str(include_str!("send-examples.json")).unwrap()
+}
+
+/// The keys of an answer, without the values.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+        Value::Array(items) => items.iter().map(shape).collect(),
+        _ => Value::Null,
+    }
+}
+
+#[tokio::test]
+async fn meta_s_own_examples_are_answered_as_meta_answers_them() {
+    let test = Test::start().await;
+    let examples = examples();
+    for (name, request) in examples["request"].as_object().unwrap() {
+        let request: Value =
+            serde_json::from_str(&request.to_string().replace("{{Recipient-Phone-Number}}", PHONE)).unwrap();
+        let got = test.ok(&request).await;
+        let expected = match &examples["response_200"][name] {
+            Value::Null => &examples["response_200"]["Send Text Message"],
+            response => response,
+        };
+        assert_eq!(shape(&got), shape(expected), "{name}");
+    }
+    let kept = test.graph.kept();
+    assert_eq!(kept.received.len(), 5);
+    assert_eq!(kept.read_receipts.len(), 1);
+    test.graph.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_message_is_kept_with_what_it_quotes() {
+    let test = Test::start().await;
+    let mut request = text_to(PHONE, "Does it come in another color?");
+    request["context"] = json!({ "message_id": "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUE=" });
+    let answer = test.ok(&request).await;
+
+    assert_eq!(answer["messaging_product"], "whatsapp");
+    assert_eq!(answer["contacts"], json!([{ "input": PHONE, "wa_id": PHONE }]));
+    let received = test.graph.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(answer["messages"][0]["id"], received[0].id.as_str());
+    assert!(received[0].id.starts_with("wamid."));
+    assert_eq!(received[0].version, "v19.0");
+    assert_eq!(received[0].phone_number_id, NUMBER);
+    assert_eq!(received[0].to.as_deref(), Some(PHONE));
+    assert_eq!(received[0].body.as_deref(), Some("Does it come in another color?"));
+    assert_eq!(received[0].quotes.as_deref(), Some("wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUE="));
+    assert_eq!(received[0].raw, request);
+}
+
+#[tokio::test]
+async fn every_message_gets_an_id_of_its_own() {
+    let test = Test::start().await;
+    let first = test.ok(&text_to(PHONE, "same")).await;
+    let second = test.ok(&text_to(PHONE, "same")).await;
+    assert_ne!(first["messages"][0]["id"], second["messages"][0]["id"]);
+}
+
+#[tokio::test]
+async fn a_token_that_is_missing_or_wrong_is_code_190() {
+    let test = Test::start().await;
+    let path = format!("/v19.0/{NUMBER}/messages");
+    let body = text_to(PHONE, "x");
+    let wrong = [
+        test.post_to(&path, &body),
+        test.post_to(&path, &body).bearer_auth("another"),
+        test.post_to(&path, &body).header("authorization", TOKEN),
+        test.post_to(&path, &body).header("authorization", format!("Basic {TOKEN}")),
+    ];
+    for request in wrong {
+        let (status, body) = answer(request).await;
+        assert_eq!((status, code(&body)), (401, 190));
+    }
+    assert!(test.graph.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_path_that_does_not_exist_is_code_2500() {
+    let test = Test::start().await;
+    for path in [
+        format!("/19.0/{NUMBER}/messages"),
+        format!("/v19/{NUMBER}/messages"),
+        format!("/v19.x/{NUMBER}/messages"),
+        format!("/{NUMBER}/messages"),
+        format!("/v19.0/{NUMBER}/message"),
+    ] {
+        let (status, body) = answer(test.post_to(&path, &text_to(PHONE, "x")).bearer_auth(TOKEN)).await;
+        assert_eq!((status, code(&body)), (400, 2500), "{path}");
+    }
+    let newer = test.post_to(&format!("/v26.0/{NUMBER}/messages"), &text_to(PHONE, "x")).bearer_auth(TOKEN);
+    assert_eq!(answer(newer).await.0, 200);
+    assert_eq!(test.graph.received()[0].version, "v26.0");
+}
+
+#[tokio::test]
+async fn a_number_that_is_not_ours_is_code_100_subcode_33_until_it_is_allowed() {
+    let test = Test::start().await;
+    let send = || test.post_to("/v19.0/555/messages", &text_to(PHONE, "x")).bearer_auth(TOKEN);
+    let (status, body) = answer(send()).await;
+    assert_eq!((status, code(&body)), (400, 100));
+    assert_eq!(body["error"]["error_subcode"], 33);
+
+    test.graph.allow_number("555");
+    assert_eq!(answer(send()).await.0, 200);
+    assert_eq!(test.graph.received()[0].phone_number_id, "555");
+}
+
+#[tokio::test]
+async fn other_methods_are_not_supported() {
+    let test = Test::start().await;
+    let url = format!("{}/v19.0/{NUMBER}/messages", test.graph.url());
+    let (status, body) = answer(test.client.get(url).bearer_auth(TOKEN)).await;
+    assert_eq!((status, code(&body)), (400, 100));
+}
+
+#[tokio::test]
+async fn the_product_must_be_named() {
+    let test = Test::start().await;
+    let mut request = text_to(PHONE, "x");
+    request["messaging_product"] = json!("messenger");
+    assert_eq!(test.code(&request).await, 100);
+    request.as_object_mut().unwrap().remove("messaging_product");
+    assert_eq!(test.code(&request).await, 100);
+    assert_eq!(test.code(&json!([])).await, 100);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_or_not_declared_as_json_has_no_parameters() {
+    let test = Test::start().await;
+    let url = format!("{}/v19.0/{NUMBER}/messages", test.graph.url());
+    for (media, content) in
+        [("text/plain", text_to(PHONE, "x").to_string()), ("application/json", "{".to_owned())]
+    {
+        let request = test.client.post(&url).bearer_auth(TOKEN).header("content-type", media).body(content);
+        let (status, body) = answer(request).await;
+        assert_eq!((status, code(&body)), (400, 100), "{media}");
+    }
+    assert!(test.graph.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_text_has_1_to_4096_characters_however_many_bytes() {
+    let test = Test::start().await;
+    assert_eq!(test.code(&text_to(PHONE, "")).await, 100);
+    test.ok(&text_to(PHONE, "y")).await;
+    test.ok(&text_to(PHONE, &"é".repeat(4096))).await;
+    test.ok(&text_to(PHONE, &"😀".repeat(4096))).await;
+    assert_eq!(test.code(&text_to(PHONE, &"é".repeat(4097))).await, 100);
+    let mut request = text_to(PHONE, "x");
+    request["text"] = json!({ "preview_url": true });
+    assert_eq!(test.code(&request).await, 131_008);
+    request["text"] = json!({ "body": 7 });
+    assert_eq!(test.code(&request).await, 100);
+    request["text"] = json!({ "body": "x", "colour": "red" });
+    assert_eq!(test.code(&request).await, 100);
+    request.as_object_mut().unwrap().remove("text");
+    assert_eq!(test.code(&request).await, 131_008);
+}
+
+#[tokio::test]
+async fn a_phone_number_is_digits_with_or_without_a_plus() {
+    let test = Test::start().await;
+    let answer = test.ok(&text_to("+16505551234", "x")).await;
+    assert_eq!(answer["contacts"], json!([{ "input": "+16505551234", "wa_id": PHONE }]));
+    for wrong in ["", "+", "1650x", "++1650", "1234567890123456", "sheena"] {
+        assert_eq!(test.code(&text_to(wrong, "x")).await, 131_009, "{wrong}");
+    }
+    let mut request = text_to(PHONE, "x");
+    request["to"] = json!(16_505_551_234_u64);
+    assert_eq!(test.code(&request).await, 100);
+    request.as_object_mut().unwrap().remove("to");
+    assert_eq!(test.code(&request).await, 100);
+}
+
+#[tokio::test]
+async fn a_user_id_in_to_is_answered_with_success_and_dropped() {
+    let test = Test::start().await;
+    for id in [USER_ID, "US.ENT.11815799212886844830"] {
+        let answer = test.ok(&text_to(id, "lost")).await;
+        assert!(answer["messages"][0]["id"].as_str().unwrap().starts_with("wamid."));
+    }
+    let kept = test.graph.kept();
+    assert!(kept.received.is_empty());
+    assert_eq!(kept.dropped.len(), 2);
+    assert_eq!(kept.dropped[0].to.as_deref(), Some(USER_ID));
+}
+
+#[tokio::test]
+async fn a_user_id_in_recipient_arrives_and_the_answer_has_no_wa_id() {
+    let test = Test::start().await;
+    let mut request = text_to(PHONE, "hello");
+    request.as_object_mut().unwrap().remove("to");
+    for id in [USER_ID, "US.ENT.11815799212886844830"] {
+        request["recipient"] = json!(id);
+        let answer = test.ok(&request).await;
+        assert_eq!(answer["contacts"], json!([{ "input": id, "user_id": id }]));
+    }
+    assert_eq!(test.graph.received()[0].recipient.as_deref(), Some(USER_ID));
+    assert_eq!(test.graph.received()[0].to, None);
+    let too_long = format!("US.{}", "1".repeat(129));
+    for wrong in [PHONE, "us.1349", "USA.1349", "US.", "US.12-3", &too_long] {
+        request["recipient"] = json!(wrong);
+        assert_eq!(test.code(&request).await, 131_009, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn with_both_the_phone_number_is_used() {
+    let test = Test::start().await;
+    let mut request = text_to(PHONE, "hello");
+    request["recipient"] = json!(USER_ID);
+    let answer = test.ok(&request).await;
+    assert_eq!(answer["contacts"], json!([{ "input": PHONE, "wa_id": PHONE }]));
+    assert_eq!(test.graph.received().len(), 1);
+}
+
+#[tokio::test]
+async fn the_quoted_message_is_named_by_a_string() {
+    let test = Test::start().await;
+    for context in [json!({ "message_id": 5 }), json!({ "message_id": "" }), json!({}), json!("wamid.x")] {
+        let mut request = text_to(PHONE, "x");
+        request["context"] = context;
+        assert!(matches!(test.code(&request).await, 100 | 131_009));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_type_or_recipient_type_or_status_is_rejected() {
+    let test = Test::start().await;
+    for (key, value) in [("type", "telegram"), ("recipient_type", "everybody"), ("status", "delivered")] {
+        let mut request = text_to(PHONE, "x");
+        request[key] = json!(value);
+        assert_eq!(test.code(&request).await, 100, "{key}");
+    }
+    let mut request = text_to(PHONE, "x");
+    request["biz_opaque_callback_data"] = json!("x".repeat(513));
+    assert_eq!(test.code(&request).await, 100);
+}
+
+#[tokio::test]
+async fn a_read_receipt_needs_a_message_and_may_show_a_typing_indicator() {
+    let test = Test::start().await;
+    let mut request = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A" });
+    assert_eq!(test.ok(&request).await, json!({ "success": true }));
+    request["typing_indicator"] = json!({ "type": "text" });
+    assert_eq!(test.ok(&request).await, json!({ "success": true }));
+    request["typing_indicator"] = json!({ "type": "dance" });
+    assert_eq!(test.code(&request).await, 100);
+    request.as_object_mut().unwrap().remove("message_id");
+    assert_eq!(test.code(&request).await, 100);
+
+    let kept = test.graph.kept();
+    assert!(kept.received.is_empty());
+    assert_eq!(kept.read_receipts.iter().map(|read| read.typing).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(kept.read_receipts[0].message_id, "wamid.A");
+}
+
+#[tokio::test]
+async fn what_was_kept_can_be_read_over_http_and_cleared() {
+    let test = Test::start().await;
+    test.ok(&text_to(PHONE, "hello")).await;
+    let url = format!("{}/received", test.graph.url());
+    let (status, kept) = answer(test.client.get(&url)).await;
+    assert_eq!(status, 200);
+    assert_eq!(kept, serde_json::to_value(test.graph.kept()).unwrap());
+    assert_eq!(kept["received"][0]["body"], "hello");
+    assert_eq!(kept["received"][0]["type"], "text");
+
+    test.graph.clear();
+    let (_, kept) = answer(test.client.get(&url)).await;
+    assert_eq!(kept, json!({ "received": [], "dropped": [], "read_receipts": [] }));
+}
