@@ -1,1 +1,24 @@
-//! messages
+//! `messages`: `GET /messages`, the caller's own history.
+//!
+//! The caller's JWT is forwarded, so Supabase verifies it and row-level security decides what is seen.
+//! This function knows no user and holds no secret.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`handler`] | which request gets which answer |
+//! | [`bearer`] | the caller's token |
+//! | [`page`] | `limit` and `before`, and the link to the next page |
+//! | [`cursor`] | where a page begins, as an opaque text |
+//! | [`history`] | asking Supabase for a page |
+//! | [`problem`] | errors, as `application/problem+json` |
+//! | [`settings`] | environment variables |
+
+pub mod bearer;
+pub mod cursor;
+pub mod handler;
+pub mod history;
+pub mod page;
+pub mod problem;
+pub mod settings;
+
+pub use handler::Messages;

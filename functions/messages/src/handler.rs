@@ -1,0 +1,56 @@
+//! Which request gets which answer.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
+use http::{Method, Response};
+use lambda_http::{Body, Request, RequestExt};
+use tracing::info;
+
+use crate::bearer;
+use crate::history::{History, HistoryError};
+use crate::page::Page;
+use crate::problem::Problem;
+
+/// The function: where the history is.
+#[derive(Clone)]
+pub struct Messages {
+    history: History,
+}
+
+impl Messages {
+    /// Answers from `history`.
+    #[must_use]
+    pub fn new(history: History) -> Self {
+        Self { history }
+    }
+
+    /// Answers one request.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
+        let answer = match (request.uri().path(), request.method()) {
+            ("/messages" | "/messages/", &Method::GET) => self.page(&request).await,
+            ("/messages" | "/messages/", _) => Err(Problem::Method),
+            _ => Err(Problem::NotFound),
+        };
+        answer.unwrap_or_else(Problem::into_response)
+    }
+
+    async fn page(&self, request: &Request) -> Result<Response<Body>, Problem> {
+        let token = bearer::token(request.headers())?;
+        let parameters = request.query_string_parameters();
+        let page = Page::parse(parameters.first("limit"), parameters.first("before"))?;
+        let found = self.history.page(&token, &page).await?;
+        let body = serde_json::to_string(&found.messages).map_err(|_| HistoryError::Unreadable)?;
+        info!(counter = "history_pages", messages = found.messages.len(), more = found.more, "history read");
+
+        let mut response = Response::new(Body::from(body));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // One person's messages: no cache on the way may keep them.
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(last) = found.messages.last().filter(|_| found.more)
+            && let Ok(link) = HeaderValue::try_from(page.link_to_next(last))
+        {
+            headers.insert(LINK, link);
+        }
+        Ok(response)
+    }
+}

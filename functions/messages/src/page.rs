@@ -1,0 +1,78 @@
+//! Which page of the history is asked for, and where the next one is.
+
+use shared::message::MessageResponse;
+
+use crate::cursor::{Cursor, CursorError};
+
+/// Messages in a page, unless `limit` says otherwise.
+pub const DEFAULT_LIMIT: usize = 50;
+/// Messages in a page at most.
+pub const MAX_LIMIT: usize = 200;
+
+/// `?limit=&before=`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// Messages in it at most, 1 to [`MAX_LIMIT`].
+    pub limit: usize,
+    /// Where it begins; `None` is the newest message.
+    pub before: Option<Cursor>,
+}
+
+/// Parameters that name no page.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum PageError {
+    /// `limit` is not a number from 1 to 200.
+    #[error("limit must be a whole number from 1 to {MAX_LIMIT}")]
+    Limit,
+    /// `before` is no cursor.
+    #[error(transparent)]
+    Before(#[from] CursorError),
+}
+
+impl Page {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// See [`PageError`].
+    pub fn parse(limit: Option<&str>, before: Option<&str>) -> Result<Self, PageError> {
+        let limit = match limit {
+            None => DEFAULT_LIMIT,
+            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or(PageError::Limit)?
+            }
+            Some(_) => return Err(PageError::Limit),
+        };
+        Ok(Self { limit, before: before.map(str::parse).transpose()? })
+    }
+
+    /// The value of a `Link` header (RFC 8288) that leads from the page whose last message is `last` to
+    /// the next. The address is relative, so that it holds behind any domain.
+    #[must_use]
+    pub fn link_to_next(&self, last: &MessageResponse) -> String {
+        let Self { limit, .. } = self;
+        let before = Cursor::after(last);
+        format!("</messages?limit={limit}&before={before}>; rel=\"next\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_is_50_unless_given_and_from_1_to_200() {
+        let limit = |text| Page::parse(text, None).map(|page| page.limit);
+        assert_eq!(limit(None), Ok(50));
+        assert_eq!(limit(Some("1")), Ok(1));
+        assert_eq!(limit(Some("200")), Ok(200));
+        for text in ["0", "201", "-1", "+5", "5.0", "", " 5", "1e2", "ten", "5,6", "99999999999999999999999"]
+        {
+            assert_eq!(limit(Some(text)), Err(PageError::Limit), "{text}");
+        }
+    }
+
+    #[test]
+    fn before_must_be_a_cursor() {
+        assert_eq!(Page::parse(None, Some("yesterday")), Err(PageError::Before(CursorError)));
+    }
+}

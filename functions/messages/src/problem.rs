@@ -1,0 +1,115 @@
+//! Errors, as `application/problem+json` (RFC 9457).
+
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use lambda_http::Body;
+use serde::Serialize;
+use shared::supabase::SupabaseError;
+use tracing::{error, warn};
+
+use crate::bearer::NoToken;
+use crate::history::HistoryError;
+use crate::page::PageError;
+
+/// Why a request is not answered with messages.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Another path.
+    #[error("there is nothing here but /messages")]
+    NotFound,
+    /// Another method.
+    #[error("/messages takes GET")]
+    Method,
+    /// No token.
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
+    /// Bad parameters.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// No page from Supabase.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+}
+
+#[derive(Serialize)]
+struct ProblemDetails<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: String,
+}
+
+/// What a caller is told: a status, and a text that says what to do. Never what Supabase said.
+struct Told {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    /// The one place where an error becomes an answer, and a line in the log.
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        let Told { status, detail } = self.told();
+        if status.is_server_error() {
+            error!(counter = "failed_requests", status = status.as_u16(), cause = %self, "history not read");
+        } else {
+            warn!(counter = "refused_requests", status = status.as_u16(), cause = %self, "request refused");
+        }
+        let title = status.canonical_reason().unwrap_or("Error");
+        let problem = ProblemDetails { kind: "about:blank", title, status: status.as_u16(), detail };
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                // RFC 6750, section 3: no error code when the request carried no token at all.
+                let challenge = match self {
+                    Self::NoToken(_) => "Bearer",
+                    _ => r#"Bearer error="invalid_token""#,
+                };
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn told(&self) -> Told {
+        let told = |status, detail: &str| Told { status, detail: detail.to_owned() };
+        match self {
+            Self::NotFound => told(StatusCode::NOT_FOUND, &self.to_string()),
+            Self::Method => told(StatusCode::METHOD_NOT_ALLOWED, &self.to_string()),
+            Self::NoToken(_) => told(StatusCode::UNAUTHORIZED, &self.to_string()),
+            Self::Page(_) => told(StatusCode::BAD_REQUEST, &self.to_string()),
+            Self::History(HistoryError::Unreadable) => {
+                told(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
+            }
+            Self::History(HistoryError::Supabase(error)) => match error {
+                // 403 too: the token is valid and its role may not read messages, as for an anonymous one.
+                SupabaseError::Rejected { status: 401 | 403, .. } => told(
+                    StatusCode::UNAUTHORIZED,
+                    "the token was not accepted: sign in again and use a fresh one",
+                ),
+                SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
+                    told(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
+                }
+                SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => told(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the database is not available: try again in a moment",
+                ),
+                SupabaseError::Rejected { .. } | SupabaseError::Unsendable => {
+                    told(StatusCode::BAD_GATEWAY, "the database answered with an error")
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `GET /messages` as API Gateway hands it over, with Supabase answering over real HTTP.
+
+use std::time::Duration;
+
+use lambda_http::{Body, Request, Response};
+use messages::Messages;
+use messages::history::History;
+use serde_json::{Value, json};
+use shared::supabase::Supabase;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const USER: &str = "11111111-1111-4111-8111-111111111111";
+
+async fn supabase(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+fn messages(url: &str) -> Messages {
+    let url = url.parse().expect("a URL");
+    let key = "sb_publishable_k".parse().expect("a key");
+    Messages::new(History::new(Supabase::new(&url, key, shared::http::client().expect("a client"))))
+}
+
+fn event(method: &str, path: &str, query: &[(&str, &str)], headers: Value) -> Request {
+    let parameters: serde_json::Map<String, Value> =
+        query.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+    let mut event = json!({
+        "version": "2.0", "routeKey": "GET /messages", "rawPath": path, "rawQueryString": "", "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
+            "requestId": "r", "routeKey": "GET /messages", "stage": "$default", "time": "24/Nov/2026:03:05:00 +0000",
+            "timeEpoch": 1_763_953_500_000_u64
+        },
+        "isBase64Encoded": false
+    });
+    if !parameters.is_empty() {
+        event["queryStringParameters"] = parameters.into();
+    }
+    lambda_http::request::from_str(&event.to_string()).expect("an event")
+}
+
+fn get(query: &[(&str, &str)]) -> Request {
+    event("GET", "/messages", query, json!({"authorization": "Bearer user.jwt.token"}))
+}
+
+fn rows(count: usize) -> Value {
+    let row = |n: usize| {
+        json!({
+            "id": format!("00000000-0000-4000-8000-{n:012}"), "user_id": USER, "channel": "whatsapp",
+            "role": if n.is_multiple_of(2) { "user" } else { "assistant" }, "content": format!("message {n}"),
+            "created_at": format!("2026-11-24T03:05:{:02}.000001+00:00", 59 - n % 60)
+        })
+    };
+    (0..count).map(row).collect()
+}
+
+fn json_of(response: &Response<Body>) -> Value {
+    serde_json::from_slice(response.body().as_ref()).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_page_is_an_array_newest_first_read_with_the_callers_token() {
+    let server = supabase(ResponseTemplate::new(200).set_body_json(rows(2))).await;
+    let response = messages(&server.uri()).handle(get(&[])).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    assert!(!response.headers().contains_key("link"), "there is no other page");
+    let expected = json!({
+        "id": "00000000-0000-4000-8000-000000000000", "user_id": USER, "channel": "whatsapp", "role": "user",
+        "content": "message 0", "created_at": "2026-11-24T03:05:59.000001Z"
+    });
+    let body = json_of(&response);
+    assert_eq!((&body[0], body.as_array().map(Vec::len)), (&expected, Some(2)));
+
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    assert_eq!(request.headers["authorization"], "Bearer user.jwt.token");
+    assert_eq!(request.headers["apikey"], "sb_publishable_k");
+    assert_eq!(request.url.path(), "/rest/v1/messages");
+    let query: Vec<_> = request.url.query_pairs().into_owned().collect();
+    let expected =
+        [("select", "id,user_id,channel,role,content,created_at"), ("order", "created_at.desc,id.desc")];
+    assert_eq!(query, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(request.headers["range"], "0-50", "the default limit, and one to see whether more follow");
+}
+
+#[tokio::test]
+async fn another_page_is_announced_and_its_link_leads_to_it() {
+    let server = supabase(ResponseTemplate::new(206).set_body_json(rows(3))).await;
+    let messages = messages(&server.uri());
+    let response = messages.handle(get(&[("limit", "2")])).await;
+    assert_eq!(json_of(&response).as_array().map(Vec::len), Some(2));
+    let link = response.headers()["link"].to_str().expect("ASCII");
+    let cursor =
+        link.strip_prefix("</messages?limit=2&before=").and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+    let cursor = cursor.unwrap_or_else(|| panic!("{link}"));
+
+    messages.handle(get(&[("limit", "2"), ("before", cursor)])).await;
+    let request = server.received_requests().await.expect("recorded").remove(1);
+    let filter = request.url.query_pairs().find(|(name, _)| name == "or").expect("a filter").1.into_owned();
+    let last = "2026-11-24T03:05:58.000001Z";
+    let expected = format!(
+        "(created_at.lt.{last},and(created_at.eq.{last},id.lt.00000000-0000-4000-8000-000000000001))"
+    );
+    assert_eq!(filter, expected);
+}
+
+#[tokio::test]
+async fn a_request_without_a_token_is_401_and_supabase_is_not_asked() {
+    let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
+    for headers in [json!({}), json!({"authorization": "Basic dTpw"}), json!({"authorization": "Bearer "})] {
+        let response = messages(&server.uri()).handle(event("GET", "/messages", &[], headers)).await;
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+    assert!(server.received_requests().await.expect("recorded").is_empty());
+}
+
+#[tokio::test]
+async fn a_bad_limit_or_cursor_is_400_and_says_what_would_be_good() {
+    let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
+    for (query, detail) in [
+        (("limit", "0"), "limit must be a whole number from 1 to 200"),
+        (("limit", "201"), "limit must be a whole number from 1 to 200"),
+        (("limit", "ten"), "limit must be a whole number from 1 to 200"),
+        (("before", "yesterday"), "before must be a cursor taken from a Link header of this API"),
+    ] {
+        let response = messages(&server.uri()).handle(get(&[query])).await;
+        assert_eq!(response.status(), 400, "{query:?}");
+        let expected =
+            json!({"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail});
+        assert_eq!(json_of(&response), expected, "{query:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
+    for (status, body, expected) in [
+        (401, json!({"code": "PGRST301", "message": "JWSError SECRET"}), 401),
+        (401, json!({"code": "PGRST303", "message": "JWT expired SECRET"}), 401),
+        (403, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
+        (401, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
+        (400, json!({"code": "42703", "message": "column SECRET does not exist"}), 502),
+        (404, json!({"code": "PGRST205", "message": "no table SECRET"}), 502),
+        (500, json!({"message": "SECRET"}), 502),
+        (503, json!({"code": "PGRST001", "message": "SECRET"}), 503),
+        (504, json!({"message": "SECRET"}), 504),
+        (200, json!({"not": "an array SECRET"}), 502),
+        (200, json!([{"id": "SECRET"}]), 502),
+    ] {
+        let server = supabase(ResponseTemplate::new(status).set_body_json(&body)).await;
+        let response = messages(&server.uri()).handle(get(&[])).await;
+        assert_eq!(response.status().as_u16(), expected, "{status} {body}");
+        let problem = json_of(&response);
+        assert_eq!(problem["status"], expected);
+        assert!(!problem.to_string().contains("SECRET"), "{problem}");
+        let challenge =
+            response.headers().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
+        assert_eq!(challenge, (expected == 401).then_some(r#"Bearer error="invalid_token""#));
+        assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_is_503() {
+    let response = messages("http://127.0.0.1:1").handle(get(&[])).await;
+    assert_eq!(response.status(), 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_says_nothing_is_504() {
+    // The kernel takes the connection, nobody answers. Time is paused: the timeout passes at once.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let messages = messages(&url);
+    let answer = tokio::time::timeout(Duration::from_secs(20), messages.handle(get(&[])));
+    assert_eq!(answer.await.expect("within its own timeout").status(), 504);
+}
+
+#[tokio::test]
+async fn other_methods_are_405_and_other_paths_404() {
+    let messages = messages("http://127.0.0.1:1");
+    for method in ["POST", "PUT", "DELETE", "PATCH", "HEAD"] {
+        let response = messages.handle(event(method, "/messages", &[], json!({}))).await;
+        assert_eq!(response.status(), 405, "{method}");
+        assert_eq!(response.headers()["allow"], "GET");
+    }
+    let response = messages.handle(event("GET", "/message", &[], json!({}))).await;
+    assert_eq!(response.status(), 404);
+}

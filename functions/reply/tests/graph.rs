@@ -1,0 +1,126 @@
+//! The Graph API client over real HTTP: the request's shape, success, errors, timeout.
+
+use std::time::Duration;
+
+use reply::graph::{Class, Graph, GraphError, GraphSettings, SEND_TIMEOUT, Text};
+use reply::incoming::Sender;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn graph(url: &str) -> Graph {
+    let settings = GraphSettings {
+        url: url.parse().expect("a URL"),
+        version: "v25.0".parse().expect("a version"),
+        access_token: SecretString::from("token-1"),
+    };
+    Graph::new(settings, shared::http::client().expect("a client"))
+}
+
+async fn server(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+/// Meta's own sample of a success.
+fn sent() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": "48XXXXXXXXX", "wa_id": "48XXXXXXXXX "}],
+        "messages": [{"id": "wamid.gBGGSFcCNEOPAgkO_KJ55r4w_ww"}]
+    }))
+}
+
+async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option<String>, GraphError> {
+    let from = "106540352242922".parse().expect("an id");
+    graph.send(&Text { from: &from, to, body: "¿Qué tal?", quotes }).await
+}
+
+fn phone() -> Sender {
+    Sender::Phone("16505551234".to_owned())
+}
+
+#[tokio::test]
+async fn a_reply_quotes_its_message_and_goes_out_from_the_number_that_was_asked() {
+    let server = server(sent()).await;
+    let id = send(&graph(&server.uri()), &phone(), Some("wamid.Q")).await.expect("sent");
+    assert_eq!(id.as_deref(), Some("wamid.gBGGSFcCNEOPAgkO_KJ55r4w_ww"));
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    assert_eq!(request.method.as_str(), "POST");
+    assert_eq!(request.url.path(), "/v25.0/106540352242922/messages");
+    assert_eq!(request.headers["authorization"], "Bearer token-1");
+    assert_eq!(request.headers["content-type"], "application/json");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let expected = json!({
+        "messaging_product": "whatsapp", "recipient_type": "individual", "to": "16505551234",
+        "context": {"message_id": "wamid.Q"}, "type": "text", "text": {"body": "¿Qué tal?", "preview_url": false}
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn a_user_id_goes_into_recipient_and_never_into_to() {
+    let answer = json!({"messages": [{"id": "wamid.1"}], "contacts": [{"user_id": "US.1349"}]});
+    let server = server(ResponseTemplate::new(200).set_body_json(answer)).await;
+    let to = Sender::UserId("US.1349".to_owned());
+    assert_eq!(send(&graph(&server.uri()), &to, None).await, Ok(Some("wamid.1".to_owned())));
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    assert_eq!((&body["recipient"], body.get("to")), (&json!("US.1349"), None));
+    assert_eq!(body.get("context"), None);
+    assert_eq!(body["recipient_type"], "individual");
+}
+
+#[tokio::test]
+async fn a_base_url_may_have_a_path_and_a_slash() {
+    let server = server(sent()).await;
+    send(&graph(&format!("{}/graph/", server.uri())), &phone(), None).await.expect("sent");
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    assert_eq!(request.url.path(), "/graph/v25.0/106540352242922/messages");
+}
+
+#[tokio::test]
+async fn an_error_answer_is_judged_by_its_code() {
+    let error =
+        json!({"error": {"message": "(#131056) Pair rate limit hit", "code": 131056, "fbtrace_id": "Az8"}});
+    let server = server(ResponseTemplate::new(400).set_body_json(error)).await;
+    let error = send(&graph(&server.uri()), &phone(), None).await.expect_err("400");
+    assert_eq!(error.class(), Class::Passing);
+    assert_eq!(error.to_string(), "the Graph API answered 400, code 131056, fbtrace_id Az8");
+}
+
+#[tokio::test]
+async fn a_server_error_passes_and_an_unreadable_success_counts_as_sent() {
+    let failing = server(ResponseTemplate::new(503).set_body_string("<html>")).await;
+    assert_eq!(send(&graph(&failing.uri()), &phone(), None).await.expect_err("503").class(), Class::Passing);
+    let strange = server(ResponseTemplate::new(200).set_body_string("ok")).await;
+    assert_eq!(send(&graph(&strange.uri()), &phone(), None).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = server(sent()).await;
+    let server = server(ResponseTemplate::new(302).insert_header("location", elsewhere.uri())).await;
+    assert!(send(&graph(&server.uri()), &phone(), None).await.is_err());
+    assert!(elsewhere.received_requests().await.expect("recorded").is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_port_means_not_sent() {
+    let error = send(&graph("http://127.0.0.1:1"), &phone(), None).await.expect_err("closed");
+    assert_eq!(error, GraphError::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
+    // The kernel takes the connection, nobody answers. Time is paused: the timeout passes at once.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let start = tokio::time::Instant::now();
+    let error = send(&graph(&url), &phone(), None).await.expect_err("silence");
+    assert!(matches!(error, GraphError::Lost | GraphError::Unreachable), "{error:?}");
+    assert!(start.elapsed() <= SEND_TIMEOUT + Duration::from_secs(1));
+    assert_eq!(error.class(), Class::Passing);
+}

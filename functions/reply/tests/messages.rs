@@ -1,0 +1,276 @@
+//! What becomes of a message, with Meta and Supabase answering over real HTTP.
+
+use reply::Reply;
+use reply::graph::{Graph, GraphSettings};
+use reply::handler::Failure;
+use reply::history::{History, row_id};
+use reply::responder::{Echo, Question, Responder};
+use reply::users::Users;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::message::Role;
+use shared::supabase::Supabase;
+use uuid::Uuid;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+const USER: &str = "11111111-1111-4111-8111-111111111111";
+
+/// Meta and Supabase, one server each.
+struct World {
+    graph: MockServer,
+    supabase: MockServer,
+}
+
+/// What the two answer.
+struct Answers {
+    send: ResponseTemplate,
+    lookup: ResponseTemplate,
+    insert: ResponseTemplate,
+}
+
+fn all_well() -> Answers {
+    Answers {
+        send: ResponseTemplate::new(200).set_body_json(json!({"messages": [{"id": "wamid.answer"}]})),
+        lookup: ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}])),
+        insert: ResponseTemplate::new(201),
+    }
+}
+
+fn graph_error(status: u16, code: i64) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({"error": {"message": "…", "code": code}}))
+}
+
+impl World {
+    async fn new(answers: Answers) -> Self {
+        let (graph, supabase) = (MockServer::start().await, MockServer::start().await);
+        Mock::given(method("POST")).respond_with(answers.send).mount(&graph).await;
+        let lookup = Mock::given(method("GET")).and(path("/rest/v1/user_preferences"));
+        lookup.respond_with(answers.lookup).mount(&supabase).await;
+        let insert = Mock::given(method("POST")).and(path("/rest/v1/messages"));
+        insert.respond_with(answers.insert).mount(&supabase).await;
+        Self { graph, supabase }
+    }
+
+    fn reply<R>(&self, responder: R) -> Reply<R> {
+        let http = shared::http::client().expect("a client");
+        let url = self.supabase.uri().parse().expect("a URL");
+        let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http.clone());
+        let settings = GraphSettings {
+            url: self.graph.uri().parse().expect("a URL"),
+            version: "v25.0".parse().expect("a version"),
+            access_token: SecretString::from("token"),
+        };
+        Reply {
+            users: Users::new(supabase.clone()),
+            history: History::new(supabase),
+            graph: Graph::new(settings, http),
+            responder,
+            registration_text: "Please register.".to_owned(),
+            phone_number_id: "999".parse().expect("an id"),
+        }
+    }
+
+    async fn sends(&self) -> Vec<Request> {
+        self.graph.received_requests().await.expect("recorded")
+    }
+
+    async fn inserts(&self) -> Vec<Value> {
+        let requests = self.supabase.received_requests().await.expect("recorded");
+        let inserts = requests.into_iter().filter(|request| request.method.as_str() == "POST");
+        inserts.map(|request| json_of(&request)).collect()
+    }
+}
+
+fn json_of(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).expect("JSON")
+}
+
+fn envelope(message: &Value) -> String {
+    let metadata = json!({"phone_number_id": "106540352242922"});
+    let received_at = "2025-06-08T20:59:43.500Z";
+    json!({"v1": {"message": {"received_at": received_at, "metadata": metadata, "message": message}}})
+        .to_string()
+}
+
+fn text() -> Value {
+    json!({"from": "16505551234", "id": "wamid.Q", "timestamp": "1749416383", "type": "text", "text": {"body": "Hello"}})
+}
+
+#[tokio::test]
+async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
+    let world = World::new(all_well()).await;
+    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+
+    let sends = world.sends().await;
+    let [send] = sends.as_slice() else { panic!("{} sends", sends.len()) };
+    assert_eq!(send.url.path(), "/v25.0/106540352242922/messages");
+    let body = json_of(send);
+    assert_eq!((&body["text"]["body"], &body["to"]), (&json!("Hello"), &json!("16505551234")));
+    assert_eq!(body["context"]["message_id"], "wamid.Q");
+
+    let inserts = world.inserts().await;
+    let [rows] = inserts.as_slice() else { panic!("{} inserts", inserts.len()) };
+    let rows = rows.as_array().expect("an array");
+    assert_eq!(rows.len(), 2);
+    for (row, role) in rows.iter().zip([Role::User, Role::Assistant]) {
+        assert_eq!(row["id"], row_id("wamid.Q", &role).to_string());
+        assert_eq!(row["user_id"], USER);
+        assert_eq!(row["role"], role.as_str());
+        assert_eq!((&row["channel"], &row["content"]), (&json!("whatsapp"), &json!("Hello")));
+    }
+    let time =
+        |row: &Value| row["created_at"].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>();
+    let (asked, answered) = (time(&rows[0]).expect("a time"), time(&rows[1]).expect("a time"));
+    assert_eq!(asked.timestamp(), 1_749_416_383);
+    assert!(asked < answered);
+}
+
+#[tokio::test]
+async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
+    let world = World::new(all_well()).await;
+    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    let requests = world.supabase.received_requests().await.expect("recorded");
+    let lookup = requests.iter().find(|request| request.method.as_str() == "GET").expect("a lookup");
+    let filter = lookup.url.query_pairs().find(|(name, _)| name == "whatsapp_phone").expect("a filter").1;
+    let spellings = filter.replace('"', "");
+    assert_eq!(spellings, "in.(+16505551234,16505551234)");
+    assert_eq!(lookup.headers["apikey"], "sb_secret_k");
+}
+
+#[tokio::test]
+async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
+    let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
+    let world = World::new(Answers { lookup, ..all_well() }).await;
+    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    let sends = world.sends().await;
+    assert_eq!(json_of(&sends[0])["text"]["body"], "Please register.");
+    assert!(world.inserts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_does_not_prevent_the_echo() {
+    for lookup in [ResponseTemplate::new(503), ResponseTemplate::new(200).set_body_string("<html>")] {
+        let world = World::new(Answers { lookup, insert: ResponseTemplate::new(503), ..all_well() }).await;
+        world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+        assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
+    }
+    let world = World::new(Answers { insert: ResponseTemplate::new(500), ..all_well() }).await;
+    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_database_that_says_nothing_does_not_prevent_the_echo_either() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
+    let world = World::new(all_well()).await;
+    let mut reply = world.reply(Echo);
+    let http = shared::http::client().expect("a client");
+    let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http);
+    (reply.users, reply.history) = (Users::new(supabase.clone()), History::new(supabase));
+    reply.handle(envelope(&text())).await.expect("handled");
+    assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
+}
+
+#[tokio::test]
+async fn a_passing_error_returns_the_message_and_writes_nothing() {
+    for send in [
+        ResponseTemplate::new(500),
+        graph_error(400, 131_056),
+        graph_error(401, 190),
+        graph_error(400, 131_048),
+    ] {
+        let world = World::new(Answers { send, ..all_well() }).await;
+        let failure = world.reply(Echo).handle(envelope(&text())).await.expect_err("returned");
+        assert!(matches!(&failure, Failure::NotSent { wamid, .. } if wamid == "wamid.Q"), "{failure}");
+        assert!(world.inserts().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_final_error_ends_the_message() {
+    let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
+    world.reply(Echo).handle(envelope(&text())).await.expect("not retried");
+    assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn other_types_and_messages_of_nobody_are_acknowledged_and_not_answered() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Echo);
+    for message in [
+        json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}}),
+        json!({"from": "16505551234", "id": "w", "type": "hologram"}),
+        json!({"id": "w", "type": "text", "text": {"body": "who am I?"}}),
+        json!({}),
+        json!(null),
+        json!([1, 2]),
+    ] {
+        reply.handle(envelope(&message)).await.expect("acknowledged");
+    }
+    assert!(world.sends().await.is_empty());
+    assert!(world.inserts().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_envelope_goes_back_to_the_queue() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Echo);
+    for body in ["", "hello", "{}", r#"{"v2":{"message":{}}}"#] {
+        let failure = reply.handle(body.to_owned()).await.expect_err("returned");
+        assert!(matches!(failure, Failure::Envelope(_)), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_a_number_s_id_is_answered_from_the_configured_one() {
+    let world = World::new(all_well()).await;
+    let envelope = json!({"v1": {"message": {"received_at": "2025-06-08T20:59:43Z", "message": text()}}});
+    world.reply(Echo).handle(envelope.to_string()).await.expect("handled");
+    assert_eq!(world.sends().await[0].url.path(), "/v25.0/999/messages");
+}
+
+/// Answers as it is told to, and checks what it is asked.
+struct Told(Result<Option<String>, String>);
+
+impl Responder for Told {
+    type Error = String;
+
+    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, String> {
+        assert_eq!(question.text, "Hello");
+        assert_eq!(question.user_id, Some(USER.parse::<Uuid>().expect("a user")));
+        self.0.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_responder_decides_on_the_answer() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Told(Ok(Some("Hi!".to_owned()))));
+    reply.handle(envelope(&text())).await.expect("handled");
+    assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hi!");
+    let rows = world.inserts().await.remove(0);
+    assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hi!")));
+}
+
+#[tokio::test]
+async fn a_responder_may_stay_silent_and_the_question_is_kept() {
+    for nothing in [None, Some(String::new()), Some(" \n".to_owned())] {
+        let world = World::new(all_well()).await;
+        world.reply(Told(Ok(nothing))).handle(envelope(&text())).await.expect("handled");
+        assert!(world.sends().await.is_empty());
+        let rows = world.inserts().await.remove(0);
+        assert_eq!(rows.as_array().map(Vec::len), Some(1));
+        assert_eq!(rows[0]["role"], "user");
+    }
+}
+
+#[tokio::test]
+async fn a_responder_that_fails_is_asked_again() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Told(Err("the model is overloaded".to_owned())));
+    let failure = reply.handle(envelope(&text())).await.expect_err("returned");
+    assert_eq!(failure.to_string(), "no answer to wamid.Q yet: the model is overloaded");
+    assert!(world.sends().await.is_empty());
+}

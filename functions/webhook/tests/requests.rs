@@ -1,0 +1,206 @@
+//! Requests as API Gateway hands them to the function, and a queue that can refuse.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use lambda_http::{Body, Request, Response};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use webhook::Webhook;
+use webhook::batches::Batch;
+use webhook::entry::Entry;
+use webhook::handshake::VerifyToken;
+use webhook::queue::{Queue, QueueError};
+use webhook::signature::AppSecret;
+
+/// Keeps what it is sent, and refuses the batches that hold one of these wamids.
+#[derive(Clone, Debug, Default)]
+struct FakeQueue {
+    sent: Arc<Mutex<Vec<Entry>>>,
+    refused: HashSet<String>,
+}
+
+impl Queue for FakeQueue {
+    async fn send(&self, batch: Batch) -> Result<(), QueueError> {
+        let refused = |entry: &Entry| entry.wamid.as_ref().is_some_and(|wamid| self.refused.contains(wamid));
+        if batch.entries.iter().any(refused) {
+            return Err(QueueError::Call("no answer in time".to_owned()));
+        }
+        self.sent.lock().expect("a lock").extend(batch.entries);
+        Ok(())
+    }
+}
+
+fn secret() -> AppSecret {
+    AppSecret::new(&SecretString::from("app-secret"))
+}
+
+fn webhook(queue: FakeQueue) -> Webhook<FakeQueue> {
+    Webhook::new(secret(), VerifyToken::new(SecretString::from("verify-token")), queue)
+}
+
+/// An event of an HTTP API, payload format 2.0.
+fn event(method: &str, path: &str, query: &str, headers: Value, body: Option<(&str, bool)>) -> Request {
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
+            "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:03:05:00 +0000",
+            "timeEpoch": 1_763_953_500_000_u64
+        },
+        "isBase64Encoded": false
+    });
+    let parameters: serde_json::Map<String, Value> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    if !parameters.is_empty() {
+        event["queryStringParameters"] = parameters.into();
+    }
+    if let Some((body, base64)) = body {
+        event["body"] = body.into();
+        event["isBase64Encoded"] = base64.into();
+    }
+    lambda_http::request::from_str(&event.to_string()).expect("an event")
+}
+
+fn signed(body: &str) -> Request {
+    let headers =
+        json!({"content-type": "application/json", "x-hub-signature-256": secret().sign(body.as_bytes())});
+    event("POST", "/webhook", "", headers, Some((body, false)))
+}
+
+fn payload(wamids: &[&str]) -> String {
+    let message = |wamid: &&str| json!({"from": wamid, "id": wamid, "type": "text", "text": {"body": "hi"}});
+    let messages: Vec<_> = wamids.iter().map(message).collect();
+    let changes = json!([{"field": "messages", "value": {"messages": messages}}]);
+    json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]}).to_string()
+}
+
+fn answer(response: &Response<Body>) -> (u16, String) {
+    (response.status().as_u16(), String::from_utf8(response.body().as_ref().to_vec()).expect("UTF-8"))
+}
+
+#[tokio::test]
+async fn the_handshake_returns_the_challenge_as_plain_text() {
+    let webhook = webhook(FakeQueue::default());
+    let query = "hub.mode=subscribe&hub.verify_token=verify-token&hub.challenge=1158201444";
+    let response = webhook.handle(event("GET", "/webhook", query, json!({}), None)).await;
+    assert_eq!(answer(&response), (200, "1158201444".to_owned()));
+    assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+}
+
+#[tokio::test]
+async fn a_wrong_token_or_mode_is_403_and_a_missing_parameter_400() {
+    let webhook = webhook(FakeQueue::default());
+    for (query, status) in [
+        ("hub.mode=subscribe&hub.verify_token=verify-tokem&hub.challenge=1", 403),
+        ("hub.mode=subscribe&hub.verify_token=&hub.challenge=1", 403),
+        ("hub.mode=unsubscribe&hub.verify_token=verify-token&hub.challenge=1", 403),
+        ("hub.mode=subscribe&hub.verify_token=verify-token", 400),
+        ("hub.mode=subscribe&hub.challenge=1", 400),
+        ("hub.verify_token=verify-token&hub.challenge=1", 400),
+        ("", 400),
+    ] {
+        let response = webhook.handle(event("GET", "/webhook", query, json!({}), None)).await;
+        assert_eq!(response.status().as_u16(), status, "{query}");
+        assert!(!answer(&response).1.contains("verify-token"), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_body_is_queued_and_answered_ok() {
+    let queue = FakeQueue::default();
+    let response = webhook(queue.clone()).handle(signed(&payload(&["w1", "w2"]))).await;
+    assert_eq!(answer(&response), (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(queue.sent.lock().expect("a lock").len(), 2);
+}
+
+#[tokio::test]
+async fn the_bytes_that_arrived_are_verified_in_base64_too() {
+    use base64::Engine;
+    let queue = FakeQueue::default();
+    // Spaces and escapes that a parser would lose, and a line that is not ASCII.
+    let body = payload(&["w1"]).replace("\"hi\"", "\"h\\u00e9 \u{1f44d}\"  \n");
+    let headers = json!({"x-hub-signature-256": secret().sign(body.as_bytes())});
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&body);
+    let request = event("POST", "/webhook", "", headers, Some((&encoded, true)));
+    let response = webhook(queue.clone()).handle(request).await;
+    assert_eq!(response.status().as_u16(), 200);
+    assert!(queue.sent.lock().expect("a lock")[0].body.contains("h\\u00e9 \u{1f44d}"));
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_signature_is_401_and_nothing_is_queued() {
+    let queue = FakeQueue::default();
+    let webhook = webhook(queue.clone());
+    let body = payload(&["w1"]);
+    let other = AppSecret::new(&SecretString::from("other")).sign(body.as_bytes());
+    for headers in [
+        json!({}),
+        json!({"x-hub-signature-256": other}),
+        json!({"x-hub-signature-256": "sha256="}),
+        json!({"x-hub-signature": "sha1=00"}),
+        json!({"x-hub-signature-256": secret().sign(b"another body")}),
+    ] {
+        let response =
+            webhook.handle(event("POST", "/webhook", "", headers.clone(), Some((&body, false)))).await;
+        assert_eq!(response.status().as_u16(), 401, "{headers}");
+    }
+    // Not even a body that could not be parsed is looked at before its signature.
+    let unsigned = webhook.handle(event("POST", "/webhook", "", json!({}), Some(("{", false)))).await;
+    assert_eq!(unsigned.status().as_u16(), 401);
+    assert!(queue.sent.lock().expect("a lock").is_empty());
+}
+
+#[tokio::test]
+async fn a_signed_body_that_is_not_a_payload_is_200_and_nothing_is_queued() {
+    let queue = FakeQueue::default();
+    let webhook = webhook(queue.clone());
+    for body in ["", "hello", "{}", "[]", r#"{"object":"page","entry":[]}"#] {
+        let response = webhook.handle(signed(body)).await;
+        assert_eq!(answer(&response), (200, r#"{"status":"ok"}"#.to_owned()), "{body}");
+    }
+    assert!(queue.sent.lock().expect("a lock").is_empty());
+}
+
+#[tokio::test]
+async fn one_refused_batch_makes_it_500_and_the_others_are_sent_all_the_same() {
+    let wamids: Vec<String> = (0..35).map(|n| format!("w{n}")).collect();
+    let wamids: Vec<&str> = wamids.iter().map(String::as_str).collect();
+    let queue = FakeQueue { refused: ["w7".to_owned()].into(), ..FakeQueue::default() };
+    let response = webhook(queue.clone()).handle(signed(&payload(&wamids))).await;
+    assert_eq!(response.status().as_u16(), 500);
+    assert_eq!(queue.sent.lock().expect("a lock").len(), 25);
+}
+
+#[tokio::test]
+async fn after_a_refused_batch_no_later_message_of_the_same_sender_is_queued() {
+    let message = |n: usize| json!({"from": "16505551234", "id": format!("w{n}"), "type": "text"});
+    let messages: Vec<_> = (0..30).map(message).collect();
+    let changes = json!([{"field": "messages", "value": {"messages": messages}}]);
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]})
+        .to_string();
+    let queue = FakeQueue { refused: ["w15".to_owned()].into(), ..FakeQueue::default() };
+    let response = webhook(queue.clone()).handle(signed(&body)).await;
+    assert_eq!(response.status().as_u16(), 500);
+    let sent: Vec<_> = queue.sent.lock().expect("a lock").iter().map(|entry| entry.wamid.clone()).collect();
+    assert_eq!(sent.len(), 10, "{sent:?}");
+}
+
+#[tokio::test]
+async fn other_methods_are_405_and_other_paths_404() {
+    let webhook = webhook(FakeQueue::default());
+    for method in ["PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"] {
+        let response = webhook.handle(event(method, "/webhook", "", json!({}), None)).await;
+        assert_eq!(response.status().as_u16(), 405, "{method}");
+        assert_eq!(response.headers()["allow"], "GET, POST");
+    }
+    for path in ["/", "/webhooks", "/webhook/x", "/messages"] {
+        let response = webhook.handle(event("POST", path, "", json!({}), None)).await;
+        assert_eq!(response.status().as_u16(), 404, "{path}");
+    }
+}

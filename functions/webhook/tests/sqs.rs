@@ -1,0 +1,122 @@
+//! The SQS client over real HTTP: the request's shape, success, refused entries, server error, timeout.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use webhook::batches::{Batch, pack};
+use webhook::entry::Entry;
+use webhook::queue::{Queue, QueueError, Sqs};
+use webhook::settings::{QueueSettings, SqsSettings};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+fn sqs(endpoint: &str) -> Sqs {
+    Sqs::new(&QueueSettings {
+        url: "https://sqs.us-east-1.amazonaws.com/000000000000/inbound.fifo".to_owned(),
+        sqs: SqsSettings {
+            endpoint_url: Some(endpoint.to_owned()),
+            region: "us-east-1".to_owned(),
+            access_key_id: "AKIDEXAMPLE".to_owned(),
+            secret_access_key: SecretString::from("secret"),
+            session_token: Some(SecretString::from("session")),
+        },
+    })
+}
+
+fn batch(size: usize) -> Batch {
+    let entry = |n: usize| Entry {
+        wamid: Some(format!("w{n}")),
+        message_group_id: "group".to_owned(),
+        deduplication_id: format!("dedup-{n}"),
+        body: format!("body-{n}"),
+    };
+    pack((0..size).map(entry).collect()).remove(0).batches.remove(0)
+}
+
+async fn server(respond: impl wiremock::Respond + 'static) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(respond).mount(&server).await;
+    server
+}
+
+fn body(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).expect("JSON")
+}
+
+fn answer(successful: &[&str], failed: &[&str]) -> ResponseTemplate {
+    let successful: Vec<_> = successful
+        .iter()
+        .map(|id| json!({"Id": id, "MessageId": "m", "MD5OfMessageBody": "841a2d689ad86bd1611447453c22c6fc"}))
+        .collect();
+    let failed: Vec<_> =
+        failed.iter().map(|id| json!({"Id": id, "SenderFault": false, "Code": "InternalError"})).collect();
+    ResponseTemplate::new(200)
+        .insert_header("content-type", "application/x-amz-json-1.0")
+        .set_body_json(json!({"Successful": successful, "Failed": failed}))
+}
+
+#[tokio::test]
+async fn a_batch_is_one_signed_call_with_group_and_deduplication_id_of_each_entry() {
+    let server = server(answer(&["0", "1"], &[])).await;
+    assert_eq!(sqs(&server.uri()).send(batch(2)).await, Ok(()));
+    let requests = server.received_requests().await.expect("recorded");
+    let [request] = requests.as_slice() else { panic!("{} calls", requests.len()) };
+    assert_eq!(request.headers["x-amz-target"], "AmazonSQS.SendMessageBatch");
+    assert_eq!(request.headers["x-amz-security-token"], "session");
+    let authorization = request.headers["authorization"].to_str().expect("ASCII");
+    assert!(authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{authorization}");
+    let body = body(request);
+    assert_eq!(body["QueueUrl"], "https://sqs.us-east-1.amazonaws.com/000000000000/inbound.fifo");
+    let entries = json!([
+        {"Id": "0", "MessageBody": "body-0", "MessageGroupId": "group", "MessageDeduplicationId": "dedup-0"},
+        {"Id": "1", "MessageBody": "body-1", "MessageGroupId": "group", "MessageDeduplicationId": "dedup-1"},
+    ]);
+    assert_eq!(body["Entries"], entries);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_refused_or_not_mentioned_is_an_error() {
+    let refusing = server(answer(&["0"], &["1"])).await;
+    let expected = QueueError::Entries { refused: 1, sent: 2, code: "InternalError".to_owned() };
+    assert_eq!(sqs(&refusing.uri()).send(batch(2)).await, Err(expected));
+    let forgetful = server(answer(&["0"], &[])).await;
+    assert!(matches!(
+        sqs(&forgetful.uri()).send(batch(2)).await,
+        Err(QueueError::Entries { refused: 1, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_server_error_is_tried_again_and_then_an_error() {
+    let failing = server(ResponseTemplate::new(500)).await;
+    assert!(matches!(sqs(&failing.uri()).send(batch(1)).await, Err(QueueError::Call(_))));
+    assert_eq!(failing.received_requests().await.expect("recorded").len(), 3);
+
+    let recovering = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(503)).up_to_n_times(1).mount(&recovering).await;
+    Mock::given(any()).respond_with(answer(&["0"], &[])).mount(&recovering).await;
+    assert_eq!(sqs(&recovering.uri()).send(batch(1)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_unknown_queue_is_an_error_that_names_it() {
+    let refusing = ResponseTemplate::new(400)
+        .insert_header("content-type", "application/x-amz-json-1.0")
+        .set_body_json(json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no such queue"}));
+    let server = server(refusing).await;
+    let error = sqs(&server.uri()).send(batch(1)).await.expect_err("no queue");
+    assert!(error.to_string().contains("QueueDoesNotExist"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_an_error() {
+    // The listener accepts nothing: the kernel takes the connection and no answer ever comes. Time is
+    // paused, so that the client's timeouts pass at once.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    let sqs = sqs(&endpoint);
+    let sending = tokio::time::timeout(Duration::from_secs(60), sqs.send(batch(1)));
+    let error = sending.await.expect("within its own timeout").expect_err("silence");
+    assert!(matches!(&error, QueueError::Call(_)), "{error}");
+}
