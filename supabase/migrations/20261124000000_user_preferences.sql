@@ -50,7 +50,7 @@ declare
   user_type text;
   phone_type text;
   doubtful bigint;
-  clashing text;
+  clashing uuid[];
 begin
   -- The columns. Others that the table may have are not our business.
   select format_type(atttypid, null) into user_type from pg_attribute
@@ -130,15 +130,21 @@ begin
 
   -- One user a number, in any spelling.
   if to_regclass('public.user_preferences_whatsapp_phone_digits_key') is null then
-    execute format('select string_agg(users, ''; '') from (
-        select string_agg(coalesce(user_id::text, ''null''), '', '') as users from public.user_preferences
-        group by %1$s having %1$s is not null and count(*) > 1) shared', digits) into clashing;
+    execute format('select array_agg(distinct user_id) from (
+        select user_id, count(*) over (partition by %1$s) as owners from public.user_preferences where %1$s is not null
+      ) numbers where owners > 1', digits) into clashing;
     if clashing is null then
-      execute format('create unique index user_preferences_whatsapp_phone_digits_key on public.user_preferences ((%s))', digits);
+      execute format('create unique index user_preferences_whatsapp_phone_digits_key
+        on public.user_preferences ((%s))', digits);
     else
+      -- Not unique yet for these users, but for everybody else.
+      execute format('create unique index if not exists user_preferences_whatsapp_phone_digits_partial_key
+        on public.user_preferences ((%s)) where user_id <> all (%L::uuid[])', digits, clashing);
       raise warning 'user_preferences: one number, several rows; their owners: %', clashing
         using detail = 'The reply function treats a number with several owners as nobody''s.',
-              hint = format('Decide whose it is, then: create unique index user_preferences_whatsapp_phone_digits_key on public.user_preferences ((%s));', digits);
+              hint = format('Decide whose it is, then: create unique index user_preferences_whatsapp_phone_digits_key'
+                ' on public.user_preferences ((%s)); drop index public.user_preferences_whatsapp_phone_digits_partial_key;',
+                digits);
     end if;
   end if;
 end

@@ -26,7 +26,7 @@ use crate::keys::{PUBLISHABLE_KEY, Role, SECRET_KEY};
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
 /// The old keys, and the header that each role's requests go on with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Keys {
     pub(crate) anon: String,
     pub(crate) service_role: String,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_process::Guardian;
+use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -49,7 +50,7 @@ pub struct Options {
     pub port: u16,
     /// A PostgreSQL server to make the database on, as a superuser's URL; what `LOCAL_DATABASE_URL` says by
     /// default. `None` means a private cluster.
-    pub server: Option<String>,
+    pub server: Option<SecretString>,
 }
 
 impl Default for Options {
@@ -58,13 +59,15 @@ impl Default for Options {
             directory: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../supabase")),
             seed: true,
             port: 0,
-            server: std::env::var(DATABASE_URL_VARIABLE).ok().filter(|url| !url.is_empty()),
+            server: std::env::var(DATABASE_URL_VARIABLE)
+                .ok()
+                .filter(|url| !url.is_empty())
+                .map(SecretString::from),
         }
     }
 }
 
 /// A running project. Dropping it stops everything, [`Supabase::stop`] does so and says what went wrong.
-#[derive(Debug)]
 pub struct Supabase {
     url: String,
     keys: gateway::Keys,
@@ -186,5 +189,12 @@ impl Supabase {
         }
         rest.close().await;
         database.remove().await
+    }
+}
+
+impl std::fmt::Debug for Supabase {
+    // The keys are well known, the database's password is not.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Supabase").field("url", &self.url).finish_non_exhaustive()
     }
 }

@@ -185,8 +185,7 @@ async fn writing_twice_is_writing_once() {
 async fn a_sender_is_found_by_either_spelling() {
     let project = Project::start().await;
     let lookup = project
-        .get("user_preferences")
-        .query(&[("select", "user_id"), ("whatsapp_phone", r#"in.("+16505551234","16505551234")"#)])
+        .get("user_preferences?select=user_id&whatsapp_phone=in.(%22%2B16505551234%22,%2216505551234%22)")
         .header("apikey", project.supabase.secret_key());
     assert_eq!(answer(lookup).await, (200, json!([{ "user_id": USER_A }])));
     project.stop().await;

@@ -225,7 +225,19 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
     assert_eq!(contents(&project, OLD_A).await.len(), 3);
     assert_rows_can_be_written(&project, OLD_A).await;
     assert_eq!(link(&project, OLD_A, "no number").await.0, 400);
-    assert_eq!(link(&project, Uuid::new_v4(), "+16505550007").await.0, 409, "nobody's");
+    assert_eq!(link(&project, Uuid::new_v4(), "+16505550007").await.0, 409, "of no user");
+    let newcomer = Uuid::new_v4();
+    sqlx::query("insert into auth.users (id) values ($1), ('aaaaaaaa-0000-4000-8000-000000000009')")
+        .bind(newcomer)
+        .execute(project.supabase.pool())
+        .await
+        .expect("users");
+    assert_eq!(link(&project, newcomer, "+16505550008").await.0, 201);
+    assert_eq!(
+        link(&project, uuid!("aaaaaaaa-0000-4000-8000-000000000009"), "16505550008").await.0,
+        409,
+        "the clash of two users leaves the others' numbers unique"
+    );
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }

@@ -61,7 +61,7 @@ async fn on_a_named_server_a_database_is_made_and_removed() {
     assert_eq!(databases().await, 2, "the host's own database and login");
 
     let guardian = Guardian::start().expect("a shell");
-    let options = Options { server: Some(server), ..Options::default() };
+    let options = Options { server: Some(server.into()), ..Options::default() };
     let (first, second) =
         tokio::join!(Supabase::start(options.clone(), &guardian), Supabase::start(options, &guardian));
     let (first, second) = (first.expect("it starts"), second.expect("it starts"));

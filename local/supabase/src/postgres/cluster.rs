@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -11,6 +12,7 @@ use local_process::{Guardian, Signal, TemporaryDirectory, Watched};
 use nix::unistd::{Gid, Uid, User};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::Mutex;
 
 /// The superuser. On Supabase, too, it is not `postgres`.
 const SUPERUSER: &str = "supabase_admin";
@@ -22,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 5;
 
 /// A running (or stopped) private cluster. Dropping it ends the server and removes the data.
-#[derive(Debug)]
 pub struct Cluster {
     server: Option<Running>,
+    template: Option<Arc<Template>>,
     options: PgConnectOptions,
     port: u16,
     binaries: PathBuf,
@@ -34,7 +36,13 @@ pub struct Cluster {
     directory: TemporaryDirectory,
 }
 
-#[derive(Debug)]
+/// What new clusters are copies of.
+struct Template {
+    binaries: PathBuf,
+    password: String,
+    directory: TemporaryDirectory,
+}
+
 struct Running {
     process: Child,
     _watched: Watched,
@@ -48,18 +56,25 @@ impl Cluster {
     pub async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
         let directory = guardian.temporary_directory("local-postgres-")?;
         let user = unprivileged_user()?;
-        if let Some((uid, gid)) = user {
-            nix::unistd::chown(directory.path(), Some(uid), Some(gid))?;
-        }
-        let password = uuid::Uuid::new_v4().simple().to_string();
-        let options = PgConnectOptions::new_without_pgpass()
+        give_away(directory.path(), user)?;
+        let mut cluster = Self {
+            server: None,
+            template: None,
+            options: PgConnectOptions::new_without_pgpass(),
+            port: 0,
+            binaries,
+            user,
+            guardian: guardian.clone(),
+            directory,
+        };
+        let template = cluster.copy_template().await?;
+        cluster.options = cluster
+            .options
             .host("127.0.0.1")
             .username(SUPERUSER)
-            .password(&password)
+            .password(&template.password)
             .database("postgres");
-        let mut cluster =
-            Self { server: None, options, port: 0, binaries, user, guardian: guardian.clone(), directory };
-        cluster.initialise(&password).await?;
+        cluster.template = Some(template);
         for attempt in 1.. {
             cluster.port = local_process::free_port()?;
             match cluster.launch().await {
@@ -103,13 +118,33 @@ impl Cluster {
         Ok(())
     }
 
-    async fn initialise(&self, password: &str) -> anyhow::Result<()> {
+    /// Copies the data of a cluster that was never started; returns it. initdb takes half a second, which the
+    /// many tests of one process would each pay: clusters that live at the same time share one template.
+    async fn copy_template(&self) -> anyhow::Result<Arc<Template>> {
+        static LATEST: Mutex<Weak<Template>> = Mutex::const_new(Weak::new());
+        let mut latest = LATEST.lock().await;
+        let template = match latest.upgrade().filter(|template| template.binaries == self.binaries) {
+            Some(template) => template,
+            None => Arc::new(self.make_template().await?),
+        };
+        *latest = Arc::downgrade(&template);
+        drop(latest);
+        let mut copy = self.command("cp");
+        copy.arg("-Rp").arg(template.directory.join("data")).arg(self.data());
+        output_of(copy).await?;
+        Ok(template)
+    }
+
+    async fn make_template(&self) -> anyhow::Result<Template> {
+        let directory = self.guardian.temporary_directory("local-postgres-template-")?;
+        give_away(directory.path(), self.user)?;
         // Inside the directory that only we and the server may enter.
-        let password_file = self.directory.join("password");
-        fs::write(&password_file, password)?;
-        self.give_away(&password_file)?;
+        let password = uuid::Uuid::new_v4().simple().to_string();
+        let password_file = directory.join("password");
+        fs::write(&password_file, &password)?;
+        give_away(&password_file, self.user)?;
         let mut initdb = self.command("initdb");
-        initdb.arg("--pgdata").arg(self.data()).arg("--pwfile").arg(&password_file).args([
+        initdb.arg("--pgdata").arg(directory.join("data")).arg("--pwfile").arg(&password_file).args([
             "--username",
             SUPERUSER,
             "--auth=scram-sha-256",
@@ -118,14 +153,9 @@ impl Cluster {
             "--no-sync",
             "--no-instructions",
         ]);
-        let output = tokio::task::spawn_blocking(move || initdb.output()).await?;
-        let output =
-            output.with_context(|| format!("{} did not run", self.binaries.join("initdb").display()))?;
-        if !output.status.success() {
-            bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        output_of(initdb).await?;
         fs::remove_file(password_file)?;
-        Ok(())
+        Ok(Template { binaries: self.binaries.clone(), password, directory })
     }
 
     /// Starts the server on `self.port` and waits until it lets us in.
@@ -185,22 +215,18 @@ impl Cluster {
         self.directory.join("data")
     }
 
-    /// A command for one of PostgreSQL's programs, run as a user that it accepts.
+    /// A command, `cp` or one of PostgreSQL's, run as a user that PostgreSQL accepts.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(program));
+        let mut command = match program {
+            "cp" => Command::new(program),
+            _ => Command::new(self.binaries.join(program)),
+        };
         // The directory we were started in may be closed to that user.
         command.current_dir(self.directory.path()).stdin(Stdio::null()).env("LC_ALL", "C");
         if let Some((uid, gid)) = self.user {
             command.uid(uid.as_raw()).gid(gid.as_raw());
         }
         command
-    }
-
-    fn give_away(&self, path: &Path) -> anyhow::Result<()> {
-        if let Some((uid, gid)) = self.user {
-            nix::unistd::chown(path, Some(uid), Some(gid))?;
-        }
-        Ok(())
     }
 }
 
@@ -211,6 +237,24 @@ impl Drop for Running {
             let _ = self.process.wait();
         }
     }
+}
+
+fn give_away(path: &Path, user: Option<(Uid, Gid)>) -> anyhow::Result<()> {
+    if let Some((uid, gid)) = user {
+        nix::unistd::chown(path, Some(uid), Some(gid))?;
+    }
+    Ok(())
+}
+
+/// Runs a program to its end, off the runtime's threads.
+async fn output_of(mut command: Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = output.with_context(|| format!("{program} did not run"))?;
+    if !output.status.success() {
+        bail!("{program} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
 }
 
 /// PostgreSQL refuses to run as root: then the user that its package made, or nobody.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use local_process::Guardian;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::sync::Mutex;
@@ -15,17 +16,14 @@ use super::{embedded, find};
 const DOWNLOAD: Duration = Duration::from_secs(300);
 
 /// Where PostgreSQL comes from.
-#[derive(Clone, Debug, Default)]
 pub(crate) enum Source {
     /// A private cluster, with the programs found on this machine or fetched.
-    #[default]
     Private,
     /// The server at this URL. Its user must be a superuser, or the roles of `roles.sql` must exist.
-    Server(String),
+    Server(SecretString),
 }
 
 /// A fresh database with a unique name. Dropping it removes it: with its private cluster, or from the server.
-#[derive(Debug)]
 pub struct Database {
     name: String,
     /// As the superuser, to the fresh database.
@@ -36,7 +34,6 @@ pub struct Database {
     host: Host,
 }
 
-#[derive(Debug)]
 enum Host {
     Private(Box<Mutex<Cluster>>),
     Server(Option<Box<PgConnectOptions>>),
@@ -60,7 +57,9 @@ impl Database {
                 let cluster = Cluster::start(binaries, guardian).await?;
                 (cluster.options(), Some(cluster))
             }
-            Source::Server(url) => (url.parse().context("the database URL is not one")?, None),
+            Source::Server(url) => {
+                (url.expose_secret().parse().context("the database URL is not one")?, None)
+            }
         };
         let name = format!("local_{}", uuid::Uuid::new_v4().simple());
         let password = uuid::Uuid::new_v4().simple().to_string();
@@ -102,7 +101,12 @@ impl Database {
     /// The database's URL, for the superuser and with the password: for `psql`, not for logs.
     #[must_use]
     pub fn url(&self) -> String {
-        self.options.to_url_lossy().to_string()
+        let mut url = self.options.to_url_lossy();
+        // libpq refuses parameters that it does not know.
+        let known: Vec<(String, String)> =
+            url.query_pairs().into_owned().filter(|(name, _)| name != "statement-cache-capacity").collect();
+        url.query_pairs_mut().clear().extend_pairs(known);
+        url.to_string()
     }
 
     pub(crate) fn rest_url(&self) -> String {
@@ -151,6 +155,13 @@ impl Database {
                 None => Ok(()),
             },
         }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    // The options hold passwords.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Database").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
