@@ -25,10 +25,9 @@ fn messages(url: &str) -> Messages {
 }
 
 fn event(method: &str, path: &str, query: &[(&str, &str)], headers: Value) -> Request {
-    let parameters: serde_json::Map<String, Value> =
-        query.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-    let mut event = json!({
-        "version": "2.0", "routeKey": "GET /messages", "rawPath": path, "rawQueryString": "", "headers": headers,
+    let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let event = json!({
+        "version": "2.0", "routeKey": "GET /messages", "rawPath": path, "rawQueryString": query.join("&"), "headers": headers,
         "requestContext": {
             "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
             "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
@@ -37,9 +36,6 @@ fn event(method: &str, path: &str, query: &[(&str, &str)], headers: Value) -> Re
         },
         "isBase64Encoded": false
     });
-    if !parameters.is_empty() {
-        event["queryStringParameters"] = parameters.into();
-    }
     lambda_http::request::from_str(&event.to_string()).expect("an event")
 }
 
