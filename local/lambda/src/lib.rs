@@ -1,1 +1,32 @@
-//! local-lambda
+//! AWS Lambda on one machine: function binaries run as real processes that speak the Lambda runtime
+//! protocol, behind what calls them on AWS.
+//!
+//! * [`Function`]: a pool of processes of one binary, with cold starts, deadlines and timeouts; what
+//!   crashes is replaced.
+//! * [`Gateway`]: API Gateway's HTTP API in front of functions (payload format 2.0).
+//! * [`EventSourceMapping`]: polls an SQS queue and invokes a function with batches.
+//! * [`invoke_api`]: Lambda's own `Invoke` call over HTTP.
+//!
+//! Memory limits, throttling (a call waits for a free instance instead), response streaming, extensions
+//! and asynchronous retries are not emulated.
+
+mod config;
+mod error;
+mod event_source;
+mod function;
+mod gateway;
+mod instance;
+pub mod invoke_api;
+mod logs;
+mod pool;
+mod runtime_api;
+mod server;
+
+pub use axum::body::Bytes;
+pub use config::FunctionConfig;
+pub use error::{InvokeError, StartError};
+pub use event_source::{Counters, EventSourceConfig, EventSourceMapping};
+pub use function::Function;
+pub use gateway::Gateway;
+pub use logs::{LogLine, LogSink, Logs, Stream};
+pub use server::HttpServer;

@@ -1,0 +1,103 @@
+//! One batch: the function gets it, and what succeeded is deleted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message};
+
+use super::Shared;
+use super::event::{self, Source};
+use super::verdict::{Verdict, verdict};
+
+/// Messages that count as in flight until this is dropped.
+pub(super) struct Batch {
+    shared: Arc<Shared>,
+    source: Source,
+    messages: Vec<Message>,
+}
+
+impl Batch {
+    pub(super) fn new(shared: Arc<Shared>, source: Source, messages: Vec<Message>) -> Self {
+        shared.received.fetch_add(count(messages.len()), Ordering::Relaxed);
+        shared.in_flight.send_modify(|in_flight| *in_flight += messages.len());
+        Self { shared, source, messages }
+    }
+
+    pub(super) async fn process(&self) {
+        let failed = self.failed().await;
+        let done: Vec<_> =
+            self.messages.iter().filter(|message| !failed.contains(id(message))).cloned().collect();
+        let deleted = if done.is_empty() { 0 } else { self.delete(&done).await };
+        self.shared.deleted.fetch_add(count(deleted), Ordering::Relaxed);
+        self.shared.returned.fetch_add(count(self.messages.len() - deleted), Ordering::Relaxed);
+    }
+
+    /// Invokes the function; the ids of the messages that must stay in the queue.
+    async fn failed(&self) -> HashSet<String> {
+        let config = &self.shared.config;
+        let function = config.function.name();
+        let all: HashSet<String> = self.messages.iter().map(|message| id(message).to_owned()).collect();
+        let event = event::build(&self.messages, &self.source).to_string();
+        match config.function.invoke(event).await {
+            Err(error) => {
+                tracing::warn!(function, %error, messages = all.len(), "batch failed");
+                all
+            }
+            Ok(_) if !config.report_batch_item_failures => HashSet::new(),
+            Ok(response) => match verdict(&response, &all) {
+                Verdict::Failed(failed) => failed,
+                Verdict::Invalid(reason) => {
+                    tracing::warn!(function, reason, messages = all.len(), "batch failed: bad response");
+                    all
+                }
+            },
+        }
+    }
+
+    /// Returns how many were deleted. The others are received and processed again, which no function
+    /// behind SQS may mind.
+    async fn delete(&self, messages: &[Message]) -> usize {
+        let config = &self.shared.config;
+        let entries: Result<Vec<_>, _> = messages
+            .iter()
+            .enumerate()
+            .map(|(index, message)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle().unwrap_or_default())
+                    .build()
+            })
+            .collect();
+        let Ok(entries) = entries else { return 0 };
+        let request = config.client.delete_message_batch().queue_url(&config.queue_url);
+        match request.set_entries(Some(entries)).send().await {
+            Ok(output) => {
+                for failure in output.failed() {
+                    tracing::warn!(code = failure.code(), "a message could not be deleted");
+                }
+                output.successful().len()
+            }
+            Err(error) => {
+                let error = DisplayErrorContext(error).to_string();
+                tracing::warn!(error, messages = messages.len(), "messages could not be deleted");
+                0
+            }
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.shared.in_flight.send_modify(|in_flight| *in_flight -= self.messages.len());
+    }
+}
+
+fn id(message: &Message) -> &str {
+    message.message_id().unwrap_or_default()
+}
+
+fn count(messages: usize) -> u64 {
+    u64::try_from(messages).unwrap_or(u64::MAX)
+}
