@@ -2,7 +2,8 @@
 //! the project's migrations, and the REST API with Supabase's handling of keys. No Docker.
 //!
 //! PostgreSQL is real. If `LOCAL_DATABASE_URL` names a server, a database with a unique name is made there and
-//! dropped at the end; Supabase's roles, which belong to the whole server, are created if missing and stay.
+//! dropped at the end (one that we are killed in the middle of stays behind, named `local_` and 32 digits);
+//! Supabase's roles, which belong to the whole server, are created if missing and stay.
 //! Otherwise a private cluster is made with the programs installed on the machine, or with fetched ones.
 
 mod gateway;

@@ -44,6 +44,15 @@ async fn dropping_a_project_ends_its_server_and_removes_its_data() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_taken_is_an_error_that_names_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let guardian = Guardian::start().expect("a shell");
+    let error = Supabase::start(Options { port, ..Options::default() }, &guardian).await.expect_err("taken");
+    assert!(format!("{error:#}").contains(&format!("port {port} of 127.0.0.1")), "{error:#}");
+}
+
+#[tokio::test]
 async fn on_a_named_server_a_database_is_made_and_removed() {
     // A private cluster plays the server.
     let host = Project::start_with(Options { server: None, ..Options::default() }).await;
