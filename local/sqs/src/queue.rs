@@ -69,6 +69,16 @@ impl Queue {
         }
     }
 
+    /// Its ARN.
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    /// What it was told.
+    pub fn attributes(&self) -> &QueueAttributes {
+        &self.attributes
+    }
+
     /// Whether it is a FIFO queue.
     pub fn is_fifo(&self) -> bool {
         self.attributes.fifo.is_some()

@@ -91,7 +91,7 @@ impl SqsServer {
             stopping: stopping.clone(),
         });
         let router = Router::new()
-            .route("/", post(handle))
+            // Older SDKs post to the queue's URL instead of the endpoint's.
             .fallback(post(handle))
             .layer(DefaultBodyLimit::max(MAXIMUM_REQUEST))
             .with_state(shared.clone());

@@ -1,5 +1,5 @@
 //! One suite of queue behaviours, through the real SDK, against our queue and, when
-//! `QUEUE_SUITE_ENDPOINT` is set, against another one (moto, LocalStack): both must agree.
+//! `QUEUE_SUITE_ENDPOINT` is set, against another one (moto, say): both must agree.
 
 #[path = "behaviours/batches.rs"]
 mod batches;
@@ -24,35 +24,37 @@ struct Target {
     ours: bool,
 }
 
-/// What other endpoints are known to do differently from SQS. Here and nowhere else.
-#[derive(Clone, Copy)]
+/// What moto 5.2 is known to do differently from SQS. Here and nowhere else.
+#[derive(Clone, Copy, PartialEq)]
 enum Difference {
-    /// moto deletes by an expired receipt handle of a FIFO queue, which SQS refuses.
+    /// It deletes by an expired receipt handle of a FIFO queue, which SQS refuses.
     ExpiredHandleOfFifoQueue,
-    /// moto 5.2 does not check that a FIFO queue's dead-letter queue is FIFO too.
-    KindOfDeadLetterQueue,
-    /// moto's sequence numbers are random; SQS's grow.
+    /// It calls a dead-letter queue of the wrong kind `InvalidParameterCombination`.
+    CodeForKindOfDeadLetterQueue,
+    /// Its sequence numbers are random; SQS's grow.
     SequenceNumberGrows,
-    /// moto does not check characters, ids and some limits of a message as SQS does.
-    ChecksOfMessages,
-    /// moto knows one rejected entry id only by another name.
-    BatchEntryIds,
-    /// moto gives redriven messages their old id; SQS a new one.
-    RedrivenMessageHasNewId,
+    /// It takes empty bodies and any characters in bodies, group ids and deduplication ids.
+    ChecksOfTexts,
+    /// It answers a duplicate with a new message id, and knows only duplicates of messages that it has.
+    DuplicatesOfDeletedMessages,
+    /// It does not know the actions of move tasks.
+    MoveTasks,
 }
 
 impl Target {
-    /// Whether the endpoint is expected to do as SQS does.
+    /// Whether the endpoint is expected to do as SQS does: ours always, another one unless it is known to
+    /// differ. Nothing else in the suite may ask which endpoint it runs against.
     fn does_as_sqs(&self, difference: Difference) -> bool {
-        let known = match difference {
-            Difference::ExpiredHandleOfFifoQueue
-            | Difference::KindOfDeadLetterQueue
-            | Difference::SequenceNumberGrows
-            | Difference::ChecksOfMessages
-            | Difference::BatchEntryIds
-            | Difference::RedrivenMessageHasNewId => true,
-        };
-        self.ours || !known
+        use Difference as D;
+        let known = [
+            D::ExpiredHandleOfFifoQueue,
+            D::CodeForKindOfDeadLetterQueue,
+            D::SequenceNumberGrows,
+            D::ChecksOfTexts,
+            D::DuplicatesOfDeletedMessages,
+            D::MoveTasks,
+        ];
+        self.ours || !known.contains(&difference)
     }
 
     /// A new queue with a visibility timeout of 30 s, unless `attributes` say otherwise; its URL.

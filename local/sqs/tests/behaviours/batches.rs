@@ -4,8 +4,8 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry,
 };
 
+use crate::Target;
 use crate::support::{bodies, code, handle, receive};
-use crate::{Difference, Target};
 
 fn entry(id: &str, body: &str) -> SendMessageBatchRequestEntry {
     SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().expect("entry")
@@ -39,9 +39,7 @@ pub async fn a_batch_that_is_none_is_refused(target: &Target) {
     assert_eq!(code(send(vec![entry("a", "x"), entry("a", "y")]).await), "BatchEntryIdsNotDistinct");
     let half = "x".repeat(600_000);
     assert_eq!(code(send(vec![entry("a", &half), entry("b", &half)]).await), "BatchRequestTooLong");
-    if target.does_as_sqs(Difference::BatchEntryIds) {
-        assert_eq!(code(send(vec![entry("not an id", "x")]).await), "InvalidBatchEntryId");
-    }
+    assert_eq!(code(send(vec![entry("not an id", "x")]).await), "InvalidBatchEntryId");
     assert!(receive(&target.client, &url).await.is_empty(), "nothing of these was sent");
 }
 

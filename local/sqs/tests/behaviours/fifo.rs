@@ -53,12 +53,15 @@ pub async fn a_returned_message_comes_before_later_ones(target: &Target) {
 pub async fn a_duplicate_enqueues_nothing(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let first = target.send_fifo(&url, "g", "same").await;
-    assert_eq!(target.send_fifo(&url, "g", "same").await, first);
+    let second = target.send_fifo(&url, "g", "same").await;
     let messages = receive(&target.client, &url).await;
     assert_eq!(bodies(&messages), ["same"]);
     target.delete(&url, handle(&messages[0])).await;
-    target.send_fifo(&url, "g", "same").await;
-    assert!(receive(&target.client, &url).await.is_empty(), "the window outlives the message");
+    if target.does_as_sqs(Difference::DuplicatesOfDeletedMessages) {
+        assert_eq!(second, first);
+        assert_eq!(target.send_fifo(&url, "g", "same").await, first);
+        assert!(receive(&target.client, &url).await.is_empty(), "the window outlives the message");
+    }
 }
 
 pub async fn equal_bodies_are_duplicates_with_content_based_deduplication(target: &Target) {
@@ -80,7 +83,7 @@ pub async fn group_and_deduplication_ids_are_required(target: &Target) {
     assert_eq!(code(send().message_group_id("g").send().await), "InvalidParameterValue");
     let delayed = send().message_group_id("g").message_deduplication_id("d").delay_seconds(5);
     assert_eq!(code(delayed.send().await), "InvalidParameterValue");
-    if target.does_as_sqs(Difference::ChecksOfMessages) {
+    if target.does_as_sqs(Difference::ChecksOfTexts) {
         for id in ["with space".to_owned(), "x".repeat(129)] {
             let sent = send().message_group_id(&id).message_deduplication_id("d").send().await;
             assert_eq!(code(sent), "InvalidParameterValue");
