@@ -34,7 +34,7 @@ async fn main() -> Result<(), Error> {
 async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let LambdaEvent { payload, context } = event;
     if payload.get("Records").is_some() {
-        return records(&payload);
+        return records(&payload).await;
     }
     if payload.get("requestContext").is_some() {
         return Ok(http(payload));
@@ -82,11 +82,14 @@ async fn meet(payload: &Value) -> Result<Value, Error> {
 }
 
 /// Prints each body, then does what the bodies say.
-fn records(event: &Value) -> Result<Value, Error> {
+async fn records(event: &Value) -> Result<Value, Error> {
     let mut failures = Vec::new();
     for record in event["Records"].as_array().into_iter().flatten() {
         let body = record["body"].as_str().unwrap_or_default();
         println!("record {body} group {} {record}", record["attributes"]["MessageGroupId"]);
+        if body.starts_with("block") {
+            std::future::pending::<()>().await;
+        }
         if body.starts_with("error") {
             return Err("told to fail the whole batch".into());
         }
