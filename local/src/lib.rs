@@ -1,1 +1,32 @@
-//! local
+//! The whole pipeline on one machine: the three functions as the real processes that they are on Lambda,
+//! and a stand-in for each service around them.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`compile`] | builds the function binaries |
+//! | [`services`] | queue, database and Graph API, and the environment that leads the functions to them |
+//! | [`queues`] | the queues, here or at another endpoint |
+//! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
+//! | [`journal`] | what the functions logged, and waiting for it |
+//! | [`play`] | posts one payload and finds out what became of it |
+//! | [`demo`] | plays one sample and checks every step |
+//! | [`replay`] | plays files of payloads |
+//! | [`payloads`] | finds payloads in files |
+//! | [`up`] | stays up for a person to try |
+//! | [`show`] | how results read on a terminal |
+//!
+//! The parts themselves are crates of their own: `local-sqs`, `local-lambda`, `local-supabase`,
+//! `local-graph` and `local-process`. Each can be replaced by the real service.
+
+pub mod cli;
+pub mod compile;
+pub mod demo;
+pub mod journal;
+pub mod payloads;
+pub mod play;
+pub mod queues;
+pub mod replay;
+pub mod services;
+pub mod show;
+pub mod stack;
+pub mod up;

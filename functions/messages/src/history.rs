@@ -57,7 +57,7 @@ impl History {
             // One more than is shown: it tells whether another page follows.
             .limit(page.limit + 1);
         if let Some(before) = &page.before {
-            request = request.or(before.filter());
+            request = before.restrict(request);
         }
         let query = Query { request, caller: Caller::User(token), prefer: None, timeout: TIMEOUT };
         let body = self.supabase.run(query).await?;

@@ -4,7 +4,6 @@
 //! and all later ones of its group go back to the queue, so that a sender's order is kept; other groups
 //! go on. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
 
-use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
@@ -22,7 +21,6 @@ pub async fn process<'f, Handle, Handled, Failure>(
 where
     Handle: Fn(String) -> Handled + 'f,
     Handled: Future<Output = Result<(), Failure>> + 'f,
-    Failure: Display,
 {
     let groups = by_group(records);
     let failures = join_all(groups.into_iter().map(|group| process_group(group, &handle))).await;
@@ -52,7 +50,6 @@ async fn process_group<Handle, Handled, Failure>(
 where
     Handle: Fn(String) -> Handled,
     Handled: Future<Output = Result<(), Failure>>,
-    Failure: Display,
 {
     let mut records = records.into_iter();
     while let Some(record) = records.next() {
@@ -60,10 +57,9 @@ where
         let handled = AssertUnwindSafe(async { handle(record.body.unwrap_or_default()).await });
         match handled.catch_unwind().await {
             Ok(Ok(())) => continue,
-            Ok(Err(cause)) => {
-                error!(counter = "returned_messages", message_id, %cause, "returned to the queue")
-            }
-            Err(_) => error!(counter = "panics", message_id, "panicked: returned to the queue"),
+            // `handle` has logged why.
+            Ok(Err(_)) => {}
+            Err(_) => error!(counter = "panics", message_id, "a panic: message returned"),
         }
         let later = records.map(|record| record.message_id.unwrap_or_default());
         return std::iter::once(message_id).chain(later).map(failure).collect();

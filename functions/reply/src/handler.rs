@@ -36,7 +36,7 @@ pub enum Failure {
     #[error(transparent)]
     Envelope(#[from] UnreadableEnvelope),
     /// The answer was not sent, and may be later.
-    #[error("answer to {wamid} not sent: {cause}")]
+    #[error("the answer was not sent: {cause}")]
     NotSent {
         /// The message.
         wamid: String,
@@ -44,7 +44,7 @@ pub enum Failure {
         cause: GraphError,
     },
     /// The responder has no answer yet.
-    #[error("no answer to {wamid} yet: {cause}")]
+    #[error("no answer yet: {cause}")]
     NoAnswer {
         /// The message.
         wamid: String,
@@ -64,22 +64,40 @@ enum Outcome {
 }
 
 impl<R: Responder> Reply<R> {
-    /// Handles one message of the inbound queue.
+    /// Handles one message of the inbound queue, and logs what became of it in one line.
     ///
     /// # Errors
     /// When the message must come again. Everything else, a refusal of Meta's for good or a database
     /// that is down, is logged and ends the message.
     pub async fn handle(&self, body: String) -> Result<(), Failure> {
         let start = Instant::now();
-        let Envelope::V1(V1::Message(received)) = Envelope::from_body(&body)?;
+        let received = match Envelope::from_body(&body) {
+            Ok(Envelope::V1(V1::Message(received))) => received,
+            Err(cause) => {
+                error!(counter = "unreadable_envelopes", outcome = "returned", reason = %cause, "message returned");
+                return Err(cause.into());
+            }
+        };
         let message = Incoming::read(&received);
         let wamid = message.wamid.as_deref().unwrap_or_default();
-        let (outcome, user_id) = self.answer(&message).await?;
-        let (name, reason) = outcome.describe(&message.content);
-        let user_id = user_id.map(tracing::field::display);
+        let result = self.answer(&message).await;
         let duration_ms = start.elapsed().as_millis();
-        info!(counter = name, wamid, user_id, outcome = name, reason, duration_ms, "message handled");
-        Ok(())
+        match result {
+            Ok((outcome, user_id)) => {
+                let (outcome, reason) = outcome.describe(&message.content);
+                let user_id = user_id.map(tracing::field::display);
+                info!(
+                    counter = "handled_messages",
+                    wamid, user_id, outcome, reason, duration_ms, "message handled"
+                );
+                Ok(())
+            }
+            Err(cause) => {
+                error!(counter = "returned_messages", wamid, outcome = "returned", reason = %cause, duration_ms,
+                    "message returned");
+                Err(cause)
+            }
+        }
     }
 
     async fn answer(&self, message: &Incoming) -> Result<(Outcome, Option<Uuid>), Failure> {

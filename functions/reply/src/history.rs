@@ -89,7 +89,7 @@ impl History {
     /// See [`RecordError`].
     pub async fn record(&self, exchange: &Exchange<'_>) -> Result<(), RecordError> {
         let rows = serde_json::to_string(&exchange.rows())?;
-        let request = self.supabase.from("messages").insert(rows);
+        let request = self.supabase.from("messages").insert(rows).on_conflict("id");
         let query = Query { request, caller: Caller::Key, prefer: Some(PREFER), timeout: TIMEOUT };
         self.supabase.run(query).await?;
         Ok(())

@@ -41,7 +41,8 @@ impl Users {
         Self { supabase }
     }
 
-    /// The user who linked this number; `None` when nobody did.
+    /// The user who linked this number; `None` when nobody did, or several did: to write one person's
+    /// messages into another's history is worse than to write none.
     ///
     /// Meta sends digits, `user_preferences` holds E.164: both spellings are asked for.
     ///
@@ -55,18 +56,15 @@ impl Users {
             .from("user_preferences")
             .select("user_id")
             .in_("whatsapp_phone", spellings)
-            .order("whatsapp_phone.asc,user_id.asc")
             .limit(2);
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: TIMEOUT };
         let body = self.supabase.run(query).await?;
         let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
-        let (first, others) = match rows.as_slice() {
-            [] => return Ok(None),
-            [first, others @ ..] => (first.user_id, others),
-        };
-        if others.iter().any(|other| other.user_id != first) {
-            warn!(counter = "ambiguous_numbers", user_id = %first, "number linked by several users, first taken");
+        let Some((first, others)) = rows.split_first() else { return Ok(None) };
+        if others.iter().any(|other| other.user_id != first.user_id) {
+            warn!(counter = "ambiguous_numbers", user_id = %first.user_id, "number linked by several users");
+            return Ok(None);
         }
-        Ok(Some(first))
+        Ok(Some(first.user_id))
     }
 }

@@ -149,6 +149,16 @@ async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn a_number_that_several_users_linked_is_nobody_s() {
+    let other = "22222222-2222-4222-8222-222222222222";
+    let lookup = ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}, {"user_id": other}]));
+    let world = World::new(Answers { lookup, ..all_well() }).await;
+    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Please register.");
+    assert!(world.inserts().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_database_that_is_down_does_not_prevent_the_echo() {
     for lookup in [ResponseTemplate::new(503), ResponseTemplate::new(200).set_body_string("<html>")] {
         let world = World::new(Answers { lookup, insert: ResponseTemplate::new(503), ..all_well() }).await;
@@ -271,6 +281,6 @@ async fn a_responder_that_fails_is_asked_again() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Told(Err("the model is overloaded".to_owned())));
     let failure = reply.handle(envelope(&text())).await.expect_err("returned");
-    assert_eq!(failure.to_string(), "no answer to wamid.Q yet: the model is overloaded");
+    assert_eq!(failure.to_string(), "no answer yet: the model is overloaded");
     assert!(world.sends().await.is_empty());
 }

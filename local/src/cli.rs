@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::stack::Options;
+use crate::{demo, replay, up};
+
+/// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
+///
+/// Without a command it starts everything, plays one sample message and stays up.
+#[derive(Debug, Parser)]
+#[command(name = "local", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play one signed sample webhook, show what becomes of it, and exit: 0 if every step was as expected.
+    Demo {
+        /// Print the result as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Post payload files, signed, and report what became of each.
+    Replay {
+        /// Files (one payload, an array of payloads, an object of named payloads, or one JSON a line) and
+        /// directories of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Print one JSON object a payload.
+        #[arg(long)]
+        json: bool,
+        /// Send every payload as it stands. Otherwise a wamid that an earlier payload of the run has used
+        /// is replaced, because the queue would take its message for a duplicate.
+        #[arg(long)]
+        keep_ids: bool,
+    },
+    /// Start the services without the functions, for `cargo lambda watch`, and stay up.
+    Services {
+        /// Where to write the functions' environment once everything is ready.
+        #[arg(long, default_value = "target/local.env")]
+        env_file: PathBuf,
+    },
+}
+
+impl Cli {
+    /// Runs the command until it ends, or until Ctrl-C or SIGTERM, and stops what it started.
+    ///
+    /// # Errors
+    /// When something cannot be started.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = self.execute() => result,
+            _ = interrupt.recv() => Ok(ExitCode::from(130)),
+            _ = terminate.recv() => Ok(ExitCode::from(143)),
+        }
+    }
+
+    async fn execute(self) -> anyhow::Result<ExitCode> {
+        let as_expected = match self.command {
+            None => up::run(&self.options).await.map(|()| true)?,
+            Some(Command::Demo { json }) => demo::run(&self.options, json).await?,
+            Some(Command::Replay { paths, json, keep_ids }) => {
+                replay::run(&self.options, &paths, json, keep_ids).await?
+            }
+            Some(Command::Services { env_file }) => {
+                up::services(&self.options, &env_file).await.map(|()| true)?
+            }
+        };
+        Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

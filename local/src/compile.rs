@@ -1,0 +1,78 @@
+//! Builds the function binaries with the `cargo` that started us.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, bail, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+
+/// The three binaries.
+#[derive(Clone, Debug)]
+pub struct Binaries {
+    /// Takes what Meta posts.
+    pub webhook: PathBuf,
+    /// Answers and records.
+    pub reply: PathBuf,
+    /// Serves the history.
+    pub messages: PathBuf,
+}
+
+/// Root of the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Builds the three functions, as debug or release build like this program itself. What cargo prints goes
+/// to standard error.
+///
+/// # Errors
+/// When a function does not compile.
+pub async fn functions() -> anyhow::Result<Binaries> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command.current_dir(workspace()).args(["build", "--message-format", "json-render-diagnostics"]);
+    // With `local`, because cargo chooses the features of dependencies by what is built together: alone,
+    // the functions would be compiled from the ground up a second time.
+    command.args(["-p", "local", "-p", "webhook", "-p", "reply", "-p", "messages", "--bins"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cargo cannot be started: is it on the PATH?")?;
+    ensure!(output.status.success(), "the functions do not compile: see cargo's messages above");
+
+    let built: Vec<Message> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    let binary = |name: &str| {
+        let artifact =
+            built.iter().find(|message| message.target.name == name && message.executable.is_some());
+        match artifact.and_then(|message| message.executable.clone()) {
+            Some(path) => Ok(path),
+            None => bail!("cargo built no binary named {name}"),
+        }
+    };
+    Ok(Binaries { webhook: binary("webhook")?, reply: binary("reply")?, messages: binary("messages")? })
+}
+
+/// What cargo says of each artifact. Source: “External tools”, The Cargo Book.
+#[derive(Deserialize)]
+struct Message {
+    target: Target,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}

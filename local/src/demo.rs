@@ -1,0 +1,124 @@
+//! Plays one sample and checks every step.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::play::{Echo, Played, Row};
+use crate::show;
+use crate::stack::{Options, Stack};
+
+/// Meta's samples; see `local/samples/README.md`.
+const SAMPLES: &str = include_str!("../samples/meta-webhook-examples.json");
+/// The one that is played.
+const SAMPLE: &str = "Text Message";
+
+/// What became of the sample.
+#[derive(Debug, Serialize)]
+pub struct Demo {
+    /// Whether the webhook answered 200 and the queue has the message.
+    pub accepted: bool,
+    /// What the phone received.
+    pub echoes: Vec<Echo>,
+    /// The rows in the database.
+    pub rows: Vec<Row>,
+    /// `GET /messages` for each user.
+    pub history: BTreeMap<Uuid, Vec<Value>>,
+    /// What was not as it should be.
+    #[serde(skip)]
+    pub mistakes: Vec<String>,
+    /// The whole story, for people.
+    #[serde(skip)]
+    pub played: Played,
+    /// What the person wrote, and the wamid of it.
+    #[serde(skip)]
+    pub question: (String, String),
+}
+
+/// Starts everything, plays, shows, stops. Whether every step was as expected.
+///
+/// # Errors
+/// When something cannot be started.
+pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
+    let stack = Stack::start(options, show::progress).await?;
+    let demo = play(&stack).await?;
+    if json {
+        println!("{}", serde_json::to_string(&demo)?);
+    } else {
+        show::demo(&stack, &demo)?;
+    }
+    for mistake in &demo.mistakes {
+        eprintln!("not as expected: {mistake}");
+    }
+    stack.stop().await?;
+    Ok(demo.mistakes.is_empty())
+}
+
+/// Plays the sample on a running stack.
+///
+/// # Errors
+/// When the gateway or the database cannot be reached.
+pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
+    let samples: Value = serde_json::from_str(SAMPLES)?;
+    let sample = samples.get(SAMPLE).context("the sample is missing")?;
+    let message = &sample["entry"][0]["changes"][0]["value"]["messages"][0];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let question = (text(&message["text"]["body"]), text(&message["id"]));
+
+    let played = stack.play(sample.to_string().as_bytes()).await?;
+    let users = stack.users()?;
+    let mut history = BTreeMap::new();
+    for (user, token) in &users {
+        history.insert(*user, stack.history(token).await?);
+    }
+    let mistakes = mistakes(&played, &history, &users, &question, &text(&message["from"]));
+    Ok(Demo {
+        accepted: played.status == 200 && played.queued == 1,
+        echoes: played.echoes.clone(),
+        rows: played.rows.clone(),
+        history,
+        mistakes,
+        played,
+        question,
+    })
+}
+
+fn mistakes(
+    played: &Played,
+    history: &BTreeMap<Uuid, Vec<Value>>,
+    users: &[(Uuid, String); 2],
+    (question, wamid): &(String, String),
+    sender: &str,
+) -> Vec<String> {
+    let [(owner, _), (other, _)] = users;
+    let echo = |echo: &Echo| {
+        echo.to == sender && echo.body.as_ref() == Some(question) && echo.quotes.as_ref() == Some(wamid)
+    };
+    let row = |row: &Row, role: &str| row.role == role && row.content == *question && row.user_id == *owner;
+    let entries = |user: &Uuid| history.get(user).map_or(0, Vec::len);
+    let roles = |user: &Uuid| {
+        let entries = history.get(user).into_iter().flatten();
+        entries.filter_map(|entry| entry["role"].as_str()).collect::<Vec<_>>()
+    };
+    [
+        (played.status == 200, format!("the webhook answered {}", played.status)),
+        (played.queued == 1, format!("{} messages were queued", played.queued)),
+        (
+            matches!(played.echoes.as_slice(), [one] if echo(one)),
+            "the phone did not get exactly one echo".to_owned(),
+        ),
+        (
+            matches!(played.rows.as_slice(), [asked, said] if row(asked, "user") && row(said, "assistant")),
+            "the database does not hold the two rows".to_owned(),
+        ),
+        (played.ignored.is_empty(), format!("ignored: {:?}", played.ignored)),
+        (roles(owner) == ["assistant", "user"], format!("the owner sees {} entries", entries(owner))),
+        (entries(other) == 0, format!("another user sees {} entries", entries(other))),
+    ]
+    .into_iter()
+    .filter_map(|(as_expected, mistake)| (!as_expected).then_some(mistake))
+    .collect()
+}

@@ -1,0 +1,229 @@
+//! Finds payloads in files: one payload, an array of payloads, an object of named payloads, one a line;
+//! nested, too.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+/// A payload to be posted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload {
+    /// The file.
+    pub file: PathBuf,
+    /// Its name in the file: keys and positions, joined by slashes; empty for the whole file.
+    pub name: String,
+    /// The bytes to be posted.
+    pub body: Vec<u8>,
+}
+
+/// Reads files, and directories recursively, in the order of their names.
+///
+/// # Errors
+/// When a path cannot be read, or a directory holds no payload file.
+pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Payload>> {
+    let mut payloads = Vec::new();
+    for path in paths {
+        let found = payloads.len();
+        for file in files(path)? {
+            payloads.extend(read_file(&file)?);
+        }
+        if payloads.len() == found {
+            bail!("{}: no *.json, *.jsonl or *.ndjson file", path.display());
+        }
+    }
+    Ok(payloads)
+}
+
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
+    let mut entries = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    entries.sort();
+    let mut found = Vec::new();
+    for entry in entries {
+        // A link could lead in a circle.
+        if entry.is_dir() && !entry.is_symlink() {
+            found.extend(files(&entry)?);
+        } else if matches!(extension(&entry), "json" | "jsonl" | "ndjson") && entry.is_file() {
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+}
+
+fn read_file(file: &Path) -> anyhow::Result<Vec<Payload>> {
+    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let payload = |name: String, body: Vec<u8>| Payload { file: file.to_owned(), name, body };
+    if matches!(extension(file), "jsonl" | "ndjson") {
+        let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+        let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+        return Ok(lines
+            .map(|(number, line)| payload(format!("line {}", number + 1), line.to_vec()))
+            .collect());
+    }
+    let mut found = Vec::new();
+    if let Ok(json) = serde_json::from_slice::<Value>(&bytes) {
+        find(&json, &mut Vec::new(), &mut found);
+    }
+    match found.as_slice() {
+        // A file that is a payload is posted byte by byte; one that holds none is posted too, because what
+        // becomes of it is worth seeing.
+        [] => Ok(vec![payload(String::new(), bytes)]),
+        [(name, _)] if name.is_empty() && !is_bare_change(&bytes) => Ok(vec![payload(String::new(), bytes)]),
+        _ => Ok(found.into_iter().map(|(name, json)| payload(name, json.to_string().into_bytes())).collect()),
+    }
+}
+
+fn is_bare_change(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(bytes).is_ok_and(|json| as_change(&json).is_some())
+}
+
+fn find(json: &Value, path: &mut Vec<String>, found: &mut Vec<(String, Value)>) {
+    if json.get("entry").is_some_and(Value::is_array) {
+        found.push((path.join("/"), json.clone()));
+    } else if let Some(payload) = as_change(json) {
+        found.push((path.join("/"), payload));
+    } else {
+        let children: Vec<(String, &Value)> = match json {
+            Value::Object(map) => map.iter().map(|(name, child)| (name.clone(), child)).collect(),
+            Value::Array(list) => list.iter().enumerate().map(|(n, child)| (n.to_string(), child)).collect(),
+            _ => Vec::new(),
+        };
+        for (name, child) in children {
+            path.push(name);
+            find(child, path, found);
+            path.pop();
+        }
+    }
+}
+
+/// `{"field": …, "value": {…}}`, the form in which Meta's console shows samples, as a whole payload.
+fn as_change(json: &Value) -> Option<Value> {
+    let bare = json.get("field")?.is_string() && json.get("value")?.is_object();
+    bare.then(|| json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [json]}]}))
+}
+
+/// Gives new wamids to messages whose wamid an earlier payload has used; says how many.
+///
+/// The queue takes a second message with the same wamid for a redelivery, and rows are known by it.
+pub fn renew_wamids(payload: &mut Payload, used: &mut HashSet<String>) -> usize {
+    let Ok(mut json) = serde_json::from_slice::<Value>(&payload.body) else { return 0 };
+    let own: HashSet<String> = wamids(&json).collect();
+    let mut renewed = 0;
+    for wamid in &own {
+        if used.insert(wamid.clone()) {
+            continue;
+        }
+        let fresh =
+            (2..).map(|n| format!("{wamid}~{n}")).find(|fresh| !used.contains(fresh) && !own.contains(fresh));
+        let Some(fresh) = fresh else { continue };
+        replace(&mut json, wamid, &fresh);
+        used.insert(fresh);
+        renewed += 1;
+    }
+    if renewed > 0 {
+        payload.body = json.to_string().into_bytes();
+    }
+    renewed
+}
+
+fn wamids(payload: &Value) -> impl Iterator<Item = String> {
+    let list =
+        |json: &Value, name: &str| json.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    list(payload, "entry")
+        .into_iter()
+        .flat_map(move |entry| list(&entry, "changes"))
+        .flat_map(move |change| change.get("value").map(|value| list(value, "messages")).unwrap_or_default())
+        .filter_map(|message| message.get("id").and_then(Value::as_str).map(str::to_owned))
+}
+
+fn replace(json: &mut Value, old: &str, new: &str) {
+    match json {
+        Value::String(text) if text == old => new.clone_into(text),
+        Value::Array(list) => list.iter_mut().for_each(|child| replace(child, old, new)),
+        Value::Object(map) => map.values_mut().for_each(|child| replace(child, old, new)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(wamid: &str) -> Value {
+        json!({"object": "whatsapp_business_account",
+            "entry": [{"changes": [{"field": "messages", "value": {"messages": [{"id": wamid}]}}]}]})
+    }
+
+    fn names(file: &str, content: &str) -> Vec<String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(file);
+        std::fs::write(&path, content).expect("a file");
+        read(&[directory.path().to_owned()])
+            .expect("payloads")
+            .into_iter()
+            .map(|payload| payload.name)
+            .collect()
+    }
+
+    #[test]
+    fn payloads_are_found_alone_in_arrays_by_name_by_line_and_nested() {
+        let one = payload("a").to_string();
+        assert_eq!(names("a.json", &one), [""]);
+        assert_eq!(names("a.json", &format!("[{one}, {one}]")), ["0", "1"]);
+        assert_eq!(
+            names("a.json", &format!(r#"{{"x": {one}, "y": {{"z": [{one}]}}, "n": 1}}"#)),
+            ["x", "y/z/0"]
+        );
+        assert_eq!(names("a.jsonl", &format!("{one}\n\n{one}\n")), ["line 1", "line 3"]);
+        assert_eq!(names("a.json", r#"{"field":"messages","value":{"messages":[]}}"#), [""]);
+    }
+
+    #[test]
+    fn what_holds_no_payload_is_posted_as_it_stands() {
+        assert_eq!(names("a.json", "not JSON"), [""]);
+        assert_eq!(names("a.json", r#"{"hello": 1}"#), [""]);
+    }
+
+    #[test]
+    fn a_bare_payload_keeps_its_bytes_and_a_bare_change_is_wrapped() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.json");
+        let spaced = format!("  {}\n", payload("a"));
+        std::fs::write(&path, &spaced).expect("a file");
+        assert_eq!(read(std::slice::from_ref(&path)).expect("payloads")[0].body, spaced.as_bytes());
+        std::fs::write(&path, r#"{"field":"messages","value":{"messages":[{"id":"w"}]}}"#).expect("a file");
+        let body: Value = serde_json::from_slice(&read(&[path]).expect("payloads")[0].body).expect("JSON");
+        assert_eq!(body["entry"][0]["changes"][0]["value"]["messages"][0]["id"], "w");
+    }
+
+    #[test]
+    fn paths_that_cannot_be_read_and_empty_directories_are_errors() {
+        assert!(read(&[PathBuf::from("/does/not/exist.json")]).is_err());
+        assert!(read(&[tempfile::tempdir().expect("a directory").path().to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_wamid_is_renewed_when_an_earlier_payload_has_used_it() {
+        let mut used = HashSet::new();
+        let mut play = |wamid: &str| {
+            let body = payload(wamid).to_string().into_bytes();
+            let mut payload = Payload { file: PathBuf::new(), name: String::new(), body };
+            let renewed = renew_wamids(&mut payload, &mut used);
+            let json: Value = serde_json::from_slice(&payload.body).expect("JSON");
+            (renewed, wamids(&json).collect::<Vec<_>>())
+        };
+        assert_eq!(play("a"), (0, vec!["a".to_owned()]));
+        assert_eq!(play("a"), (1, vec!["a~2".to_owned()]));
+        assert_eq!(play("a"), (1, vec!["a~3".to_owned()]));
+        assert_eq!(play("b"), (0, vec!["b".to_owned()]));
+    }
+}

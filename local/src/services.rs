@@ -1,0 +1,99 @@
+//! What stands around the functions: the queue, Supabase and Meta's Graph API.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use local_graph::{GraphApi, GraphSettings};
+use local_process::Guardian;
+use local_supabase::Supabase;
+
+use crate::queues::Queues;
+
+/// The access token that the Graph API's stand-in accepts.
+pub const ACCESS_TOKEN: &str = "local-access-token";
+/// What webhooks are signed with.
+pub const APP_SECRET: &str = "local-app-secret";
+/// What the handshake asks for.
+pub const VERIFY_TOKEN: &str = "local-verify-token";
+/// The business number of Meta's samples.
+pub const PHONE_NUMBER_ID: &str = "106540352242922";
+
+/// The services of a stack.
+pub struct Services {
+    /// Amazon SQS.
+    pub queues: Queues,
+    /// Supabase.
+    pub supabase: Supabase,
+    /// Meta.
+    pub graph: GraphApi,
+}
+
+impl Services {
+    /// Starts all of them, the database while the others start.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn start(sqs_endpoint: Option<&str>, guardian: &Guardian) -> anyhow::Result<Self> {
+        let settings = GraphSettings {
+            access_token: ACCESS_TOKEN.to_owned(),
+            phone_numbers: vec![PHONE_NUMBER_ID.to_owned()],
+        };
+        let (queues, supabase, graph) = tokio::join!(
+            Queues::start(sqs_endpoint),
+            Supabase::start(local_supabase::Options::default(), guardian),
+            GraphApi::start(settings, 0),
+        );
+        Ok(Self {
+            queues: queues?,
+            supabase: supabase.context("the database cannot be started")?,
+            graph: graph.context("the Graph API's stand-in cannot be started")?,
+        })
+    }
+
+    /// The environment of `webhook`.
+    #[must_use]
+    pub fn webhook_environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.queues.environment();
+        environment
+            .extend(pairs(&[("WHATSAPP_APP_SECRET", APP_SECRET), ("WHATSAPP_VERIFY_TOKEN", VERIFY_TOKEN)]));
+        environment
+    }
+
+    /// The environment of `reply`.
+    #[must_use]
+    pub fn reply_environment(&self) -> BTreeMap<String, String> {
+        pairs(&[
+            ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
+            ("WHATSAPP_PHONE_NUMBER_ID", PHONE_NUMBER_ID),
+            ("GRAPH_API_URL", &self.graph.url()),
+            ("SUPABASE_URL", self.supabase.url()),
+            ("SUPABASE_SECRET_KEY", self.supabase.secret_key()),
+        ])
+    }
+
+    /// The environment of `messages`.
+    #[must_use]
+    pub fn messages_environment(&self) -> BTreeMap<String, String> {
+        pairs(&[
+            ("SUPABASE_URL", self.supabase.url()),
+            ("SUPABASE_PUBLISHABLE_KEY", self.supabase.publishable_key()),
+        ])
+    }
+
+    /// Stops all of them.
+    ///
+    /// # Errors
+    /// When the database cannot be removed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { queues, supabase, graph } = self;
+        graph.stop().await;
+        if let Some(server) = queues.server {
+            server.stop().await;
+        }
+        supabase.stop().await
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}

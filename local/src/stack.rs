@@ -1,0 +1,137 @@
+//! Services, functions, gateway and event source mapping, started and stopped together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use local_lambda::{
+    EventSourceConfig, EventSourceMapping, Function, FunctionConfig, Gateway, HttpServer, InvokeError,
+};
+use local_process::Guardian;
+use local_supabase::{USER_A, USER_B};
+use uuid::Uuid;
+
+use crate::compile::{self, Binaries};
+use crate::journal::Journal;
+use crate::services::Services;
+
+/// How long the printed tokens are valid.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// What to start, and where.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Options {
+    /// The gateway's port on 127.0.0.1; a free one unless given.
+    #[arg(long, global = true, default_value_t = 0, env = "LOCAL_PORT")]
+    pub port: u16,
+    /// Use the queues of another endpoint that speaks SQS (moto, LocalStack, AWS) instead of ours.
+    #[arg(long, global = true, env = "LOCAL_SQS_ENDPOINT", value_name = "URL")]
+    pub sqs_endpoint: Option<String>,
+}
+
+/// Everything, running.
+pub struct Stack {
+    /// Queue, database and Graph API.
+    pub services: Services,
+    /// What the functions logged.
+    pub journal: Journal,
+    /// Takes what Meta posts.
+    pub webhook: Function,
+    /// Answers and records.
+    pub reply: Function,
+    /// Serves the history.
+    pub messages: Function,
+    gateway: HttpServer,
+    mapping: EventSourceMapping,
+    // Last: it ends what the others left.
+    _guardian: Guardian,
+}
+
+impl Stack {
+    /// Builds the functions and starts everything; `progress` is told each step.
+    ///
+    /// # Errors
+    /// When something does not compile or cannot be started.
+    pub async fn start(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<Self> {
+        progress("building the functions");
+        let binaries = compile::functions().await?;
+        progress("starting PostgreSQL, the queue and the Graph API's stand-in");
+        let guardian = Guardian::start().context("/bin/sh cannot be started")?;
+        let services = Services::start(options.sqs_endpoint.as_deref(), &guardian).await?;
+        progress("starting the functions");
+        Self::with(services, &binaries, options, guardian).await
+    }
+
+    /// Starts the functions on services that are running.
+    ///
+    /// # Errors
+    /// When a function cannot be started.
+    pub async fn with(
+        services: Services,
+        binaries: &Binaries,
+        options: &Options,
+        guardian: Guardian,
+    ) -> anyhow::Result<Self> {
+        let journal = Journal::default();
+        let function =
+            |name: &str, executable: &Path, timeout: u64, environment: BTreeMap<String, String>| {
+                let mut config = FunctionConfig::new(name, executable);
+                config.timeout = Duration::from_secs(timeout);
+                config.memory_mb = 256;
+                config.env = environment;
+                // What is played is found by what was logged.
+                config.env.insert("RUST_LOG".to_owned(), "info".to_owned());
+                Function::start(config, &guardian, journal.sink())
+            };
+        let webhook = function("webhook", &binaries.webhook, 10, services.webhook_environment())?;
+        let reply = function("reply", &binaries.reply, 90, services.reply_environment())?;
+        let messages = function("messages", &binaries.messages, 10, services.messages_environment())?;
+        tokio::try_join!(warm(&webhook), warm(&reply), warm(&messages))?;
+
+        // Any method: the functions themselves say which they take.
+        let routes = Gateway::new().route("/webhook", &webhook).route("/messages", &messages);
+        let gateway = HttpServer::start(routes.into_router(), options.port).await.with_context(|| {
+            format!("port {} of 127.0.0.1 cannot be used: choose another with --port", options.port)
+        })?;
+        let queues = &services.queues;
+        let mut mapping = EventSourceConfig::new(queues.client.clone(), &queues.inbound_url, reply.clone());
+        mapping.batch_size = 5;
+        mapping.maximum_concurrency = 4;
+        let mapping = EventSourceMapping::start(mapping);
+        Ok(Self { services, journal, webhook, reply, messages, gateway, mapping, _guardian: guardian })
+    }
+
+    /// The gateway's address: what Meta and apps would call.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.gateway.url()
+    }
+
+    /// The two users of the seed, each with a fresh token.
+    ///
+    /// # Errors
+    /// When a token cannot be signed.
+    pub fn users(&self) -> anyhow::Result<[(Uuid, String); 2]> {
+        let token = |user| self.services.supabase.user_token(user, TOKEN_LIFETIME);
+        Ok([(USER_A, token(USER_A)?), (USER_B, token(USER_B)?)])
+    }
+
+    /// Stops everything: first what brings work, then what does it, then what it is done with.
+    ///
+    /// # Errors
+    /// When the database cannot be removed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.gateway.stop().await;
+        self.mapping.stop().await;
+        tokio::join!(self.webhook.stop(), self.reply.stop(), self.messages.stop());
+        self.services.stop().await
+    }
+}
+
+async fn warm(function: &Function) -> anyhow::Result<()> {
+    function
+        .warm()
+        .await
+        .map_err(|error: InvokeError| anyhow::anyhow!("{} does not start: {error}", function.name()))
+}
