@@ -140,6 +140,21 @@ fn a_standard_queue_can_change_only_messages_in_flight_but_delete_by_any_handle(
     broker.delete(later, "q", handle).expect("again");
 }
 
+#[test]
+fn a_fifo_queue_takes_only_the_handle_of_the_latest_receive() {
+    let mut broker = fifo(&[]);
+    send(&mut broker, START, "q.fifo", "g", "x");
+    let first = receive(&mut broker, START, "q.fifo", 1);
+    let later = START.plus(seconds(30));
+    let visible = broker.delete(later, "q.fifo", &first[0].receipt_handle).expect_err("visible again");
+    assert_eq!(visible.code(), "InvalidParameterValue");
+    let second = receive(&mut broker, later, "q.fifo", 1);
+    let old = &first[0].receipt_handle;
+    assert!(broker.delete(later, "q.fifo", old).is_err());
+    assert!(broker.change_visibility(later, "q.fifo", old, Duration::ZERO).is_err());
+    broker.delete(later, "q.fifo", &second[0].receipt_handle).expect("the latest");
+}
+
 fn with_dead_letters() -> Broker {
     let mut broker = Broker::new(1);
     broker.create_queue(START, "dead.fifo", &attributes(&[("FifoQueue", "true")])).expect("create");
