@@ -25,6 +25,18 @@ pub fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// Beginnings of the names of what cargo tells a program that it runs.
+/// Source: “Environment Variables”, The Cargo Book.
+const PACKAGE_VARIABLES: [&str; 7] = [
+    "CARGO_BIN_",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_",
+    "CARGO_PKG_",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_TARGET_TMPDIR",
+    "OUT_DIR",
+];
+
 /// Builds the three functions, as debug or release build like this program itself. What cargo prints goes
 /// to standard error.
 ///
@@ -37,6 +49,13 @@ pub async fn functions() -> anyhow::Result<Binaries> {
     // With `local`, because cargo chooses the features of dependencies by what is built together: alone,
     // the functions would be compiled from the ground up a second time.
     command.args(["-p", "local", "-p", "webhook", "-p", "reply", "-p", "messages", "--bins"]);
+    // What the outer cargo says about *this* package would make build scripts run again, and everything
+    // after them: they watch these variables.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| PACKAGE_VARIABLES.iter().any(|start| name.starts_with(start))) {
+            command.env_remove(name);
+        }
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
