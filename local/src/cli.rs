@@ -57,26 +57,35 @@ impl Cli {
     /// # Errors
     /// When something cannot be started.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let options = &self.options;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            result = self.execute() => result,
-            _ = interrupt.recv() => Ok(ExitCode::from(130)),
-            _ = terminate.recv() => Ok(ExitCode::from(143)),
-        }
-    }
-
-    async fn execute(self) -> anyhow::Result<ExitCode> {
-        let as_expected = match self.command {
-            None => up::run(&self.options).await.map(|()| true)?,
-            Some(Command::Demo { json }) => demo::run(&self.options, json).await?,
-            Some(Command::Replay { paths, json, keep_ids }) => {
-                replay::run(&self.options, &paths, json, keep_ids).await?
-            }
-            Some(Command::Services { env_file }) => {
-                up::services(&self.options, &env_file).await.map(|()| true)?
+        let told_to_stop = async move {
+            tokio::select! {
+                _ = interrupt.recv() => ExitCode::from(130),
+                _ = terminate.recv() => ExitCode::from(143),
             }
         };
-        Ok(if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        match self.command {
+            // These stay up: being told to stop is how they end.
+            None => up::run(options, told_to_stop).await?,
+            Some(Command::Services { env_file }) => up::services(options, &env_file, told_to_stop).await?,
+            Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
+            Some(Command::Replay { paths, json, keep_ids }) => {
+                return until(told_to_stop, replay::run(options, &paths, json, keep_ids)).await;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Does `work` unless told to stop, which ends what it has started.
+async fn until(
+    told_to_stop: impl Future<Output = ExitCode>,
+    work: impl Future<Output = anyhow::Result<bool>>,
+) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        as_expected = work => Ok(if as_expected? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        code = told_to_stop => Ok(code),
     }
 }

@@ -112,7 +112,11 @@ impl Stack {
         Ok(Played { status, queued, echoes: echoes.collect(), rows, ignored })
     }
 
-    async fn post(&self, body: &[u8]) -> anyhow::Result<u16> {
+    /// Posts `body`, signed, and returns the gateway's status.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub async fn post(&self, body: &[u8]) -> anyhow::Result<u16> {
         let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(body);
         let response = shared::http::client()?
             .post(format!("{}/webhook", self.url()))

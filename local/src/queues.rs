@@ -16,7 +16,7 @@ pub const DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
 
 /// Receives before a message is a dead letter.
 const MAX_RECEIVES: u32 = 5;
-/// How long a received message stays out of sight, in seconds. On AWS it is six times the function's
+/// How long a received message stays out of sight unless told otherwise, in seconds. On AWS it is six times the function's
 /// timeout; here a person waits for the retry.
 pub const VISIBILITY_TIMEOUT: u32 = 30;
 /// How long a dead letter is kept, in seconds: 14 days.
@@ -42,7 +42,7 @@ impl Queues {
     ///
     /// # Errors
     /// When the endpoint cannot be reached or refuses to create the queues.
-    pub async fn start(endpoint: Option<&str>) -> anyhow::Result<Self> {
+    pub async fn start(endpoint: Option<&str>, visibility_timeout: u32) -> anyhow::Result<Self> {
         let (server, settings) = match endpoint {
             None => {
                 let server = SqsServer::start(0).await.context("the queue cannot be started")?;
@@ -68,7 +68,7 @@ impl Queues {
             serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES}).to_string();
         let inbound = [
             (QueueAttributeName::RedrivePolicy, redrive),
-            (QueueAttributeName::VisibilityTimeout, VISIBILITY_TIMEOUT.to_string()),
+            (QueueAttributeName::VisibilityTimeout, visibility_timeout.to_string()),
         ];
         let inbound_url = create(&client, INBOUND, &inbound).await?;
         Ok(Self { server, client, inbound_url, settings })

@@ -8,6 +8,7 @@ use local_process::Guardian;
 use local_supabase::Supabase;
 
 use crate::queues::Queues;
+use crate::stack::Options;
 
 /// The access token that the Graph API's stand-in accepts.
 pub const ACCESS_TOKEN: &str = "local-access-token";
@@ -26,6 +27,7 @@ pub struct Services {
     pub supabase: Supabase,
     /// Meta.
     pub graph: GraphApi,
+    legacy_keys: bool,
 }
 
 impl Services {
@@ -33,13 +35,13 @@ impl Services {
     ///
     /// # Errors
     /// When one cannot be started.
-    pub async fn start(sqs_endpoint: Option<&str>, guardian: &Guardian) -> anyhow::Result<Self> {
+    pub async fn start(options: &Options, guardian: &Guardian) -> anyhow::Result<Self> {
         let settings = GraphSettings {
             access_token: ACCESS_TOKEN.to_owned(),
             phone_numbers: vec![PHONE_NUMBER_ID.to_owned()],
         };
         let (queues, supabase, graph) = tokio::join!(
-            Queues::start(sqs_endpoint),
+            Queues::start(options.sqs_endpoint.as_deref(), options.visibility_timeout),
             Supabase::start(local_supabase::Options::default(), guardian),
             GraphApi::start(settings, 0),
         );
@@ -47,6 +49,7 @@ impl Services {
             queues: queues?,
             supabase: supabase.context("the database cannot be started")?,
             graph: graph.context("the Graph API's stand-in cannot be started")?,
+            legacy_keys: options.legacy_keys,
         })
     }
 
@@ -62,22 +65,23 @@ impl Services {
     /// The environment of `reply`.
     #[must_use]
     pub fn reply_environment(&self) -> BTreeMap<String, String> {
+        let supabase = &self.supabase;
+        let key = if self.legacy_keys { supabase.service_role_key() } else { supabase.secret_key() };
         pairs(&[
             ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
             ("WHATSAPP_PHONE_NUMBER_ID", PHONE_NUMBER_ID),
             ("GRAPH_API_URL", &self.graph.url()),
             ("SUPABASE_URL", self.supabase.url()),
-            ("SUPABASE_SECRET_KEY", self.supabase.secret_key()),
+            ("SUPABASE_SECRET_KEY", key),
         ])
     }
 
     /// The environment of `messages`.
     #[must_use]
     pub fn messages_environment(&self) -> BTreeMap<String, String> {
-        pairs(&[
-            ("SUPABASE_URL", self.supabase.url()),
-            ("SUPABASE_PUBLISHABLE_KEY", self.supabase.publishable_key()),
-        ])
+        let supabase = &self.supabase;
+        let key = if self.legacy_keys { supabase.anon_key() } else { supabase.publishable_key() };
+        pairs(&[("SUPABASE_URL", supabase.url()), ("SUPABASE_PUBLISHABLE_KEY", key)])
     }
 
     /// Stops all of them.
@@ -85,7 +89,7 @@ impl Services {
     /// # Errors
     /// When the database cannot be removed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { queues, supabase, graph } = self;
+        let Self { queues, supabase, graph, .. } = self;
         graph.stop().await;
         if let Some(server) = queues.server {
             server.stop().await;

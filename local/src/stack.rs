@@ -14,13 +14,14 @@ use uuid::Uuid;
 
 use crate::compile::{self, Binaries};
 use crate::journal::Journal;
+use crate::queues;
 use crate::services::Services;
 
 /// How long the printed tokens are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What to start, and where.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The gateway's port on 127.0.0.1; a free one unless given.
     #[arg(long, global = true, default_value_t = 0, env = "LOCAL_PORT")]
@@ -28,6 +29,19 @@ pub struct Options {
     /// Use the queues of another endpoint that speaks SQS (moto, LocalStack, AWS) instead of ours.
     #[arg(long, global = true, env = "LOCAL_SQS_ENDPOINT", value_name = "URL")]
     pub sqs_endpoint: Option<String>,
+    /// How long a message that was not answered stays out of sight before it is tried again, in seconds.
+    #[arg(long, global = true, default_value_t = queues::VISIBILITY_TIMEOUT, value_name = "SECONDS")]
+    pub visibility_timeout: u32,
+    /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones.
+    #[arg(long, global = true)]
+    pub legacy_keys: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let visibility_timeout = queues::VISIBILITY_TIMEOUT;
+        Self { port: 0, sqs_endpoint: None, visibility_timeout, legacy_keys: false }
+    }
 }
 
 /// Everything, running.
@@ -58,7 +72,7 @@ impl Stack {
         let binaries = compile::functions().await?;
         progress("starting PostgreSQL, the queue and the Graph API's stand-in");
         let guardian = Guardian::start().context("/bin/sh cannot be started")?;
-        let services = Services::start(options.sqs_endpoint.as_deref(), &guardian).await?;
+        let services = Services::start(options, &guardian).await?;
         progress("starting the functions");
         Self::with(services, &binaries, options, guardian).await
     }

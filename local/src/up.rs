@@ -10,33 +10,48 @@ use crate::services::Services;
 use crate::stack::{Options, Stack};
 use crate::{demo, show};
 
-/// Starts everything, plays one sample, says what to try next, and stays up until Ctrl-C.
+/// Starts everything, plays one sample, says what to try next, and stays up until `told_to_stop`.
 ///
 /// # Errors
 /// When something cannot be started.
-pub async fn run(options: &Options) -> anyhow::Result<()> {
-    let stack = Stack::start(options, show::progress).await?;
-    let demo = demo::play(&stack).await?;
-    show::demo(&stack, &demo)?;
-    show::next_steps(&stack)?;
+pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
+    tokio::pin!(told_to_stop);
+    let started = async {
+        let stack = Stack::start(options, show::progress).await?;
+        let demo = demo::play(&stack).await?;
+        show::demo(&stack, &demo)?;
+        show::next_steps(&stack)?;
+        anyhow::Ok(stack)
+    };
+    let stack = tokio::select! {
+        stack = started => stack?,
+        _ = &mut told_to_stop => return Ok(()),
+    };
     let mark = stack.journal.mark();
-    until_told_to_stop(stack.journal.follow(mark, show::log)).await?;
+    tokio::select! {
+        () = stack.journal.follow(mark, show::log) => {}
+        _ = &mut told_to_stop => {}
+    }
     show::progress("stopping");
     stack.stop().await
 }
 
 /// Starts the services alone, writes the functions' environment to `env_file` for `cargo lambda watch`, and
-/// stays up until Ctrl-C.
+/// stays up until `told_to_stop`.
 ///
 /// # Errors
 /// When something cannot be started or the file cannot be written.
-pub async fn services(options: &Options, env_file: &Path) -> anyhow::Result<()> {
+pub async fn services(options: &Options, env_file: &Path, told_to_stop: impl Future) -> anyhow::Result<()> {
+    tokio::pin!(told_to_stop);
     show::progress("starting PostgreSQL, the queue and the Graph API's stand-in");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
-    let services = Services::start(options.sqs_endpoint.as_deref(), &guardian).await?;
+    let services = tokio::select! {
+        services = Services::start(options, &guardian) => services?,
+        _ = &mut told_to_stop => return Ok(()),
+    };
     write_environment(&services, env_file).with_context(|| env_file.display().to_string())?;
     show::services(&services, env_file);
-    until_told_to_stop(std::future::pending()).await?;
+    told_to_stop.await;
     show::progress("stopping");
     services.stop().await
 }
@@ -57,18 +72,5 @@ fn write_environment(services: &Services, env_file: &Path) -> anyhow::Result<()>
     }
     drop(file);
     std::fs::rename(&partial, env_file)?;
-    Ok(())
-}
-
-/// Runs `meanwhile` until Ctrl-C or SIGTERM.
-async fn until_told_to_stop(meanwhile: impl Future<Output = ()>) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        () = meanwhile => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
     Ok(())
 }

@@ -1,0 +1,217 @@
+//! The commands as a person or a script calls them, and what is left when they end, however they end.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use local_process::Signal;
+use local_supabase::{USER_A, USER_B};
+use serde_json::{Value, json};
+use support::{PHONE_A, PHONE_B, payload, text, until};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+fn local(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs it to its end. What it says on standard error is the test's to show when it fails.
+async fn output(arguments: &[&str]) -> Output {
+    let mut command = local(arguments);
+    let output = tokio::time::timeout(Duration::from_secs(300), command.stderr(Stdio::inherit()).output());
+    output.await.expect("it ends").expect("it starts")
+}
+
+fn text_of(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn demo_prints_one_json_object_and_ends_with_0() {
+    let output = output(&["demo", "--json"]).await;
+    assert!(output.status.success());
+    let demo: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let keys: BTreeSet<_> = demo.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(keys, BTreeSet::from(["accepted", "echoes", "history", "rows"]));
+    let question = "Does it come in another color?";
+    let wamid = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=";
+    assert_eq!(demo["accepted"], true);
+    assert_eq!(demo["echoes"], json!([{"to": PHONE_A, "body": question, "quotes": wamid}]));
+    let row = |role| json!({"role": role, "content": question, "user_id": USER_A});
+    assert_eq!(demo["rows"], json!([row("user"), row("assistant")]));
+    assert_eq!(demo["history"][USER_A.to_string()].as_array().map(Vec::len), Some(2));
+    assert_eq!(demo["history"][USER_B.to_string()], json!([]));
+}
+
+#[tokio::test]
+async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignored_and_why() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write =
+        |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).expect("a file");
+    let again = payload(&[text(PHONE_A, "wamid.same", "hi"), text("4915112345678", "wamid.other", "hello")]);
+    write("1.json", &again);
+    write("2.json", &again);
+    write("3.json", b"not JSON");
+    let image = json!({"from": PHONE_B, "id": "wamid.image", "type": "image", "image": {"id": "1"}});
+    let status =
+        json!({"entry": [{"changes": [{"field": "messages", "value": {"statuses": [{"status": "read"}]}}]}]});
+    let named = json!({"an image": serde_json::from_slice::<Value>(&payload(&[image])).expect("JSON"), "read": status});
+    write("4.json", named.to_string().as_bytes());
+
+    let output = output(&["replay", "--json", directory.path().to_str().expect("UTF-8")]).await;
+    assert!(output.status.success());
+    let lines: Vec<Value> =
+        text_of(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let summary: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            let file = line["file"].as_str().and_then(|file| file.rsplit('/').next()).expect("a file");
+            let length = |name: &str| line[name].as_array().map_or(0, Vec::len);
+            let name = line["name"].as_str().expect("a name");
+            (
+                file,
+                name,
+                line["status"].as_u64(),
+                line["queued"].as_u64(),
+                length("echoes"),
+                length("rows"),
+                length("ignored"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("1.json", "", Some(200), Some(2), 2, 2, 1),
+        ("2.json", "", Some(200), Some(2), 2, 2, 1),
+        ("3.json", "", Some(200), Some(0), 0, 0, 1),
+        ("4.json", "an image", Some(200), Some(1), 0, 0, 1),
+        ("4.json", "read", Some(200), Some(0), 0, 0, 1),
+    ];
+    assert_eq!(summary, expected);
+    let why = |line: usize| lines[line]["ignored"][0]["why"].as_str().expect("a reason").to_owned();
+    assert_eq!(why(0), "registration sent: nobody linked this number");
+    assert_eq!(why(2), "the body is not JSON");
+    assert_eq!(why(3), "ignored: type image: only text is answered yet");
+    assert_eq!(why(4), "statuses are not recorded yet");
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_read_is_an_error_that_names_it() {
+    let output = local(&["replay", "does-not-exist.json"]).output().await.expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text_of(&output.stderr).contains("does-not-exist.json"), "{}", text_of(&output.stderr));
+}
+
+/// The program without a command, once it says that it is running.
+async fn running() -> (Child, Lines<BufReader<ChildStdout>>, Vec<String>) {
+    let mut child = local(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut printed = Vec::new();
+    let ready = async {
+        while let Some(line) = lines.next_line().await.expect("readable") {
+            printed.push(line);
+            if printed.last().is_some_and(|line| line.ends_with("/received") && line.contains("curl")) {
+                return;
+            }
+        }
+        panic!("it ended: {printed:#?}");
+    };
+    tokio::time::timeout(Duration::from_secs(300), ready).await.expect("it gets ready");
+    (child, lines, printed)
+}
+
+/// The value that was printed after `label`.
+fn printed<'p>(lines: &'p [String], label: &str) -> &'p str {
+    let line = lines.iter().find_map(|line| line.trim().strip_prefix(label));
+    line.unwrap_or_else(|| panic!("no {label} in {lines:#?}")).trim()
+}
+
+#[tokio::test]
+async fn it_stays_up_and_what_it_prints_can_be_tried() {
+    let (mut child, _lines, lines) = running().await;
+    let token = printed(&lines, "A=");
+    let history = printed(&lines, "history   http");
+    let url = format!("http{history}");
+    let client = shared::http::client().expect("a client");
+    let answer = client.get(&url).bearer_auth(token).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.json::<Vec<Value>>().await.expect("an array").len(), 2);
+
+    // The printed commands, in a shell.
+    let script: Vec<&str> = lines
+        .iter()
+        .map(|line| line.trim())
+        .filter(|line| line.starts_with("BODY=") || line.starts_with("curl"))
+        .collect();
+    assert_eq!(script.len(), 5, "{script:#?}");
+    let script = script.join(" && echo && \n");
+    let output = Command::new("bash").args(["-ec", &script]).output().await.expect("bash starts");
+    let said = text_of(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text_of(&output.stderr));
+    assert!(said.contains("1158201444") && said.contains(r#"{"status":"ok"}"#), "{said}");
+    until("the message that the commands sent is in the history", async || {
+        let answer = client.get(&url).bearer_auth(token).send().await.expect("an answer");
+        answer.text().await.expect("a body").contains("Hello again")
+    })
+    .await;
+    stop(&mut child, Signal::SIGTERM).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
+        let (mut child, _lines, _) = running().await;
+        let family = descendants(child.id().expect("a process"));
+        let names: Vec<String> = family.iter().filter_map(|pid| name(*pid)).collect();
+        for expected in ["webhook", "reply", "messages", "postgres", "sh"] {
+            assert!(names.iter().any(|name| name == expected), "{expected} is not in {names:?}");
+        }
+        let clean = stop(&mut child, signal).await;
+        assert_eq!(clean, signal != Signal::SIGKILL, "{signal}");
+        until(&format!("nothing is left after {signal}"), async || {
+            family.iter().all(|pid| name(*pid).is_none())
+        })
+        .await;
+    }
+}
+
+/// Sends the signal and waits for the end; whether it ended with status 0.
+async fn stop(child: &mut Child, signal: Signal) -> bool {
+    local_process::signal(child.id().expect("a process"), signal).expect("ours");
+    tokio::time::timeout(Duration::from_secs(60), child.wait())
+        .await
+        .expect("it ends")
+        .expect("a status")
+        .success()
+}
+
+/// All processes that `pid` has started, and those that these have.
+#[cfg(target_os = "linux")]
+fn descendants(pid: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("a process table").filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let parent: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+        Some((pid, parent))
+    });
+    let processes: Vec<(u32, u32)> = processes.collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(processes.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// The program that the process runs, unless it has ended.
+#[cfg(target_os = "linux")]
+fn name(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+    (!rest.trim_start().starts_with('Z')).then(|| name.to_owned())
+}

@@ -1,0 +1,303 @@
+//! The pipeline on the real binaries: a signed webhook goes in, echoes, rows and history come out.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use local::services::VERIFY_TOKEN;
+use local::stack::Options;
+use local::{demo, payloads};
+use local_graph::Fault;
+use local_supabase::{USER_A, USER_B};
+use reply::settings::REGISTRATION_TEXT;
+use serde_json::{Value, json};
+use support::*;
+
+#[tokio::test]
+async fn a_sample_gives_one_echo_two_rows_and_a_history_for_its_owner_alone() {
+    for legacy_keys in [false, true] {
+        let stack = stack_with(Options { legacy_keys, ..Options::default() }).await;
+        let demo = demo::play(&stack).await.expect("played");
+        assert_eq!(demo.mistakes, Vec::<String>::new(), "legacy keys: {legacy_keys}");
+        assert_eq!(demo.history[&USER_A].len(), 2);
+        assert_eq!(demo.history[&USER_B].len(), 0);
+        stack.stop().await.expect("stopped");
+    }
+}
+
+#[tokio::test]
+async fn all_of_meta_s_samples_are_answered_200_and_every_message_is_queued() {
+    let stack = stack().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/meta-webhook-examples.json");
+    let samples = payloads::read(&[file.into()]).expect("samples");
+    assert_eq!(samples.len(), 16);
+    let mut used = std::collections::HashSet::new();
+    for mut sample in samples {
+        payloads::renew_wamids(&mut sample, &mut used);
+        let json: Value = serde_json::from_slice(&sample.body).expect("JSON");
+        let messages =
+            json["entry"][0]["changes"][0]["value"]["messages"].as_array().cloned().unwrap_or_default();
+        let is_text = messages.iter().any(|message| message["type"] == "text");
+        let played = stack.play(&sample.body).await.expect("played");
+        let name = &sample.name;
+        assert_eq!((played.status, played.queued), (200, messages.len()), "{name}");
+        assert_eq!((played.echoes.len(), played.rows.len()), if is_text { (1, 2) } else { (0, 0) }, "{name}");
+        // What has no echo is named, with the reason.
+        assert_eq!(played.ignored.is_empty(), is_text, "{name}: {:?}", played.ignored);
+    }
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_message_that_meta_sends_twice_is_answered_and_recorded_once() {
+    let stack = stack().await;
+    let mark = stack.journal.mark();
+    let body = payload(&[text(PHONE_A, "wamid.twice", "once")]);
+    let (first, second) = tokio::join!(stack.post(&body), stack.post(&body));
+    assert_eq!((first.expect("answered"), second.expect("answered")), (200, 200));
+    outcome(&stack, mark, "wamid.twice", "answered").await;
+    until_queue_is_empty(&stack).await;
+    assert_eq!(stack.services.graph.received().len(), 1);
+    assert_eq!(rows(&stack).await.len(), 2);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions() {
+    let stack = stack().await;
+    let senders = [PHONE_A, PHONE_B, "491701234567", "447700900123", "33612345678"];
+    let messages: Vec<Value> = (0..60)
+        .map(|n| text(senders[n % senders.len()], &format!("wamid.{n:03}"), &format!("question {n}")))
+        .collect();
+    let played = stack.play(&payload(&messages)).await.expect("played");
+    assert_eq!((played.status, played.queued, played.echoes.len()), (200, 60, 60));
+
+    let mut quoted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for echo in &played.echoes {
+        quoted.entry(&echo.to).or_default().push(echo.quotes.as_deref().expect("a quotation"));
+    }
+    assert_eq!(quoted.len(), senders.len());
+    assert!(quoted.values().all(|wamids| wamids.len() == 12 && wamids.is_sorted()), "{quoted:?}");
+    for echo in &played.echoes {
+        let linked = [PHONE_A, PHONE_B].contains(&echo.to.as_str());
+        let body = echo.body.as_deref().expect("a text");
+        assert_eq!(body.starts_with("question "), linked, "{body}");
+        assert_eq!(body == REGISTRATION_TEXT, !linked, "{body}");
+    }
+    // The history reads as the conversation went: questions of one second keep their order.
+    let rows = rows(&stack).await;
+    assert_eq!(rows.len(), 48);
+    let of_a = rows.iter().filter(|(role, _, user)| role == "user" && *user == USER_A.to_string());
+    let questions: Vec<u32> =
+        of_a.map(|(_, content, _)| content["question ".len()..].parse().expect("a number")).collect();
+    assert_eq!(questions.len(), 12);
+    assert!(questions.is_sorted(), "{questions:?}");
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_passing_error_of_meta_s_is_tried_again_and_later_questions_wait() {
+    let stack = stack_with(Options { visibility_timeout: 2, ..Options::default() }).await;
+    stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::error(500, 131_000));
+    let mark = stack.journal.mark();
+    let messages = [
+        text(PHONE_A, "wamid.1", "first"),
+        text(PHONE_A, "wamid.2", "second"),
+        text(PHONE_B, "wamid.3", "other"),
+    ];
+    assert_eq!(stack.post(&payload(&messages)).await.expect("answered"), 200);
+    outcome(&stack, mark, "wamid.1", "returned").await;
+    for wamid in ["wamid.3", "wamid.1", "wamid.2"] {
+        outcome(&stack, mark, wamid, "answered").await;
+    }
+    let quoted: Vec<_> = stack.services.graph.received().into_iter().filter_map(|echo| echo.quotes).collect();
+    let position = |wamid: &str| quoted.iter().position(|quoted| quoted == wamid).expect("an echo");
+    assert_eq!(quoted.len(), 3);
+    assert!(position("wamid.1") < position("wamid.2"), "{quoted:?}");
+    assert_eq!(rows(&stack).await.len(), 6);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_final_error_of_meta_s_is_not_tried_again() {
+    let stack = stack_with(Options { visibility_timeout: 1, ..Options::default() }).await;
+    stack.services.graph.fail_next(1, Fault::error(400, 131_047));
+    let mark = stack.journal.mark();
+    assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "late")])).await.expect("answered"), 200);
+    outcome(&stack, mark, "wamid.1", "undeliverable").await;
+    until_queue_is_empty(&stack).await;
+    assert!(stack.services.graph.received().is_empty());
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
+    let stack = stack().await;
+    let [(_, token), _] = stack.users().expect("tokens");
+    stack.services.supabase.database().stop().await.expect("stopped");
+    let mark = stack.journal.mark();
+    assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "hello?")])).await.expect("answered"), 200);
+    outcome(&stack, mark, "wamid.1", "answered").await;
+    assert_eq!(stack.services.graph.received().len(), 1);
+    let lost = stack.journal.since(mark);
+    let lost = lost.iter().find(|entry| entry.field("counter") == "unrecorded_messages").expect("a line");
+    assert_eq!((lost.field("level"), lost.field("wamid")), ("ERROR", "wamid.1"));
+    let problem = get(&format!("{}/messages", stack.url()), Some(&token)).await;
+    assert!([502, 503, 504].contains(&problem.status), "{}", problem.status);
+    assert_eq!(problem.content_type, "application/problem+json");
+
+    stack.services.supabase.database().start().await.expect("started");
+    until("the history is back", async || {
+        get(&format!("{}/messages", stack.url()), Some(&token)).await.status == 200
+    })
+    .await;
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_history_is_read_page_by_page_by_its_owner_and_by_nobody_else() {
+    let stack = stack().await;
+    let messages: Vec<Value> =
+        (0..7).map(|n| text(PHONE_A, &format!("wamid.{n}"), &format!("m{n}"))).collect();
+    stack.play(&payload(&messages)).await.expect("played");
+    let [(_, token_a), (_, token_b)] = stack.users().expect("tokens");
+
+    let mut seen: Vec<Value> = Vec::new();
+    let mut next = Some("/messages?limit=4".to_owned());
+    let mut pages = 0;
+    while let Some(path) = next {
+        let page = get(&format!("{}{path}", stack.url()), Some(&token_a)).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        seen.extend(page.body.as_array().expect("an array").iter().cloned());
+        next = page.link.map(|link| {
+            let path = link.strip_prefix('<').and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+            path.unwrap_or_else(|| panic!("{link}")).to_owned()
+        });
+        pages += 1;
+    }
+    assert_eq!((pages, seen.len()), (4, 14));
+    let times: Vec<_> = seen.iter().map(|message| message["created_at"].as_str().expect("a time")).collect();
+    assert!(times.is_sorted_by(|newer, older| newer > older), "newest first, none twice: {times:?}");
+    let keys: Vec<_> = seen[0].as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["channel", "content", "created_at", "id", "role", "user_id"]);
+
+    let url = format!("{}/messages", stack.url());
+    assert_eq!(get(&url, Some(&token_b)).await.body, json!([]));
+    let supabase = &stack.services.supabase;
+    let expired = supabase.expired_token(USER_A).expect("a token");
+    let refused = [
+        None,
+        Some("garbage"),
+        Some("a.b.c"),
+        Some(expired.as_str()),
+        Some(supabase.publishable_key()),
+        Some(supabase.secret_key()),
+        Some(supabase.anon_key()),
+    ];
+    for token in refused {
+        let answer = get(&url, token).await;
+        assert_eq!(answer.status, 401, "{token:?}: {}", answer.body);
+        assert!(answer.challenge.is_some_and(|challenge| challenge.starts_with("Bearer")));
+        assert_eq!(
+            (&answer.body["status"], answer.content_type.as_str()),
+            (&json!(401), "application/problem+json")
+        );
+    }
+    for (query, status) in [("limit=200", 200), ("limit=0", 400), ("limit=201", 400), ("before=x", 400)] {
+        assert_eq!(get(&format!("{url}?{query}"), Some(&token_a)).await.status, status, "{query}");
+    }
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn the_gateway_passes_on_what_the_functions_refuse() {
+    let stack = stack().await;
+    let url = format!("{}/webhook", stack.url());
+    let handshake =
+        |token: &str| format!("{url}?hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1158201444");
+    let accepted = get(&handshake(VERIFY_TOKEN), None).await;
+    assert_eq!((accepted.status, accepted.text.as_str()), (200, "1158201444"));
+    assert_eq!(accepted.content_type, "text/plain; charset=utf-8");
+    assert_eq!(get(&handshake("wrong"), None).await.status, 403);
+    assert_eq!(get(&url, None).await.status, 400);
+
+    let client = shared::http::client().expect("a client");
+    let unsigned =
+        client.post(&url).body(payload(&[text(PHONE_A, "w", "x")])).send().await.expect("an answer");
+    assert_eq!(unsigned.status(), 401);
+    assert_eq!(client.delete(&url).send().await.expect("an answer").status(), 405);
+    assert_eq!(
+        client.post(format!("{}/messages", stack.url())).send().await.expect("an answer").status(),
+        405
+    );
+    assert_eq!(get(&format!("{}/elsewhere", stack.url()), None).await.status, 404);
+    for body in ["", "not JSON", "[]", r#"{"object":"page"}"#] {
+        assert_eq!(stack.post(body.as_bytes()).await.expect("an answer"), 200, "{body}");
+    }
+    until_queue_is_empty(&stack).await;
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn logs_of_a_whole_run_hold_no_text_no_number_and_no_secret() {
+    let stack = stack().await;
+    let secret_text = "a very private question";
+    stack.services.graph.fail_recipient("4915112345678", None, Fault::error(400, 131_026));
+    let messages = [
+        text(PHONE_A, "wamid.1", secret_text),
+        text("4915112345678", "wamid.2", secret_text),
+        json!({"from": PHONE_B, "id": "wamid.3", "type": "image", "image": {"caption": secret_text}}),
+    ];
+    stack.play(&payload(&messages)).await.expect("played");
+    let [(_, token), _] = stack.users().expect("tokens");
+    stack.history(&token).await.expect("a history");
+    let supabase = &stack.services.supabase;
+    let hidden = [
+        secret_text,
+        PHONE_A,
+        PHONE_B,
+        "4915112345678",
+        &token,
+        supabase.secret_key(),
+        local::services::ACCESS_TOKEN,
+        local::services::APP_SECRET,
+        VERIFY_TOKEN,
+    ];
+    let lines: Vec<String> = stack.journal.since(stack_start()).into_iter().map(|entry| entry.text).collect();
+    assert!(lines.len() >= 8, "{lines:#?}");
+    for line in lines {
+        assert!(hidden.iter().all(|hidden| !line.contains(hidden)), "{line}");
+        serde_json::from_str::<Value>(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+    }
+    stack.stop().await.expect("stopped");
+}
+
+/// The journal's beginning: that of an empty one.
+fn stack_start() -> local::journal::Mark {
+    local::journal::Journal::default().mark()
+}
+
+struct Answer {
+    status: u16,
+    content_type: String,
+    challenge: Option<String>,
+    link: Option<String>,
+    text: String,
+    body: Value,
+}
+
+async fn get(url: &str, token: Option<&str>) -> Answer {
+    let mut request = shared::http::client().expect("a client").get(url);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await.expect("an answer");
+    let header =
+        |name: &str| response.headers().get(name).map(|value| value.to_str().expect("ASCII").to_owned());
+    let (content_type, challenge, link) =
+        (header("content-type").unwrap_or_default(), header("www-authenticate"), header("link"));
+    let status = response.status().as_u16();
+    let text = response.text().await.expect("a body");
+    let body = serde_json::from_str(&text).unwrap_or_default();
+    Answer { status, content_type, challenge, link, text, body }
+}
