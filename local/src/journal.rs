@@ -58,9 +58,9 @@ impl Journal {
         let shared = Arc::clone(&self.shared);
         LogSink::new(move |line: LogLine| {
             let fields = serde_json::from_str(&line.text).unwrap_or_default();
-            let mut entries = shared.lock();
-            entries.push(Entry { function: line.function, fields, text: line.text });
-            shared.count.send_replace(entries.len());
+            shared.lock().push(Entry { function: line.function, fields, text: line.text });
+            // Not under the lock: the two are never held together.
+            shared.count.send_modify(|count| *count += 1);
         })
     }
 
@@ -84,7 +84,7 @@ impl Journal {
         enough: impl Fn(&[Entry]) -> bool,
     ) -> Vec<Entry> {
         let mut count = self.shared.count.subscribe();
-        let waiting = count.wait_for(|_| enough(&self.since(mark)));
+        let waiting = async { while !enough(&self.since(mark)) && count.changed().await.is_ok() {} };
         // The sender lives as long as we do: an error is the deadline.
         let _ = tokio::time::timeout(deadline, waiting).await;
         self.since(mark)

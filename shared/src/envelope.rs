@@ -32,8 +32,8 @@ pub enum V1<'a> {
 /// One message as it arrived, with what is needed to answer it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ReceivedMessage<'a> {
-    /// When the webhook received it. Messages of one request differ by a microsecond each, in the
-    /// order in which they stood in it.
+    /// When the webhook received it: milliseconds, and below them, as microseconds, its position in the
+    /// request.
     pub received_at: DateTime<Utc>,
     /// The WhatsApp Business Account: `entry[].id`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]

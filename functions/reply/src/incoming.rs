@@ -66,18 +66,20 @@ impl Incoming {
 /// messages arrived.
 ///
 /// Meta's timestamps are whole seconds, and two messages of one second must keep their order in the
-/// history. The delay from sending to arrival, from none to for ever, is therefore squeezed into the
-/// second. Without a usable timestamp it is the time of arrival.
+/// history. The second therefore holds a minute of delay from sending to arrival, at 16 µs a millisecond,
+/// and the position in the request. Two messages of one second that arrive in two requests, more than a
+/// minute late and on both sides of a full minute of delay, may change places.
+/// Without a usable timestamp it is the time of arrival.
 fn sent_at(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> DateTime<Utc> {
-    const SECOND: i64 = 1_000_000;
+    const MINUTE: i64 = 60_000;
+    const STEP: i64 = 16;
     let second = lenient::text(timestamp)
         .and_then(|text| text.trim().parse().ok())
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
     let Some(second) = second else { return received_at };
-    let delay = (received_at - second).num_microseconds().unwrap_or(i64::MAX).max(0);
-    // d / (d + 1 s), in microseconds: grows with d, and is always less than a second.
-    let squeezed = i128::from(delay) * i128::from(SECOND) / (i128::from(delay) + i128::from(SECOND));
-    second + TimeDelta::microseconds(i64::try_from(squeezed).unwrap_or(SECOND - 1))
+    let delay = (received_at - second).num_milliseconds().max(0) % MINUTE;
+    let position = i64::from(received_at.timestamp_subsec_micros() % 1000);
+    second.checked_add_signed(TimeDelta::microseconds(delay * STEP + position)).unwrap_or(received_at)
 }
 
 #[derive(Default, Deserialize)]

@@ -70,13 +70,17 @@ fn without_a_usable_timestamp_the_time_of_arrival_counts() {
 
 proptest! {
     #[test]
-    fn within_a_second_messages_keep_the_order_of_arrival(second in 1_600_000_000i64..2_000_000_000, first in 0i64..10_000, gap in 1i64..10_000) {
+    fn within_a_second_messages_keep_the_order_of_arrival(
+        second in 1_600_000_000i64..2_000_000_000, late in 0i64..1000, first in 0i64..50_000, gap in 1i64..10_000,
+    ) {
         let timestamp = serde_json::value::to_raw_value(&second.to_string()).expect("JSON");
-        let at = |milliseconds| DateTime::from_timestamp_millis(second * 1000 + milliseconds).expect("a time");
-        let earlier = sent_at(Some(&timestamp), at(first));
-        let later = sent_at(Some(&timestamp), at(first + gap));
-        prop_assert!(earlier < later);
-        prop_assert_eq!((earlier.timestamp(), later.timestamp()), (second, second));
+        let sent_at = |milliseconds: i64, position: i64| {
+            let arrival = second * 1_000_000 + (late * 60_000 + milliseconds) * 1000 + position;
+            sent_at(Some(&timestamp), DateTime::from_timestamp_micros(arrival).expect("a time"))
+        };
+        prop_assert!(sent_at(first, 0) < sent_at(first + gap, 0));
+        prop_assert!((0..999).all(|position| sent_at(first, position) < sent_at(first, position + 1)));
+        prop_assert_eq!((sent_at(0, 0).timestamp(), sent_at(59_999, 999).timestamp()), (second, second));
     }
 
     #[test]

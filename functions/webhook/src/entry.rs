@@ -40,8 +40,9 @@ impl Entry {
     /// # Errors
     /// Never in practice; see [`Envelope::to_body`].
     pub fn all(updates: &[Update<'_>], received_at: DateTime<Utc>) -> Result<Vec<Self>, serde_json::Error> {
+        // Whole milliseconds: below them stands the position in the request.
         let received_at =
-            DateTime::from_timestamp_micros(received_at.timestamp_micros()).unwrap_or(received_at);
+            DateTime::from_timestamp_millis(received_at.timestamp_millis()).unwrap_or(received_at);
         let times = (0..).map(|position| received_at + TimeDelta::microseconds(position));
         updates.iter().zip(times).map(|(update, at)| Self::new(update, at)).collect()
     }
