@@ -1,18 +1,26 @@
 //! The queues: ours, or those of another endpoint that speaks SQS.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use local_sqs::SqsServer;
 use secrecy::{ExposeSecret, SecretString};
-use webhook::settings::SqsSettings;
+use shared::sqs::{self, SqsSettings, Timeouts};
 
 /// What webhook sends to and reply receives from.
 pub const INBOUND: &str = "inbound.fifo";
 /// Where messages go that were received too often.
 pub const DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
+
+/// How long our own calls may take: a receive that waits for messages among them.
+const TIMEOUTS: Timeouts = Timeouts {
+    call: Duration::from_secs(90),
+    attempt: Duration::from_secs(30),
+    connect: Duration::from_secs(3),
+};
 
 /// Receives before a message is a dead letter.
 const MAX_RECEIVES: u32 = 5;
@@ -53,7 +61,7 @@ impl Queues {
                 (None, settings(url, |name| std::env::var(name).ok().filter(|value| !value.is_empty())))
             }
         };
-        let client = webhook::queue::client(&settings);
+        let client = sqs::client(&settings, TIMEOUTS);
         let dead_letters = create(&client, DEAD_LETTERS, &[]).await?;
         let arn = client
             .get_queue_attributes()

@@ -7,6 +7,7 @@
 //! | [`envelope`] | `webhook`, `reply` | what travels on the inbound queue |
 //! | [`lenient`] | `webhook`, `reply` | reading what Meta sent without refusing it |
 //! | [`message`] | `reply`, `messages` | rows of the table `messages` |
+//! | [`sqs`] | `webhook`, `reply` | the SQS client |
 //! | [`http`] | `reply`, `messages` | the one HTTP client |
 //! | [`supabase`] | `reply`, `messages` | Supabase's REST API and its keys |
 
@@ -17,5 +18,7 @@ pub mod http;
 pub mod lenient;
 pub mod logging;
 pub mod message;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 #[cfg(feature = "supabase")]
 pub mod supabase;

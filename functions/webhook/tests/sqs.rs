@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::sqs::SqsSettings;
 use webhook::batches::{Batch, pack};
 use webhook::entry::Entry;
 use webhook::queue::{Queue, QueueError, Sqs};
-use webhook::settings::{QueueSettings, SqsSettings};
+use webhook::settings::QueueSettings;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
