@@ -13,7 +13,11 @@ use shared::sqs::{self, SqsSettings, Timeouts};
 /// What webhook sends to and reply receives from.
 pub const INBOUND: &str = "inbound.fifo";
 /// Where messages go that were received too often.
-pub const DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
+pub const INBOUND_DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
+/// Where reply puts rows that could not be written yet, and receives them from.
+pub const RECORDS: &str = "records";
+/// Where rows go that could not be written for a day.
+pub const RECORD_DEAD_LETTERS: &str = "records-dead-letters";
 
 /// How long our own calls may take: a receive that waits for messages among them.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -22,12 +26,14 @@ const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(3),
 };
 
-/// Receives before a message is a dead letter.
-const MAX_RECEIVES: u32 = 5;
+/// Receives before a message is a dead letter, as in the template.
+const MAX_INBOUND_RECEIVES: u32 = 50;
+/// Receives before rows are a dead letter, as in the template.
+const MAX_RECORD_RECEIVES: u32 = 100;
 /// How long a received message stays out of sight unless told otherwise, in seconds. On AWS it is six times the function's
 /// timeout; here a person waits for the retry.
 pub const VISIBILITY_TIMEOUT: u32 = 30;
-/// How long a dead letter is kept, in seconds: 14 days.
+/// How long messages are kept, in seconds: 14 days.
 const RETENTION: u32 = 14 * 24 * 3600;
 
 /// The queues of a stack.
@@ -39,6 +45,8 @@ pub struct Queues {
     pub client: Client,
     /// Address of [`INBOUND`].
     pub inbound_url: String,
+    /// Address of [`RECORDS`].
+    pub records_url: String,
     settings: SqsSettings,
 }
 
@@ -62,33 +70,23 @@ impl Queues {
             }
         };
         let client = sqs::client(&settings, TIMEOUTS);
-        let dead_letters = create(&client, DEAD_LETTERS, &[]).await?;
-        let arn = client
-            .get_queue_attributes()
-            .queue_url(dead_letters)
-            .attribute_names(QueueAttributeName::QueueArn)
-            .send()
-            .await?
-            .attributes()
-            .and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn).cloned())
-            .context("the dead-letter queue has no ARN")?;
-        let redrive =
-            serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES}).to_string();
-        let inbound = [
-            (QueueAttributeName::RedrivePolicy, redrive),
-            (QueueAttributeName::VisibilityTimeout, visibility_timeout.to_string()),
-        ];
-        let inbound_url = create(&client, INBOUND, &inbound).await?;
-        Ok(Self { server, client, inbound_url, settings })
+        let inbound_url =
+            create_pair(&client, INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, visibility_timeout)
+                .await?;
+        let records_url =
+            create_pair(&client, RECORDS, RECORD_DEAD_LETTERS, MAX_RECORD_RECEIVES, visibility_timeout)
+                .await?;
+        Ok(Self { server, client, inbound_url, records_url, settings })
     }
 
-    /// The variables that lead a function to the inbound queue.
+    /// The variables that lead a function to the queues.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
         let settings = &self.settings;
         let session_token = settings.session_token.as_ref().map(|token| token.expose_secret().to_owned());
         [
             ("INBOUND_QUEUE_URL", Some(self.inbound_url.clone())),
+            ("RECORD_QUEUE_URL", Some(self.records_url.clone())),
             ("AWS_ENDPOINT_URL_SQS", settings.endpoint_url.clone()),
             ("AWS_REGION", Some(settings.region.clone())),
             ("AWS_ACCESS_KEY_ID", Some(settings.access_key_id.clone())),
@@ -117,19 +115,46 @@ fn settings(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> SqsSet
     }
 }
 
+/// Creates a queue with its dead-letter queue and returns its address.
+async fn create_pair(
+    client: &Client,
+    name: &str,
+    dead_letters: &str,
+    max_receives: u32,
+    visibility_timeout: u32,
+) -> anyhow::Result<String> {
+    let dead_letters = create(client, dead_letters, &[]).await?;
+    let attributes = client
+        .get_queue_attributes()
+        .queue_url(dead_letters)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await?;
+    let arn = attributes.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
+    let arn = arn.context("the dead-letter queue has no ARN")?;
+    let redrive =
+        serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": max_receives}).to_string();
+    let attributes = [
+        (QueueAttributeName::RedrivePolicy, redrive),
+        (QueueAttributeName::VisibilityTimeout, visibility_timeout.to_string()),
+    ];
+    create(client, name, &attributes).await
+}
+
 async fn create(
     client: &Client,
     name: &str,
     more: &[(QueueAttributeName, String)],
 ) -> anyhow::Result<String> {
+    let retention = (QueueAttributeName::MessageRetentionPeriod, RETENTION.to_string());
     let fifo = [
         (QueueAttributeName::FifoQueue, "true".to_owned()),
         (QueueAttributeName::DeduplicationScope, "messageGroup".to_owned()),
         (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId".to_owned()),
-        (QueueAttributeName::MessageRetentionPeriod, RETENTION.to_string()),
     ];
+    let fifo = fifo.iter().filter(|_| name.ends_with(".fifo"));
     let mut call = client.create_queue().queue_name(name);
-    for (attribute, value) in fifo.iter().chain(more) {
+    for (attribute, value) in fifo.chain([&retention]).chain(more) {
         call = call.attributes(attribute.clone(), value);
     }
     let created = call.send().await.with_context(|| format!("queue {name} cannot be created"))?;

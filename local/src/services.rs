@@ -67,13 +67,15 @@ impl Services {
     pub fn reply_environment(&self) -> BTreeMap<String, String> {
         let supabase = &self.supabase;
         let key = if self.legacy_keys { supabase.service_role_key() } else { supabase.secret_key() };
-        pairs(&[
+        let mut environment = self.queues.environment();
+        environment.extend(pairs(&[
             ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
             ("WHATSAPP_PHONE_NUMBER_ID", PHONE_NUMBER_ID),
             ("GRAPH_API_URL", &self.graph.url()),
-            ("SUPABASE_URL", self.supabase.url()),
+            ("SUPABASE_URL", supabase.url()),
             ("SUPABASE_SECRET_KEY", key),
-        ])
+        ]));
+        environment
     }
 
     /// The environment of `messages`.

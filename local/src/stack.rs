@@ -57,7 +57,7 @@ pub struct Stack {
     /// Serves the history.
     pub messages: Function,
     gateway: HttpServer,
-    mapping: EventSourceMapping,
+    mappings: [EventSourceMapping; 2],
     // Last: it ends what the others left.
     _guardian: Guardian,
 }
@@ -109,11 +109,13 @@ impl Stack {
             format!("port {} of 127.0.0.1 cannot be used: choose another with --port", options.port)
         })?;
         let queues = &services.queues;
-        let mut mapping = EventSourceConfig::new(queues.client.clone(), &queues.inbound_url, reply.clone());
-        mapping.batch_size = 5;
-        mapping.maximum_concurrency = 4;
-        let mapping = EventSourceMapping::start(mapping);
-        Ok(Self { services, journal, webhook, reply, messages, gateway, mapping, _guardian: guardian })
+        let mappings = [(&queues.inbound_url, 5), (&queues.records_url, 10)].map(|(url, batch_size)| {
+            let mut mapping = EventSourceConfig::new(queues.client.clone(), url, reply.clone());
+            mapping.batch_size = batch_size;
+            mapping.maximum_concurrency = 4;
+            EventSourceMapping::start(mapping)
+        });
+        Ok(Self { services, journal, webhook, reply, messages, gateway, mappings, _guardian: guardian })
     }
 
     /// The gateway's address: what Meta and apps would call.
@@ -137,7 +139,8 @@ impl Stack {
     /// When the database cannot be removed.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.gateway.stop().await;
-        self.mapping.stop().await;
+        let [inbound, records] = self.mappings;
+        tokio::join!(inbound.stop(), records.stop());
         tokio::join!(self.webhook.stop(), self.reply.stop(), self.messages.stop());
         self.services.stop().await
     }

@@ -1,4 +1,5 @@
-//! What travels on the inbound queue: one message from Meta, and all that Meta said around it.
+//! What travels on the queues: one message from Meta, and all that Meta said around it; or rows that could
+//! not be written yet.
 //!
 //! The envelope is tagged by version and kind (`{"v1":{"message":{…}}}`), so that a function that was
 //! deployed later reads what an earlier one has put on the queue. A kind or version that a function
@@ -10,6 +11,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 /// A queue message's body, by version.
 #[derive(Debug, Deserialize, Serialize)]
@@ -27,6 +29,59 @@ pub enum V1<'a> {
     /// One entry of `value.messages`.
     #[serde(borrow)]
     Message(ReceivedMessage<'a>),
+    /// Rows that could not be written when the answer was sent.
+    Record(RecordTask),
+}
+
+/// Rows to be written, with everything that is needed to write them later.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RecordTask {
+    /// Whose history they belong to; `None` when the look-up failed too.
+    pub user_id: Option<Uuid>,
+    /// The phone number or user id by which the user is found then.
+    pub sender: String,
+    /// What was said.
+    #[serde(flatten)]
+    pub exchange: Exchange,
+}
+
+/// A message and its answer.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Exchange {
+    /// Meta's id of the message, from which the ids of both rows are derived.
+    pub wamid: String,
+    /// What was asked.
+    pub question: Line,
+    /// What was answered; `None` when nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Line>,
+    /// Why nothing was answered, when Meta refused the answer for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered_because: Option<String>,
+}
+
+/// One side of an exchange.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Line {
+    /// What was written.
+    pub content: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl std::fmt::Debug for RecordTask {
+    /// Without the number and what was written, which are personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("RecordTask");
+        debug.field("user_id", &self.user_id).field("exchange", &self.exchange).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    /// Without what was written, which is personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("wamid", &self.wamid).finish_non_exhaustive()
+    }
 }
 
 /// One message as it arrived, with what is needed to answer it.
@@ -108,7 +163,9 @@ mod tests {
         assert!(
             body.starts_with(r#"{"v1":{"message":{"received_at":"2025-06-08T20:59:43.123456Z","waba_id""#)
         );
-        let Envelope::V1(V1::Message(read)) = Envelope::from_body(&body).expect("an envelope");
+        let Envelope::V1(V1::Message(read)) = Envelope::from_body(&body).expect("an envelope") else {
+            panic!("not a message: {body}");
+        };
         assert_eq!(read.message.get(), message);
         assert_eq!(read.received_at.timestamp_micros(), 1_749_416_383_123_456);
         assert!(read.contact.is_none());
@@ -119,9 +176,30 @@ mod tests {
         let message = "{\"text\":\"a\u{ffff}b\u{fffe}c\"}";
         let body = Envelope::V1(V1::Message(received(message))).to_body().expect("a body");
         assert!(!body.contains(['\u{fffe}', '\u{ffff}']));
-        let Envelope::V1(V1::Message(read)) = Envelope::from_body(&body).expect("an envelope");
+        let Envelope::V1(V1::Message(read)) = Envelope::from_body(&body).expect("an envelope") else {
+            panic!("not a message: {body}");
+        };
         let text: serde_json::Value = serde_json::from_str(read.message.get()).expect("JSON");
         assert_eq!(text["text"], "a\u{ffff}b\u{fffe}c");
+    }
+
+    #[test]
+    fn a_record_task_survives_the_queue_and_does_not_print_what_was_said() {
+        let line = |content: &str| Line { content: content.to_owned(), at: DateTime::UNIX_EPOCH };
+        let exchange = Exchange {
+            wamid: "wamid.1".to_owned(),
+            question: line("a question"),
+            answer: Some(line("an answer")),
+            unanswered_because: None,
+        };
+        let task = RecordTask { user_id: Some(Uuid::nil()), sender: "16505551234".to_owned(), exchange };
+        let body = Envelope::V1(V1::Record(task.clone())).to_body().expect("a body");
+        assert!(body.starts_with(r#"{"v1":{"record":{"user_id":"#), "{body}");
+        let Envelope::V1(V1::Record(read)) = Envelope::from_body(&body).expect("an envelope") else {
+            panic!("not a record: {body}");
+        };
+        assert_eq!(read, task);
+        assert!(!format!("{:?}", read.exchange).contains("question\""));
     }
 
     #[test]

@@ -55,6 +55,10 @@ pub struct MessageCreate {
     pub content: String,
     /// When. Orders the history.
     pub created_at: DateTime<Utc>,
+    /// Why a user's message has no answer, when Meta refused it for good. Left out where there is nothing
+    /// to say, so that a table without the column takes the row too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered_because: Option<String>,
 }
 
 /// A row as its owner sees it.

@@ -1,70 +1,105 @@
-//! An SQS batch of a FIFO queue.
+//! An SQS batch.
 //!
 //! Messages of one group are handled one after the other, groups in parallel. When a message fails, it
 //! and all later ones of its group go back to the queue, so that a sender's order is kept; other groups
 //! go on. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
-use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsMessage};
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
-use futures::future::join_all;
-use tracing::error;
+use futures::future::{join, join_all};
+use tokio::time::Instant;
+use tracing::{error, info};
 
-/// Handles a batch and names the messages that must come again.
-///
-/// `handle` gets a message's body. A panic in it fails that message alone.
-pub async fn process<'f, Handle, Handled, Failure>(
-    records: Vec<SqsMessage>,
-    handle: Handle,
-) -> SqsBatchResponse
-where
-    Handle: Fn(String) -> Handled + 'f,
-    Handled: Future<Output = Result<(), Failure>> + 'f,
-{
-    let groups = by_group(records);
-    let failures = join_all(groups.into_iter().map(|group| process_group(group, &handle))).await;
+use crate::delivery::Delivery;
+
+/// What one message may take at most: the look-ups, a send, an insert, and the record queue in its place.
+pub const MESSAGE_BUDGET: Duration = Duration::from_secs(2 + 10 + 5 + 3);
+
+/// What handles the messages of a batch.
+pub trait Handle: Sync {
+    /// Handles one message.
+    fn handle(&self, delivery: &Delivery) -> impl Future<Output = Outcome> + Send;
+
+    /// What to do about a message whose handling panicked.
+    fn panicked(&self, delivery: &Delivery) -> impl Future<Output = Outcome> + Send;
+
+    /// Sends a message back to its queue, where it stays hidden for `delay`.
+    fn set_back(&self, delivery: &Delivery, delay: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// What is to become of a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It may be deleted.
+    Done,
+    /// It must come again, after this long.
+    Return(Duration),
+}
+
+/// Handles a batch and names the messages that must come again. No message is begun when less than
+/// [`MESSAGE_BUDGET`] is left before `deadline`.
+pub async fn process(
+    deliveries: Vec<Delivery>,
+    deadline: Option<Instant>,
+    handler: &impl Handle,
+) -> SqsBatchResponse {
+    let groups = by_group(deliveries);
+    let returned = join_all(groups.into_iter().map(|group| process_group(group, deadline, handler))).await;
     let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = failures.into_iter().flatten().collect();
+    response.batch_item_failures = returned.into_iter().flatten().map(failure).collect();
     response
 }
 
-/// The groups of a batch, each in the batch's order.
-fn by_group(records: Vec<SqsMessage>) -> Vec<Vec<SqsMessage>> {
-    let mut groups: Vec<(Option<String>, Vec<SqsMessage>)> = Vec::new();
-    for record in records {
-        let group = record.attributes.get("MessageGroupId").cloned();
-        match groups.iter_mut().find(|(name, _)| name.is_some() && *name == group) {
-            Some((_, members)) => members.push(record),
-            // A message without a group, of a standard queue, is a group of its own.
-            None => groups.push((group, vec![record])),
+/// The groups of a batch, each in the batch's order. A message without a group is one of its own.
+fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut groups: Vec<Vec<Delivery>> = Vec::new();
+    for delivery in deliveries {
+        let same = |group: &&mut Vec<Delivery>| delivery.group.is_some() && group[0].group == delivery.group;
+        match groups.iter_mut().find(same) {
+            Some(members) => members.push(delivery),
+            None => groups.push(vec![delivery]),
         }
     }
-    groups.into_iter().map(|(_, members)| members).collect()
+    groups
 }
 
-async fn process_group<Handle, Handled, Failure>(
-    records: Vec<SqsMessage>,
-    handle: &Handle,
-) -> Vec<BatchItemFailure>
-where
-    Handle: Fn(String) -> Handled,
-    Handled: Future<Output = Result<(), Failure>>,
-{
-    let mut records = records.into_iter();
-    while let Some(record) = records.next() {
-        let message_id = record.message_id.unwrap_or_default();
-        let handled = AssertUnwindSafe(async { handle(record.body.unwrap_or_default()).await });
-        match handled.catch_unwind().await {
-            Ok(Ok(())) => continue,
-            // `handle` has logged why.
-            Ok(Err(_)) => {}
-            Err(_) => error!(counter = "panics", message_id, "a panic: message returned"),
+/// Returns the ids of the messages that must come again.
+async fn process_group(
+    group: Vec<Delivery>,
+    deadline: Option<Instant>,
+    handler: &impl Handle,
+) -> Vec<String> {
+    for (position, delivery) in group.iter().enumerate() {
+        let outcome = if deadline.is_some_and(|deadline| Instant::now() + MESSAGE_BUDGET > deadline) {
+            let left = group.len() - position;
+            info!(counter = "postponed_messages", left, "too little time left: returned");
+            Outcome::Return(Duration::ZERO)
+        } else {
+            handle(delivery, handler).await
+        };
+        if let Outcome::Return(delay) = outcome {
+            let (failed, later) = (&group[position], &group[position + 1..]);
+            // The later ones are visible at once: while the first is hidden, its group is locked.
+            let later_back = join_all(later.iter().map(|later| handler.set_back(later, Duration::ZERO)));
+            join(handler.set_back(failed, delay), later_back).await;
+            return group[position..].iter().map(|returned| returned.message_id.clone()).collect();
         }
-        let later = records.map(|record| record.message_id.unwrap_or_default());
-        return std::iter::once(message_id).chain(later).map(failure).collect();
     }
     Vec::new()
+}
+
+/// A panic fails its message alone.
+async fn handle(delivery: &Delivery, handler: &impl Handle) -> Outcome {
+    match AssertUnwindSafe(handler.handle(delivery)).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            error!(counter = "panics", message_id = delivery.message_id, "a message made its handler panic");
+            handler.panicked(delivery).await
+        }
+    }
 }
 
 fn failure(message_id: String) -> BatchItemFailure {

@@ -1,78 +1,126 @@
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+use aws_lambda_events::event::sqs::SqsMessage;
 
 use super::*;
 
-fn record(id: &str, group: Option<&str>) -> SqsMessage {
+fn delivery(id: &str, group: Option<&str>) -> Delivery {
     let mut record = SqsMessage::default();
     record.message_id = Some(id.to_owned());
     record.body = Some(id.to_owned());
     record.attributes =
         group.map(|group| ("MessageGroupId".to_owned(), group.to_owned())).into_iter().collect();
-    record
+    record.into()
 }
 
-/// Runs a batch; `fails` fail. Returns what was handled, in order, and what was returned.
-async fn run(records: Vec<SqsMessage>, fails: &[&str]) -> (Vec<String>, Vec<String>) {
-    let handled = RefCell::new(Vec::new());
-    let response = process(records, async |body: String| {
-        tokio::task::yield_now().await;
-        handled.borrow_mut().push(body.clone());
-        if fails.contains(&body.as_str()) { Err("refused") } else { Ok(()) }
-    })
-    .await;
-    let returned = response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-    (handled.into_inner(), returned)
+/// Fails the messages it is told to, and remembers what it was asked.
+#[derive(Default)]
+struct Fake {
+    fails: HashSet<String>,
+    panics: HashSet<String>,
+    takes: Duration,
+    barrier: Option<tokio::sync::Barrier>,
+    handled: Mutex<Vec<String>>,
+    set_back: Mutex<HashMap<String, Duration>>,
+}
+
+const DELAY: Duration = Duration::from_secs(4);
+
+impl Handle for Fake {
+    async fn handle(&self, delivery: &Delivery) -> Outcome {
+        tokio::time::sleep(self.takes).await;
+        if let Some(barrier) = &self.barrier {
+            barrier.wait().await;
+        }
+        assert!(!self.panics.contains(&delivery.message_id), "a panic on purpose");
+        self.handled.lock().expect("a lock").push(delivery.message_id.clone());
+        if self.fails.contains(&delivery.message_id) { Outcome::Return(DELAY) } else { Outcome::Done }
+    }
+
+    async fn panicked(&self, _: &Delivery) -> Outcome {
+        Outcome::Return(DELAY)
+    }
+
+    async fn set_back(&self, delivery: &Delivery, delay: Duration) {
+        self.set_back.lock().expect("a lock").insert(delivery.message_id.clone(), delay);
+    }
+}
+
+impl Fake {
+    fn failing(ids: &[&str]) -> Self {
+        Self { fails: ids.iter().map(|id| (*id).to_owned()).collect(), ..Self::default() }
+    }
+
+    /// Runs a batch; returns the ids that must come again.
+    async fn run(&self, deliveries: Vec<Delivery>, left: Option<Duration>) -> Vec<String> {
+        let deadline = left.map(|left| Instant::now() + left);
+        let response = process(deliveries, deadline, self).await;
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect()
+    }
+
+    fn handled(&self) -> Vec<String> {
+        self.handled.lock().expect("a lock").clone()
+    }
+
+    fn delay(&self, id: &str) -> Option<Duration> {
+        self.set_back.lock().expect("a lock").get(id).copied()
+    }
 }
 
 #[tokio::test]
 async fn after_a_failure_the_rest_of_the_group_is_returned_unhandled_and_other_groups_go_on() {
-    let records = [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b"), ("a3", "a")];
-    let records = records.map(|(id, group)| record(id, Some(group))).to_vec();
-    let (mut handled, returned) = run(records, &["a2"]).await;
-    handled.sort();
-    assert_eq!(handled, ["a1", "a2", "b1", "b2"]);
+    let batch = [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b"), ("a3", "a")];
+    let fake = Fake::failing(&["a2"]);
+    let returned = fake.run(batch.map(|(id, group)| delivery(id, Some(group))).to_vec(), None).await;
+    let handled: HashSet<_> = fake.handled().into_iter().collect();
+    assert_eq!(handled, ["a1", "a2", "b1", "b2"].map(str::to_owned).into());
     assert_eq!(returned, ["a2", "a3"]);
+    // The first waits, the one behind it does not: it is locked in with the first and out with it.
+    assert_eq!(
+        (fake.delay("a2"), fake.delay("a3"), fake.delay("b1")),
+        (Some(DELAY), Some(Duration::ZERO), None)
+    );
 }
 
 #[tokio::test]
 async fn messages_without_a_group_do_not_wait_for_each_other() {
-    let records = vec![record("1", None), record("2", None), record("3", None)];
-    let (handled, returned) = run(records, &["1"]).await;
-    assert_eq!(handled.len(), 3);
-    assert_eq!(returned, ["1"]);
+    let fake = Fake::failing(&["1"]);
+    let returned = fake.run(["1", "2", "3"].map(|id| delivery(id, None)).to_vec(), None).await;
+    assert_eq!((fake.handled().len(), returned), (3, vec!["1".to_owned()]));
 }
 
 #[tokio::test]
 async fn an_empty_batch_is_no_failure() {
-    assert_eq!(run(Vec::new(), &[]).await, (Vec::new(), Vec::new()));
+    assert!(Fake::default().run(Vec::new(), None).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_panic_fails_its_message_alone() {
-    let records = vec![record("a1", Some("a")), record("a2", Some("a")), record("b1", Some("b"))];
-    let response = process(records, async |body: String| {
-        assert_ne!(body, "a1", "a panic on purpose");
-        Ok::<(), &str>(())
-    })
-    .await;
-    let returned: Vec<_> =
-        response.batch_item_failures.iter().map(|failure| &failure.item_identifier).collect();
-    assert_eq!(returned, ["a1", "a2"]);
+    let fake = Fake { panics: ["a1".to_owned()].into(), ..Fake::default() };
+    let batch = [("a1", "a"), ("a2", "a"), ("b1", "b")].map(|(id, group)| delivery(id, Some(group)));
+    assert_eq!(fake.run(batch.to_vec(), None).await, ["a1", "a2"]);
+    assert_eq!((fake.handled(), fake.delay("a1")), (vec!["b1".to_owned()], Some(DELAY)));
 }
 
 #[tokio::test]
 async fn groups_run_in_parallel() {
     // Each waits for the other: one after the other, they would wait for ever.
-    let barrier = tokio::sync::Barrier::new(2);
-    let records = vec![record("a1", Some("a")), record("b1", Some("b"))];
-    let running = process(records, async |_| {
-        barrier.wait().await;
-        Ok::<(), &str>(())
-    });
-    let response =
-        tokio::time::timeout(std::time::Duration::from_secs(10), running).await.expect("in parallel");
-    assert!(response.batch_item_failures.is_empty());
+    let fake = Fake { barrier: Some(tokio::sync::Barrier::new(2)), ..Fake::default() };
+    let batch = vec![delivery("a1", Some("a")), delivery("b1", Some("b"))];
+    let running = tokio::time::timeout(Duration::from_secs(10), fake.run(batch, None));
+    assert!(running.await.expect("in parallel").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_time_for_is_returned_at_once() {
+    let fake = Fake { takes: Duration::from_secs(15), ..Fake::default() };
+    let batch: Vec<_> = (0..5).map(|n| delivery(&n.to_string(), Some("a"))).collect();
+    let returned = fake.run(batch.clone(), Some(Duration::from_secs(60))).await;
+    // At 0, 15 and 30 s more than a message's budget is left, at 45 s it is not.
+    assert_eq!((fake.handled().len(), returned), (3, vec!["3".to_owned(), "4".to_owned()]));
+    assert_eq!((fake.delay("3"), fake.delay("4")), (Some(Duration::ZERO), Some(Duration::ZERO)));
+    assert!(fake.run(batch, None).await.is_empty(), "without a deadline there is time for all");
 }
 
 #[test]
@@ -88,23 +136,29 @@ proptest::proptest! {
     fn every_message_is_handled_in_order_or_returned(
         batch in proptest::collection::vec((0u8..4, proptest::bool::weighted(0.2)), 0..10)
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let ids: Vec<String> = (0..batch.len()).map(|n| n.to_string()).collect();
-        let records = batch.iter().zip(&ids).map(|((group, _), id)| record(id, Some(&group.to_string()))).collect();
-        let fails: Vec<&str> = batch.iter().zip(&ids).filter(|((_, fails), _)| *fails).map(|(_, id)| id.as_str()).collect();
-        let (handled, returned) = runtime.block_on(run(records, &fails));
+        let deliveries =
+            batch.iter().zip(&ids).map(|((group, _), id)| delivery(id, Some(&group.to_string()))).collect();
+        let failing: Vec<&str> =
+            batch.iter().zip(&ids).filter(|((_, fails), _)| *fails).map(|(_, id)| id.as_str()).collect();
+        let fake = Fake::failing(&failing);
+        let returned: HashSet<_> = runtime.block_on(fake.run(deliveries, None)).into_iter().collect();
+        let handled = fake.handled();
 
-        let returned: HashSet<_> = returned.into_iter().collect();
-        let mut failed_groups: HashMap<u8, ()> = HashMap::new();
+        let mut failed_groups = HashSet::new();
         for ((group, fails), id) in batch.iter().zip(&ids) {
-            let must_return = failed_groups.contains_key(group) || *fails;
-            proptest::prop_assert_eq!(returned.contains(id), must_return);
-            proptest::prop_assert_eq!(handled.contains(id), !failed_groups.contains_key(group));
-            if *fails { failed_groups.insert(*group, ()); }
+            let behind = failed_groups.contains(group);
+            proptest::prop_assert_eq!(returned.contains(id), behind || *fails);
+            proptest::prop_assert_eq!(handled.contains(id), !behind);
+            proptest::prop_assert_eq!(fake.delay(id).is_some(), behind || *fails);
+            if *fails {
+                failed_groups.insert(*group);
+            }
         }
+        let number = |id: &String| id.parse::<usize>().expect("a number");
         for group in 0u8..4 {
-            let order: Vec<_> = handled.iter().filter(|id| batch[id.parse::<usize>().expect("a number")].0 == group).collect();
-            proptest::prop_assert!(order.windows(2).all(|pair| pair[0].parse::<usize>().unwrap() < pair[1].parse::<usize>().unwrap()));
+            proptest::prop_assert!(handled.iter().map(number).filter(|n| batch[*n].0 == group).is_sorted());
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
+use serde::de::IgnoredAny;
+use shared::envelope::{Exchange, Line};
 use shared::message::{Channel, MessageCreate, Role};
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use uuid::Uuid;
+
+use crate::users::{self, LookupError};
 
 /// How long an insert may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,41 +37,28 @@ pub enum RecordError {
     Json(#[from] serde_json::Error),
 }
 
-/// A message and its answer, of one user.
-#[derive(Clone)]
-pub struct Exchange<'a> {
-    /// Whose history it belongs to.
-    pub user_id: Uuid,
-    /// Meta's id of the message, from which both rows' ids are derived.
-    pub wamid: &'a str,
-    /// What was asked, and when.
-    pub question: (&'a str, DateTime<Utc>),
-    /// What was answered, and when; `None` when there was nothing to say.
-    pub answer: Option<(&'a str, DateTime<Utc>)>,
-}
-
-impl Exchange<'_> {
-    /// The rows, in the order of the conversation.
-    #[must_use]
-    pub fn rows(&self) -> Vec<MessageCreate> {
-        let row = |role: Role, content: &str, created_at| MessageCreate {
-            id: row_id(self.wamid, &role),
-            user_id: self.user_id,
-            channel: Channel::Whatsapp,
-            role,
-            // PostgreSQL's text cannot hold it, and one such character would refuse the row for ever.
-            content: content.replace('\0', "\u{fffd}"),
-            created_at,
-        };
-        let (question, asked_at) = self.question;
-        let mut rows = vec![row(Role::User, question, asked_at)];
-        if let Some((answer, answered_at)) = self.answer {
-            // After the question, even when Meta's clock is ahead of ours.
-            let answered_at = answered_at.max(asked_at + TimeDelta::microseconds(1));
-            rows.push(row(Role::Assistant, answer, answered_at));
-        }
-        rows
+/// The rows of an exchange, in the order of the conversation.
+#[must_use]
+pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
+    let row = |role: Role, line: &Line, created_at| MessageCreate {
+        id: row_id(&exchange.wamid, &role),
+        user_id,
+        channel: Channel::Whatsapp,
+        role,
+        // PostgreSQL's text cannot hold it, and one such character would refuse the row for ever.
+        content: line.content.replace('\0', "\u{fffd}"),
+        created_at,
+        unanswered_because: None,
+    };
+    let asked_at = exchange.question.at;
+    let question = row(Role::User, &exchange.question, asked_at);
+    let mut rows =
+        vec![MessageCreate { unanswered_because: exchange.unanswered_because.clone(), ..question }];
+    if let Some(answer) = &exchange.answer {
+        // After the question, even when Meta's clock is ahead of ours.
+        rows.push(row(Role::Assistant, answer, answer.at.max(asked_at + TimeDelta::microseconds(1))));
     }
+    rows
 }
 
 /// The id of a row: a UUIDv5 of the wamid and the role.
@@ -83,12 +74,25 @@ impl History {
         Self { supabase }
     }
 
+    /// Whether a message's rows have been written. The question's row is there whenever any is.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
+        let id = row_id(wamid, &Role::User).to_string();
+        let request = self.supabase.from("messages").select("id").eq("id", id).limit(1);
+        let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
+        let body = self.supabase.run(query).await?;
+        let rows: Vec<IgnoredAny> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
+        Ok(!rows.is_empty())
+    }
+
     /// Writes an exchange's rows in one insert: all of them, or none.
     ///
     /// # Errors
     /// See [`RecordError`].
-    pub async fn record(&self, exchange: &Exchange<'_>) -> Result<(), RecordError> {
-        let rows = serde_json::to_string(&exchange.rows())?;
+    pub async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
+        let rows = serde_json::to_string(&rows(user_id, exchange))?;
         let request = self.supabase.from("messages").insert(rows).on_conflict("id");
         let query = Query { request, caller: Caller::Key, prefer: Some(PREFER), timeout: TIMEOUT };
         self.supabase.run(query).await?;
@@ -98,30 +102,36 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
+
     use super::*;
 
-    fn exchange<'a>(answered_at: DateTime<Utc>) -> Exchange<'a> {
+    fn exchange(answered_at: DateTime<Utc>) -> Exchange {
+        let line = |content: &str, at| Line { content: content.to_owned(), at };
         Exchange {
-            user_id: Uuid::nil(),
-            wamid: "wamid.1",
-            question: ("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),
-            answer: Some(("hi", answered_at)),
+            wamid: "wamid.1".to_owned(),
+            question: line("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),
+            answer: Some(line("hi", answered_at)),
+            unanswered_because: None,
         }
+    }
+
+    fn rows_at(answered_at: DateTime<Utc>) -> Vec<MessageCreate> {
+        rows(Uuid::nil(), &exchange(answered_at))
     }
 
     #[test]
     fn the_answer_comes_after_the_question_whatever_the_clocks_say() {
-        let early = DateTime::from_timestamp_nanos(0);
-        let rows = exchange(early).rows();
+        let rows = rows_at(DateTime::from_timestamp_nanos(0));
         assert_eq!(rows[1].created_at - rows[0].created_at, TimeDelta::microseconds(1));
         let late = DateTime::from_timestamp_nanos(9_000_000_000);
-        assert_eq!(exchange(late).rows()[1].created_at, late);
+        assert_eq!(rows_at(late)[1].created_at, late);
     }
 
     #[test]
     fn ids_depend_on_the_wamid_and_the_role_alone_and_never_change() {
-        let rows = exchange(DateTime::from_timestamp_nanos(0)).rows();
-        let again = exchange(DateTime::from_timestamp_nanos(5)).rows();
+        let rows = rows_at(DateTime::from_timestamp_nanos(0));
+        let again = rows_at(DateTime::from_timestamp_nanos(5));
         assert_eq!((rows[0].id, rows[1].id), (again[0].id, again[1].id));
         assert_ne!(rows[0].id, rows[1].id);
         // Written down, because rows in production tables carry it.
@@ -130,6 +140,18 @@ mod tests {
 
     #[test]
     fn a_character_that_postgresql_cannot_hold_is_replaced() {
-        assert_eq!(exchange(Utc::now()).rows()[0].content, "hi\u{fffd}");
+        assert_eq!(rows_at(Utc::now())[0].content, "hi\u{fffd}");
+    }
+
+    #[test]
+    fn a_message_without_an_answer_says_why() {
+        let unanswered = Exchange {
+            answer: None,
+            unanswered_because: Some("code 131047".to_owned()),
+            ..exchange(Utc::now())
+        };
+        let rows = rows(Uuid::nil(), &unanswered);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].unanswered_because.as_deref(), Some("code 131047"));
     }
 }

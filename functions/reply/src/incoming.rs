@@ -144,11 +144,19 @@ impl Sender {
     }
 }
 
+impl Sender {
+    /// The number's digits, or the user id, as it is. Personal data: not for logs.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        let (Self::Phone(id) | Self::UserId(id)) = self;
+        id
+    }
+}
+
 impl fmt::Display for Sender {
     /// Masked: it is personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Phone(id) | Self::UserId(id)) = self;
-        Masked(id).fmt(f)
+        Masked(self.id()).fmt(f)
     }
 }
 

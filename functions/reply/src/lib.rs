@@ -3,21 +3,37 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`batch`] | an SQS batch: each sender in order, senders in parallel, failures returned |
-//! | [`handler`] | one message: who wrote it, what to answer, send, record |
+//! | [`delivery`] | a message as the queue delivers it |
+//! | [`handler`] | a delivery of either queue: what becomes of it, and one line in the log |
+//! | `answer` | a message: who wrote it, whether it was answered, what to answer, send, record |
+//! | `record` | rows: written now, or as a task when the database takes them again |
+//! | [`failure`] | why a message goes back to its queue |
+//! | [`retry`] | for how long |
 //! | [`incoming`] | a message as Meta sent it becomes one with types |
 //! | [`responder`] | what to answer; **the place for an LLM** |
+//! | [`split`] | texts longer than the Graph API takes |
 //! | [`graph`] | sending through Meta's Graph API |
+//! | [`database`] | what is asked of the database |
 //! | [`users`] | whose WhatsApp number it is |
 //! | [`history`] | the two rows of a message and its answer |
+//! | [`queues`] | what is told to the queues |
 //! | [`settings`] | environment variables |
 
+mod answer;
 pub mod batch;
+pub mod database;
+pub mod delivery;
+pub mod failure;
 pub mod graph;
 pub mod handler;
 pub mod history;
 pub mod incoming;
+pub mod queues;
+mod record;
 pub mod responder;
+pub mod retry;
 pub mod settings;
+pub mod split;
 pub mod users;
 
 pub use handler::Reply;

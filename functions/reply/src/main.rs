@@ -1,15 +1,19 @@
 //! Wiring: settings, clients, the runtime.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use aws_lambda_events::event::sqs::SqsEvent;
 use chrono::Utc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use reply::database::Project;
 use reply::graph::Graph;
-use reply::history::History;
+use reply::queues::Sqs;
 use reply::responder::Echo;
 use reply::settings::Settings;
-use reply::users::Users;
 use reply::{Reply, batch};
 use shared::supabase::Supabase;
+use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -17,22 +21,27 @@ async fn main() -> Result<(), Error> {
     let reply = start().inspect_err(|error| tracing::error!(%error, "reply cannot start"))?;
     let reply = &reply;
     let handle = async |event: LambdaEvent<SqsEvent>| {
-        Ok::<_, Error>(batch::process(event.payload.records, |body| reply.handle(body)).await)
+        // A deadline in the past is none: some emulators send 1970.
+        let left = event.context.deadline().duration_since(SystemTime::now()).ok();
+        let deadline = left.map(|left| Instant::now() + left);
+        let deliveries = event.payload.records.into_iter().map(Into::into).collect();
+        Ok::<_, Error>(batch::process(deliveries, deadline, reply).await)
     };
     lambda_runtime::run(service_fn(handle)).await
 }
 
-fn start() -> Result<Reply<Echo>, Error> {
+fn start() -> Result<Reply<Project, Graph, Sqs, Echo>, Error> {
     let settings = Settings::from_env()?;
     settings.graph.version.warn_if_retired(Utc::now().date_naive());
     let http = shared::http::client()?;
     let supabase = Supabase::new(&settings.supabase_url, settings.supabase_key, http.clone());
     Ok(Reply {
-        users: Users::new(supabase.clone()),
-        history: History::new(supabase),
-        graph: Graph::new(settings.graph, http),
+        database: Project::new(supabase),
+        messenger: Graph::new(settings.graph, http),
+        queues: Sqs::new(settings.queues),
         responder: Echo,
         registration_text: settings.registration_text,
         phone_number_id: settings.phone_number_id,
+        clock: Arc::new(Utc::now),
     })
 }

@@ -3,7 +3,10 @@
 use shared::env::{self, EnvError};
 use shared::supabase::{ApiKey, ProjectUrl};
 
+use shared::sqs::SqsSettings;
+
 use crate::graph::{GraphSettings, PhoneNumberId};
+use crate::queues::QueueSettings;
 
 /// What a sender is told whose number belongs to nobody, unless `WHATSAPP_REGISTRATION_TEXT` says
 /// something else.
@@ -19,6 +22,8 @@ pub struct Settings {
     pub phone_number_id: PhoneNumberId,
     /// `WHATSAPP_REGISTRATION_TEXT`, or [`REGISTRATION_TEXT`].
     pub registration_text: String,
+    /// The queues that feed it.
+    pub queues: QueueSettings,
     /// `SUPABASE_URL`.
     pub supabase_url: ProjectUrl,
     /// `SUPABASE_SECRET_KEY`: a secret key, or the older `service_role` key.
@@ -42,6 +47,11 @@ impl Settings {
                 url: env::optional_parsed("GRAPH_API_URL")?.unwrap_or_default(),
                 version: env::optional_parsed("GRAPH_API_VERSION")?.unwrap_or_default(),
                 access_token: env::secret("WHATSAPP_ACCESS_TOKEN")?,
+            },
+            queues: QueueSettings {
+                inbound_url: env::required("INBOUND_QUEUE_URL")?,
+                records_url: env::required("RECORD_QUEUE_URL")?,
+                sqs: SqsSettings::from_env()?,
             },
             phone_number_id: env::parsed("WHATSAPP_PHONE_NUMBER_ID")?,
             registration_text: env::optional("WHATSAPP_REGISTRATION_TEXT")?

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::incoming::Sender;
 
-/// How long a lookup may take: the person is waiting.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a look-up may take: the person is waiting.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Users and their linked numbers: the table `user_preferences`.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub enum LookupError {
     #[error(transparent)]
     Supabase(#[from] SupabaseError),
     /// The answer is not what was asked for.
-    #[error("the answer of user_preferences cannot be read")]
+    #[error("the database's answer cannot be read")]
     Unreadable,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reply::graph::{Class, Graph, GraphError, GraphSettings, SEND_TIMEOUT, Text};
+use reply::graph::{Class, Graph, GraphError, GraphSettings, Messenger, SEND_TIMEOUT, Text};
 use reply::incoming::Sender;
 use secrecy::SecretString;
 use serde_json::{Value, json};

@@ -1,13 +1,19 @@
 //! What becomes of a message, with Meta and Supabase answering over real HTTP.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use reply::Reply;
+use reply::batch::{Handle, Outcome};
+use reply::database::Project;
+use reply::delivery::Delivery;
 use reply::graph::{Graph, GraphSettings};
-use reply::handler::Failure;
-use reply::history::{History, row_id};
+use reply::history::row_id;
+use reply::queues::{Queue, QueueError, Queues};
 use reply::responder::{Echo, Question, Responder};
-use reply::users::Users;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::envelope::{Envelope, V1};
 use shared::message::Role;
 use shared::supabase::Supabase;
 use uuid::Uuid;
@@ -20,12 +26,41 @@ const USER: &str = "11111111-1111-4111-8111-111111111111";
 struct World {
     graph: MockServer,
     supabase: MockServer,
+    queues: FakeQueues,
+}
+
+/// Keeps what it is told, or refuses it.
+#[derive(Clone, Default)]
+struct FakeQueues {
+    records: Arc<Mutex<Vec<String>>>,
+    refuses: bool,
+}
+
+impl Queues for FakeQueues {
+    async fn set_back(&self, _: Queue, _: &str, _: Duration) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+        if self.refuses {
+            return Err(QueueError("no connection".to_owned()));
+        }
+        self.records.lock().expect("a lock").push(body);
+        Ok(())
+    }
+}
+
+impl FakeQueues {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.records.lock().expect("a lock"))
+    }
 }
 
 /// What the two answer.
 struct Answers {
     send: ResponseTemplate,
     lookup: ResponseTemplate,
+    recorded: ResponseTemplate,
     insert: ResponseTemplate,
 }
 
@@ -33,6 +68,7 @@ fn all_well() -> Answers {
     Answers {
         send: ResponseTemplate::new(200).set_body_json(json!({"messages": [{"id": "wamid.answer"}]})),
         lookup: ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}])),
+        recorded: ResponseTemplate::new(200).set_body_json(json!([])),
         insert: ResponseTemplate::new(201),
     }
 }
@@ -47,12 +83,14 @@ impl World {
         Mock::given(method("POST")).respond_with(answers.send).mount(&graph).await;
         let lookup = Mock::given(method("GET")).and(path("/rest/v1/user_preferences"));
         lookup.respond_with(answers.lookup).mount(&supabase).await;
+        let recorded = Mock::given(method("GET")).and(path("/rest/v1/messages"));
+        recorded.respond_with(answers.recorded).mount(&supabase).await;
         let insert = Mock::given(method("POST")).and(path("/rest/v1/messages"));
         insert.respond_with(answers.insert).mount(&supabase).await;
-        Self { graph, supabase }
+        Self { graph, supabase, queues: FakeQueues::default() }
     }
 
-    fn reply<R>(&self, responder: R) -> Reply<R> {
+    fn reply<R>(&self, responder: R) -> Reply<Project, Graph, FakeQueues, R> {
         let http = shared::http::client().expect("a client");
         let url = self.supabase.uri().parse().expect("a URL");
         let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http.clone());
@@ -62,13 +100,19 @@ impl World {
             access_token: SecretString::from("token"),
         };
         Reply {
-            users: Users::new(supabase.clone()),
-            history: History::new(supabase),
-            graph: Graph::new(settings, http),
+            database: Project::new(supabase),
+            messenger: Graph::new(settings, http),
+            queues: self.queues.clone(),
             responder,
             registration_text: "Please register.".to_owned(),
             phone_number_id: "999".parse().expect("an id"),
+            clock: Arc::new(chrono::Utc::now),
         }
+    }
+
+    /// Handles an envelope with the echo, delivered for the first time.
+    async fn handle(&self, body: String) -> Outcome {
+        self.reply(Echo).handle(&delivery(body, 1)).await
     }
 
     async fn sends(&self) -> Vec<Request> {
@@ -93,6 +137,18 @@ fn envelope(message: &Value) -> String {
         .to_string()
 }
 
+/// A delivery of the inbound queue.
+fn delivery(body: String, receive_count: u32) -> Delivery {
+    let group = Some("group".to_owned());
+    let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
+    Delivery { message_id, receipt_handle, body, queue: Queue::Inbound, group, receive_count }
+}
+
+/// Whether the message comes again, after some time.
+fn is_returned(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Return(delay) if delay >= Duration::from_secs(2))
+}
+
 fn text() -> Value {
     json!({"from": "16505551234", "id": "wamid.Q", "timestamp": "1749416383", "type": "text", "text": {"body": "Hello"}})
 }
@@ -100,7 +156,7 @@ fn text() -> Value {
 #[tokio::test]
 async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
     let world = World::new(all_well()).await;
-    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
 
     let sends = world.sends().await;
     let [send] = sends.as_slice() else { panic!("{} sends", sends.len()) };
@@ -129,7 +185,7 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
 #[tokio::test]
 async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
     let world = World::new(all_well()).await;
-    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
     let requests = world.supabase.received_requests().await.expect("recorded");
     let lookup = requests.iter().find(|request| request.method.as_str() == "GET").expect("a lookup");
     let filter = lookup.url.query_pairs().find(|(name, _)| name == "whatsapp_phone").expect("a filter").1;
@@ -142,7 +198,7 @@ async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
 async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
     let sends = world.sends().await;
     assert_eq!(json_of(&sends[0])["text"]["body"], "Please register.");
     assert!(world.inserts().await.is_empty());
@@ -153,7 +209,7 @@ async fn a_number_that_several_users_linked_is_nobody_s() {
     let other = "22222222-2222-4222-8222-222222222222";
     let lookup = ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}, {"user_id": other}]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Please register.");
     assert!(world.inserts().await.is_empty());
 }
@@ -162,11 +218,11 @@ async fn a_number_that_several_users_linked_is_nobody_s() {
 async fn a_database_that_is_down_does_not_prevent_the_echo() {
     for lookup in [ResponseTemplate::new(503), ResponseTemplate::new(200).set_body_string("<html>")] {
         let world = World::new(Answers { lookup, insert: ResponseTemplate::new(503), ..all_well() }).await;
-        world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
     }
     let world = World::new(Answers { insert: ResponseTemplate::new(500), ..all_well() }).await;
-    world.reply(Echo).handle(envelope(&text())).await.expect("handled");
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
     assert_eq!(world.sends().await.len(), 1);
 }
 
@@ -178,8 +234,8 @@ async fn a_database_that_says_nothing_does_not_prevent_the_echo_either() {
     let mut reply = world.reply(Echo);
     let http = shared::http::client().expect("a client");
     let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http);
-    (reply.users, reply.history) = (Users::new(supabase.clone()), History::new(supabase));
-    reply.handle(envelope(&text())).await.expect("handled");
+    reply.database = Project::new(supabase);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
 }
 
@@ -192,8 +248,7 @@ async fn a_passing_error_returns_the_message_and_writes_nothing() {
         graph_error(400, 131_048),
     ] {
         let world = World::new(Answers { send, ..all_well() }).await;
-        let failure = world.reply(Echo).handle(envelope(&text())).await.expect_err("returned");
-        assert!(matches!(&failure, Failure::NotSent { wamid, .. } if wamid == "wamid.Q"), "{failure}");
+        assert!(is_returned(world.handle(envelope(&text())).await));
         assert!(world.inserts().await.is_empty());
     }
 }
@@ -201,7 +256,7 @@ async fn a_passing_error_returns_the_message_and_writes_nothing() {
 #[tokio::test]
 async fn a_final_error_ends_the_message() {
     let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
-    world.reply(Echo).handle(envelope(&text())).await.expect("not retried");
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
     assert_eq!(world.sends().await.len(), 1);
 }
 
@@ -217,7 +272,7 @@ async fn other_types_and_messages_of_nobody_are_acknowledged_and_not_answered() 
         json!(null),
         json!([1, 2]),
     ] {
-        reply.handle(envelope(&message)).await.expect("acknowledged");
+        assert_eq!(reply.handle(&delivery(envelope(&message), 1)).await, Outcome::Done);
     }
     assert!(world.sends().await.is_empty());
     assert!(world.inserts().await.is_empty());
@@ -228,8 +283,7 @@ async fn what_is_no_envelope_goes_back_to_the_queue() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     for body in ["", "hello", "{}", r#"{"v2":{"message":{}}}"#] {
-        let failure = reply.handle(body.to_owned()).await.expect_err("returned");
-        assert!(matches!(failure, Failure::Envelope(_)), "{failure}");
+        assert!(is_returned(reply.handle(&delivery(body.to_owned(), 1)).await));
     }
 }
 
@@ -237,7 +291,7 @@ async fn what_is_no_envelope_goes_back_to_the_queue() {
 async fn a_message_without_a_number_s_id_is_answered_from_the_configured_one() {
     let world = World::new(all_well()).await;
     let envelope = json!({"v1": {"message": {"received_at": "2025-06-08T20:59:43Z", "message": text()}}});
-    world.reply(Echo).handle(envelope.to_string()).await.expect("handled");
+    assert_eq!(world.handle(envelope.to_string()).await, Outcome::Done);
     assert_eq!(world.sends().await[0].url.path(), "/v25.0/999/messages");
 }
 
@@ -258,7 +312,7 @@ impl Responder for Told {
 async fn a_responder_decides_on_the_answer() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Told(Ok(Some("Hi!".to_owned()))));
-    reply.handle(envelope(&text())).await.expect("handled");
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hi!");
     let rows = world.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hi!")));
@@ -268,7 +322,10 @@ async fn a_responder_decides_on_the_answer() {
 async fn a_responder_may_stay_silent_and_the_question_is_kept() {
     for nothing in [None, Some(String::new()), Some(" \n".to_owned())] {
         let world = World::new(all_well()).await;
-        world.reply(Told(Ok(nothing))).handle(envelope(&text())).await.expect("handled");
+        assert_eq!(
+            world.reply(Told(Ok(nothing))).handle(&delivery(envelope(&text()), 1)).await,
+            Outcome::Done
+        );
         assert!(world.sends().await.is_empty());
         let rows = world.inserts().await.remove(0);
         assert_eq!(rows.as_array().map(Vec::len), Some(1));
@@ -280,7 +337,120 @@ async fn a_responder_may_stay_silent_and_the_question_is_kept() {
 async fn a_responder_that_fails_is_asked_again() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Told(Err("the model is overloaded".to_owned())));
-    let failure = reply.handle(envelope(&text())).await.expect_err("returned");
-    assert_eq!(failure.to_string(), "no answer yet: the model is overloaded");
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1)).await));
     assert!(world.sends().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_whose_rows_are_written_is_acknowledged_and_not_answered_again() {
+    let recorded = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
+    let world = World::new(Answers { recorded, ..all_well() }).await;
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
+    let requests = world.supabase.received_requests().await.expect("recorded");
+    let check = requests.iter().find(|request| request.url.path() == "/rest/v1/messages").expect("a check");
+    let filter = check.url.query_pairs().find(|(name, _)| name == "id").expect("a filter").1;
+    assert_eq!(filter, format!("eq.{}", row_id("wamid.Q", &Role::User)));
+}
+
+#[tokio::test]
+async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_them() {
+    let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    let tasks = world.queues.take();
+    let [task] = tasks.as_slice() else { panic!("{} tasks", tasks.len()) };
+    let Ok(Envelope::V1(V1::Record(read))) = Envelope::from_body(task) else { panic!("{task}") };
+    assert_eq!((read.user_id, read.sender.as_str()), (USER.parse().ok(), "16505551234"));
+    // While the database is down the task comes again, and puts no second task on the queue.
+    assert!(is_returned(world.reply(Echo).handle(&record_delivery(task)).await));
+    assert!(world.queues.take().is_empty());
+
+    let up = World::new(all_well()).await;
+    assert_eq!(up.reply(Echo).handle(&record_delivery(task)).await, Outcome::Done);
+    assert!(up.sends().await.is_empty(), "a task answers nobody");
+    assert_eq!(up.inserts().await, world.inserts().await[..1], "the very rows that were refused");
+}
+
+#[tokio::test]
+async fn a_task_finds_the_user_whom_the_message_could_not_find() {
+    let world = World::new(Answers { lookup: ResponseTemplate::new(503), ..all_well() }).await;
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.sends().await.len(), 1);
+    let task = world.queues.take().remove(0);
+    assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task)).await));
+
+    let up = World::new(all_well()).await;
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(up.inserts().await[0][1]["user_id"], USER);
+
+    let nobody = ResponseTemplate::new(200).set_body_json(json!([]));
+    let nobody = World::new(Answers { lookup: nobody, ..all_well() }).await;
+    assert_eq!(nobody.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert!(nobody.inserts().await.is_empty());
+}
+
+#[tokio::test]
+async fn rows_that_nobody_takes_bring_the_message_back() {
+    let mut world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
+    world.queues.refuses = true;
+    assert!(is_returned(world.handle(envelope(&text())).await));
+    assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_final_error_is_recorded_with_the_question() {
+    let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
+    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    let rows = world.inserts().await.remove(0);
+    assert_eq!(rows.as_array().map(Vec::len), Some(1));
+    assert_eq!((&rows[0]["role"], &rows[0]["content"]), (&json!("user"), &json!("Hello")));
+    assert_eq!(rows[0]["unanswered_because"], "the Graph API answered 400, code 131047");
+}
+
+#[tokio::test]
+async fn an_account_error_waits_longer_than_a_passing_one() {
+    let delay = async |code: i64| {
+        let world = World::new(Answers { send: graph_error(400, code), ..all_well() }).await;
+        match world.handle(envelope(&text())).await {
+            Outcome::Return(delay) => delay,
+            Outcome::Done => panic!("{code} is not final"),
+        }
+    };
+    assert!(delay(190).await >= Duration::from_secs(450));
+    assert!(delay(131_056).await <= Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Echo);
+    let body = r#"{"v2":{}}"#.to_owned();
+    for receive_count in [1, 2] {
+        assert!(is_returned(reply.handle(&delivery(body.clone(), receive_count)).await));
+        assert!(is_returned(reply.panicked(&delivery(body.clone(), receive_count)).await));
+    }
+    assert_eq!(reply.handle(&delivery(body.clone(), 3)).await, Outcome::Done);
+    assert_eq!(reply.panicked(&delivery(body.clone(), 3)).await, Outcome::Done);
+    assert_eq!(world.queues.take(), [body.clone(), body.clone()]);
+    // From the record queue it goes nowhere else but to the dead letters, by the queue's own count.
+    assert!(is_returned(reply.handle(&Delivery { receive_count: 99, ..record_delivery(&body) }).await));
+    assert!(world.queues.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
+    let world = World::new(all_well()).await;
+    let long = "word ".repeat(2000).trim_end().to_owned();
+    let reply = world.reply(Told(Ok(Some(long.clone()))));
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
+    let bodies: Vec<_> =
+        world.sends().await.iter().map(|send| json_of(send)["text"]["body"].clone()).collect();
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.iter().all(|body| body.as_str().is_some_and(|body| (1..=4096).contains(&body.len()))));
+    assert_eq!(world.inserts().await[0][1]["content"], long);
+}
+
+/// A delivery of the record queue.
+fn record_delivery(body: &str) -> Delivery {
+    Delivery { queue: Queue::Records, group: None, ..delivery(body.to_owned(), 1) }
 }

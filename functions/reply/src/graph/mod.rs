@@ -137,6 +137,17 @@ struct SentMessage {
     id: String,
 }
 
+/// What sends answers: the Graph API, or a model of it.
+pub trait Messenger: Send + Sync {
+    /// Sends a text and returns its wamid, if Meta said one.
+    ///
+    /// There is no idempotency key: after [`GraphError::Lost`] nobody knows whether it was sent.
+    ///
+    /// # Errors
+    /// See [`GraphError`].
+    fn send(&self, text: &Text<'_>) -> impl Future<Output = Result<Option<String>, GraphError>> + Send;
+}
+
 /// A client of the Graph API.
 #[derive(Clone, Debug)]
 pub struct Graph {
@@ -151,13 +162,19 @@ impl Graph {
         Self { settings, http }
     }
 
-    /// Sends a text and returns its wamid, if Meta said one.
-    ///
-    /// There is no idempotency key: after [`GraphError::Lost`] nobody knows whether it was sent.
-    ///
-    /// # Errors
-    /// See [`GraphError`].
-    pub async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
+    fn messages_url(&self, from: &PhoneNumberId) -> Result<Url, GraphError> {
+        let mut url = self.settings.url.0.clone();
+        url.path_segments_mut().map_err(|()| GraphError::Unsendable)?.pop_if_empty().extend([
+            self.settings.version.as_str(),
+            &from.0,
+            "messages",
+        ]);
+        Ok(url)
+    }
+}
+
+impl Messenger for Graph {
+    async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
         let (to, recipient) = match text.to {
             Sender::Phone(digits) => (Some(digits.as_str()), None),
             // In `to` it would be accepted and silently dropped.
@@ -191,15 +208,5 @@ impl Graph {
                 Ok(None)
             }
         }
-    }
-
-    fn messages_url(&self, from: &PhoneNumberId) -> Result<Url, GraphError> {
-        let mut url = self.settings.url.0.clone();
-        url.path_segments_mut().map_err(|()| GraphError::Unsendable)?.pop_if_empty().extend([
-            self.settings.version.as_str(),
-            &from.0,
-            "messages",
-        ]);
-        Ok(url)
     }
 }

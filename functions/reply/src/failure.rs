@@ -1,0 +1,73 @@
+//! Why a message goes back to its queue, and for how long.
+
+use shared::envelope::UnreadableEnvelope;
+
+use crate::graph::{Class, GraphError};
+use crate::history::RecordError;
+use crate::queues::QueueError;
+use crate::retry::Backoff;
+use crate::users::LookupError;
+
+/// Why a message must come again.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Another version's message, or not one of ours.
+    #[error(transparent)]
+    Envelope(#[from] UnreadableEnvelope),
+    /// Handling it panicked.
+    #[error("handling it panicked")]
+    Panic,
+    /// The answer was not sent, and may be later.
+    #[error("the answer was not sent: {0}")]
+    NotSent(GraphError),
+    /// The responder has no answer yet.
+    #[error("no answer yet: {0}")]
+    NoAnswer(String),
+    /// It was answered, and neither the database nor the record queue took the rows.
+    #[error("the rows are nowhere yet: {0}")]
+    Unrecorded(QueueError),
+    /// A record task whose user cannot be looked up.
+    #[error("rows not written: {0}")]
+    Lookup(#[from] LookupError),
+    /// A record task whose rows the database does not take.
+    #[error("rows not written: {0}")]
+    Rows(#[from] RecordError),
+}
+
+impl Failure {
+    /// How long to wait.
+    #[must_use]
+    pub fn backoff(&self) -> Backoff {
+        match self {
+            Self::NotSent(error) => match error.class() {
+                Class::Account | Class::SlowDown => Backoff::Operator,
+                Class::Passing | Class::Final => Backoff::Passing,
+            },
+            Self::Lookup(_) | Self::Rows(_) => Backoff::Rows,
+            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) => Backoff::Passing,
+        }
+    }
+
+    /// Whether trying again would most likely end in the same way.
+    #[must_use]
+    pub fn is_poison(&self) -> bool {
+        matches!(self, Self::Envelope(_) | Self::Panic)
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn counter(&self) -> &'static str {
+        match self {
+            Self::NotSent(error) => match error.class() {
+                Class::Account => "graph_account_errors",
+                Class::SlowDown => "graph_slow_down_errors",
+                Class::Passing | Class::Final => "graph_passing_errors",
+            },
+            Self::Envelope(_) => "unreadable_envelopes",
+            Self::Panic => "panics",
+            Self::NoAnswer(_) => "missing_answers",
+            Self::Unrecorded(_) => "unrecorded_messages",
+            Self::Lookup(_) | Self::Rows(_) => "waiting_records",
+        }
+    }
+}
