@@ -6,20 +6,20 @@ use lambda_http::{Body, Request, RequestExt};
 use tracing::info;
 
 use crate::bearer;
-use crate::history::{History, HistoryError};
+use crate::history::{HistoryError, Pages};
 use crate::page::Page;
 use crate::problem::Problem;
 
 /// The function: where the history is.
 #[derive(Clone)]
-pub struct Messages {
-    history: History,
+pub struct Messages<P> {
+    history: P,
 }
 
-impl Messages {
+impl<P: Pages> Messages<P> {
     /// Answers from `history`.
     #[must_use]
-    pub fn new(history: History) -> Self {
+    pub fn new(history: P) -> Self {
         Self { history }
     }
 

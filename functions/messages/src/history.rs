@@ -11,6 +11,19 @@ use crate::page::Page;
 /// How long Supabase may take.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
+/// Where pages come from: Supabase, or a model of it.
+pub trait Pages: Send + Sync {
+    /// A page of what row-level security lets the token's owner see.
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    fn page(
+        &self,
+        token: &SecretString,
+        page: &Page,
+    ) -> impl Future<Output = Result<Messages, HistoryError>> + Send;
+}
+
 /// The table `messages`, as its owner sees it.
 #[derive(Clone)]
 pub struct History {
@@ -43,12 +56,10 @@ impl History {
     pub fn new(supabase: Supabase) -> Self {
         Self { supabase }
     }
+}
 
-    /// A page of what row-level security lets the token's owner see.
-    ///
-    /// # Errors
-    /// See [`HistoryError`].
-    pub async fn page(&self, token: &SecretString, page: &Page) -> Result<Messages, HistoryError> {
+impl Pages for History {
+    async fn page(&self, token: &SecretString, page: &Page) -> Result<Messages, HistoryError> {
         let mut request = self
             .supabase
             .from("messages")

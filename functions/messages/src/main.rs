@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
         .await
 }
 
-fn start() -> Result<Messages, Error> {
+fn start() -> Result<Messages<History>, Error> {
     let settings = Settings::from_env()?;
     let supabase = Supabase::new(&settings.supabase_url, settings.supabase_key, shared::http::client()?);
     Ok(Messages::new(History::new(supabase)))

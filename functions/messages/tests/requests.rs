@@ -18,7 +18,7 @@ async fn supabase(answer: ResponseTemplate) -> MockServer {
     server
 }
 
-fn messages(url: &str) -> Messages {
+fn messages(url: &str) -> Messages<History> {
     let url = url.parse().expect("a URL");
     let key = "sb_publishable_k".parse().expect("a key");
     Messages::new(History::new(Supabase::new(&url, key, shared::http::client().expect("a client"))))
