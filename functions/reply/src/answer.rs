@@ -55,13 +55,8 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             }
         }
         if receive_count > 1 {
-            // Whether the earlier attempt came as far as sending, only Meta knows.
-            warn!(
-                counter = "second_echo_risk",
-                wamid,
-                receive_count,
-                cause = "an earlier attempt did not end well"
-            );
+            // Returned by us, or left behind by a process that died: then only Meta knows how far it came.
+            info!(counter = "repeated_attempts", wamid, receive_count, "delivered before, and not recorded");
         }
         if let Ok(None) = user {
             return match self.send(message, sender, &self.registration_text).await? {

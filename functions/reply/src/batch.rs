@@ -39,8 +39,8 @@ pub enum Outcome {
     Return(Duration),
 }
 
-/// Handles a batch and names the messages that must come again. No message is begun when less than
-/// [`MESSAGE_BUDGET`] is left before `deadline`.
+/// Handles a batch and names the messages that must come again. After the first of a group, none is begun
+/// when less than [`MESSAGE_BUDGET`] is left before `deadline`.
 pub async fn process(
     deliveries: Vec<Delivery>,
     deadline: Option<Instant>,
@@ -73,7 +73,9 @@ async fn process_group(
     handler: &impl Handle,
 ) -> Vec<String> {
     for (position, delivery) in group.iter().enumerate() {
-        let outcome = if deadline.is_some_and(|deadline| Instant::now() + MESSAGE_BUDGET > deadline) {
+        // The first is always begun: it starts with the invocation, and no later try would have more time.
+        let late = deadline.is_some_and(|deadline| Instant::now() + MESSAGE_BUDGET > deadline);
+        let outcome = if late && position > 0 {
             let left = group.len() - position;
             info!(counter = "postponed_messages", left, "too little time left: returned");
             Outcome::Return(Duration::ZERO)
