@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
-use crate::{demo, replay, up};
+use crate::{dead_letters, demo, replay, up};
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -43,6 +43,8 @@ enum Command {
         #[arg(long)]
         keep_ids: bool,
     },
+    /// Look at dead letters, and send them again: here, on AWS, or on another endpoint that speaks SQS.
+    DeadLetters(dead_letters::Arguments),
     /// Start the services without the functions, for `cargo lambda watch`, and stay up.
     Services {
         /// Where to write the functions' environment once everything is ready.
@@ -71,6 +73,9 @@ impl Cli {
             None => up::run(options, told_to_stop).await?,
             Some(Command::Services { env_file }) => up::services(options, &env_file, told_to_stop).await?,
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
+            Some(Command::DeadLetters(arguments)) => {
+                return until(told_to_stop, dead_letters::run(&arguments)).await;
+            }
             Some(Command::Replay { paths, json, keep_ids }) => {
                 return until(told_to_stop, replay::run(options, &paths, json, keep_ids)).await;
             }

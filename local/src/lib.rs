@@ -9,6 +9,7 @@
 //! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
 //! | [`journal`] | what the functions logged, and waiting for it |
 //! | [`play`] | posts one payload and finds out what became of it |
+//! | [`dead_letters`] | what could not be delivered: why, and sending it again |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
 //! | [`payloads`] | finds payloads in files |
@@ -20,6 +21,7 @@
 
 pub mod cli;
 pub mod compile;
+pub mod dead_letters;
 pub mod demo;
 pub mod journal;
 pub mod payloads;

@@ -10,6 +10,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -107,10 +108,29 @@ pub struct ReceivedMessage<'a> {
     pub message: &'a RawValue,
 }
 
-/// A queue message that is no envelope this version knows.
-#[derive(Debug, thiserror::Error)]
-#[error("not an envelope this version can read (newer sender, or not ours): {0}")]
-pub struct UnreadableEnvelope(#[from] serde_json::Error);
+/// A queue message that is no envelope this version knows. Its text holds nothing of the body.
+#[derive(thiserror::Error)]
+#[error(
+    "not an envelope this version can read (newer sender, or not ours): {} at line {} column {}",
+    what(.0), .0.line(), .0.column()
+)]
+pub struct UnreadableEnvelope(serde_json::Error);
+
+impl std::fmt::Debug for UnreadableEnvelope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "UnreadableEnvelope({self})")
+    }
+}
+
+/// The parser's own text repeats values that it did not expect, which may be numbers and messages.
+fn what(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        Category::Syntax => "not JSON",
+        Category::Eof => "cut off",
+        Category::Data => "an unknown version, kind or value",
+        Category::Io => "not readable",
+    }
+}
 
 impl<'a> Envelope<'a> {
     /// Reads a queue message's body.
@@ -118,7 +138,7 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or an envelope of an unknown version or kind.
     pub fn from_body(body: &'a str) -> Result<Self, UnreadableEnvelope> {
-        Ok(serde_json::from_str(body)?)
+        serde_json::from_str(body).map_err(UnreadableEnvelope)
     }
 
     /// The queue message's body.
@@ -207,6 +227,11 @@ mod tests {
         assert!(Envelope::from_body(r#"{"v2":{}}"#).is_err());
         assert!(Envelope::from_body(r#"{"v1":{"telegram":{}}}"#).is_err());
         assert!(Envelope::from_body("hello").is_err());
+        for body in [r#"{"v1":{"record":{"user_id":null,"sender":16505551234}}}"#, r#""a private word""#] {
+            let error = Envelope::from_body(body).expect_err("unreadable");
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("16505551234") && !said.contains("private"), "{said}");
+        }
         let body = r#"{"v1":{"message":{"received_at":"2026-11-24T03:05:00Z","message":{},"later":1}}}"#;
         assert!(Envelope::from_body(body).is_ok());
     }

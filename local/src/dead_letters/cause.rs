@@ -1,0 +1,147 @@
+//! What a dead letter is, and why it is one, as far as its body says.
+//!
+//! SQS takes no note along when it moves a message to the dead-letter queue, and a message cannot be
+//! changed while it waits. What the body alone proves is named here; the rest is in the log of `reply`:
+//! see [`super::reasons`].
+
+use reply::incoming::{Content, Incoming};
+use serde_json::Value;
+use shared::envelope::{Envelope, V1};
+
+/// What a dead letter holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A message that was to be answered.
+    Message,
+    /// Rows that were to be written; the answer was sent.
+    Record,
+    /// Nothing that this version can read.
+    Unreadable,
+}
+
+/// What a body says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Finding {
+    /// What it is.
+    pub kind: Kind,
+    /// Meta's id of the message.
+    pub wamid: Option<String>,
+    /// Why it is a dead letter.
+    pub cause: String,
+    /// Whether only the log knows which of several causes it was.
+    pub ask_the_log: bool,
+}
+
+impl Kind {
+    /// For people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Record => "record",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl Finding {
+    /// Examines a body from the dead-letter queue of the inbound queue (`fifo`) or of the record queue.
+    #[must_use]
+    pub fn of(body: &str, fifo: bool) -> Self {
+        let (kind, wamid, cause, ask_the_log) = match Envelope::from_body(body) {
+            Err(error) => {
+                let cause = match unknown(body) {
+                    Some(unknown) => {
+                        format!("{unknown} is unknown to this version: deploy the version that wrote it")
+                    }
+                    None => error.to_string(),
+                };
+                (Kind::Unreadable, None, cause, false)
+            }
+            Ok(Envelope::V1(V1::Record(task))) => {
+                let cause = match task.user_id {
+                    Some(user) => format!("the database did not take the rows of user {user}"),
+                    None => "rows not written: the sender's user could not be looked up".to_owned(),
+                };
+                (Kind::Record, Some(task.exchange.wamid), cause, true)
+            }
+            Ok(Envelope::V1(V1::Message(received))) => {
+                let message = Incoming::read(&received);
+                let cause = match (&message.content, fifo) {
+                    (_, false) => {
+                        "set aside: it made reply panic, or the reply of that time could not read it"
+                    }
+                    (Content::Text(_), true) => {
+                        "no answer could be sent (Meta's error, or the network's), or none was found"
+                    }
+                    (Content::Other(_), true) => "reply was cut off each time: it does not answer this type",
+                };
+                (Kind::Message, message.wamid, cause.to_owned(), true)
+            }
+        };
+        Self { kind, wamid, cause, ask_the_log }
+    }
+}
+
+/// The version, or version and kind, of an envelope that a later version has written.
+fn unknown(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let only = |value: &Value| {
+        let object = value.as_object().filter(|object| object.len() == 1)?;
+        let (name, inner) = object.iter().next()?;
+        // A name of ours; anything else might be what somebody wrote.
+        let ours = name.len() <= 20 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        ours.then(|| (name.clone(), inner.clone()))
+    };
+    let (version, inner) = only(&body)?;
+    if version != "v1" {
+        let number = version.strip_prefix('v')?;
+        return number.parse::<u32>().is_ok().then(|| format!("envelope version {version}"));
+    }
+    let (kind, _) = only(&inner)?;
+    (!["message", "record"].contains(&kind.as_str())).then(|| format!("envelope kind {kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: &str) -> String {
+        format!(
+            r#"{{"v1":{{"message":{{"received_at":"2026-11-24T03:05:00Z","message":{{"id":"wamid.1","from":"16505551234","type":"{kind}","text":{{"body":"private"}}}}}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn an_envelope_of_a_later_version_is_named() {
+        let cause = |body: &str| Finding::of(body, true).cause;
+        assert!(cause(r#"{"v2":{"message":{}}}"#).starts_with("envelope version v2 is unknown"));
+        assert!(cause(r#"{"v1":{"telegram":{}}}"#).starts_with("envelope kind telegram is unknown"));
+    }
+
+    #[test]
+    fn a_cause_holds_nothing_that_somebody_wrote() {
+        let bodies = [
+            "call me at 16505551234",
+            r#""call me at 16505551234""#,
+            r#"{"16505551234":{}}"#,
+            r#"{"v1":{"call me at 16505551234":{}}}"#,
+            r#"{"v1":{"record":{"user_id":null,"sender":16505551234}}}"#,
+            r#"{"v1":{"message":{"received_at":"16505551234","message":{}}}}"#,
+        ];
+        for body in bodies {
+            let finding = Finding::of(body, true);
+            assert_eq!(finding.kind, Kind::Unreadable, "{body}");
+            assert!(!finding.cause.contains("16505551234"), "{}", finding.cause);
+        }
+    }
+
+    #[test]
+    fn a_message_says_what_it_proves() {
+        let of = |kind, fifo| Finding::of(&message(kind), fifo);
+        assert_eq!(of("text", true).wamid.as_deref(), Some("wamid.1"));
+        assert!(of("text", true).cause.starts_with("no answer could be sent"));
+        assert!(of("image", true).cause.starts_with("reply was cut off"));
+        assert!(of("text", false).cause.starts_with("set aside"));
+    }
+}
