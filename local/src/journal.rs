@@ -47,8 +47,8 @@ impl Default for Shared {
     }
 }
 
-/// A place in the journal.
-#[derive(Clone, Copy, Debug)]
+/// A place in the journal; its beginning by default.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mark(usize);
 
 impl Journal {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use local_process::Guardian;
 
+use crate::journal::Mark;
 use crate::services::Services;
 use crate::stack::{Options, Stack};
 use crate::{demo, show};
@@ -27,9 +28,8 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
         stack = started => stack?,
         _ = &mut told_to_stop => return Ok(()),
     };
-    let mark = stack.journal.mark();
     tokio::select! {
-        () = stack.journal.follow(mark, show::log) => {}
+        () = stack.journal.follow(Mark::default(), show::log) => {}
         _ = &mut told_to_stop => {}
     }
     show::progress("stopping");

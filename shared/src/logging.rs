@@ -9,7 +9,10 @@ use tracing_subscriber::EnvFilter;
 /// An event that is counted carries a field `counter` with the counter's name.
 /// Message bodies, full phone numbers and secrets are never logged; see [`Masked`].
 pub fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let filter = Some(directives.as_str()).filter(|directives| !directives.trim().is_empty());
+    let filter = filter.and_then(|directives| EnvFilter::try_new(directives).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false);
     // A second start, in a test, is not worth a panic.
     let _ = logs.with_env_filter(filter).with_ansi(false).try_init();

@@ -61,7 +61,7 @@ pub struct MessageCreate {
     pub unanswered_because: Option<String>,
 }
 
-/// A row as its owner sees it.
+/// A row as its owner sees it. A row that another program left incomplete is shown as it is, with `null`.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct MessageResponse {
     /// The row's id.
@@ -69,11 +69,11 @@ pub struct MessageResponse {
     /// Whose history it belongs to.
     pub user_id: Uuid,
     /// Where it was exchanged.
-    pub channel: Channel,
+    pub channel: Option<Channel>,
     /// Who wrote it.
-    pub role: Role,
+    pub role: Option<Role>,
     /// What was written.
-    pub content: String,
+    pub content: Option<String>,
     /// When. Orders the history.
     pub created_at: DateTime<Utc>,
 }
@@ -110,10 +110,18 @@ mod tests {
         let row = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111",
             "channel":"whatsapp","role":"assistant","content":"hi","created_at":"2026-11-24T03:05:00.123456+00:00"}"#;
         let row: MessageResponse = serde_json::from_str(row).expect("a row");
-        assert_eq!((&row.channel, &row.role), (&Channel::Whatsapp, &Role::Assistant));
+        assert_eq!((&row.channel, &row.role), (&Some(Channel::Whatsapp), &Some(Role::Assistant)));
         let json = serde_json::to_value(&row).expect("JSON");
         assert_eq!(json["created_at"], "2026-11-24T03:05:00.123456Z");
         assert!(!format!("{row:?}").contains("hi\""));
+    }
+
+    #[test]
+    fn an_incomplete_row_is_no_error() {
+        let row = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111",
+            "channel":null,"role":null,"content":null,"created_at":"2026-11-24T03:05:00+00:00"}"#;
+        let row: MessageResponse = serde_json::from_str(row).expect("a row");
+        assert_eq!(serde_json::to_value(&row).expect("JSON")["content"], serde_json::Value::Null);
     }
 
     #[test]

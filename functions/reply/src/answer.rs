@@ -41,6 +41,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let Content::Text(text) = &message.content else {
             return Ok(Answered::Ignored("only text is answered yet"));
         };
+        if let Some(reason) = message.unanswerable {
+            return Ok(Answered::Ignored(reason));
+        }
         let Some(sender) = &message.sender else { return Ok(Answered::Ignored("nothing says who sent it")) };
         let wamid = message.wamid.as_deref().unwrap_or_default();
         // A database that says nothing must not stop the answer: better a second one than none.

@@ -61,7 +61,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
         let result = self.follow(delivery, &mut story).await;
         let Story { wamid, user_id, outcome, reason } = story;
         let user_id = user_id.map(tracing::field::display);
-        let duration_ms = start.elapsed().as_millis();
+        let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(()) => {
                 info!(

@@ -24,6 +24,8 @@ pub struct Incoming {
     pub sent_at: DateTime<Utc>,
     /// What it holds.
     pub content: Content,
+    /// Why it must not be answered, whatever it holds.
+    pub unanswerable: Option<&'static str>,
 }
 
 /// A person, as WhatsApp knows them.
@@ -54,12 +56,23 @@ impl Incoming {
         let identities = [message.from, message.from_user_id, contact.wa_id, contact.user_id];
         Self {
             wamid: lenient::filled_text(message.id).map(Into::into),
-            sender: identities.into_iter().filter_map(lenient::filled_text).find_map(|id| Sender::parse(&id)),
+            sender: Sender::first(identities),
             phone_number_id: lenient::filled_text(metadata.phone_number_id).and_then(|id| id.parse().ok()),
             sent_at: sent_at(message.timestamp, received.received_at),
             content: Content::read(&message),
+            unanswerable: unanswerable(&message, received.field),
         }
     }
+}
+
+/// An answer goes to one person, in a conversation that is ours.
+fn unanswerable(message: &Message<'_>, field: Option<&RawValue>) -> Option<&'static str> {
+    if lenient::filled_text(message.group_id).is_some() {
+        return Some("messages of groups are not answered yet");
+    }
+    // Such as `standby`, where another app has the conversation.
+    let field = lenient::filled_text(field).unwrap_or("messages".into());
+    (field != "messages").then_some("it came in another webhook field than messages")
 }
 
 /// When a message was sent: the second that Meta gives and, within that second, the order in which the
@@ -92,6 +105,8 @@ struct Message<'a> {
     from_user_id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     timestamp: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    group_id: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -130,6 +145,15 @@ impl Content {
 }
 
 impl Sender {
+    /// The sender that these identities name: the first phone number, because users are known by it, or
+    /// else the first user id.
+    fn first(identities: [Option<&RawValue>; 4]) -> Option<Self> {
+        let identities = identities.into_iter().filter_map(lenient::filled_text);
+        let senders: Vec<_> = identities.filter_map(|id| Self::parse(&id)).collect();
+        let phone = senders.iter().find(|sender| matches!(sender, Self::Phone(_)));
+        phone.or(senders.first()).cloned()
+    }
+
     /// Reads a phone number or a business-scoped user id; which one it is shows in its form.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {

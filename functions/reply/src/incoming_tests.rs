@@ -50,6 +50,28 @@ fn a_sender_is_a_number_or_a_user_id_by_its_form() {
 }
 
 #[test]
+fn a_phone_number_comes_before_a_user_id_wherever_it_stands() {
+    let message = r#"{"from":"US.1349","from_user_id":"US.1349","type":"text"}"#;
+    let sender = read(message, Some(r#"{"wa_id":"16505551234","user_id":"US.1349"}"#), None).sender;
+    assert_eq!(sender, Some(Sender::Phone("16505551234".to_owned())));
+}
+
+#[test]
+fn messages_of_groups_and_of_other_fields_are_not_answered() {
+    assert_eq!(read(r#"{"type":"text"}"#, None, None).unanswerable, None);
+    assert!(read(r#"{"type":"text","group_id":"Y2FwaV9ncm91cDox"}"#, None, None).unanswerable.is_some());
+    let message = serde_json::from_str::<&RawValue>("{}").expect("JSON");
+    for (field, answered) in [(r#""messages""#, true), ("null", true), (r#""standby""#, false)] {
+        let field = serde_json::from_str::<&RawValue>(field).expect("JSON");
+        let received_at = DateTime::UNIX_EPOCH;
+        let (waba_id, metadata, contact) = (None, None, None);
+        let received =
+            ReceivedMessage { received_at, waba_id, field: Some(field), metadata, contact, message };
+        assert_eq!(Incoming::read(&received).unanswerable.is_none(), answered);
+    }
+}
+
+#[test]
 fn other_types_are_named_and_a_text_without_a_body_is_not_text() {
     assert_eq!(
         read(r#"{"type":"image","image":{}}"#, None, None).content,
