@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
-use crate::{dead_letters, demo, replay, up};
+use crate::{dead_letters, demo, load, replay, up};
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -45,6 +45,18 @@ enum Command {
     },
     /// Look at dead letters, and send them again: here, on AWS, or on another endpoint that speaks SQS.
     DeadLetters(dead_letters::Arguments),
+    /// Send many messages and print how long it took, what was lost, what came twice, and memory.
+    Load {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        messages: usize,
+        /// From how many senders.
+        #[arg(long, default_value_t = 200)]
+        senders: usize,
+        /// Print the result as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Start the services without the functions, for `cargo lambda watch`, and stay up.
     Services {
         /// Where to write the functions' environment once everything is ready.
@@ -75,6 +87,9 @@ impl Cli {
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
             Some(Command::DeadLetters(arguments)) => {
                 return until(told_to_stop, dead_letters::run(&arguments)).await;
+            }
+            Some(Command::Load { messages, senders, json }) => {
+                return until(told_to_stop, load::run(options, messages, senders, json)).await;
             }
             Some(Command::Replay { paths, json, keep_ids }) => {
                 return until(told_to_stop, replay::run(options, &paths, json, keep_ids)).await;

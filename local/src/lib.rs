@@ -12,6 +12,8 @@
 //! | [`dead_letters`] | what could not be delivered: why, and sending it again |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
+//! | [`load`] | many messages: time, what was lost, what came twice, memory |
+//! | [`memory`] | how much memory the processes hold |
 //! | [`payloads`] | finds payloads in files |
 //! | [`up`] | stays up for a person to try |
 //! | [`show`] | how results read on a terminal |
@@ -24,6 +26,8 @@ pub mod compile;
 pub mod dead_letters;
 pub mod demo;
 pub mod journal;
+pub mod load;
+pub mod memory;
 pub mod payloads;
 pub mod play;
 pub mod queues;

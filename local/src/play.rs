@@ -117,17 +117,13 @@ impl Stack {
     /// # Errors
     /// When the gateway cannot be reached.
     pub async fn post(&self, body: &[u8]) -> anyhow::Result<u16> {
-        let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(body);
-        let response = shared::http::client()?
-            .post(format!("{}/webhook", self.url()))
-            .header("content-type", "application/json")
-            .header("user-agent", "facebookexternalua")
-            .header(signature::HEADER, signature)
-            .body(body.to_vec())
-            .send()
-            .await
-            .context("the gateway does not answer")?;
-        Ok(response.status().as_u16())
+        post(&shared::http::client()?, &self.webhook_url(), body.to_vec()).await
+    }
+
+    /// Where Meta would post to.
+    #[must_use]
+    pub fn webhook_url(&self) -> String {
+        format!("{}/webhook", self.url())
     }
 
     /// The rows of these messages, in the order of the conversation.
@@ -160,6 +156,24 @@ impl Stack {
         anyhow::ensure!(status.is_success(), "GET /messages: {status}: {}", response.text().await?);
         Ok(response.json().await?)
     }
+}
+
+/// Posts `body`, signed, as Meta would, and returns the status.
+///
+/// # Errors
+/// When nobody answers.
+pub async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> anyhow::Result<u16> {
+    let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(&body);
+    let response = client
+        .post(url)
+        .header("content-type", "application/json")
+        .header("user-agent", "facebookexternalua")
+        .header(signature::HEADER, signature)
+        .body(body)
+        .send()
+        .await
+        .context("the gateway does not answer")?;
+    Ok(response.status().as_u16())
 }
 
 /// What the payload holds, read as webhook reads it, and what webhook will leave aside.

@@ -98,6 +98,16 @@ impl Queues {
         .collect()
     }
 
+    /// Addresses of [`INBOUND_DEAD_LETTERS`] and [`RECORD_DEAD_LETTERS`].
+    #[must_use]
+    pub fn dead_letter_urls(&self) -> [String; 2] {
+        // An endpoint's queues differ in their names alone.
+        [
+            self.inbound_url.replace(INBOUND, INBOUND_DEAD_LETTERS),
+            format!("{}{RECORD_DEAD_LETTERS}", self.records_url.strip_suffix(RECORDS).unwrap_or_default()),
+        ]
+    }
+
     /// The endpoint.
     #[must_use]
     pub fn endpoint_url(&self) -> &str {

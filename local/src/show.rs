@@ -65,6 +65,9 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     println!("  webhook   {url}/webhook");
     println!("  history   {url}/messages");
     println!("  queue     {}", services.queues.inbound_url);
+    for url in services.queues.dead_letter_urls() {
+        println!("  dead      {url}");
+    }
     println!("  Supabase  {}/rest/v1", services.supabase.url());
     println!("  database  {}", services.supabase.database_url());
     println!("  Graph API {graph}/received  (what phones received)");
@@ -80,7 +83,9 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     println!(
         "  curl -d \"$BODY\" -H \"X-Hub-Signature-256: sha256=$(printf %s \"$BODY\" | openssl dgst -sha256 -hmac {APP_SECRET} | sed 's/.* //')\" {url}/webhook"
     );
-    println!("  curl {graph}/received\n");
+    println!("  curl {graph}/received");
+    let [inbound, _] = services.queues.dead_letter_urls();
+    println!("  cargo run -p local -- dead-letters list --queue-url {inbound}\n");
     Ok(())
 }
 

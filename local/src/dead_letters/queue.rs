@@ -214,7 +214,7 @@ impl DeadLetters {
     }
 
     /// Makes messages visible again. One that cannot be comes back after [`HIDDEN`] seconds.
-    async fn show_again(&self, receipt_handles: &[String]) {
+    pub(super) async fn show_again(&self, receipt_handles: &[String]) {
         for handles in receipt_handles.chunks(BATCH) {
             let entries: Result<Vec<_>, _> = handles
                 .iter()

@@ -83,27 +83,43 @@ impl DeadLetters {
     async fn move_one_by_one(&self) -> anyhow::Result<Redriven> {
         let mut sent = HashSet::new();
         let mut redriven = Redriven::default();
-        loop {
+        while redriven.left.is_none() {
             let received = self.receive(10).await?;
             if received.is_empty() {
-                return Ok(redriven);
+                break;
             }
-            for message in received {
-                let id = message.message_id().unwrap_or_default();
-                if sent.contains(id) {
-                    // It is back already: what makes it fail is not repaired.
-                    redriven.left =
-                        Some("messages that were sent again became dead letters again".to_owned());
-                    return Ok(redriven);
-                }
-                let destination = self.source_of(&message)?.to_owned();
-                let receipt_handle = message.receipt_handle().unwrap_or_default().to_owned();
-                sent.insert(self.send(&destination, message).await?);
-                let call = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt_handle);
-                call.send().await.context("sent again and not deleted: it will be sent once more")?;
-                redriven.moved += 1;
+            let handles: Vec<_> =
+                received.iter().filter_map(|message| message.receipt_handle.clone()).collect();
+            let result = self.move_batch(received, &mut sent, &mut redriven).await;
+            if result.is_err() || redriven.left.is_some() {
+                self.show_again(&handles).await;
             }
+            result?;
         }
+        Ok(redriven)
+    }
+
+    /// Stops at a message that is among those that were `sent`, or cannot be moved.
+    async fn move_batch(
+        &self,
+        received: Vec<Message>,
+        sent: &mut HashSet<String>,
+        redriven: &mut Redriven,
+    ) -> anyhow::Result<()> {
+        for message in received {
+            if sent.contains(message.message_id().unwrap_or_default()) {
+                // It is back already: what makes it fail is not repaired.
+                redriven.left = Some("messages that were sent again became dead letters again".to_owned());
+                return Ok(());
+            }
+            let destination = self.source_of(&message)?.to_owned();
+            let receipt_handle = message.receipt_handle().unwrap_or_default().to_owned();
+            sent.insert(self.send(&destination, message).await?);
+            let call = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt_handle);
+            call.send().await.context("sent again and not deleted: run it again within five minutes")?;
+            redriven.moved += 1;
+        }
+        Ok(())
     }
 
     /// URL of the queue that a message came from.

@@ -1,0 +1,230 @@
+//! Many messages through the real binaries: time, what was lost, what came twice, memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use local_graph::Received;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::memory;
+use crate::services::PHONE_NUMBER_ID;
+use crate::show;
+use crate::stack::{Options, Stack};
+
+/// Sizes of the POSTs, in messages, one after the other.
+const SIZES: [usize; 9] = [1, 1, 1, 2, 1, 5, 10, 25, 50];
+/// POSTs under way at the same time.
+const POSTERS: usize = 8;
+/// How long everything may stand still before it is taken for lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The result of a run.
+#[derive(Debug, Serialize)]
+pub struct Load {
+    /// Messages sent.
+    pub messages: usize,
+    /// Different senders.
+    pub senders: usize,
+    /// POSTs that carried them.
+    pub posts: usize,
+    /// From the first POST to the last one's answer, in seconds.
+    pub accepted_after: f64,
+    /// From the first POST to the last row, in seconds.
+    pub recorded_after: f64,
+    /// Messages without an echo or without both rows.
+    pub lost: usize,
+    /// Echoes beyond the first of their message.
+    pub second_echoes: usize,
+    /// Rows beyond the two of each message.
+    pub extra_rows: usize,
+    /// Echoes that came before that of an earlier question of their sender.
+    pub out_of_order: usize,
+    /// Resident memory in KiB, by program: before the first POST, and after the last row.
+    pub memory: BTreeMap<String, [u64; 2]>,
+}
+
+/// Starts everything, sends `messages` of `senders`, prints what became of them. Whether nothing was lost,
+/// doubled or out of order.
+///
+/// # Errors
+/// When something cannot be started, or a POST is refused.
+pub async fn run(options: &Options, messages: usize, senders: usize, as_json: bool) -> anyhow::Result<bool> {
+    ensure!(messages > 0 && senders > 0, "there must be a message and a sender");
+    let stack = Stack::start(options, show::progress).await?;
+    show::progress("sending");
+    let load = send(&stack, messages, senders).await?;
+    if as_json {
+        println!("{}", serde_json::to_string(&load)?);
+    } else {
+        print(&load);
+    }
+    stack.stop().await?;
+    Ok(load.lost + load.second_echoes + load.extra_rows + load.out_of_order == 0)
+}
+
+fn print(load: &Load) {
+    let Load { messages, senders, posts, .. } = load;
+    println!("{messages} messages of {senders} senders in {posts} POSTs of 1 to 50");
+    println!("  accepted after {:.1} s, recorded after {:.1} s", load.accepted_after, load.recorded_after);
+    let Load { lost, second_echoes, extra_rows, out_of_order, .. } = load;
+    println!(
+        "  lost {lost}, second echoes {second_echoes}, extra rows {extra_rows}, out of order {out_of_order}"
+    );
+    println!("  memory in MiB, all processes of a program together, at the start and at the end:");
+    for (program, [start, end]) in &load.memory {
+        println!("    {program:<28} {:>8.1} {:>8.1}", *start as f64 / 1024.0, *end as f64 / 1024.0);
+    }
+}
+
+/// Sends the messages to a running stack and waits for what becomes of them.
+///
+/// # Errors
+/// When a POST is refused or the database cannot be reached.
+pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Result<Load> {
+    let numbers: Vec<String> = (0..senders).map(|n| format!("1999{n:07}")).collect();
+    link(stack, &numbers).await?;
+    let posts = posts(messages, &numbers);
+    let before = memory::by_program();
+    let start = Instant::now();
+    let accepted_after = post_all(stack, &posts).await?;
+    wait(stack, messages).await?;
+    let recorded_after = start.elapsed();
+    let after = memory::by_program();
+
+    let programs = before.keys().chain(after.keys()).cloned();
+    let of = |memory: &BTreeMap<String, u64>, name: &str| memory.get(name).copied().unwrap_or_default();
+    let echoes = stack.services.graph.received();
+    let (answered, out_of_order) = count(&echoes);
+    let rows = rows(stack).await?;
+    let complete =
+        |wamid: &str| answered.contains_key(wamid) && rows.get(wamid).is_some_and(|count| *count == 2);
+    Ok(Load {
+        messages,
+        senders,
+        posts: posts.len(),
+        accepted_after: accepted_after.as_secs_f64(),
+        recorded_after: recorded_after.as_secs_f64(),
+        lost: (0..messages).filter(|n| !complete(&wamid(*n))).count(),
+        second_echoes: echoes.len() - answered.len(),
+        extra_rows: rows.values().sum::<usize>().saturating_sub(2 * messages),
+        out_of_order,
+        memory: programs.map(|name| (name.clone(), [of(&before, &name), of(&after, &name)])).collect(),
+    })
+}
+
+/// Links each number to a user of its own.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn link(stack: &Stack, numbers: &[String]) -> anyhow::Result<()> {
+    sqlx::query(
+        "with numbers as (select gen_random_uuid() as id, number from unnest($1::text[]) as number),
+           users as (insert into auth.users (id) select id from numbers)
+         insert into public.user_preferences (user_id, whatsapp_phone) select id, '+' || number from numbers",
+    )
+    .bind(numbers)
+    .execute(stack.services.supabase.pool())
+    .await?;
+    Ok(())
+}
+
+/// The POSTs: senders take turns, so that each POST holds messages of many.
+#[must_use]
+pub fn posts(messages: usize, numbers: &[String]) -> Vec<Vec<u8>> {
+    let mut posts = Vec::new();
+    let mut next = 0;
+    for size in SIZES.iter().cycle() {
+        if next >= messages {
+            break;
+        }
+        let end = messages.min(next + size);
+        let messages: Vec<Value> = (next..end)
+            .map(|n| {
+                let text = json!({"body": wamid(n)});
+                let from = &numbers[n % numbers.len()];
+                json!({"from": from, "id": wamid(n), "timestamp": "1749416383", "type": "text", "text": text})
+            })
+            .collect();
+        let value = json!({"metadata": {"phone_number_id": PHONE_NUMBER_ID}, "messages": messages});
+        let entry = json!([{"id": "1", "changes": [{"field": "messages", "value": value}]}]);
+        let post = json!({"object": "whatsapp_business_account", "entry": entry});
+        posts.push(post.to_string().into_bytes());
+        next = end;
+    }
+    posts
+}
+
+/// A message's id, and its text. In the order of its sender's messages, as text.
+fn wamid(n: usize) -> String {
+    format!("wamid.load.{n:07}")
+}
+
+async fn post_all(stack: &Stack, posts: &[Vec<u8>]) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    let (url, client) = (stack.webhook_url(), shared::http::client()?);
+    let mut under_way = JoinSet::new();
+    for post in posts {
+        while under_way.len() >= POSTERS {
+            let status: anyhow::Result<u16> = under_way.join_next().await.unwrap_or(Ok(Ok(200)))?;
+            let status = status?;
+            ensure!(status == 200, "the webhook answered {status}");
+        }
+        let (url, client, post) = (url.clone(), client.clone(), post.clone());
+        under_way.spawn(async move { crate::play::post(&client, &url, post).await });
+    }
+    while let Some(status) = under_way.join_next().await {
+        let status = status??;
+        ensure!(status == 200, "the webhook answered {status}");
+    }
+    Ok(start.elapsed())
+}
+
+/// Waits until all rows are there, or nothing has changed for long.
+async fn wait(stack: &Stack, messages: usize) -> anyhow::Result<()> {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut last = (0, Instant::now());
+    loop {
+        look.tick().await;
+        let rows: i64 = sqlx::query_scalar("select count(*) from messages where content like 'wamid.load.%'")
+            .fetch_one(stack.services.supabase.pool())
+            .await?;
+        if usize::try_from(rows).unwrap_or_default() >= 2 * messages {
+            return Ok(());
+        }
+        if rows != last.0 {
+            last = (rows, Instant::now());
+        } else if last.1.elapsed() > PATIENCE {
+            return Ok(());
+        }
+    }
+}
+
+/// How many rows each message has.
+async fn rows(stack: &Stack) -> anyhow::Result<HashMap<String, usize>> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "select content, count(*) from messages where content like 'wamid.load.%' group by content",
+    )
+    .fetch_all(stack.services.supabase.pool())
+    .await?;
+    Ok(rows.into_iter().map(|(wamid, count)| (wamid, usize::try_from(count).unwrap_or_default())).collect())
+}
+
+/// How many echoes each message has, and how many of them came before that of an earlier question.
+fn count(echoes: &[Received]) -> (HashMap<&str, usize>, usize) {
+    let mut answered: HashMap<&str, usize> = HashMap::new();
+    let mut latest: HashMap<&str, &str> = HashMap::new();
+    let mut out_of_order = 0;
+    for echo in echoes {
+        let (to, wamid) =
+            (echo.to.as_deref().unwrap_or_default(), echo.quotes.as_deref().unwrap_or_default());
+        *answered.entry(wamid).or_default() += 1;
+        let latest = latest.entry(to).or_default();
+        out_of_order += usize::from(wamid < *latest);
+        *latest = (*latest).max(wamid);
+    }
+    (answered, out_of_order)
+}

@@ -1,0 +1,58 @@
+//! How much memory this program and those that it has started hold.
+
+use std::collections::BTreeMap;
+
+/// Resident memory in KiB, summed over the processes of each program; empty where there is no `/proc`.
+///
+/// Pages that processes share (the database's buffers, code) are counted once for each.
+/// Source: proc(5): `/proc/PID/stat`, `/proc/PID/status`.
+#[must_use]
+pub fn by_program() -> BTreeMap<String, u64> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if let Some(parent) = parent(pid) {
+            parents.insert(pid, parent);
+        }
+    }
+    let us = std::process::id();
+    let mut memory = BTreeMap::new();
+    for pid in parents.keys().filter(|pid| descends(**pid, us, &parents)) {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let resident =
+            field("VmRSS:").and_then(|size| size.trim_end_matches(" kB").trim().parse::<u64>().ok());
+        if let (Some(name), Some(resident)) = (field("Name:"), resident) {
+            *memory.entry(name.to_owned()).or_default() += resident;
+        }
+    }
+    memory
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+fn descends(pid: u32, from: u32, parents: &BTreeMap<u32, u32>) -> bool {
+    let mut next = Some(&pid);
+    while let Some(pid) = next {
+        if *pid == from {
+            return true;
+        }
+        next = parents.get(pid);
+    }
+    false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn we_hold_some() {
+        assert!(by_program().values().any(|resident| *resident > 1000), "{:?}", by_program());
+    }
+}
