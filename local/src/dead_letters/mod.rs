@@ -90,6 +90,10 @@ pub async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         Some(Action::Redrive { one_by_one }) => {
             let redriven = letters.redrive(*one_by_one).await?;
             println!("{} sent again", redriven.moved);
+            let remaining = letters.count().await?;
+            if remaining > 0 {
+                eprintln!("about {remaining} are there now: in flight while the others were moved, or new");
+            }
             if let Some(why) = &redriven.left {
                 eprintln!("not all: {why}");
             }

@@ -178,8 +178,9 @@ impl DeadLetters {
                 if received.is_empty() {
                     break;
                 }
+                // All of them before any is looked at: what comes after the one that was sought is hidden too.
+                hidden.extend(received.iter().filter_map(|message| message.receipt_handle.clone()));
                 for message in received {
-                    hidden.extend(message.receipt_handle.clone());
                     let letter = DeadLetter::read(message, self.is_fifo());
                     // A standard queue may deliver a message twice.
                     let is_found = found(&letter);
