@@ -1,9 +1,10 @@
 //! Many messages through the real binaries: time, what was lost, what came twice, memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use local_graph::Received;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -90,7 +91,8 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
     let posts = posts(messages, &numbers);
     let before = memory::by_program();
     let start = Instant::now();
-    let accepted_after = post_all(stack, &posts).await?;
+    let count_of_posts = posts.len();
+    let accepted_after = post_all(stack, posts, senders).await?;
     wait(stack, messages).await?;
     let recorded_after = start.elapsed();
     let after = memory::by_program();
@@ -105,7 +107,7 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
     Ok(Load {
         messages,
         senders,
-        posts: posts.len(),
+        posts: count_of_posts,
         accepted_after: accepted_after.as_secs_f64(),
         recorded_after: recorded_after.as_secs_f64(),
         lost: (0..messages).filter(|n| !complete(&wamid(*n))).count(),
@@ -132,17 +134,22 @@ pub async fn link(stack: &Stack, numbers: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+struct Post {
+    messages: Range<usize>,
+    body: Vec<u8>,
+}
+
 /// The POSTs: senders take turns, so that each POST holds messages of many.
-#[must_use]
-pub fn posts(messages: usize, numbers: &[String]) -> Vec<Vec<u8>> {
+fn posts(messages: usize, numbers: &[String]) -> Vec<Post> {
     let mut posts = Vec::new();
     let mut next = 0;
     for size in SIZES.iter().cycle() {
         if next >= messages {
             break;
         }
-        let end = messages.min(next + size);
-        let messages: Vec<Value> = (next..end)
+        let range = next..messages.min(next + size);
+        let messages: Vec<Value> = range
+            .clone()
             .map(|n| {
                 let text = json!({"body": wamid(n)});
                 let from = &numbers[n % numbers.len()];
@@ -151,9 +158,9 @@ pub fn posts(messages: usize, numbers: &[String]) -> Vec<Vec<u8>> {
             .collect();
         let value = json!({"metadata": {"phone_number_id": PHONE_NUMBER_ID}, "messages": messages});
         let entry = json!([{"id": "1", "changes": [{"field": "messages", "value": value}]}]);
-        let post = json!({"object": "whatsapp_business_account", "entry": entry});
-        posts.push(post.to_string().into_bytes());
-        next = end;
+        let body = json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes();
+        next = range.end;
+        posts.push(Post { messages: range, body });
     }
     posts
 }
@@ -163,24 +170,36 @@ fn wamid(n: usize) -> String {
     format!("wamid.load.{n:07}")
 }
 
-async fn post_all(stack: &Stack, posts: &[Vec<u8>]) -> anyhow::Result<Duration> {
+/// Sends them, several at a time, but never two that hold messages of the same sender: which of these came
+/// first nobody could say.
+async fn post_all(stack: &Stack, posts: Vec<Post>, senders: usize) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let (url, client) = (stack.webhook_url(), shared::http::client()?);
-    let mut under_way = JoinSet::new();
-    for post in posts {
-        while under_way.len() >= POSTERS {
-            let status: anyhow::Result<u16> = under_way.join_next().await.unwrap_or(Ok(Ok(200)))?;
-            let status = status?;
-            ensure!(status == 200, "the webhook answered {status}");
+    let mut tasks = JoinSet::new();
+    let mut under_way = BTreeSet::new();
+    for Post { messages, body } in posts {
+        let is_clear = |under_way: &BTreeSet<usize>| {
+            under_way.len() < POSTERS && under_way.first().is_none_or(|first| messages.end - first <= senders)
+        };
+        while !is_clear(&under_way) {
+            under_way.remove(&answer(&mut tasks).await?);
         }
-        let (url, client, post) = (url.clone(), client.clone(), post.clone());
-        under_way.spawn(async move { crate::play::post(&client, &url, post).await });
+        under_way.insert(messages.start);
+        let (url, client) = (url.clone(), client.clone());
+        tasks.spawn(async move { (messages.start, crate::play::post(&client, &url, body).await) });
     }
-    while let Some(status) = under_way.join_next().await {
-        let status = status??;
-        ensure!(status == 200, "the webhook answered {status}");
+    while !tasks.is_empty() {
+        answer(&mut tasks).await?;
     }
     Ok(start.elapsed())
+}
+
+/// Waits for a POST's answer and returns which it was.
+async fn answer(tasks: &mut JoinSet<(usize, anyhow::Result<u16>)>) -> anyhow::Result<usize> {
+    let (post, status) = tasks.join_next().await.context("no POST is under way")??;
+    let status = status?;
+    ensure!(status == 200, "the webhook answered {status}");
+    Ok(post)
 }
 
 /// Waits until all rows are there, or nothing has changed for long.
