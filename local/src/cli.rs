@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
-use crate::{dead_letters, demo, load, replay, up};
+use crate::{chaos, dead_letters, demo, load, replay, up};
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -42,6 +42,19 @@ enum Command {
         /// is replaced, because the queue would take its message for a duplicate.
         #[arg(long)]
         keep_ids: bool,
+    },
+    /// Run the functions' code over models of everything around them, on virtual time, with faults drawn from a
+    /// seed, and check every promise. Nothing is started; build it with `--release`.
+    Chaos {
+        /// How many runs.
+        #[arg(long, default_value_t = 1000)]
+        runs: u64,
+        /// Where to begin; drawn from the clock unless given. With `--runs 1`, exactly that run.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Print the result as one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Look at dead letters, and send them again: here, on AWS, or on another endpoint that speaks SQS.
     DeadLetters(dead_letters::Arguments),
@@ -85,6 +98,9 @@ impl Cli {
             None => up::run(options, told_to_stop).await?,
             Some(Command::Services { env_file }) => up::services(options, &env_file, told_to_stop).await?,
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
+            Some(Command::Chaos { runs, seed, json }) => {
+                return until(told_to_stop, chaos::many::command(seed, runs, json)).await;
+            }
             Some(Command::DeadLetters(arguments)) => {
                 return until(told_to_stop, dead_letters::run(&arguments)).await;
             }

@@ -12,6 +12,7 @@
 //! | [`dead_letters`] | what could not be delivered: why, and sending it again |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
+//! | [`chaos`] | the functions' code over models of everything, with faults drawn from a seed |
 //! | [`load`] | many messages: time, what was lost, what came twice, memory |
 //! | [`memory`] | how much memory the processes hold |
 //! | [`payloads`] | finds payloads in files |
@@ -21,6 +22,7 @@
 //! The parts themselves are crates of their own: `local-sqs`, `local-lambda`, `local-supabase`,
 //! `local-graph` and `local-process`. Each can be replaced by the real service.
 
+pub mod chaos;
 pub mod cli;
 pub mod compile;
 pub mod dead_letters;

@@ -1,0 +1,198 @@
+//! Supabase: rows by id, outages, and the clients' own timeouts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use messages::history::{HistoryError, Messages, Pages};
+use messages::page::Page;
+use reply::database::Database;
+use reply::history::{RecordError, rows};
+use reply::incoming::Sender;
+use reply::users::LookupError;
+use secrecy::{ExposeSecret, SecretString};
+use shared::envelope::Exchange;
+use shared::message::MessageResponse;
+use shared::supabase::SupabaseError;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use super::Break;
+use super::attempts::Stored;
+use super::faults::Outage;
+use super::world::{Row, State, World};
+
+/// How long an insert may take, as `reply` has it.
+const INSERT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The project, as one invocation sees it.
+pub struct Project {
+    /// Where it is.
+    pub world: Arc<World>,
+    /// The invocation.
+    pub invocation: u64,
+}
+
+impl Project {
+    /// Asks the database, with the client's timeout: what it says, if it says anything.
+    async fn ask<T: std::marker::Send + 'static>(
+        &self,
+        limit: Duration,
+        effect: impl FnOnce(&mut State) -> T + std::marker::Send + 'static,
+    ) -> Result<T, SupabaseError> {
+        let (outage, latency) = {
+            let mut state = self.world.lock();
+            let state = &mut *state;
+            let rate = state.plan.rates.database;
+            let mut outage = state.plan.database_at(state.now);
+            if outage.is_none() && state.strikes(rate) {
+                let others = [Outage::Silent, Outage::Slow, Outage::AfterEffect];
+                outage = Some(state.chance.pick(Outage::Down, &others));
+            }
+            match outage {
+                Some(Outage::Down) => state.inject("database down"),
+                Some(Outage::Silent) => state.inject("database silent"),
+                Some(Outage::Slow) => state.inject("database slow"),
+                Some(Outage::AfterEffect) => state.inject("database error after effect"),
+                None => {}
+            }
+            let slow = outage == Some(Outage::Slow);
+            let latency = if slow { state.chance.millis(500, 9_000) } else { state.chance.millis(5, 60) };
+            (outage, latency)
+        };
+        match outage {
+            Some(Outage::Down) => {
+                sleep(latency).await;
+                Err(SupabaseError::Unreachable)
+            }
+            Some(Outage::Silent) => {
+                sleep(limit).await;
+                Err(SupabaseError::Timeout)
+            }
+            Some(Outage::AfterEffect) => {
+                self.world.call(latency, effect).await;
+                Err(SupabaseError::Rejected { status: 500, code: None })
+            }
+            Some(Outage::Slow) | None => {
+                let answer = timeout(limit, self.world.call(latency, effect)).await;
+                answer.map_err(|_| SupabaseError::Timeout)
+            }
+        }
+    }
+
+    /// Asks for something that an answer waits for.
+    async fn look_up<T: std::marker::Send + 'static>(
+        &self,
+        effect: impl FnOnce(&mut State) -> T + std::marker::Send + 'static,
+    ) -> Result<T, LookupError> {
+        let waits = |state: &State| {
+            state.breaks(Break::WaitForDatabase) && state.plan.database_at(state.now).is_some()
+        };
+        while waits(&self.world.lock()) {
+            sleep(Duration::from_secs(10)).await;
+        }
+        Ok(self.ask(reply::users::TIMEOUT, effect).await?)
+    }
+}
+
+impl Database for Project {
+    async fn find_user(&self, sender: &Sender) -> Result<Option<Uuid>, LookupError> {
+        // As in production: only numbers are linked, and nobody else is asked for.
+        let Sender::Phone(digits) = sender else { return Ok(None) };
+        let digits = digits.clone();
+        self.look_up(move |state| state.people.user_of(&digits)).await
+    }
+
+    async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
+        let (invocation, wamid) = (self.invocation, wamid.to_owned());
+        {
+            let mut state = self.world.lock();
+            let now = state.now;
+            state.attempts.begin(invocation, &wamid, now);
+            if state.breaks(Break::SkipAnsweredCheck) {
+                return Ok(false);
+            }
+        }
+        let asked = wamid.clone();
+        let found = self.look_up(move |state| {
+            let there = state.rows.values().any(|row| row.wamid == asked);
+            if let Some(attempt) = state.attempts.current_mut(invocation, &asked) {
+                attempt.rows_there = there;
+            }
+            there
+        });
+        let found = found.await;
+        if let Some(attempt) = self.world.lock().attempts.current_mut(invocation, &wamid) {
+            attempt.said = found.as_ref().ok().copied();
+        }
+        found
+    }
+
+    async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
+        let (invocation, wamid) = (self.invocation, exchange.wamid.clone());
+        let rows = rows(user_id, exchange);
+        let written = self.ask(INSERT_TIMEOUT, move |state| {
+            let random_ids = state.breaks(Break::RandomRowIds);
+            for row in rows {
+                let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;
+                let id = if random_ids { Uuid::from_u128(random) } else { row.id };
+                state.note("database", format_args!("{} of {wamid}", row.role.as_str()));
+                // Rows that exist are left as they are.
+                state.rows.entry(id).or_insert(Row { row, wamid: wamid.clone() });
+            }
+        });
+        let written = written.await;
+        let mut state = self.world.lock();
+        if let Err(error) = &written {
+            let reply = format_args!("reply {invocation}");
+            state.note(reply, format_args!("{}: rows not confirmed: {error}", exchange.wamid));
+        }
+        if let Some(attempt) = state.attempts.current_mut(invocation, &exchange.wamid)
+            && written.is_ok()
+        {
+            attempt.stored = Stored::Rows;
+        }
+        Ok(written?)
+    }
+}
+
+/// The table, as row-level security shows it: a token is its owner's id.
+pub struct Table {
+    /// Where it is.
+    pub world: Arc<World>,
+}
+
+impl Pages for Table {
+    async fn page(&self, token: &SecretString, page: &Page) -> Result<Messages, HistoryError> {
+        let owner = Uuid::parse_str(token.expose_secret()).map_err(|_| HistoryError::Unreadable)?;
+        let before = page.before.map(|cursor| place(&cursor.to_string()));
+        let before = before.map(|place| place.ok_or(HistoryError::Unreadable)).transpose()?;
+        let state = self.world.lock();
+        let before = before.filter(|_| !state.breaks(Break::IgnoreCursor));
+        let mut rows: Vec<_> = state
+            .rows
+            .iter()
+            .map(|(id, row)| (row.row.created_at, *id, &row.row))
+            .filter(|(at, id, row)| row.user_id == owner && before.is_none_or(|before| (*at, *id) < before))
+            .collect();
+        rows.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
+        let messages = rows.iter().take(page.limit).map(|(at, id, row)| MessageResponse {
+            id: *id,
+            user_id: row.user_id,
+            channel: Some(row.channel.clone()),
+            role: Some(row.role.clone()),
+            content: Some(row.content.clone()),
+            created_at: *at,
+        });
+        Ok(Messages { messages: messages.collect(), more: rows.len() > page.limit })
+    }
+}
+
+/// Where a cursor points: base64url of 8 bytes of microseconds and 16 of id.
+fn place(cursor: &str) -> Option<(DateTime<Utc>, Uuid)> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (micros, id) = bytes.split_first_chunk::<8>()?;
+    Some((DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?, Uuid::from_slice(id).ok()?))
+}

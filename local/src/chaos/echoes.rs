@@ -1,0 +1,93 @@
+//! Promise 2: why a person got the same answer twice.
+
+use std::collections::BTreeMap;
+
+use super::attempts::{Attempt, End, Stored};
+use super::report::Findings;
+use super::world::{Send, State};
+
+/// How long SQS recognises a message, in milliseconds.
+const DEDUPLICATION: u64 = 5 * 60_000;
+
+/// Finds the cause of every second echo.
+pub fn check(state: &State, findings: &mut Findings) {
+    let mut answers: BTreeMap<(&str, &str), Vec<&Send>> = BTreeMap::new();
+    for send in &state.sends {
+        answers.entry((&send.wamid, &send.body)).or_default().push(send);
+    }
+    for ((wamid, _), mut sends) in answers {
+        // In the order of the attempts: a request may arrive late.
+        sends.sort_by_key(|send| send.attempt);
+        for pair in sends.windows(2) {
+            match cause(state, pair[0], pair[1]) {
+                Ok(cause) => *findings.inside.entry(cause).or_default() += 1,
+                Err(why) => {
+                    findings.outside += 1;
+                    findings.violations.push(format!("{wamid}: second echo: {why}"));
+                }
+            }
+        }
+    }
+}
+
+/// Why an answer was sent although an earlier attempt had sent it. `Err` when it should not have been.
+fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, String> {
+    let attempts = &state.attempts.all;
+    let (Some(before), Some(now)) = (attempts.get(earlier.attempt), attempts.get(later.attempt)) else {
+        return Err("sent by nobody".to_owned());
+    };
+    if earlier.attempt == later.attempt {
+        return Err("sent twice by one attempt".to_owned());
+    }
+    if now.said.is_none() && now.rows_there && before.stored == Stored::Rows {
+        // The database had the rows and did not say so.
+        return repeated(state, before, now);
+    }
+    if now.rows_there && now.said.is_some() {
+        return Err("its rows were there, and the database said so".to_owned());
+    }
+    match before.stored {
+        _ if before.lost => Ok("the Graph API's answer was lost"),
+        Stored::Unknown if before.end == End::Died => Ok("the process died before the record"),
+        Stored::Neither => Ok("the record queue refused after the database did"),
+        Stored::Unknown if before.refused => Ok("a later part of a long answer was refused"),
+        Stored::Rows | Stored::Task => repeated(state, before, now),
+        Stored::Unknown if state.people.user_of(&earlier.to).is_none() => repeated(state, before, now),
+        Stored::Unknown => Err(format!("the earlier attempt ended {:?} without a record", before.end)),
+    }
+}
+
+/// The earlier attempt went well as far as it knew: why the message came again, and why nobody noticed.
+fn repeated(state: &State, before: &Attempt, now: &Attempt) -> Result<&'static str, String> {
+    let unlinked = state
+        .people
+        .questions
+        .get(&now.wamid)
+        .is_some_and(|question| state.people.senders[question.sender].user_id.is_none());
+    if before.message_id == now.message_id {
+        return match before.end {
+            End::Died | End::Undeleted if unlinked => {
+                Ok("not deleted after it was handled, and nothing is recorded of an unlinked sender")
+            }
+            End::Died | End::Undeleted => Ok("not deleted after it was handled, rows not seen yet"),
+            end => Err(format!("the earlier attempt was recorded and ended {end:?}")),
+        };
+    }
+    let Some(question) = state.people.questions.get(&now.wamid) else {
+        return Err("an answer to nobody".to_owned());
+    };
+    if question.out_of_order {
+        return Ok("copies of a message that was set aside or dead");
+    }
+    let accepted = |attempt: &Attempt| question.copies.get(&attempt.message_id).copied();
+    let (Some(first), Some(second)) = (accepted(before), accepted(now)) else {
+        return Err("from a queue message that the webhook did not send".to_owned());
+    };
+    if second.abs_diff(first) < DEDUPLICATION {
+        return Err("two copies within the deduplication window".to_owned());
+    }
+    if unlinked {
+        return Ok("late duplicate of an unlinked sender, of whom nothing is recorded");
+    }
+    Ok("late duplicate while the rows were not seen yet")
+}

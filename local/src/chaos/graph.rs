@@ -1,0 +1,147 @@
+//! Meta's Graph API: keeps what every phone got.
+
+use std::sync::Arc;
+
+use reply::graph::{GraphError, Messenger, Rejection, SEND_TIMEOUT, Text};
+use tokio::time::{sleep, timeout};
+
+use super::world::{Send, State, World};
+
+/// The Graph API, as one invocation sees it.
+pub struct Graph {
+    /// Where it is.
+    pub world: Arc<World>,
+    /// The invocation.
+    pub invocation: u64,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Sent,
+    Rejected(u16, i64),
+    /// No connection.
+    Unreachable,
+    /// The connection breaks before the request arrives, or after it took effect.
+    Reset {
+        after: bool,
+    },
+    /// No answer in time, though it may take effect, even later than that.
+    Timeout {
+        after: bool,
+    },
+}
+
+impl Messenger for Graph {
+    async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
+        let wamid = text.quotes.unwrap_or_default().to_owned();
+        let (fate, latency, attempt) = {
+            let mut state = self.world.lock();
+            let state = &mut *state;
+            let fate = fate(state, text.to.id());
+            let now = state.now;
+            let attempt = state.attempts.current(self.invocation, &wamid).unwrap_or(usize::MAX);
+            if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
+                attempt.sent_at.get_or_insert(now);
+            }
+            let latency = match fate {
+                Fate::Timeout { .. } => state.chance.millis(50, 15_000),
+                _ => state.chance.millis(50, 400),
+            };
+            (fate, latency, attempt)
+        };
+        let takes_effect =
+            matches!(fate, Fate::Sent | Fate::Reset { after: true } | Fate::Timeout { after: true });
+        let send = Send {
+            at: 0,
+            wamid: wamid.clone(),
+            attempt,
+            from: text.from.to_string(),
+            to: text.to.id().to_owned(),
+            body: text.body.to_owned(),
+        };
+        let call = self.world.call(latency, move |state| {
+            if takes_effect {
+                state.note("Graph", format_args!("a phone gets the answer to {}", send.wamid));
+                state.sends.push(Send { at: state.now, ..send });
+            }
+        });
+        let result = match fate {
+            Fate::Timeout { .. } => {
+                let _ = timeout(SEND_TIMEOUT, async {
+                    call.await;
+                    sleep(SEND_TIMEOUT).await;
+                })
+                .await;
+                Err(GraphError::Lost)
+            }
+            fate => {
+                call.await;
+                match fate {
+                    Fate::Rejected(status, code) => {
+                        Err(GraphError::Rejected(Rejection { status, code: Some(code), fbtrace_id: None }))
+                    }
+                    Fate::Unreachable => Err(GraphError::Unreachable),
+                    Fate::Reset { .. } => Err(GraphError::Lost),
+                    Fate::Sent | Fate::Timeout { .. } => Ok(Some(format!("wamid.answer.{wamid}"))),
+                }
+            }
+        };
+        if let Err(error) = &result {
+            let mut state = self.world.lock();
+            state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
+            if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
+                attempt.lost |= *error == GraphError::Lost;
+                attempt.refused = true;
+                attempt.refused_for_good |= error.class() == reply::graph::Class::Final;
+            }
+        }
+        result
+    }
+}
+
+fn fate(state: &mut State, to: &str) -> Fate {
+    let rates = state.plan.rates;
+    let blocked = state.plan.blocked_sender && state.faulty();
+    if blocked && state.people.senders.first().is_some_and(|sender| sender.id == to) {
+        state.inject("Graph 131056 to one sender");
+        return Fate::Rejected(400, 131_056);
+    }
+    if let Some((status, code)) = state.plan.graph_at(state.now) {
+        state.inject(named(status, code));
+        return Fate::Rejected(status, code);
+    }
+    if state.strikes(rates.graph_final) {
+        state.inject("Graph 131047 (final)");
+        return Fate::Rejected(400, 131_047);
+    }
+    if state.strikes(rates.graph_passing) {
+        let codes = [(500, 131_000), (400, 131_056), (503, 2), (401, 190)];
+        let (status, code) = state.chance.pick((429, 130_429), &codes);
+        state.inject(named(status, code));
+        return Fate::Rejected(status, code);
+    }
+    if state.strikes(rates.graph_lost) {
+        let after = state.chance.in_1000(500);
+        let fate = state.chance.pick(Fate::Unreachable, &[Fate::Reset { after }, Fate::Timeout { after }]);
+        state.inject(match fate {
+            Fate::Reset { after: false } => "Graph connection reset before effect",
+            Fate::Reset { after: true } => "Graph connection reset after effect",
+            Fate::Timeout { after: false } => "Graph timeout before effect",
+            Fate::Timeout { after: true } => "Graph timeout after effect",
+            _ => "Graph unreachable",
+        });
+        return fate;
+    }
+    Fate::Sent
+}
+
+fn named(status: u16, code: i64) -> &'static str {
+    match (status, code) {
+        (429, _) => "Graph 429",
+        (_, 131_056) => "Graph 131056",
+        (_, 131_048) => "Graph 131048",
+        (401, _) | (_, 190) => "Graph 190 or 0 (account)",
+        _ => "Graph 5xx",
+    }
+}

@@ -1,0 +1,131 @@
+//! The promises, checked when everything has come to rest.
+
+use std::collections::BTreeMap;
+
+use shared::message::Role;
+
+use super::echoes;
+use super::meta::{Kind, Question};
+use super::queues::PAIRS;
+use super::report::Findings;
+use super::world::{Send, State};
+
+/// How long the look-ups may hold an answer back, in milliseconds, and what they take at most beyond that.
+const LOOK_UPS: u64 = 2_000 + 10;
+
+/// How long a message may wait for its answer while another sender is the only one in trouble.
+const UNDISTURBED: u64 = 60_000;
+
+/// Checks the promises.
+pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> Findings {
+    let mut findings = Findings::default();
+    if !settled {
+        findings.lost += 1;
+        findings.violations.push("the run does not come to rest".to_owned());
+    }
+    findings.history_errors = history_errors.len() as u64;
+    findings.violations.extend(history_errors);
+    for (wamid, question) in &state.people.questions {
+        if question.ok {
+            rows_and_answer(state, wamid, question, &mut findings);
+        }
+    }
+    echoes::check(state, &mut findings);
+    order(state, &mut findings);
+    delays(state, &mut findings);
+    dead_letters(state, &mut findings);
+    findings
+}
+
+/// Promise 1, and the first half of promise 2.
+fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
+    let linked = state.people.senders[question.sender].user_id;
+    let answered = state.sends.iter().any(|send| send.wamid == wamid);
+    let refused = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid && attempt.refused_for_good);
+    let of_role =
+        |role: Role| state.rows.values().filter(move |row| row.wamid == wamid && row.row.role == role);
+    let (asked, told) = (of_role(Role::User).count(), of_role(Role::Assistant).count());
+    let explained = of_role(Role::User).any(|row| row.row.unanswered_because.is_some());
+    let mut lost = |what: &str| {
+        findings.lost += 1;
+        findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
+    };
+    if question.kind == Kind::Image {
+        return;
+    }
+    let silent = question.kind == Kind::Blank && linked.is_some();
+    if !answered && !refused && question.kind != Kind::Blank {
+        lost("no answer");
+    }
+    let Some(user_id) = linked else { return };
+    if asked == 0 {
+        lost("no user row");
+    }
+    if told == 0 && !silent && !(refused && explained) {
+        lost("no assistant row");
+    }
+    let strange = state.rows.values().any(|row| row.wamid == wamid && row.row.user_id != user_id);
+    if asked > 1 || told > 1 || strange {
+        findings.duplicate_rows += 1;
+        findings.violations.push(format!("{wamid}: {asked} user rows, {told} assistant rows"));
+    }
+}
+
+/// Promise 4: first answers come in the order in which the queue accepted the questions.
+fn order(state: &State, findings: &mut Findings) {
+    let mut last: BTreeMap<(usize, &str), (usize, &str)> = BTreeMap::new();
+    for Send { wamid, .. } in first_answers(state) {
+        let Some(question) = state.people.questions.get(wamid) else { continue };
+        let Some((position, _)) = question.accepted.filter(|_| !question.out_of_order) else { continue };
+        let before = last.entry((question.sender, &question.number)).or_insert((position, wamid));
+        if before.0 > position {
+            findings.order_violations += 1;
+            findings.violations.push(format!("{wamid} was answered after {}, which came later", before.1));
+        } else {
+            *before = (position, wamid);
+        }
+    }
+}
+
+/// The first text that answers each message.
+fn first_answers(state: &State) -> impl Iterator<Item = &Send> {
+    let mut seen = std::collections::BTreeSet::new();
+    state.sends.iter().filter(move |send| seen.insert(&send.wamid))
+}
+
+/// Promise 3, and the other half of promise 4: nobody waits for the database, or for somebody else.
+fn delays(state: &State, findings: &mut Findings) {
+    for attempt in &state.attempts.all {
+        if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > LOOK_UPS) {
+            findings.delayed_answers += 1;
+            findings.violations.push(format!("{}: its answer waited for the database", attempt.wamid));
+        }
+    }
+    if !state.plan.isolated {
+        return;
+    }
+    for send in first_answers(state) {
+        let Some(question) = state.people.questions.get(&send.wamid) else { continue };
+        let Some((_, accepted)) = question.accepted else { continue };
+        // The first sender is the one in trouble.
+        if question.sender != 0 && send.at - accepted > UNDISTURBED {
+            let waited = (send.at - accepted) / 1000;
+            findings.delayed_senders += 1;
+            findings.violations.push(format!("{} waited {waited} s for another sender", send.wamid));
+        }
+    }
+}
+
+/// Promise 5: what nobody can read is kept, and nothing else is left.
+fn dead_letters(state: &State, findings: &mut Findings) {
+    let kept: usize = PAIRS
+        .iter()
+        .filter_map(|(_, name, _)| state.broker.queue(name).ok())
+        .map(|queue| queue.counts().visible)
+        .sum();
+    let expected = usize::from(state.plan.unreadable);
+    if kept != expected {
+        findings.lost += 1;
+        findings.violations.push(format!("{kept} dead letters are kept, {expected} should be"));
+    }
+}

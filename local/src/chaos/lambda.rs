@@ -1,0 +1,193 @@
+//! Lambda: polls the queues and invokes `reply` with batches, whose processes may die.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::SqsMessage;
+use local_sqs::{Receive, Received, queue_arn};
+use reply::delivery::Delivery;
+use reply::responder::{Question, Responder};
+use reply::{Reply, batch};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::Break;
+use super::attempts::End;
+use super::database::Project;
+use super::graph::Graph;
+use super::queues::{About, Told, about};
+use super::world::World;
+
+/// The timeout of `reply`, as in the template.
+const TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Two minutes: nothing to do until something changes, or a message becomes visible before.
+const IDLE: Duration = Duration::from_secs(24 * 3600);
+
+/// Answers as the echo does, except to what is poison.
+struct EchoUnlessPoison(Arc<World>);
+
+/// What a poisonous message makes the responder panic with.
+struct IntendedPanic;
+
+impl Responder for EchoUnlessPoison {
+    type Error = Infallible;
+
+    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, Infallible> {
+        if question.text.starts_with("poison") && !self.0.lock().repaired {
+            self.0.lock().inject("panic");
+            // Without the hook that would print it.
+            std::panic::resume_unwind(Box::new(IntendedPanic));
+        }
+        Ok(Some(question.text.to_owned()))
+    }
+}
+
+/// Starts an event source mapping, which never ends.
+pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurrency: usize) {
+    let world = world.clone();
+    let slots = Arc::new(Semaphore::new(concurrency));
+    tokio::spawn(async move {
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let batch = loop {
+                let changed = world.changed.notified();
+                let next = {
+                    let mut state = world.lock();
+                    let state = &mut *state;
+                    let at = state.timestamp();
+                    let most = if state.chance.in_1000(500) {
+                        batch_size
+                    } else {
+                        usize::try_from(state.chance.between(1, batch_size as u64)).unwrap_or(1)
+                    };
+                    let receive = Receive { maximum: most, visibility_timeout: None };
+                    let batch = state.broker.receive(at, queue, &receive).unwrap_or_default();
+                    if !batch.is_empty() {
+                        state.busy += 1;
+                        break batch;
+                    }
+                    state.broker.next_event().map_or(IDLE, |next| next.since(at))
+                };
+                let _ = timeout(next.max(Duration::from_millis(1)), changed).await;
+            };
+            let world = world.clone();
+            tokio::spawn(async move {
+                invoke(&world, queue, batch).await;
+                world.done();
+                drop(slot);
+            });
+        }
+    });
+}
+
+/// Invokes `reply` with a batch and deletes what was handled.
+async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>) {
+    let (id, lives) = {
+        let mut state = world.lock();
+        let state = &mut *state;
+        state.invocations += 1;
+        let id = state.invocations;
+        let mut names = Vec::new();
+        for message in &received {
+            let what = about(message.body.as_str());
+            names.push(format!("{what:?} (receive {})", message.receive_count));
+            if let About::Message(wamid) = what {
+                state.attempts.receive(id, &wamid, &message.message_id.to_string());
+            }
+        }
+        state.note(format_args!("reply {id}"), format_args!("gets {} from {queue}", names.join(", ")));
+        let death = state.plan.rates.death;
+        let lives = state.strikes(death).then(|| state.chance.between(0, 16));
+        (id, lives)
+    };
+    let clock = world.clone();
+    let reply = Reply {
+        database: Project { world: world.clone(), invocation: id },
+        messenger: Graph { world: world.clone(), invocation: id },
+        queues: Told { world: world.clone(), invocation: id },
+        responder: EchoUnlessPoison(world.clone()),
+        registration_text: "Please register.".to_owned(),
+        phone_number_id: match "106540352242920".parse() {
+            Ok(id) => id,
+            Err(_) => return,
+        },
+        clock: Arc::new(move || clock.lock().utc()),
+    };
+    let deliveries = received.iter().map(|message| delivery(queue, message)).collect();
+    let deadline = Some(Instant::now() + TIMEOUT);
+    let result = timeout(TIMEOUT, mortal(batch::process(deliveries, deadline, &reply), lives)).await;
+
+    let mut state = world.lock();
+    let state = &mut *state;
+    let Ok(Some(response)) = result else {
+        let how = if result.is_err() { "cut at the deadline" } else { "process died" };
+        state.inject(how);
+        state.note(format_args!("reply {id}"), format_args!("{how}"));
+        state.attempts.finish(id, |_| End::Died);
+        return;
+    };
+    let mut returned: HashSet<_> =
+        response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+    if state.breaks(Break::AcknowledgeErrors) {
+        returned.clear();
+    }
+    let mut undeleted = HashSet::new();
+    let at = state.timestamp();
+    for message in &received {
+        let message_id = message.message_id.to_string();
+        if returned.contains(&message_id) {
+            continue;
+        }
+        let rate = state.plan.rates.undeleted;
+        if state.strikes(rate) {
+            state.inject("handled message not deleted");
+            undeleted.insert(message_id);
+        } else if state.broker.delete(at, queue, &message.receipt_handle).is_err() {
+            undeleted.insert(message_id);
+        }
+    }
+    state.note(
+        format_args!("reply {id}"),
+        format_args!("ends: {} returned, {} not deleted", returned.len(), undeleted.len()),
+    );
+    state.attempts.finish(id, |message_id| match () {
+        () if returned.contains(message_id) => End::Returned,
+        () if undeleted.contains(message_id) => End::Undeleted,
+        () => End::Deleted,
+    });
+}
+
+/// A message as Lambda hands it over.
+fn delivery(queue: &str, message: &Received) -> Delivery {
+    let mut record = SqsMessage::default();
+    record.message_id = Some(message.message_id.to_string());
+    record.receipt_handle = Some(message.receipt_handle.clone());
+    record.body = Some(message.body.as_str().to_owned());
+    record.event_source_arn = Some(queue_arn(queue));
+    record.attributes.insert("ApproximateReceiveCount".to_owned(), message.receive_count.to_string());
+    if let Some(group) = &message.group_id {
+        record.attributes.insert("MessageGroupId".to_owned(), group.to_string());
+    }
+    record.into()
+}
+
+/// Runs a process that dies, with all that it has not finished, before its `lives + 1`st step.
+pub async fn mortal<F: Future>(process: F, lives: Option<u64>) -> Option<F::Output> {
+    let mut process = pin!(process);
+    let mut lives = lives;
+    std::future::poll_fn(move |context: &mut Context<'_>| {
+        if let Some(left) = &mut lives {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => return Poll::Ready(None),
+            }
+        }
+        Pin::as_mut(&mut process).poll(context).map(Some)
+    })
+    .await
+}

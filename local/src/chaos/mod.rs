@@ -1,0 +1,89 @@
+//! A fault simulation: the production code of all three functions over models of everything around them, on
+//! virtual time, with every fault drawn from a seed. The same seed is the same run.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`run`] | one run, from its seed to what is wrong at the end |
+//! | [`many`] | many runs, and the command |
+//! | [`world`] | what every service remembers, and the clock |
+//! | [`faults`] | what goes wrong, and how often |
+//! | [`meta`] | who writes what; payloads posted, posted again, posted twice |
+//! | [`webhook`] | `webhook` on Lambda, and its queue |
+//! | [`lambda`] | `reply` on Lambda: batches, deadlines, processes that die |
+//! | [`queues`] | the queues of the template, over `local-sqs`, and what `reply` tells them |
+//! | [`graph`] | the Graph API and the phones behind it |
+//! | [`database`] | Supabase |
+//! | [`history`] | owners who read their history through `messages` |
+//! | [`attempts`] | what each handling of a message came to |
+//! | [`invariants`] | the promises |
+//! | [`echoes`] | why somebody got an answer twice |
+//! | [`trace`] | what happened, to be read |
+//! | [`report`] | what runs came to |
+//!
+//! A call to a service takes effect there even when its caller has died meanwhile. A process dies between
+//! two steps, that is, at any point at which it waits.
+
+pub mod attempts;
+pub mod database;
+pub mod echoes;
+pub mod faults;
+pub mod graph;
+pub mod history;
+pub mod invariants;
+pub mod lambda;
+pub mod many;
+pub mod meta;
+pub mod queues;
+pub mod report;
+pub mod run;
+pub mod trace;
+pub mod webhook;
+pub mod world;
+
+use serde_json::{Value, json};
+
+/// A promise that is broken on purpose, to see that the simulation notices.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Break {
+    /// Nobody asks whether a message was answered before.
+    SkipAnsweredCheck,
+    /// Record tasks are confirmed and dropped.
+    DropRecordTasks,
+    /// Every message is a group of its own.
+    NoGroups,
+    /// All senders are one group.
+    OneGroup,
+    /// Messages that failed are deleted.
+    AcknowledgeErrors,
+    /// Row ids do not depend on the message.
+    RandomRowIds,
+    /// Look-ups wait until the database is back.
+    WaitForDatabase,
+    /// Dead letters are deleted.
+    LoseDeadLetters,
+    /// Every page of the history is the first.
+    IgnoreCursor,
+}
+
+/// A request as an HTTP API of API Gateway hands it over, in the payload's format 2.0.
+fn http_event(method: &str, path: &str, query: &str, headers: &Value) -> Value {
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "chaos"},
+            "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:00:00:00 +0000",
+            "timeEpoch": world::EPOCH_SECONDS * 1000
+        },
+        "isBase64Encoded": false
+    });
+    let parameters: serde_json::Map<String, Value> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    if !parameters.is_empty() {
+        event["queryStringParameters"] = parameters.into();
+    }
+    event
+}

@@ -1,0 +1,163 @@
+//! The queues as the template makes them, and what `reply` tells them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use local_sqs::{AttributeMap, Broker, NewMessage, SqsError, Timestamp, queue_arn};
+use reply::incoming::Incoming;
+use reply::queues::{Queue, QueueError, Queues};
+use shared::envelope::{Envelope, V1};
+use tokio::time::sleep;
+
+use super::Break;
+use super::attempts::Stored;
+use super::world::{State, World};
+use crate::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
+
+/// Every source queue and its dead-letter queue.
+pub const PAIRS: [(&str, &str, u32); 2] =
+    [(INBOUND, INBOUND_DEAD_LETTERS, 50), (RECORDS, RECORD_DEAD_LETTERS, 100)];
+
+/// Creates the queues with the template's attributes.
+///
+/// # Errors
+/// When the broker does not know one of them.
+pub fn create(broker: &mut Broker, now: Timestamp) -> Result<(), SqsError> {
+    for (name, dead_letters, receives) in PAIRS {
+        let mut attributes = vec![("MessageRetentionPeriod", "1209600".to_owned())];
+        if name.ends_with(".fifo") {
+            attributes.extend([
+                ("FifoQueue", "true".to_owned()),
+                ("DeduplicationScope", "messageGroup".to_owned()),
+                ("FifoThroughputLimit", "perMessageGroupId".to_owned()),
+            ]);
+        }
+        broker.create_queue(now, dead_letters, &map(&attributes))?;
+        let target = queue_arn(dead_letters);
+        let redrive = serde_json::json!({"deadLetterTargetArn": target, "maxReceiveCount": receives});
+        attributes.extend([("VisibilityTimeout", "540".to_owned()), ("RedrivePolicy", redrive.to_string())]);
+        broker.create_queue(now, name, &map(&attributes))?;
+    }
+    Ok(())
+}
+
+fn map(attributes: &[(&str, String)]) -> AttributeMap {
+    attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// What a body on a queue is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum About {
+    /// A person's message.
+    Message(String),
+    /// The rows of a message.
+    Record(String),
+    /// Nothing that we know.
+    Unreadable,
+}
+
+/// Reads a body.
+#[must_use]
+pub fn about(body: &str) -> About {
+    match Envelope::from_body(body) {
+        Ok(Envelope::V1(V1::Message(received))) => {
+            About::Message(Incoming::read(&received).wamid.unwrap_or_default())
+        }
+        Ok(Envelope::V1(V1::Record(task))) => About::Record(task.exchange.wamid),
+        Err(_) => About::Unreadable,
+    }
+}
+
+/// The queues, as one invocation sees them.
+pub struct Told {
+    /// Where they are.
+    pub world: Arc<World>,
+    /// The invocation.
+    pub invocation: u64,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Taken,
+    Refused,
+    AnswerLost,
+}
+
+impl Told {
+    async fn call<T: std::marker::Send + 'static>(
+        &self,
+        effect: impl FnOnce(&mut State) -> Result<T, SqsError> + std::marker::Send + 'static,
+    ) -> Result<T, QueueError> {
+        let (fate, latency) = {
+            let mut state = self.world.lock();
+            let state = &mut *state;
+            let rate = state.plan.rates.queue;
+            let fate = if state.plan.queue_at(state.now) {
+                Fate::Refused
+            } else if state.strikes(rate) {
+                state.chance.pick(Fate::Refused, &[Fate::AnswerLost])
+            } else {
+                Fate::Taken
+            };
+            match fate {
+                Fate::Taken => {}
+                Fate::Refused => state.inject("SQS refuses a call"),
+                Fate::AnswerLost => state.inject("SQS answer lost"),
+            }
+            (fate, state.chance.millis(5, 40))
+        };
+        if fate == Fate::Refused {
+            // The client tries again for three seconds at most.
+            sleep(latency * 75).await;
+            return Err(QueueError("unavailable".to_owned()));
+        }
+        let answer = self.world.call(latency, effect).await;
+        if fate == Fate::AnswerLost {
+            return Err(QueueError("no answer".to_owned()));
+        }
+        answer.map_err(|error| QueueError(error.to_string()))
+    }
+}
+
+impl Queues for Told {
+    async fn set_back(&self, queue: Queue, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
+        let name = match queue {
+            Queue::Inbound => INBOUND,
+            Queue::Records => RECORDS,
+        };
+        let (handle, invocation) = (receipt_handle.to_owned(), self.invocation);
+        self.call(move |state| {
+            let at = state.timestamp();
+            let reply = format_args!("reply {invocation}");
+            state.note(reply, format_args!("sets a message back for {} s", delay.as_secs()));
+            state.broker.change_visibility(at, name, &handle, delay)
+        })
+        .await
+    }
+
+    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+        let what = about(&body);
+        let (asked, invocation) = (what.clone(), self.invocation);
+        let queued = self.call(move |state| {
+            let at = state.timestamp();
+            state.note(format_args!("reply {invocation}"), format_args!("record queue: {asked:?}"));
+            if let About::Message(wamid) = &asked
+                && let Some(question) = state.people.questions.get_mut(wamid)
+            {
+                question.out_of_order = true;
+            }
+            if !state.breaks(Break::DropRecordTasks) {
+                state.broker.send(at, RECORDS, &NewMessage::new(body))?;
+            }
+            Ok(())
+        });
+        let queued = queued.await;
+        if let About::Record(wamid) = what
+            && let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, &wamid)
+        {
+            attempt.stored = if queued.is_ok() { Stored::Task } else { Stored::Neither };
+        }
+        queued
+    }
+}

@@ -1,0 +1,148 @@
+//! What runs came to, and how it is told.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::trace::Digest;
+
+/// What is wrong with a run, or with none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Findings {
+    /// Rows or answers that are missing.
+    pub lost: u64,
+    /// Messages with more than one row of a role, or with somebody else's.
+    pub duplicate_rows: u64,
+    /// Second echoes inside the documented window, by cause.
+    pub inside: BTreeMap<&'static str, u64>,
+    /// Second echoes that should not have been.
+    pub outside: u64,
+    /// Answers that came before the answer to an earlier message of the same sender.
+    pub order_violations: u64,
+    /// Answers that waited for the database.
+    pub delayed_answers: u64,
+    /// Answers that waited for another sender.
+    pub delayed_senders: u64,
+    /// Histories that do not show the rows as they are.
+    pub history_errors: u64,
+    /// What is wrong, in words. Empty when every promise was kept.
+    pub violations: Vec<String>,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// Messages that people wrote.
+    pub messages: u64,
+    /// Faults, by kind.
+    pub injected: BTreeMap<&'static str, u64>,
+    /// Messages in dead-letter queues when everything had come to rest.
+    pub dead_letters: u64,
+    /// What is wrong.
+    pub findings: Findings,
+    /// The trace in short.
+    pub digest: Digest,
+    /// The trace, if it was kept.
+    pub trace: Vec<String>,
+}
+
+/// What all runs came to.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Summary {
+    /// The seed that the runs' own seeds derive from.
+    pub seed: u64,
+    /// Runs.
+    pub runs: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Faults, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// See [`Findings::lost`].
+    pub lost: u64,
+    /// See [`Findings::duplicate_rows`].
+    pub duplicate_rows: u64,
+    /// See [`Findings::inside`].
+    pub second_echoes_inside: BTreeMap<&'static str, u64>,
+    /// See [`Findings::outside`].
+    pub second_echoes_outside: u64,
+    /// See [`Findings::order_violations`].
+    pub order_violations: u64,
+    /// See [`Findings::delayed_answers`].
+    pub delayed_answers: u64,
+    /// See [`Findings::delayed_senders`].
+    pub delayed_senders: u64,
+    /// Dead letters, all of which were sent back and delivered, or kept because nobody can read them.
+    pub dead_letters: u64,
+    /// See [`Findings::history_errors`].
+    pub history_errors: u64,
+    /// Seeds of runs that broke a promise.
+    pub failed: Vec<u64>,
+}
+
+impl Summary {
+    /// Adds a run.
+    pub fn add(&mut self, outcome: &Outcome) {
+        let findings = &outcome.findings;
+        self.runs += 1;
+        self.messages += outcome.messages;
+        self.dead_letters += outcome.dead_letters;
+        for (kind, count) in &outcome.injected {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        for (cause, count) in &findings.inside {
+            *self.second_echoes_inside.entry(cause).or_default() += count;
+        }
+        self.lost += findings.lost;
+        self.duplicate_rows += findings.duplicate_rows;
+        self.second_echoes_outside += findings.outside;
+        self.order_violations += findings.order_violations;
+        self.delayed_answers += findings.delayed_answers;
+        self.delayed_senders += findings.delayed_senders;
+        self.history_errors += findings.history_errors;
+        if !findings.violations.is_empty() {
+            self.failed.push(outcome.seed);
+        }
+    }
+
+    /// Whether every promise was kept in every run.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.failed.is_empty()
+    }
+}
+
+impl fmt::Display for Summary {
+    /// Faults and causes a line each, and everything in the last line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "faults:")?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "  {count:>9}  {kind}")?;
+        }
+        writeln!(f, "second echoes inside the documented window:")?;
+        for (cause, count) in &self.second_echoes_inside {
+            writeln!(f, "  {count:>9}  {cause}")?;
+        }
+        write!(
+            f,
+            "seed {}: runs {}, messages {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
+             {} and outside {}, order violations {}, answers delayed by the database {} and by other senders {}, \
+             dead letters {}, history errors {}",
+            self.seed,
+            self.runs,
+            self.messages,
+            self.faults.values().sum::<u64>(),
+            self.lost,
+            self.duplicate_rows,
+            self.second_echoes_inside.values().sum::<u64>(),
+            self.second_echoes_outside,
+            self.order_violations,
+            self.delayed_answers,
+            self.delayed_senders,
+            self.dead_letters,
+            self.history_errors,
+        )
+    }
+}

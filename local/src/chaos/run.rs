@@ -1,0 +1,149 @@
+//! One run: a world from its seed, everything that happens in it, and what is wrong at the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use local_sqs::{Broker, NewMessage, queue_arn};
+use tokio::time::timeout;
+use tracing::subscriber::NoSubscriber;
+
+use super::attempts::Attempts;
+use super::faults::{Chance, Plan};
+use super::invariants;
+use super::meta::People;
+use super::queues::{self, About, PAIRS};
+use super::report::Outcome;
+use super::trace::Trace;
+use super::world::{State, World};
+use super::{Break, history, lambda, meta};
+use crate::queues::{INBOUND, RECORDS};
+
+/// When a run that does not come to an end is stopped: 30 days, in milliseconds.
+const NEVER: u64 = 30 * 24 * 3_600_000;
+
+/// Runs the world of `seed`. With `broken`, one promise is broken on purpose.
+///
+/// # Errors
+/// When the simulation itself cannot be set up.
+pub fn run(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    // What the functions log is not read by anybody here.
+    tracing::subscriber::with_default(NoSubscriber::default(), || {
+        runtime.block_on(live(seed, broken, keeps_lines))
+    })
+}
+
+async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Result<Outcome> {
+    let mut chance = Chance::new(seed);
+    let plan = Plan::draw(&mut chance);
+    let (people, posts) = People::draw(&mut chance, &plan);
+    let concurrency = usize::try_from(chance.between(2, 5))?;
+    let world = World::new(State {
+        now: 0,
+        broker: Broker::new(seed),
+        chance,
+        plan,
+        broken,
+        trace: Trace::new(keeps_lines),
+        injected: BTreeMap::new(),
+        rows: BTreeMap::new(),
+        sends: Vec::new(),
+        attempts: Attempts::default(),
+        people,
+        busy: 0,
+        invocations: 0,
+        repaired: false,
+    });
+    {
+        let mut state = world.lock();
+        let state = &mut *state;
+        let at = state.timestamp();
+        queues::create(&mut state.broker, at)?;
+        if state.plan.unreadable {
+            state.inject("unreadable envelope");
+            let message = NewMessage::fifo(r#"{"v2":{"message":{}}}"#, "somebody", "v2");
+            state.broker.send(at, INBOUND, &message)?;
+        }
+    }
+    lambda::map(&world, INBOUND, 5, concurrency);
+    lambda::map(&world, RECORDS, 10, 2);
+    meta::start(&world, posts);
+
+    let mut settled = settle(&world).await;
+    world.lock().repaired = true;
+    let mut dead_letters = 0;
+    // What is still a dead letter after its cause is repaired stays one.
+    for _ in 0..2 {
+        let moved = redrive(&world)?;
+        if moved == 0 {
+            break;
+        }
+        dead_letters = dead_letters.max(moved);
+        settled &= settle(&world).await;
+    }
+    let history_errors = history::read_all(&world).await;
+    let mut state = world.lock();
+    let findings = invariants::check(&mut state, settled, history_errors);
+    Ok(Outcome {
+        seed,
+        messages: state.people.questions.len() as u64,
+        injected: std::mem::take(&mut state.injected),
+        dead_letters,
+        findings,
+        digest: state.trace.digest(),
+        trace: state.trace.lines().to_vec(),
+    })
+}
+
+/// Waits until nobody has anything left to do. Whether that came to pass.
+async fn settle(world: &Arc<World>) -> bool {
+    loop {
+        let changed = world.changed.notified();
+        {
+            let mut state = world.lock();
+            let at = state.timestamp();
+            state.broker.advance(at);
+            let empty = |name| {
+                state.broker.queue(name).is_ok_and(|queue| {
+                    let counts = queue.counts();
+                    counts.visible + counts.in_flight + counts.delayed == 0
+                })
+            };
+            if state.busy == 0 && empty(INBOUND) && empty(RECORDS) {
+                return true;
+            }
+            if state.now > NEVER {
+                return false;
+            }
+        }
+        let _ = timeout(Duration::from_secs(24 * 3600), changed).await;
+    }
+}
+
+/// Sends dead letters back to where they came from. How many there were.
+fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
+    let mut moved = 0;
+    let mut state = world.lock();
+    let state = &mut *state;
+    let at = state.timestamp();
+    for (_, dead_letters, _) in PAIRS {
+        let view = state.broker.queue(dead_letters)?.view();
+        for letter in &view.messages {
+            moved += 1;
+            if let About::Message(wamid) = queues::about(letter.body.as_str())
+                && let Some(question) = state.people.questions.get_mut(&wamid)
+            {
+                question.out_of_order = true;
+            }
+        }
+        state.note("operator", format_args!("redrives {} of {dead_letters}", view.messages.len()));
+        if state.breaks(Break::LoseDeadLetters) {
+            state.broker.purge(at, dead_letters)?;
+        } else if !view.messages.is_empty() {
+            state.broker.start_move(at, &queue_arn(dead_letters), None, None)?;
+        }
+    }
+    world.changed.notify_waiters();
+    Ok(moved)
+}
