@@ -1,0 +1,201 @@
+//! Failures on the real processes: the database goes away, Meta answers with errors, a function is killed,
+//! everything arrives at once and twice. What counts are the rows and what phones received.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use local::load;
+use local::queues::{INBOUND, RECORDS};
+use local::stack::{Options, Stack};
+use local_graph::Fault;
+use local_process::Signal;
+use serde_json::Value;
+use support::*;
+
+/// As far as a test waits for work that takes long on a slow machine.
+const LONG: Duration = Duration::from_secs(180);
+
+/// The wamids that phones saw answered, by sender, in the order of the answers.
+fn answered(stack: &Stack) -> BTreeMap<String, Vec<String>> {
+    let mut answered: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for echo in stack.services.graph.received() {
+        answered.entry(echo.to.unwrap_or_default()).or_default().extend(echo.quotes);
+    }
+    answered
+}
+
+/// Waits until there are this many rows; then none may be there twice.
+async fn until_rows(stack: &Stack, expected: i64) {
+    let pool = stack.services.supabase.pool();
+    let count = async || {
+        // An error is a database that is just starting.
+        sqlx::query_scalar::<_, i64>("select count(*) from messages").fetch_one(pool).await.unwrap_or(-1)
+    };
+    until_within(LONG, &format!("{expected} rows"), async || count().await >= expected).await;
+    let different: i64 = sqlx::query_scalar("select count(distinct (content, role)) from messages")
+        .fetch_one(pool)
+        .await
+        .expect("counted");
+    assert_eq!((count().await, different), (expected, expected));
+}
+
+/// Waits until nothing waits in either queue, in flight included.
+async fn until_queues_are_empty(stack: &Stack) {
+    let server = stack.services.queues.server.as_ref().expect("our own queue");
+    let is_empty = |name| server.view(name).is_some_and(|view| view.messages.is_empty());
+    until_within(LONG, "the queues are empty", async || is_empty(INBOUND) && is_empty(RECORDS)).await;
+}
+
+async fn until_within(within: Duration, what: &str, condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        while !condition().await {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(within, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+async fn until_answered(stack: &Stack, echoes: usize) {
+    stack.services.graph.wait_for(echoes, LONG).await.expect("all are answered");
+}
+
+/// `count` messages of each of the two linked senders, whose texts differ.
+fn questions(name: &str, count: usize) -> Vec<Value> {
+    let of =
+        |sender: &'static str| (0..count).map(move |n| (sender, format!("wamid.{sender}.{name}.{n:02}")));
+    of(PHONE_A)
+        .zip(of(PHONE_B))
+        .flat_map(|(a, b)| [a, b])
+        .map(|(from, wamid)| text(from, &wamid, &wamid))
+        .collect()
+}
+
+async fn post(stack: &Stack, messages: &[Value]) {
+    assert_eq!(stack.post(&payload(messages)).await.expect("answered"), 200);
+}
+
+fn assert_each_once_and_in_order(stack: &Stack, expected: &[Value]) {
+    let answered = answered(stack);
+    for (sender, wamids) in &answered {
+        let questions = expected.iter().filter(|message| message["from"] == sender.as_str());
+        let questions: Vec<&str> = questions.filter_map(|message| message["id"].as_str()).collect();
+        assert_eq!(*wamids, questions, "{sender}");
+    }
+    assert_eq!(answered.values().map(Vec::len).sum::<usize>(), expected.len());
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_in_the_middle_delays_rows_and_no_answer() {
+    let stack = stack_with(Options { visibility_timeout: 2, ..Options::default() }).await;
+    let mut all = Vec::new();
+    let mut send = async |name: &str| {
+        let messages = questions(name, 3);
+        post(&stack, &messages).await;
+        all.extend(messages);
+        all.len()
+    };
+    let before = send("1-before").await;
+    until_answered(&stack, before).await;
+    // These are on their way when it stops.
+    send("2-under-way").await;
+    stack.services.supabase.database().stop().await.expect("stopped");
+    let during = send("3-during").await;
+    until_answered(&stack, during).await;
+    stack.services.supabase.database().start().await.expect("started");
+    let after = send("4-after").await;
+    until_answered(&stack, after).await;
+
+    until_rows(&stack, 2 * i64::try_from(after).expect("few")).await;
+    until_queues_are_empty(&stack).await;
+    assert_each_once_and_in_order(&stack, &all);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn meta_s_errors_pass_and_every_message_is_answered_once_and_in_order() {
+    let stack = stack_with(Options { visibility_timeout: 2, ..Options::default() }).await;
+    // For a while: whatever is sent fails, until the stand-in has recovered.
+    stack.services.graph.fail_recipient(PHONE_A, None, Fault::error(500, 131_000));
+    stack.services.graph.fail_recipient(PHONE_B, None, Fault::error(500, 131_000));
+    let mark = stack.journal.mark();
+    let messages = questions("1", 4);
+    post(&stack, &messages).await;
+    let returned = |entries: &[local::journal::Entry]| {
+        let failed = |sender: &str| {
+            entries.iter().any(|e| e.field("outcome") == "returned" && e.field("wamid").contains(sender))
+        };
+        failed(PHONE_A) && failed(PHONE_B)
+    };
+    let seen = stack.journal.wait(mark, DEADLINE, returned).await;
+    assert!(returned(&seen), "both senders' first messages failed");
+    assert!(stack.services.graph.received().is_empty());
+    stack.services.graph.clear_faults();
+
+    until_answered(&stack, messages.len()).await;
+    until_rows(&stack, 16).await;
+    until_queues_are_empty(&stack).await;
+    assert_each_once_and_in_order(&stack, &messages);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no_row() {
+    let stack = stack_with(Options { visibility_timeout: 2, ..Options::default() }).await;
+    // The answer is out; the function waits for Meta to say so, and dies.
+    stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::late_answer(Duration::from_secs(300)));
+    let mark = stack.journal.mark();
+    let messages = [text(PHONE_A, "wamid.1", "first"), text(PHONE_A, "wamid.2", "second")];
+    post(&stack, &messages).await;
+    until_answered(&stack, 1).await;
+    let killed = stack.reply.instance_pids();
+    assert!(!killed.is_empty());
+    for pid in &killed {
+        local_process::signal(*pid, Signal::SIGKILL).expect("ours");
+    }
+
+    outcome(&stack, mark, "wamid.1", "answered").await;
+    outcome(&stack, mark, "wamid.2", "answered").await;
+    until_rows(&stack, 4).await;
+    until_queues_are_empty(&stack).await;
+    // The window that nothing can close: sent, and dead before that was written down. It is counted.
+    assert_eq!(answered(&stack)[PHONE_A], ["wamid.1", "wamid.1", "wamid.2"]);
+    let counted = stack.journal.since(mark);
+    let of_first = |entry: &&local::journal::Entry| {
+        entry.field("counter") == "second_echo_risk" && entry.field("wamid") == "wamid.1"
+    };
+    assert_eq!(counted.iter().filter(of_first).count(), 1);
+    assert!(stack.reply.instance_pids().iter().all(|pid| !killed.contains(pid)));
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_thousand_messages_of_fifty_senders_at_once_and_twice_are_answered_and_recorded_once() {
+    let stack = stack_with(Options { visibility_timeout: 30, ..Options::default() }).await;
+    let numbers: Vec<String> = (0..50).map(|n| format!("4915112345{n:03}")).collect();
+    load::link(&stack, &numbers).await.expect("linked");
+    let posts = numbers.iter().map(|number| {
+        let wamid = |n: usize| format!("wamid.{number}.{n:02}");
+        payload(&(0..20).map(|n| text(number, &wamid(n), &wamid(n))).collect::<Vec<_>>())
+    });
+    let posts: Vec<Vec<u8>> = posts.collect();
+    let url = stack.webhook_url();
+    let client = shared::http::client().expect("a client");
+    let mut requests = tokio::task::JoinSet::new();
+    for body in posts.iter().flat_map(|body| [body, body]) {
+        let (client, url, body) = (client.clone(), url.clone(), body.clone());
+        requests.spawn(async move { local::play::post(&client, &url, body).await });
+    }
+    for status in requests.join_all().await {
+        assert_eq!(status.expect("answered"), 200);
+    }
+
+    until_rows(&stack, 2000).await;
+    until_queues_are_empty(&stack).await;
+    let answered = answered(&stack);
+    assert_eq!(answered.len(), 50);
+    assert!(answered.values().all(|wamids| wamids.len() == 20 && wamids.is_sorted()), "{answered:#?}");
+    stack.stop().await.expect("stopped");
+}
