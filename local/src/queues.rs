@@ -26,13 +26,14 @@ const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(3),
 };
 
-/// Receives before a message is a dead letter, as in the template.
-const MAX_INBOUND_RECEIVES: u32 = 50;
-/// Receives before rows are a dead letter, as in the template.
-const MAX_RECORD_RECEIVES: u32 = 100;
-/// How long a received message stays out of sight unless told otherwise, in seconds. On AWS it is six times the function's
-/// timeout; here a person waits for the retry.
-pub const VISIBILITY_TIMEOUT: u32 = 30;
+/// Receives before SQS makes a dead letter of a message by itself, as in the template.
+pub const MAX_INBOUND_RECEIVES: u32 = 75;
+/// Receives before SQS makes a dead letter of rows by itself, as in the template.
+pub const MAX_RECORD_RECEIVES: u32 = 120;
+/// How long a received message stays out of sight unless told otherwise, in seconds. On AWS it is six times the
+/// timeout of `reply`; here a person waits for the retry, and it is just above that timeout: below it, a message
+/// would come again while it is still being answered.
+pub const VISIBILITY_TIMEOUT: u32 = 100;
 /// How long messages are kept, in seconds: 14 days.
 const RETENTION: u32 = 14 * 24 * 3600;
 
@@ -84,9 +85,12 @@ impl Queues {
     pub fn environment(&self) -> BTreeMap<String, String> {
         let settings = &self.settings;
         let session_token = settings.session_token.as_ref().map(|token| token.expose_secret().to_owned());
+        let [inbound_dead_letters, record_dead_letters] = self.dead_letter_urls();
         [
             ("INBOUND_QUEUE_URL", Some(self.inbound_url.clone())),
+            ("INBOUND_DEAD_LETTERS_URL", Some(inbound_dead_letters)),
             ("RECORD_QUEUE_URL", Some(self.records_url.clone())),
+            ("RECORD_DEAD_LETTERS_URL", Some(record_dead_letters)),
             ("AWS_ENDPOINT_URL_SQS", settings.endpoint_url.clone()),
             ("AWS_REGION", Some(settings.region.clone())),
             ("AWS_ACCESS_KEY_ID", Some(settings.access_key_id.clone())),
@@ -169,4 +173,22 @@ async fn create(
     }
     let created = call.send().await.with_context(|| format!("queue {name} cannot be created"))?;
     created.queue_url.with_context(|| format!("queue {name} has no URL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use reply::queues::Queue;
+
+    use super::*;
+
+    #[test]
+    fn the_template_allows_as_many_receives_and_more_than_reply_tries() {
+        let template = include_str!("../../template.yaml");
+        let counts = template.lines().filter_map(|line| line.trim().strip_prefix("maxReceiveCount: "));
+        let counts: Vec<u32> = counts.map(|count| count.parse().expect("a number")).collect();
+        assert_eq!(counts, [MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES]);
+        // As many messages as a batch holds may be tried behind the one that is given up.
+        assert!(MAX_INBOUND_RECEIVES >= Queue::Inbound.tries() + 10);
+        assert!(MAX_RECORD_RECEIVES > Queue::Records.tries());
+    }
 }

@@ -109,26 +109,26 @@ pub struct ReceivedMessage<'a> {
 }
 
 /// A queue message that is no envelope this version knows. Its text holds nothing of the body.
-#[derive(thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "not an envelope this version can read (newer sender, or not ours): {} at line {} column {}",
-    what(.0), .0.line(), .0.column()
+    "not an envelope this version can read (newer sender, or not ours): {what} at line {line} column {column}"
 )]
-pub struct UnreadableEnvelope(serde_json::Error);
-
-impl std::fmt::Debug for UnreadableEnvelope {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UnreadableEnvelope({self})")
-    }
+pub struct UnreadableEnvelope {
+    what: &'static str,
+    line: usize,
+    column: usize,
 }
 
-/// The parser's own text repeats values that it did not expect, which may be numbers and messages.
-fn what(error: &serde_json::Error) -> &'static str {
-    match error.classify() {
-        Category::Syntax => "not JSON",
-        Category::Eof => "cut off",
-        Category::Data => "an unknown version, kind or value",
-        Category::Io => "not readable",
+impl From<serde_json::Error> for UnreadableEnvelope {
+    /// The parser's own text repeats values that it did not expect, which may be numbers and messages.
+    fn from(error: serde_json::Error) -> Self {
+        let what = match error.classify() {
+            Category::Syntax => "not JSON",
+            Category::Eof => "cut off",
+            Category::Data => "an unknown version, kind or value",
+            Category::Io => "not readable",
+        };
+        Self { what, line: error.line(), column: error.column() }
     }
 }
 
@@ -138,7 +138,7 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or an envelope of an unknown version or kind.
     pub fn from_body(body: &'a str) -> Result<Self, UnreadableEnvelope> {
-        serde_json::from_str(body).map_err(UnreadableEnvelope)
+        Ok(serde_json::from_str(body)?)
     }
 
     /// The queue message's body.

@@ -1,7 +1,9 @@
 //! A message as the queue delivers it.
 
 use aws_lambda_events::event::sqs::SqsMessage;
+use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
 
+use crate::incoming::Incoming;
 use crate::queues::Queue;
 
 /// One record of an SQS event.
@@ -11,14 +13,48 @@ pub struct Delivery {
     pub message_id: String,
     /// What names this delivery to the queue.
     pub receipt_handle: String,
-    /// The envelope.
-    pub body: String,
     /// The queue that it comes from.
     pub queue: Queue,
-    /// The message group; a standard queue has none.
+    /// What must be handled one after the other: the message group; on the record queue, which has none, the
+    /// wamid, because copies of a message that are handled at the same time would both be answered.
     pub group: Option<String>,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// What is to be done, or why nobody can say.
+    pub work: Result<Work, UnreadableEnvelope>,
+    /// The envelope as it arrived, for when the message goes to another queue. Personal data.
+    pub body: String,
+}
+
+/// What a delivery asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Work {
+    /// A message that is to be answered.
+    Answer(Incoming),
+    /// Rows that are to be written.
+    Record(RecordTask),
+}
+
+impl Work {
+    /// Reads an envelope.
+    ///
+    /// # Errors
+    /// When it is not one that this version knows.
+    pub fn read(body: &str) -> Result<Self, UnreadableEnvelope> {
+        Ok(match Envelope::from_body(body)? {
+            Envelope::V1(V1::Message(received)) => Self::Answer(Incoming::read(&received)),
+            Envelope::V1(V1::Record(task)) => Self::Record(task),
+        })
+    }
+
+    /// Meta's id of the message that it is about.
+    #[must_use]
+    pub fn wamid(&self) -> Option<&str> {
+        match self {
+            Self::Answer(message) => message.wamid.as_deref(),
+            Self::Record(task) => Some(&task.exchange.wamid),
+        }
+    }
 }
 
 impl From<SqsMessage> for Delivery {
@@ -30,13 +66,57 @@ impl From<SqsMessage> for Delivery {
         // The inbound queue is FIFO, the record queue is not: the group tells them apart. (A standard queue
         // may carry groups too, so the queue's name has the last word.)
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
+        let body = record.body.unwrap_or_default();
+        let work = Work::read(&body);
+        let wamid = || work.as_ref().ok().and_then(Work::wamid).map(str::to_owned);
         Self {
             message_id: record.message_id.unwrap_or_default(),
             receipt_handle: record.receipt_handle.unwrap_or_default(),
-            body: record.body.unwrap_or_default(),
             queue: if fifo { Queue::Inbound } else { Queue::Records },
-            group: group.filter(|_| fifo),
+            group: if fifo { group } else { wamid() },
             receive_count,
+            work,
+            body,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn delivery(body: &str, arn: Option<&str>, group: Option<&str>) -> Delivery {
+        let mut record = SqsMessage::default();
+        record.body = Some(body.to_owned());
+        record.event_source_arn = arn.map(str::to_owned);
+        record.attributes =
+            group.map(|group| ("MessageGroupId".to_owned(), group.to_owned())).into_iter().collect();
+        record.into()
+    }
+
+    #[test]
+    fn the_queue_s_name_says_which_it_is_and_copies_on_the_record_queue_share_a_group() {
+        let body =
+            json!({"v1": {"message": {"received_at": "2026-11-24T03:05:00Z", "message": {"id": "wamid.1"}}}});
+        let body = body.to_string();
+        let inbound = delivery(&body, Some("arn:aws:sqs:eu-central-1:1:inbound.fifo"), Some("sender"));
+        assert_eq!((inbound.queue, inbound.group.as_deref()), (Queue::Inbound, Some("sender")));
+        let records = delivery(&body, Some("arn:aws:sqs:eu-central-1:1:records"), Some("fair"));
+        assert_eq!((records.queue, records.group.as_deref()), (Queue::Records, Some("wamid.1")));
+        assert_eq!(delivery(&body, None, Some("sender")).queue, Queue::Inbound);
+        assert_eq!(delivery(&body, None, None).queue, Queue::Records);
+        assert_eq!((records.receive_count, records.work.is_ok()), (1, true));
+        assert_eq!(delivery("hello", Some("arn:aws:sqs:eu-central-1:1:records"), None).group, None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body: String, message in "[\\[{\"a-z:0-9,}\\]]{0,40}") {
+            let _ = Work::read(&body);
+            let _ = Work::read(&format!(r#"{{"v1":{{"message":{{"received_at":"2026-11-24T03:05:00Z","message":{message}}}}}}}"#));
+            let _ = Work::read(&format!(r#"{{"v1":{{"record":{message}}}}}"#));
         }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::envelope::{Envelope, V1};
 use shared::logging::Masked;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -13,10 +12,9 @@ use uuid::Uuid;
 use crate::answer::Answered;
 use crate::batch::{Handle, Outcome};
 use crate::database::Database;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Work};
 use crate::failure::Failure;
 use crate::graph::{Messenger, PhoneNumberId};
-use crate::incoming::Incoming;
 use crate::queues::{Queue, Queues};
 use crate::responder::Responder;
 
@@ -92,11 +90,11 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     async fn follow(&self, delivery: &Delivery, story: &mut Story) -> Result<(), Failure> {
-        match Envelope::from_body(&delivery.body)? {
-            Envelope::V1(V1::Message(received)) => {
-                let message = Incoming::read(&received);
-                story.wamid = message.wamid.clone().unwrap_or_default();
-                let answered = self.answer(&message, delivery.receive_count, &mut story.user_id).await?;
+        let work = delivery.work.as_ref().map_err(Clone::clone)?;
+        story.wamid = work.wamid().unwrap_or_default().to_owned();
+        match work {
+            Work::Answer(message) => {
+                let answered = self.answer(message, delivery.receive_count, &mut story.user_id).await?;
                 (story.outcome, story.reason) = answered.describe(&message.content);
                 if let Answered::Undeliverable(_) = answered {
                     let to = message.sender.as_ref().map(tracing::field::display);
@@ -108,9 +106,8 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                     );
                 }
             }
-            Envelope::V1(V1::Record(task)) => {
-                story.wamid.clone_from(&task.exchange.wamid);
-                story.user_id = self.record_task(&task).await?;
+            Work::Record(task) => {
+                story.user_id = self.record_task(task).await?;
                 story.outcome = if story.user_id.is_some() { "recorded" } else { "dropped" };
                 story.reason =
                     story.user_id.is_none().then(|| format!("nobody linked {}", Masked(&task.sender)));
@@ -119,22 +116,32 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         Ok(())
     }
 
-    /// When a message comes again; one that will fail again is set aside instead, if that can be done.
+    /// When a message comes again. One that would fail again is set aside instead, and one that has been tried
+    /// often enough is given up, if that can be done.
     async fn again(&self, delivery: &Delivery, failure: &Failure) -> Outcome {
         let message_id = &delivery.message_id;
-        let poison = failure.is_poison() && delivery.receive_count >= POISON_AFTER;
-        if poison && delivery.queue == Queue::Inbound {
+        let wamid = delivery.work.as_ref().ok().and_then(Work::wamid);
+        let Delivery { queue, receive_count, .. } = *delivery;
+        if failure.is_poison() && queue == Queue::Inbound && receive_count >= POISON_AFTER {
             match self.queues.record_later(delivery.body.clone()).await {
                 Ok(()) => {
                     error!(
                         counter = "set_aside_messages",
-                        message_id, "set aside: its sender's later messages go on"
+                        message_id, wamid, "set aside: its sender's later messages go on"
                     );
                     return Outcome::Done;
                 }
-                Err(cause) => warn!(message_id, %cause, "not set aside"),
+                Err(cause) => warn!(message_id, wamid, %cause, "not set aside"),
+            }
+        } else if receive_count >= queue.tries() {
+            match self.queues.give_up(delivery, &failure.to_string()).await {
+                Ok(()) => {
+                    error!(counter = "dead_letters", message_id, wamid, cause = %failure, "given up: a dead letter");
+                    return Outcome::Done;
+                }
+                Err(cause) => warn!(message_id, wamid, %cause, "not given up"),
             }
         }
-        Outcome::Return(failure.backoff().delay(message_id, delivery.receive_count))
+        Outcome::Return(failure.backoff().delay(message_id, receive_count))
     }
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::MessageAttributeValue;
 use shared::sqs::{self, SqsSettings, Timeouts, reason};
+
+use crate::delivery::Delivery;
 
 /// How long calls may take. A message's budget counts on it: see [`crate::batch::MESSAGE_BUDGET`].
 const TIMEOUTS: Timeouts = Timeouts {
@@ -11,6 +14,9 @@ const TIMEOUTS: Timeouts = Timeouts {
     attempt: Duration::from_millis(1400),
     connect: Duration::from_secs(1),
 };
+
+/// The attribute of a dead letter that says why it is one.
+pub const CAUSE: &str = "cause";
 
 /// The queues: SQS, or a model of it.
 pub trait Queues: Send + Sync {
@@ -30,6 +36,20 @@ pub trait Queues: Send + Sync {
     /// # Errors
     /// When the queue does not confirm it.
     fn record_later(&self, body: String) -> impl Future<Output = Result<(), QueueError>> + Send;
+
+    /// Puts a message on the dead-letter queue of the queue that it came from, with the cause, which must hold
+    /// no personal data.
+    ///
+    /// SQS would move it there too, after more receives than [`Queue::tries`], but without a cause, and with
+    /// all messages that were received as often because they stood behind it in its group.
+    ///
+    /// # Errors
+    /// When the queue does not confirm it.
+    fn give_up(
+        &self,
+        delivery: &Delivery,
+        cause: &str,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
 /// The two queues that feed `reply`.
@@ -39,6 +59,18 @@ pub enum Queue {
     Inbound,
     /// Standard: rows that could not be written yet, and messages that were set aside.
     Records,
+}
+
+impl Queue {
+    /// Receives after which a message that fails again is given up. `RedrivePolicy` allows more, for messages
+    /// that were received as often only because they stood behind another.
+    #[must_use]
+    pub const fn tries(self) -> u32 {
+        match self {
+            Self::Inbound => 50,
+            Self::Records => 100,
+        }
+    }
 }
 
 /// A call that the queue did not confirm.
@@ -51,8 +83,12 @@ pub struct QueueError(pub String);
 pub struct QueueSettings {
     /// `INBOUND_QUEUE_URL`.
     pub inbound_url: String,
+    /// `INBOUND_DEAD_LETTERS_URL`.
+    pub inbound_dead_letters_url: String,
     /// `RECORD_QUEUE_URL`.
     pub records_url: String,
+    /// `RECORD_DEAD_LETTERS_URL`.
+    pub record_dead_letters_url: String,
     /// How to reach SQS.
     pub sqs: SqsSettings,
 }
@@ -61,24 +97,22 @@ pub struct QueueSettings {
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
-    inbound_url: String,
-    records_url: String,
+    settings: QueueSettings,
 }
 
 impl Sqs {
     /// Builds the client; connections are opened when they are needed, and kept.
     #[must_use]
     pub fn new(settings: QueueSettings) -> Self {
-        let client = sqs::client(&settings.sqs, TIMEOUTS);
-        Self { client, inbound_url: settings.inbound_url, records_url: settings.records_url }
+        Self { client: sqs::client(&settings.sqs, TIMEOUTS), settings }
     }
 }
 
 impl Queues for Sqs {
     async fn set_back(&self, queue: Queue, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
         let url = match queue {
-            Queue::Inbound => &self.inbound_url,
-            Queue::Records => &self.records_url,
+            Queue::Inbound => &self.settings.inbound_url,
+            Queue::Records => &self.settings.records_url,
         };
         let call = self.client.change_message_visibility().queue_url(url).receipt_handle(receipt_handle);
         let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
@@ -87,7 +121,24 @@ impl Queues for Sqs {
     }
 
     async fn record_later(&self, body: String) -> Result<(), QueueError> {
-        let call = self.client.send_message().queue_url(&self.records_url).message_body(body);
+        let call = self.client.send_message().queue_url(&self.settings.records_url).message_body(body);
+        call.send().await.map_err(|error| QueueError(reason(&error)))?;
+        Ok(())
+    }
+
+    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+        let attribute = MessageAttributeValue::builder().data_type("String").string_value(cause);
+        let attribute = attribute.build().map_err(|error| QueueError(error.to_string()))?;
+        let call =
+            self.client.send_message().message_body(&delivery.body).message_attributes(CAUSE, attribute);
+        let call = match delivery.queue {
+            // The same group: they stay in order there, too. Of two attempts to give up one is enough.
+            Queue::Inbound => call
+                .queue_url(&self.settings.inbound_dead_letters_url)
+                .message_group_id(delivery.group.as_deref().unwrap_or(&delivery.message_id))
+                .message_deduplication_id(&delivery.message_id),
+            Queue::Records => call.queue_url(&self.settings.record_dead_letters_url),
+        };
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())
     }

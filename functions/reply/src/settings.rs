@@ -50,7 +50,9 @@ impl Settings {
             },
             queues: QueueSettings {
                 inbound_url: env::required("INBOUND_QUEUE_URL")?,
+                inbound_dead_letters_url: env::required("INBOUND_DEAD_LETTERS_URL")?,
                 records_url: env::required("RECORD_QUEUE_URL")?,
+                record_dead_letters_url: env::required("RECORD_DEAD_LETTERS_URL")?,
                 sqs: SqsSettings::from_env()?,
             },
             phone_number_id: env::parsed("WHATSAPP_PHONE_NUMBER_ID")?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reply::Reply;
 use reply::batch::{Handle, Outcome};
 use reply::database::Project;
-use reply::delivery::Delivery;
+use reply::delivery::{Delivery, Work};
 use reply::graph::{Graph, GraphSettings};
 use reply::history::row_id;
 use reply::queues::{Queue, QueueError, Queues};
@@ -33,6 +33,7 @@ struct World {
 #[derive(Clone, Default)]
 struct FakeQueues {
     records: Arc<Mutex<Vec<String>>>,
+    dead_letters: Arc<Mutex<Vec<(Queue, String)>>>,
     refuses: bool,
 }
 
@@ -46,6 +47,14 @@ impl Queues for FakeQueues {
             return Err(QueueError("no connection".to_owned()));
         }
         self.records.lock().expect("a lock").push(body);
+        Ok(())
+    }
+
+    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+        if self.refuses {
+            return Err(QueueError("no connection".to_owned()));
+        }
+        self.dead_letters.lock().expect("a lock").push((delivery.queue, cause.to_owned()));
         Ok(())
     }
 }
@@ -141,7 +150,8 @@ fn envelope(message: &Value) -> String {
 fn delivery(body: String, receive_count: u32) -> Delivery {
     let group = Some("group".to_owned());
     let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
-    Delivery { message_id, receipt_handle, body, queue: Queue::Inbound, group, receive_count }
+    let work = Work::read(&body);
+    Delivery { message_id, receipt_handle, queue: Queue::Inbound, group, receive_count, work, body }
 }
 
 /// Whether the message comes again, after some time.
@@ -432,9 +442,38 @@ async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
     assert_eq!(reply.handle(&delivery(body.clone(), 3)).await, Outcome::Done);
     assert_eq!(reply.panicked(&delivery(body.clone(), 3)).await, Outcome::Done);
     assert_eq!(world.queues.take(), [body.clone(), body.clone()]);
-    // From the record queue it goes nowhere else but to the dead letters, by the queue's own count.
+    // From the record queue it goes nowhere else but to the dead letters.
     assert!(is_returned(reply.handle(&Delivery { receive_count: 99, ..record_delivery(&body) }).await));
     assert!(world.queues.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
+    let send = graph_error(401, 190);
+    let mut world = World::new(Answers { send, insert: ResponseTemplate::new(503), ..all_well() }).await;
+    let tries = Queue::Inbound.tries();
+    assert!(is_returned(world.reply(Echo).handle(&delivery(envelope(&text()), tries - 1)).await));
+    assert_eq!(world.reply(Echo).handle(&delivery(envelope(&text()), tries)).await, Outcome::Done);
+    let rows = json!({"v1": {"record": {"user_id": USER, "sender": "16505551234", "wamid": "wamid.Q",
+        "question": {"content": "Hello", "at": "2025-06-08T20:59:43Z"}}}});
+    let rows = |receive_count| Delivery { receive_count, ..record_delivery(&rows.to_string()) };
+    let tries = Queue::Records.tries();
+    assert!(is_returned(world.reply(Echo).handle(&rows(tries - 1)).await));
+    assert_eq!(world.reply(Echo).handle(&rows(tries)).await, Outcome::Done);
+    let causes = [
+        (Queue::Inbound, "the answer was not sent: the Graph API answered 401, code 190".to_owned()),
+        (Queue::Records, "rows not written: Supabase answered 503 (no code)".to_owned()),
+    ];
+    assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
+
+    // What the dead-letter queue does not take is tried again.
+    world.queues.refuses = true;
+    assert!(is_returned(world.reply(Echo).handle(&rows(tries)).await));
+    // However often it was received: one that had only stood behind another is answered like any.
+    let well = World::new(all_well()).await;
+    assert_eq!(well.reply(Echo).handle(&delivery(envelope(&text()), 60)).await, Outcome::Done);
+    assert_eq!(well.sends().await.len(), 1);
+    assert!(well.queues.dead_letters.lock().expect("a lock").is_empty());
 }
 
 #[tokio::test]
@@ -452,5 +491,5 @@ async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
 
 /// A delivery of the record queue.
 fn record_delivery(body: &str) -> Delivery {
-    Delivery { queue: Queue::Records, group: None, ..delivery(body.to_owned(), 1) }
+    Delivery { queue: Queue::Records, group: Some("wamid.Q".to_owned()), ..delivery(body.to_owned(), 1) }
 }

@@ -4,19 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local_sqs::{AttributeMap, Broker, NewMessage, SqsError, Timestamp, queue_arn};
-use reply::incoming::Incoming;
+use reply::delivery::{Delivery, Work};
 use reply::queues::{Queue, QueueError, Queues};
-use shared::envelope::{Envelope, V1};
 use tokio::time::sleep;
 
 use super::Break;
 use super::attempts::Stored;
 use super::world::{State, World};
-use crate::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
+use crate::queues::{
+    INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
+};
 
-/// Every source queue and its dead-letter queue.
-pub const PAIRS: [(&str, &str, u32); 2] =
-    [(INBOUND, INBOUND_DEAD_LETTERS, 50), (RECORDS, RECORD_DEAD_LETTERS, 100)];
+/// Every source queue, its dead-letter queue, and the receives that lead there.
+pub const PAIRS: [(&str, &str, u32); 2] = [
+    (INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES),
+    (RECORDS, RECORD_DEAD_LETTERS, MAX_RECORD_RECEIVES),
+];
 
 /// Creates the queues with the template's attributes.
 ///
@@ -59,11 +62,9 @@ pub enum About {
 /// Reads a body.
 #[must_use]
 pub fn about(body: &str) -> About {
-    match Envelope::from_body(body) {
-        Ok(Envelope::V1(V1::Message(received))) => {
-            About::Message(Incoming::read(&received).wamid.unwrap_or_default())
-        }
-        Ok(Envelope::V1(V1::Record(task))) => About::Record(task.exchange.wamid),
+    match Work::read(body) {
+        Ok(Work::Answer(message)) => About::Message(message.wamid.unwrap_or_default()),
+        Ok(Work::Record(task)) => About::Record(task.exchange.wamid),
         Err(_) => About::Unreadable,
     }
 }
@@ -159,5 +160,30 @@ impl Queues for Told {
             attempt.stored = if queued.is_ok() { Stored::Task } else { Stored::Neither };
         }
         queued
+    }
+
+    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+        let Delivery { queue, message_id, body, .. } = delivery;
+        let (name, letter) = match queue {
+            Queue::Inbound => {
+                let group = delivery.group.as_deref().unwrap_or_default();
+                (INBOUND_DEAD_LETTERS, NewMessage::fifo(body.as_str(), group, message_id))
+            }
+            Queue::Records => (RECORD_DEAD_LETTERS, NewMessage::new(body.as_str())),
+        };
+        let (what, cause, invocation) = (about(body), cause.to_owned(), self.invocation);
+        self.call(move |state| {
+            let at = state.timestamp();
+            let reply = format_args!("reply {invocation}");
+            state.note(reply, format_args!("gives up {what:?}: {cause}"));
+            if let About::Message(wamid) = &what
+                && let Some(question) = state.people.questions.get_mut(wamid)
+            {
+                question.out_of_order = true;
+            }
+            state.broker.send(at, name, &letter)?;
+            Ok(())
+        })
+        .await
     }
 }

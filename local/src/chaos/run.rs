@@ -127,7 +127,7 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
     let mut state = world.lock();
     let state = &mut *state;
     let at = state.timestamp();
-    for (_, dead_letters, _) in PAIRS {
+    for (source, dead_letters, _) in PAIRS {
         let view = state.broker.queue(dead_letters)?.view();
         for letter in &view.messages {
             moved += 1;
@@ -141,7 +141,7 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
         if state.breaks(Break::LoseDeadLetters) {
             state.broker.purge(at, dead_letters)?;
         } else if !view.messages.is_empty() {
-            state.broker.start_move(at, &queue_arn(dead_letters), None, None)?;
+            state.broker.start_move(at, &queue_arn(dead_letters), Some(&queue_arn(source)), None)?;
         }
     }
     world.changed.notify_waiters();

@@ -1,0 +1,135 @@
+//! The SQS client over real HTTP: each request's shape, success, server error, timeout.
+
+use std::time::Duration;
+
+use reply::delivery::{Delivery, Work};
+use reply::queues::{Queue, QueueError, QueueSettings, Queues, Sqs};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::sqs::SqsSettings;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn url(name: &str) -> String {
+    format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}")
+}
+
+fn sqs(endpoint: &str) -> Sqs {
+    Sqs::new(QueueSettings {
+        inbound_url: url("inbound.fifo"),
+        inbound_dead_letters_url: url("inbound-dead-letters.fifo"),
+        records_url: url("records"),
+        record_dead_letters_url: url("records-dead-letters"),
+        sqs: SqsSettings {
+            endpoint_url: Some(endpoint.to_owned()),
+            region: "us-east-1".to_owned(),
+            access_key_id: "AKIDEXAMPLE".to_owned(),
+            secret_access_key: SecretString::from("secret"),
+            session_token: None,
+        },
+    })
+}
+
+fn delivery(queue: Queue) -> Delivery {
+    let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
+    let (group, body) = (Some("group".to_owned()), "an envelope".to_owned());
+    Delivery { message_id, receipt_handle, queue, group, receive_count: 50, work: Work::read(&body), body }
+}
+
+async fn server(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+fn sent() -> ResponseTemplate {
+    let answer = json!({"MessageId": "m2", "MD5OfMessageBody": "841a2d689ad86bd1611447453c22c6fc"});
+    ResponseTemplate::new(200)
+        .insert_header("content-type", "application/x-amz-json-1.0")
+        .set_body_json(answer)
+}
+
+/// The one request that was made: its action and its body.
+async fn request(server: &MockServer) -> (String, Value) {
+    let requests = server.received_requests().await.expect("recorded");
+    let [request] = requests.as_slice() else { panic!("{} calls", requests.len()) };
+    let action = request.headers["x-amz-target"].to_str().expect("ASCII").to_owned();
+    (action, serde_json::from_slice(&request.body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn a_message_is_set_back_on_the_queue_that_it_came_from_for_whole_seconds() {
+    for (queue, name) in [(Queue::Inbound, "inbound.fifo"), (Queue::Records, "records")] {
+        let server = server(sent()).await;
+        sqs(&server.uri()).set_back(queue, "r1", Duration::from_secs(64)).await.expect("set back");
+        let expected = json!({"QueueUrl": url(name), "ReceiptHandle": "r1", "VisibilityTimeout": 64});
+        assert_eq!(request(&server).await, ("AmazonSQS.ChangeMessageVisibility".to_owned(), expected));
+    }
+}
+
+#[tokio::test]
+async fn rows_go_to_the_record_queue() {
+    let server = server(sent()).await;
+    sqs(&server.uri()).record_later("a task".to_owned()).await.expect("sent");
+    let expected = json!({"QueueUrl": url("records"), "MessageBody": "a task"});
+    assert_eq!(request(&server).await, ("AmazonSQS.SendMessage".to_owned(), expected));
+}
+
+#[tokio::test]
+async fn what_is_given_up_goes_to_its_own_dead_letter_queue_with_the_cause_and_in_its_group() {
+    let attributes = json!({"cause": {"DataType": "String", "StringValue": "code 190"}});
+    let expected = [
+        json!({"QueueUrl": url("inbound-dead-letters.fifo"), "MessageBody": "an envelope",
+            "MessageAttributes": attributes, "MessageGroupId": "group", "MessageDeduplicationId": "m1"}),
+        json!({"QueueUrl": url("records-dead-letters"), "MessageBody": "an envelope",
+            "MessageAttributes": attributes}),
+    ];
+    for (queue, expected) in [Queue::Inbound, Queue::Records].into_iter().zip(expected) {
+        let server = server(sent()).await;
+        sqs(&server.uri()).give_up(&delivery(queue), "code 190").await.expect("sent");
+        assert_eq!(request(&server).await, ("AmazonSQS.SendMessage".to_owned(), expected));
+    }
+}
+
+/// What each of the three calls comes to.
+async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
+    [
+        sqs.set_back(Queue::Inbound, "r1", Duration::ZERO).await,
+        sqs.record_later("a task".to_owned()).await,
+        sqs.give_up(&delivery(Queue::Inbound), "code 190").await,
+    ]
+}
+
+#[tokio::test]
+async fn a_server_error_and_a_refusal_are_errors_that_hold_nothing_of_the_message() {
+    for (answer, calls, says) in [
+        (ResponseTemplate::new(500), 9, "SQS: "),
+        (
+            ResponseTemplate::new(400)
+                .insert_header("content-type", "application/x-amz-json-1.0")
+                .set_body_json(json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "a task"})),
+            3,
+            "SQS: QueueDoesNotExist",
+        ),
+    ] {
+        let server = server(answer).await;
+        for result in all_calls(&sqs(&server.uri())).await {
+            let error = result.expect_err("refused").to_string();
+            assert!(error.starts_with(says) && !error.contains("a task"), "{error}");
+        }
+        // A server error is tried three times.
+        assert_eq!(server.received_requests().await.expect("recorded").len(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_an_error_within_the_time_that_the_message_s_budget_allows() {
+    // The listener accepts nothing: the kernel takes the connection and no answer ever comes. Time is paused, so
+    // that the client's timeouts pass at once.
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let sqs = sqs(&format!("http://{}", silent.local_addr().expect("an address")));
+    let calls = tokio::time::timeout(Duration::from_secs(3 * 3 + 1), all_calls(&sqs));
+    for result in calls.await.expect("within three seconds each") {
+        assert_eq!(result, Err(QueueError("no answer in time".to_owned())));
+    }
+}
