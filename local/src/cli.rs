@@ -71,11 +71,7 @@ enum Command {
         json: bool,
     },
     /// Start the services without the functions, for `cargo lambda watch`, and stay up.
-    Services {
-        /// Where to write the functions' environment once everything is ready.
-        #[arg(long, default_value = "target/local.env")]
-        env_file: PathBuf,
-    },
+    Services,
 }
 
 impl Cli {
@@ -96,13 +92,13 @@ impl Cli {
         match self.command {
             // These stay up: being told to stop is how they end.
             None => up::run(options, told_to_stop).await?,
-            Some(Command::Services { env_file }) => up::services(options, &env_file, told_to_stop).await?,
+            Some(Command::Services) => up::services(options, told_to_stop).await?,
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
             Some(Command::Chaos { runs, seed, json }) => {
                 return until(told_to_stop, chaos::many::command(seed, runs, json)).await;
             }
             Some(Command::DeadLetters(arguments)) => {
-                return until(told_to_stop, dead_letters::run(&arguments)).await;
+                return until(told_to_stop, dead_letters::run(&arguments, &options.env_file)).await;
             }
             Some(Command::Load { messages, senders, json }) => {
                 return until(told_to_stop, load::run(options, messages, senders, json)).await;

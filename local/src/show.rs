@@ -84,8 +84,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
         "  curl -d \"$BODY\" -H \"X-Hub-Signature-256: sha256=$(printf %s \"$BODY\" | openssl dgst -sha256 -hmac {APP_SECRET} | sed 's/.* //')\" {url}/webhook"
     );
     println!("  curl {graph}/received");
-    let [inbound, _] = services.queues.dead_letter_urls();
-    println!("  cargo run -p local -- dead-letters list --queue-url {inbound}\n");
+    println!("  cargo run -p local -- dead-letters\n");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Services, functions, gateway and event source mapping, started and stopped together.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,18 +29,26 @@ pub struct Options {
     /// Use the queues of another endpoint that speaks SQS (moto, LocalStack, AWS) instead of ours.
     #[arg(long, global = true, env = "LOCAL_SQS_ENDPOINT", value_name = "URL")]
     pub sqs_endpoint: Option<String>,
-    /// How long a message that was not answered stays out of sight before it is tried again, in seconds.
+    /// How long a message whose function died stays out of sight before it is tried again, in seconds.
     #[arg(long, global = true, default_value_t = queues::VISIBILITY_TIMEOUT, value_name = "SECONDS")]
     pub visibility_timeout: u32,
     /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones.
     #[arg(long, global = true)]
     pub legacy_keys: bool,
+    /// Where to write the functions' environment while `local` is up: `cargo lambda watch` and `dead-letters` read
+    /// it.
+    #[arg(long, global = true, default_value = ENV_FILE, value_name = "FILE")]
+    pub env_file: PathBuf,
 }
+
+/// The usual place of [`Options::env_file`].
+const ENV_FILE: &str = "target/local.env";
 
 impl Default for Options {
     fn default() -> Self {
         let visibility_timeout = queues::VISIBILITY_TIMEOUT;
-        Self { port: 0, sqs_endpoint: None, visibility_timeout, legacy_keys: false }
+        let env_file = PathBuf::from(ENV_FILE);
+        Self { port: 0, sqs_endpoint: None, visibility_timeout, legacy_keys: false, env_file }
     }
 }
 

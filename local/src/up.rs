@@ -1,7 +1,6 @@
 //! Stays up for a person to try.
 
-use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use local_process::Guardian;
@@ -19,13 +18,14 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
     tokio::pin!(told_to_stop);
     let started = async {
         let stack = Stack::start(options, show::progress).await?;
+        let env_file = EnvFile::write(&stack.services, &options.env_file)?;
         let demo = demo::play(&stack).await?;
         show::demo(&stack, &demo)?;
         show::next_steps(&stack)?;
-        anyhow::Ok(stack)
+        anyhow::Ok((stack, env_file))
     };
-    let stack = tokio::select! {
-        stack = started => stack?,
+    let (stack, _env_file) = tokio::select! {
+        started = started => started?,
         _ = &mut told_to_stop => return Ok(()),
     };
     tokio::select! {
@@ -36,12 +36,12 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
     stack.stop().await
 }
 
-/// Starts the services alone, writes the functions' environment to `env_file` for `cargo lambda watch`, and
-/// stays up until `told_to_stop`.
+/// Starts the services alone, writes the functions' environment for `cargo lambda watch`, and stays up until
+/// `told_to_stop`.
 ///
 /// # Errors
 /// When something cannot be started or the file cannot be written.
-pub async fn services(options: &Options, env_file: &Path, told_to_stop: impl Future) -> anyhow::Result<()> {
+pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
     tokio::pin!(told_to_stop);
     show::progress("starting PostgreSQL, the queue and the Graph API's stand-in");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
@@ -49,28 +49,46 @@ pub async fn services(options: &Options, env_file: &Path, told_to_stop: impl Fut
         services = Services::start(options, &guardian) => services?,
         _ = &mut told_to_stop => return Ok(()),
     };
-    write_environment(&services, env_file).with_context(|| env_file.display().to_string())?;
-    show::services(&services, env_file);
+    let _env_file = EnvFile::write(&services, &options.env_file)?;
+    show::services(&services, &options.env_file);
     told_to_stop.await;
     show::progress("stopping");
     services.stop().await
 }
 
-/// All variables of all functions, in the form that `cargo lambda watch --env-file` reads.
-fn write_environment(services: &Services, env_file: &Path) -> anyhow::Result<()> {
-    let mut environment = services.webhook_environment();
-    environment.extend(services.reply_environment());
-    environment.extend(services.messages_environment());
-    // In one go: whoever waits for the file must not read half of it.
-    let directory =
-        env_file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory)?;
-    let partial = env_file.with_extension("partial");
-    let mut file = std::fs::File::create(&partial)?;
-    for (name, value) in environment {
-        writeln!(file, "{name}=\"{value}\"")?;
+/// A file with all variables of all functions, in the form that `cargo lambda watch --env-file` reads. It goes
+/// with this, unless another `local` has written its own in its place.
+struct EnvFile {
+    path: PathBuf,
+    content: String,
+}
+
+impl EnvFile {
+    fn write(services: &Services, path: &Path) -> anyhow::Result<Self> {
+        let mut environment = services.webhook_environment();
+        environment.extend(services.reply_environment());
+        environment.extend(services.messages_environment());
+        let lines = environment.into_iter().map(|(name, value)| format!("{name}=\"{value}\"\n"));
+        let file = Self { path: path.to_owned(), content: lines.collect() };
+        file.save().with_context(|| path.display().to_string())?;
+        Ok(file)
     }
-    drop(file);
-    std::fs::rename(&partial, env_file)?;
-    Ok(())
+
+    fn save(&self) -> std::io::Result<()> {
+        if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory)?;
+        }
+        // In one go: whoever waits for the file must not read half of it.
+        let partial = self.path.with_extension("partial");
+        std::fs::write(&partial, &self.content)?;
+        std::fs::rename(&partial, &self.path)
+    }
+}
+
+impl Drop for EnvFile {
+    fn drop(&mut self) {
+        if std::fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }

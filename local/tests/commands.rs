@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -106,8 +107,9 @@ async fn a_path_that_cannot_be_read_is_an_error_that_names_it() {
 }
 
 /// The program without a command, once it says that it is running.
-async fn running() -> (Child, Lines<BufReader<ChildStdout>>, Vec<String>) {
-    let mut child = local(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+async fn running(env_file: &Path) -> (Child, Lines<BufReader<ChildStdout>>, Vec<String>) {
+    let mut command = local(&["--env-file", env_file.to_str().expect("UTF-8")]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
     let mut printed = Vec::new();
     let ready = async {
@@ -131,7 +133,9 @@ fn printed<'p>(lines: &'p [String], label: &str) -> &'p str {
 
 #[tokio::test]
 async fn it_stays_up_and_what_it_prints_can_be_tried() {
-    let (mut child, _lines, lines) = running().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let env_file = directory.path().join("local.env");
+    let (mut child, _lines, lines) = running(&env_file).await;
     let token = printed(&lines, "A=");
     let history = printed(&lines, "history   http");
     let url = format!("http{history}");
@@ -157,14 +161,25 @@ async fn it_stays_up_and_what_it_prints_can_be_tried() {
         answer.text().await.expect("a body").contains("Hello again")
     })
     .await;
+    // Without a queue's address it finds those of the one that is running.
+    let dead_letters = ["dead-letters", "--env-file", env_file.to_str().expect("UTF-8")];
+    let listed = local(&dead_letters).output().await.expect("it starts");
+    assert!(listed.status.success());
+    let none = "inbound-dead-letters.fifo: 0 dead letters\nrecords-dead-letters: 0 dead letters\n";
+    assert_eq!(text_of(&listed.stdout), none);
     stop(&mut child, Signal::SIGTERM).await;
+    assert!(!env_file.exists());
+    let listed = local(&dead_letters).output().await.expect("it starts");
+    assert_eq!(listed.status.code(), Some(1));
+    assert!(text_of(&listed.stderr).contains("--queue-url"), "{}", text_of(&listed.stderr));
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
+    let directory = tempfile::tempdir().expect("a directory");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
-        let (mut child, _lines, _) = running().await;
+        let (mut child, _lines, _) = running(&directory.path().join("local.env")).await;
         let family = descendants(child.id().expect("a process"));
         let names: Vec<String> = family.iter().filter_map(|pid| name(*pid)).collect();
         for expected in ["webhook", "reply", "messages", "postgres", "sh"] {

@@ -4,6 +4,7 @@ mod support;
 
 use std::process::Stdio;
 
+use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 use local::dead_letters::cause::Kind;
@@ -12,7 +13,9 @@ use local::dead_letters::queue::{self, DeadLetters};
 use local::dead_letters::reasons::Reasons;
 use local::queues::{INBOUND, INBOUND_DEAD_LETTERS, Queues, RECORD_DEAD_LETTERS, RECORDS};
 use local::stack::Options;
-use local_sqs::{Action, Fault, SqsServer};
+use local_graph::Fault;
+use local_sqs::{Action, Fault as QueueFault, SqsServer};
+use reply::queues::Queue;
 use serde_json::json;
 use support::*;
 use tokio::process::Command;
@@ -144,7 +147,7 @@ async fn a_move_that_is_cut_off_between_sending_and_deleting_sends_nothing_twice
     bury(&queues, &queues.inbound_url, &[envelope("wamid.1")]).await;
     let letters = open(&queues, INBOUND_DEAD_LETTERS).await;
     // The client tries three times.
-    server(&queues).fail_next(Action::DeleteMessage, 3, Fault::Unavailable);
+    server(&queues).fail_next(Action::DeleteMessage, 3, QueueFault::Unavailable);
     letters.redrive(true).await.expect_err("not deleted");
     assert_eq!((bodies(&queues, INBOUND).len(), bodies(&queues, INBOUND_DEAD_LETTERS).len()), (1, 1));
     assert_eq!(letters.redrive(true).await.expect("sent again").moved, 1);
@@ -154,6 +157,7 @@ async fn a_move_that_is_cut_off_between_sending_and_deleting_sends_nothing_twice
 async fn command(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     let output = command.arg("dead-letters").args(arguments).env_remove("AWS_ENDPOINT_URL_SQS");
+    let output = output.env_remove("INBOUND_DEAD_LETTERS_URL").env_remove("RECORD_DEAD_LETTERS_URL");
     let output = output.stdin(Stdio::null()).stderr(Stdio::inherit()).output().await.expect("it starts");
     (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
 }
@@ -171,9 +175,10 @@ async fn the_command_lists_shows_and_sends_again() {
     let (code, shown) = command(&["show", "wamid.1", "--queue-url", &url]).await;
     assert!(code == Some(0) && shown.contains("…234") && !shown.contains("private"), "{shown}");
     assert_eq!(command(&["show", "wamid.2", "--queue-url", &url]).await.0, Some(1));
-    assert_eq!(command(&["redrive", "--queue-url", &url]).await, (Some(0), "2 sent again\n".to_owned()));
+    let redriven = command(&["redrive", "--queue-url", &url]).await;
+    assert_eq!(redriven, (Some(0), "records-dead-letters: 2 sent again\n".to_owned()));
     assert_eq!(command(&["--queue-url", &server(&queues).queue_url("missing")]).await.0, Some(1));
-    assert_eq!(command(&["list"]).await.0, Some(1));
+    assert_eq!(command(&["list", "--env-file", "there/is/none"]).await.0, Some(1));
 }
 
 #[tokio::test]
@@ -202,6 +207,53 @@ async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up
     assert_eq!((seen[0].finding.kind, seen[0].source.as_deref()), (Kind::Unreadable, Some(RECORDS)));
     assert!(seen[0].finding.cause.starts_with("envelope version v9 is unknown"), "{}", seen[0].finding.cause);
     assert_eq!(rows(&stack).await.len(), 2);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_tried_all_the_same() {
+    let stack = stack_with(Options::default()).await;
+    let queues = &stack.services.queues;
+    // As if these had been tried for hours: one that fails for the last time, and two that stood behind it.
+    let wamids = ["wamid.1", "wamid.2", "wamid.3"];
+    stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::error(401, 190));
+    let mut records = Vec::new();
+    for wamid in wamids {
+        let mut record = SqsMessage::default();
+        record.message_id = Some(format!("id.of.{wamid}"));
+        record.receipt_handle = Some("none".to_owned());
+        record.body = Some(envelope(wamid));
+        record.event_source_arn = Some(local_sqs::queue_arn(INBOUND));
+        record.attributes.insert("MessageGroupId".to_owned(), group_of_a());
+        record.attributes.insert("ApproximateReceiveCount".to_owned(), Queue::Inbound.tries().to_string());
+        records.push(record);
+    }
+    let mark = stack.journal.mark();
+    let mut event = SqsEvent::default();
+    event.records = records;
+    let event = serde_json::to_vec(&event).expect("JSON");
+    let answer = stack.reply.invoke(event).await.expect("answered");
+    assert_eq!(String::from_utf8_lossy(&answer), r#"{"batchItemFailures":[]}"#);
+    let given_up = stack.journal.since(mark).into_iter().find(|e| e.field("counter") == "dead_letters");
+    assert_eq!(given_up.expect("counted").field("wamid"), "wamid.1");
+    let asked = rows(&stack).await.into_iter().filter(|row| row.0 == "user").count();
+    assert_eq!((stack.services.graph.received().len(), asked), (2, 2));
+
+    let letters = open(queues, INBOUND_DEAD_LETTERS).await;
+    let seen = letters.look(10).await.expect("seen");
+    assert_eq!((seen.len(), seen[0].group.as_deref()), (1, Some(group_of_a().as_str())));
+    let cause = "the answer was not sent: the Graph API answered 401, code 190";
+    assert!(seen[0].cause.as_deref().is_some_and(|said| said.starts_with(cause)), "{:?}", seen[0].cause);
+    let table = print::table(&seen, &Reasons::default());
+    assert!(table.contains(cause) && !table.contains("Logs Insights"), "{table}");
+
+    // The token is repaired: one command, and it is answered.
+    let mark = stack.journal.mark();
+    let url = server(queues).queue_url(INBOUND_DEAD_LETTERS);
+    let redriven = command(&["redrive", "--queue-url", &url]).await;
+    assert_eq!(redriven, (Some(0), "inbound-dead-letters.fifo: 1 sent again\n".to_owned()));
+    outcome(&stack, mark, "wamid.1", "answered").await;
+    assert_eq!((rows(&stack).await.len(), bodies(queues, INBOUND_DEAD_LETTERS).len()), (6, 0));
     stack.stop().await.expect("stopped");
 }
 

@@ -1,8 +1,8 @@
 //! What a dead letter is, and why it is one, as far as its body says.
 //!
-//! SQS takes no note along when it moves a message to the dead-letter queue, and a message cannot be
-//! changed while it waits. What the body alone proves is named here; the rest is in the log of `reply`:
-//! see [`super::reasons`].
+//! `reply` says why when it gives a message up. SQS takes no such note along when it moves a message itself, and
+//! a message cannot be changed while it waits. Then what the body alone proves is named here; the rest is in
+//! the log of `reply`: see [`super::reasons`].
 
 use reply::incoming::{Content, Incoming};
 use serde_json::Value;

@@ -31,9 +31,6 @@ const IDENTITIES: [&str; 6] = ["from", "from_user_id", "recipient_id", "sender",
 /// One line for each, with its cause; then where to look for the causes that only the log knows.
 #[must_use]
 pub fn table(letters: &[DeadLetter], reasons: &Reasons) -> String {
-    if letters.is_empty() {
-        return "no dead letters that can be received\n".to_owned();
-    }
     let header = ["message id", "sent", "receives", "kind", "wamid", "cause"].map(str::to_owned);
     let rows = letters.iter().map(|letter| {
         [
@@ -102,11 +99,12 @@ fn logged<'r>(letter: &DeadLetter, reasons: &'r Reasons) -> Option<&'r str> {
 }
 
 fn cause(letter: &DeadLetter, reasons: &Reasons) -> String {
-    logged(letter, reasons).unwrap_or(&letter.finding.cause).to_owned()
+    let said = letter.cause.as_deref().or_else(|| logged(letter, reasons));
+    said.unwrap_or(&letter.finding.cause).to_owned()
 }
 
 fn ask_the_log(letters: &[DeadLetter], reasons: &Reasons) -> String {
-    let unknown = letters.iter().filter(|letter| letter.finding.ask_the_log);
+    let unknown = letters.iter().filter(|letter| letter.cause.is_none() && letter.finding.ask_the_log);
     let unknown = unknown.filter(|letter| logged(letter, reasons).is_none());
     let wamids: Vec<String> =
         unknown.filter_map(|letter| Some(format!("{:?}", letter.finding.wamid.as_ref()?))).collect();

@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
 };
 use chrono::{DateTime, Utc};
+use reply::queues::CAUSE;
 use shared::env;
 use shared::sqs::{self, SqsSettings, Timeouts};
 
@@ -94,12 +95,14 @@ pub struct DeadLetter {
     pub sent_at: Option<DateTime<Utc>>,
     /// How often it was received, our looking at it included.
     pub receives: u32,
-    /// Name of the queue that it comes from, where SQS knows it.
+    /// Name of the queue that it comes from, when SQS has moved it.
     pub source: Option<String>,
     /// Its message group; a standard queue has none.
     pub group: Option<String>,
     /// Its text. Personal data.
     pub body: String,
+    /// Why it is here, as `reply` said when it gave it up; `None` when SQS has moved it.
+    pub cause: Option<String>,
     /// What it is and why it is here, as far as the body says.
     pub finding: Finding,
 }
@@ -117,7 +120,7 @@ impl DeadLetters {
             .attribute_names(QueueAttributeName::QueueArn)
             .send()
             .await;
-        let attributes = attributes.with_context(|| format!("cannot open {url}"))?;
+        let attributes = attributes.with_context(|| format!("cannot open {url}: does it run there?"))?;
         let arn =
             attributes.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
         let arn = arn.context("the queue has no ARN")?.clone();
@@ -199,6 +202,12 @@ impl DeadLetters {
         looked.map(|()| letters)
     }
 
+    /// The queue's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
     pub(super) fn is_fifo(&self) -> bool {
         self.url.ends_with(".fifo")
     }
@@ -241,6 +250,10 @@ impl DeadLetter {
         let attribute = |name: MessageSystemAttributeName| attributes.get(&name).cloned();
         let source = attribute(MessageSystemAttributeName::DeadLetterQueueSourceArn);
         let body = message.body.unwrap_or_default();
+        let cause = message
+            .message_attributes
+            .as_ref()
+            .and_then(|attributes| attributes.get(CAUSE)?.string_value.clone());
         Self {
             message_id: message.message_id.unwrap_or_default(),
             sent_at: attribute(MessageSystemAttributeName::SentTimestamp)
@@ -248,6 +261,8 @@ impl DeadLetter {
             receives: attribute(MessageSystemAttributeName::ApproximateReceiveCount)
                 .and_then(|count| count.parse().ok())
                 .unwrap_or_default(),
+            // One that SQS has moved may have a cause from before it was sent again.
+            cause: cause.filter(|_| source.is_none()),
             source: source.and_then(|arn| Some(arn.rsplit_once(':')?.1.to_owned())),
             group: attribute(MessageSystemAttributeName::MessageGroupId),
             finding: Finding::of(&body, fifo),

@@ -1,7 +1,8 @@
 //! Back to where they came from.
 //!
 //! SQS moves dead letters by itself (`StartMessageMoveTask`). Where an endpoint cannot, each is received,
-//! sent and deleted, in the order of its group.
+//! sent and deleted, in the order of its group. SQS does not know where a message came from that `reply` has
+//! given up, so the destination is named wherever there is only one.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName};
+use reply::queues::CAUSE;
 use shared::sqs;
 use tokio::time::sleep;
 
@@ -39,7 +41,11 @@ impl DeadLetters {
             return self.move_one_by_one().await;
         }
         let before = self.latest_task().await.ok().flatten();
-        match self.client.start_message_move_task().source_arn(&self.arn).send().await {
+        let mut call = self.client.start_message_move_task().source_arn(&self.arn);
+        if let [only] = self.sources.as_slice() {
+            call = call.destination_arn(self.arn_of(only)?);
+        }
+        match call.send().await {
             Ok(_) => self.follow_task(before.map(|task| task.started_timestamp)).await,
             Err(error) if has_no_move_tasks(&error) => self.move_one_by_one().await,
             Err(error) => Err(error).context("SQS does not start to move them"),
@@ -73,6 +79,12 @@ impl DeadLetters {
             }
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// The ARN of another queue of the same account and region.
+    fn arn_of(&self, url: &str) -> anyhow::Result<String> {
+        let (account, _) = self.arn.rsplit_once(':').context("the queue's ARN is none")?;
+        Ok(format!("{account}:{}", url.rsplit('/').next().unwrap_or_default()))
     }
 
     async fn latest_task(&self) -> anyhow::Result<Option<ListMessageMoveTasksResultEntry>> {
@@ -146,7 +158,11 @@ impl DeadLetters {
         let group = attributes.get(&MessageSystemAttributeName::MessageGroupId).cloned();
         let call =
             self.client.send_message().queue_url(destination).message_body(message.body.unwrap_or_default());
-        let mut call = call.set_message_attributes(message.message_attributes).set_message_group_id(group);
+        let mut notes = message.message_attributes.unwrap_or_default();
+        // What it failed of is over.
+        notes.remove(CAUSE);
+        let notes = Some(notes).filter(|notes| !notes.is_empty());
+        let mut call = call.set_message_attributes(notes).set_message_group_id(group);
         if destination.ends_with(".fifo") {
             // With the id that it had, the queue would take it for a duplicate if it first came less than five
             // minutes ago, and it would be lost. With one made from the dead letter's, a second run after one
