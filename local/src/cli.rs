@@ -95,7 +95,7 @@ impl Cli {
             Some(Command::Services) => up::services(options, told_to_stop).await?,
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
             Some(Command::Chaos { runs, seed, json }) => {
-                return until(told_to_stop, chaos::many::command(seed, runs, json)).await;
+                return until(told_to_stop, chaos::command::run_command(seed, runs, json)).await;
             }
             Some(Command::DeadLetters(arguments)) => {
                 return until(told_to_stop, dead_letters::run(&arguments, &options.env_file)).await;

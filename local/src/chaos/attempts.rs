@@ -29,6 +29,8 @@ pub struct Attempt {
     pub at: u64,
     /// When it began to send.
     pub sent_at: Option<u64>,
+    /// Whether it asked the database for the rows.
+    pub asked: bool,
     /// What the database said about the rows; `None` when it said nothing.
     pub said: Option<bool>,
     /// Whether the rows were there when the question reached the database.
@@ -91,6 +93,7 @@ impl Attempts {
             message_id: holding.message_id.clone(),
             at,
             sent_at: None,
+            asked: false,
             said: None,
             rows_there: false,
             lost: false,

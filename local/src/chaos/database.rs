@@ -36,10 +36,11 @@ pub struct Project {
 }
 
 impl Project {
-    /// Asks the database, with the client's timeout: what it says, if it says anything.
+    /// Asks the database, which `writes` or only looks up, with the client's timeout: what it says, if it says anything.
     async fn ask<T: std::marker::Send + 'static>(
         &self,
         limit: Duration,
+        writes: bool,
         effect: impl FnOnce(&mut State) -> T + std::marker::Send + 'static,
     ) -> Result<T, SupabaseError> {
         let (outage, latency) = {
@@ -55,7 +56,8 @@ impl Project {
                 Some(Outage::Down) => state.inject("database down"),
                 Some(Outage::Silent) => state.inject("database silent"),
                 Some(Outage::Slow) => state.inject("database slow"),
-                Some(Outage::AfterEffect) => state.inject("database error after effect"),
+                Some(Outage::AfterEffect) if writes => state.inject("database fails after the commit"),
+                Some(Outage::AfterEffect) => state.inject("database fails while it answers"),
                 None => {}
             }
             let slow = outage == Some(Outage::Slow);
@@ -93,7 +95,7 @@ impl Project {
         while waits(&self.world.lock()) {
             sleep(Duration::from_secs(10)).await;
         }
-        Ok(self.ask(reply::users::TIMEOUT, effect).await?)
+        Ok(self.ask(reply::users::TIMEOUT, false, effect).await?)
     }
 }
 
@@ -115,6 +117,9 @@ impl Database for Project {
                 return Ok(false);
             }
         }
+        if let Some(attempt) = self.world.lock().attempts.current_mut(invocation, &wamid) {
+            attempt.asked = true;
+        }
         let asked = wamid.clone();
         let found = self.look_up(move |state| {
             let there = state.rows.values().any(|row| row.wamid == asked);
@@ -133,7 +138,7 @@ impl Database for Project {
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
         let (invocation, wamid) = (self.invocation, exchange.wamid.clone());
         let rows = rows(user_id, exchange);
-        let written = self.ask(INSERT_TIMEOUT, move |state| {
+        let written = self.ask(INSERT_TIMEOUT, true, move |state| {
             let random_ids = state.breaks(Break::RandomRowIds);
             for row in rows {
                 let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;

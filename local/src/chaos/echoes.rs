@@ -39,12 +39,12 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
     if earlier.attempt == later.attempt {
         return Err("sent twice by one attempt".to_owned());
     }
-    if now.said.is_none() && now.rows_there && before.stored == Stored::Rows {
-        // The database had the rows and did not say so.
-        return repeated(state, before, now);
-    }
-    if now.rows_there && now.said.is_some() {
-        return Err("its rows were there, and the database said so".to_owned());
+    match now.said {
+        _ if !now.asked => return Err("nobody asked whether it had been answered".to_owned()),
+        Some(true) => return Err("the database had said that it was answered".to_owned()),
+        Some(false) if now.rows_there => return Err("the rows were there and not found".to_owned()),
+        // The rows were not there yet, or the database said nothing.
+        Some(false) | None => {}
     }
     match before.stored {
         _ if before.lost => Ok("the Graph API's answer was lost"),

@@ -77,6 +77,8 @@ pub struct Rates {
     pub queue: u64,
     /// A process dies while it handles something.
     pub death: u64,
+    /// An invocation has less time than the function's timeout.
+    pub hurry: u64,
     /// The event source mapping does not delete what was handled.
     pub undeleted: u64,
     /// A payload is delivered again although it was answered with 200.
@@ -100,10 +102,14 @@ pub struct Plan {
     pub isolated: bool,
     /// Whether one sender writes a message that makes its handler panic.
     pub poison: bool,
+    /// Whether one sender writes a message to which the responder has no answer until it is repaired.
+    pub stubborn: bool,
     /// Whether Meta refuses everything to one sender until the faults end.
     pub blocked_sender: bool,
     /// Whether somebody's message on the inbound queue is of a version that nobody knows.
     pub unreadable: bool,
+    /// Whether Lambda always hands over as many messages as it may.
+    pub full_batches: bool,
     /// Whether some answers are longer than one message.
     pub long_texts: bool,
 }
@@ -124,8 +130,10 @@ impl Plan {
             queue: Vec::new(),
             isolated,
             poison: chance.in_1000(if isolated { 500 } else { 60 }),
+            stubborn: chance.in_1000(if isolated { 300 } else { 40 }),
             blocked_sender: chance.in_1000(if isolated { 500 } else { 60 }),
             unreadable: chance.in_1000(if isolated { 200 } else { 20 }),
+            full_batches: chance.in_1000(500),
             long_texts: chance.in_1000(100),
         };
         if isolated {
@@ -140,6 +148,7 @@ impl Plan {
             database: rate(500, 200),
             queue: rate(500, 200),
             death: rate(500, 200),
+            hurry: rate(200, 200),
             undeleted: rate(200, 60),
             duplicate: rate(700, 500),
         };

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use reply::graph::{GraphError, Messenger, Rejection, SEND_TIMEOUT, Text};
+use reply::split::MAX_CHARACTERS;
 use tokio::time::{sleep, timeout};
 
+use super::Break;
 use super::world::{Send, State, World};
 
 /// The Graph API, as one invocation sees it.
@@ -38,7 +40,14 @@ impl Messenger for Graph {
         let (fate, latency, attempt) = {
             let mut state = self.world.lock();
             let state = &mut *state;
-            let fate = fate(state, text.to.id());
+            let limit = if state.breaks(Break::ShorterTexts) { 1000 } else { MAX_CHARACTERS };
+            let fate = if text.body.trim().is_empty() || text.body.chars().count() > limit {
+                state.unsendable.insert(wamid.clone());
+                // As Meta answers: invalid parameter.
+                Fate::Rejected(400, 100)
+            } else {
+                fate(state, text.to.id())
+            };
             let now = state.now;
             let attempt = state.attempts.current(self.invocation, &wamid).unwrap_or(usize::MAX);
             if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {

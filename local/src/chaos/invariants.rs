@@ -1,6 +1,6 @@
 //! The promises, checked when everything has come to rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::message::Role;
 
@@ -34,6 +34,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
     order(state, &mut findings);
     delays(state, &mut findings);
     dead_letters(state, &mut findings);
+    texts(state, &mut findings);
     findings
 }
 
@@ -41,7 +42,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
 fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
     let linked = state.people.senders[question.sender].user_id;
     let answered = state.sends.iter().any(|send| send.wamid == wamid);
-    let refused = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid && attempt.refused_for_good);
+    let refused = refused_for_good(state, wamid);
     let of_role =
         |role: Role| state.rows.values().filter(move |row| row.wamid == wamid && row.row.role == role);
     let (asked, told) = (of_role(Role::User).count(), of_role(Role::Assistant).count());
@@ -71,12 +72,20 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     }
 }
 
+fn refused_for_good(state: &State, wamid: &str) -> bool {
+    state.attempts.all.iter().any(|attempt| attempt.wamid == wamid && attempt.refused_for_good)
+}
+
 /// Promise 4: first answers come in the order in which the queue accepted the questions.
 fn order(state: &State, findings: &mut Findings) {
     let mut last: BTreeMap<(usize, &str), (usize, &str)> = BTreeMap::new();
     for Send { wamid, .. } in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
-        let Some((position, _)) = question.accepted.filter(|_| !question.out_of_order) else { continue };
+        // One that was set aside, dead, or refused for good has lost its place.
+        if question.out_of_order || refused_for_good(state, wamid) {
+            continue;
+        }
+        let Some((position, _)) = question.accepted else { continue };
         let before = last.entry((question.sender, &question.number)).or_insert((position, wamid));
         if before.0 > position {
             findings.order_violations += 1;
@@ -116,13 +125,36 @@ fn delays(state: &State, findings: &mut Findings) {
     }
 }
 
-/// Promise 5: what nobody can read is kept, and nothing else is left.
+/// What reaches a phone fits, comes from the number that was written to, and goes to who wrote.
+fn texts(state: &State, findings: &mut Findings) {
+    let mut wrong = |what: String| {
+        findings.wrong_texts += 1;
+        findings.violations.push(what);
+    };
+    for wamid in &state.unsendable {
+        wrong(format!("{wamid}: its answer is empty or too long for the Graph API"));
+    }
+    for send in &state.sends {
+        let question = state.people.questions.get(&send.wamid);
+        let right = question.is_some_and(|question| {
+            send.from == question.number && send.to == state.people.senders[question.sender].id
+        });
+        if !right {
+            wrong(format!("{}: answered from or to the wrong number", send.wamid));
+        }
+    }
+}
+
+/// Promise 5: what nobody can read is kept, and nothing else is left; nobody is punished for waiting.
 fn dead_letters(state: &State, findings: &mut Findings) {
-    let kept: usize = PAIRS
-        .iter()
-        .filter_map(|(_, name, _)| state.broker.queue(name).ok())
-        .map(|queue| queue.counts().visible)
-        .sum();
+    let queues = PAIRS.iter().filter_map(|(_, name, _)| state.broker.queue(name).ok());
+    let letters = queues.flat_map(|queue| queue.view().messages);
+    // One whose queue did not confirm it may be there twice.
+    let kept = letters.map(|letter| letter.body.as_str().to_owned()).collect::<BTreeSet<_>>().len();
+    for wamid in &state.untried {
+        findings.untried += 1;
+        findings.violations.push(format!("{wamid} became a dead letter and was never tried"));
+    }
     let expected = usize::from(state.plan.unreadable);
     if kept != expected {
         findings.lost += 1;

@@ -1,7 +1,6 @@
 //! Lambda: polls the queues and invokes `reply` with batches, whose processes may die.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,23 +24,28 @@ use super::world::World;
 /// The timeout of `reply`, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Two minutes: nothing to do until something changes, or a message becomes visible before.
+/// How long there is nothing to do, until something changes, or a message becomes visible before.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 
-/// Answers as the echo does, except to what is poison.
-struct EchoUnlessPoison(Arc<World>);
+/// Answers as the echo does, except to what is poison, or stubborn.
+struct MostlyEcho(Arc<World>);
 
 /// What a poisonous message makes the responder panic with.
 struct IntendedPanic;
 
-impl Responder for EchoUnlessPoison {
-    type Error = Infallible;
+impl Responder for MostlyEcho {
+    type Error = &'static str;
 
-    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, Infallible> {
-        if question.text.starts_with("poison") && !self.0.lock().repaired {
+    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, &'static str> {
+        let repaired = self.0.lock().repaired;
+        if question.text.starts_with("poison") && !repaired {
             self.0.lock().inject("panic");
             // Without the hook that would print it.
             std::panic::resume_unwind(Box::new(IntendedPanic));
+        }
+        if question.text.starts_with("stubborn") && !repaired {
+            self.0.lock().inject("responder fails");
+            return Err("nothing comes to mind");
         }
         Ok(Some(question.text.to_owned()))
     }
@@ -60,7 +64,7 @@ pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurren
                     let mut state = world.lock();
                     let state = &mut *state;
                     let at = state.timestamp();
-                    let most = if state.chance.in_1000(500) {
+                    let most = if state.plan.full_batches {
                         batch_size
                     } else {
                         usize::try_from(state.chance.between(1, batch_size as u64)).unwrap_or(1)
@@ -87,7 +91,7 @@ pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurren
 
 /// Invokes `reply` with a batch and deletes what was handled.
 async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>) {
-    let (id, lives) = {
+    let (id, lives, time) = {
         let mut state = world.lock();
         let state = &mut *state;
         state.invocations += 1;
@@ -103,14 +107,21 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         state.note(format_args!("reply {id}"), format_args!("gets {} from {queue}", names.join(", ")));
         let death = state.plan.rates.death;
         let lives = state.strikes(death).then(|| state.chance.between(0, 16));
-        (id, lives)
+        let hurry = state.plan.rates.hurry;
+        let time = if state.strikes(hurry) {
+            state.inject("short deadline");
+            state.chance.millis(1_000, 60_000)
+        } else {
+            TIMEOUT
+        };
+        (id, lives, time)
     };
     let clock = world.clone();
     let reply = Reply {
         database: Project { world: world.clone(), invocation: id },
         messenger: Graph { world: world.clone(), invocation: id },
         queues: Told { world: world.clone(), invocation: id },
-        responder: EchoUnlessPoison(world.clone()),
+        responder: MostlyEcho(world.clone()),
         registration_text: "Please register.".to_owned(),
         phone_number_id: match "106540352242920".parse() {
             Ok(id) => id,
@@ -119,8 +130,8 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         clock: Arc::new(move || clock.lock().utc()),
     };
     let deliveries = received.iter().map(|message| delivery(queue, message)).collect();
-    let deadline = Some(Instant::now() + TIMEOUT);
-    let result = timeout(TIMEOUT, mortal(batch::process(deliveries, deadline, &reply), lives)).await;
+    let deadline = Some(Instant::now() + time);
+    let result = timeout(time, mortal(batch::process(deliveries, deadline, &reply), lives)).await;
 
     let mut state = world.lock();
     let state = &mut *state;

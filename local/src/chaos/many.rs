@@ -1,18 +1,12 @@
-//! Many runs, on all processors, and the command that starts them.
+//! Many runs, on all processors.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
-
-use tokio::sync::oneshot;
 
 use super::Break;
 use super::report::{Outcome, Summary};
 use super::run::run;
-
-/// Failing runs whose story is told; of the others only the seed is.
-const STORIES: usize = 3;
 
 /// The seed of run `index`. The first is `seed` itself, so that a run can be repeated by its own.
 #[must_use]
@@ -61,48 +55,4 @@ pub fn run_many(
         failed.sort_by_key(|outcome| outcome.seed);
         Ok((summary, failed))
     })
-}
-
-/// The command: runs, prints, and says whether every promise was kept.
-///
-/// # Errors
-/// When the simulation itself fails.
-pub async fn command(seed: Option<u64>, runs: u64, json: bool) -> anyhow::Result<bool> {
-    let (done, result) = oneshot::channel();
-    // A thread of its own, which ends with the process when that is told to stop.
-    thread::spawn(move || {
-        let _ = done.send(run_and_tell(seed.unwrap_or_else(seed_from_the_clock), runs, json));
-    });
-    result.await?
-}
-
-fn seed_from_the_clock() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    since_1970.as_secs() % 1_000_000_000
-}
-
-fn run_and_tell(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
-    eprintln!("{runs} runs from seed {seed}");
-    let mut told = Instant::now();
-    let (summary, failed) = run_many(seed, runs, None, |done| {
-        if told.elapsed() > Duration::from_secs(5) {
-            told = Instant::now();
-            eprintln!("{done} of {runs} runs");
-        }
-    })?;
-    for outcome in failed.iter().take(STORIES) {
-        for line in run(outcome.seed, None, true)?.trace {
-            eprintln!("{line}");
-        }
-        for violation in &outcome.findings.violations {
-            eprintln!("VIOLATION  {violation}");
-        }
-        eprintln!("again: chaos --runs 1 --seed {}\n", outcome.seed);
-    }
-    if json {
-        println!("{}", serde_json::to_string(&summary)?);
-    } else {
-        println!("{summary}");
-    }
-    Ok(summary.is_clean())
 }

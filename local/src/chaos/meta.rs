@@ -48,6 +48,8 @@ pub enum Kind {
     Long,
     /// A text that makes the responder panic until it is repaired.
     Poison,
+    /// A text to which the responder has no answer until it is repaired.
+    Stubborn,
     /// Not a text.
     Image,
 }
@@ -126,12 +128,14 @@ impl People {
             3 => Kind::Blank,
             4 if plan.long_texts => Kind::Long,
             _ if plan.poison && sender == 0 && chance.in_1000(250) => Kind::Poison,
+            _ if plan.stubborn && sender == 0 && chance.in_1000(150) => Kind::Stubborn,
             _ => Kind::Text,
         };
         let text = match kind {
             Kind::Blank => " \n".to_owned(),
             Kind::Long => format!("{wamid} {}", "says a word and another ".repeat(250)),
             Kind::Poison => format!("poison {wamid}"),
+            Kind::Stubborn => format!("stubborn {wamid}"),
             Kind::Text | Kind::Image => format!("hello from {wamid}"),
         };
         let number = format!("10654035224292{}", chance.between(1, numbers));

@@ -4,7 +4,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`run`] | one run, from its seed to what is wrong at the end |
-//! | [`many`] | many runs, and the command |
+//! | [`many`] | many runs |
+//! | [`command`] | the command: runs, and tells what went wrong |
 //! | [`world`] | what every service remembers, and the clock |
 //! | [`faults`] | what goes wrong, and how often |
 //! | [`meta`] | who writes what; payloads posted, posted again, posted twice |
@@ -24,6 +25,7 @@
 //! two steps, that is, at any point at which it waits.
 
 pub mod attempts;
+pub mod command;
 pub mod database;
 pub mod echoes;
 pub mod faults;
@@ -59,8 +61,12 @@ pub enum Break {
     RandomRowIds,
     /// Look-ups wait until the database is back.
     WaitForDatabase,
+    /// Only SQS itself makes dead letters.
+    NeverGiveUp,
     /// Dead letters are deleted.
     LoseDeadLetters,
+    /// The Graph API takes shorter texts than it says.
+    ShorterTexts,
     /// Every page of the history is the first.
     IgnoreCursor,
 }

@@ -171,6 +171,9 @@ impl Queues for Told {
             }
             Queue::Records => (RECORD_DEAD_LETTERS, NewMessage::new(body.as_str())),
         };
+        if self.world.lock().breaks(Break::NeverGiveUp) {
+            return Err(QueueError("broken on purpose".to_owned()));
+        }
         let (what, cause, invocation) = (about(body), cause.to_owned(), self.invocation);
         self.call(move |state| {
             let at = state.timestamp();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::trace::Digest;
+use super::trace::{Digest, Line};
 
 /// What is wrong with a run, or with none.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -26,6 +26,10 @@ pub struct Findings {
     pub delayed_senders: u64,
     /// Histories that do not show the rows as they are.
     pub history_errors: u64,
+    /// Dead letters that were never tried.
+    pub untried: u64,
+    /// Texts that the Graph API does not take, or that went to or from another number than they should.
+    pub wrong_texts: u64,
     /// What is wrong, in words. Empty when every promise was kept.
     pub violations: Vec<String>,
 }
@@ -46,7 +50,7 @@ pub struct Outcome {
     /// The trace in short.
     pub digest: Digest,
     /// The trace, if it was kept.
-    pub trace: Vec<String>,
+    pub trace: Vec<Line>,
 }
 
 /// What all runs came to.
@@ -78,6 +82,10 @@ pub struct Summary {
     pub dead_letters: u64,
     /// See [`Findings::history_errors`].
     pub history_errors: u64,
+    /// See [`Findings::untried`].
+    pub untried: u64,
+    /// See [`Findings::wrong_texts`].
+    pub wrong_texts: u64,
     /// Seeds of runs that broke a promise.
     pub failed: Vec<u64>,
 }
@@ -102,6 +110,8 @@ impl Summary {
         self.delayed_answers += findings.delayed_answers;
         self.delayed_senders += findings.delayed_senders;
         self.history_errors += findings.history_errors;
+        self.untried += findings.untried;
+        self.wrong_texts += findings.wrong_texts;
         if !findings.violations.is_empty() {
             self.failed.push(outcome.seed);
         }
@@ -129,7 +139,7 @@ impl fmt::Display for Summary {
             f,
             "seed {}: runs {}, messages {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
              {} and outside {}, order violations {}, answers delayed by the database {} and by other senders {}, \
-             dead letters {}, history errors {}",
+             dead letters {} ({} of them never tried), wrong texts {}, history errors {}",
             self.seed,
             self.runs,
             self.messages,
@@ -142,6 +152,8 @@ impl fmt::Display for Summary {
             self.delayed_answers,
             self.delayed_senders,
             self.dead_letters,
+            self.untried,
+            self.wrong_texts,
             self.history_errors,
         )
     }

@@ -1,17 +1,17 @@
 //! One run: a world from its seed, everything that happens in it, and what is wrong at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use local_sqs::{Broker, NewMessage, queue_arn};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::subscriber::NoSubscriber;
 
 use super::attempts::Attempts;
 use super::faults::{Chance, Plan};
 use super::invariants;
-use super::meta::People;
+use super::meta::{Kind, People};
 use super::queues::{self, About, PAIRS};
 use super::report::Outcome;
 use super::trace::Trace;
@@ -53,6 +53,8 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
         people,
         busy: 0,
         invocations: 0,
+        untried: BTreeSet::new(),
+        unsendable: BTreeSet::new(),
         repaired: false,
     });
     {
@@ -71,7 +73,7 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
     meta::start(&world, posts);
 
     let mut settled = settle(&world).await;
-    world.lock().repaired = true;
+    repair(&world).await;
     let mut dead_letters = 0;
     // What is still a dead letter after its cause is repaired stays one.
     for _ in 0..2 {
@@ -121,6 +123,18 @@ async fn settle(world: &Arc<World>) -> bool {
     }
 }
 
+/// An operator repairs what is broken, when the last fault is over.
+async fn repair(world: &Arc<World>) {
+    let left = {
+        let state = world.lock();
+        state.plan.end.saturating_sub(state.now)
+    };
+    sleep(Duration::from_millis(left)).await;
+    let mut state = world.lock();
+    state.repaired = true;
+    state.note("operator", format_args!("has repaired everything"));
+}
+
 /// Sends dead letters back to where they came from. How many there were.
 fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
     let mut moved = 0;
@@ -135,11 +149,17 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
                 && let Some(question) = state.people.questions.get_mut(&wamid)
             {
                 question.out_of_order = true;
+                let tried = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid);
+                // Nobody begins to answer an image.
+                if !tried && question.kind != Kind::Image {
+                    state.untried.insert(wamid);
+                }
             }
         }
         state.note("operator", format_args!("redrives {} of {dead_letters}", view.messages.len()));
         if state.breaks(Break::LoseDeadLetters) {
-            state.broker.purge(at, dead_letters)?;
+            // Once a minute at most, which is often enough.
+            let _ = state.broker.purge(at, dead_letters);
         } else if !view.messages.is_empty() {
             state.broker.start_move(at, &queue_arn(dead_letters), Some(&queue_arn(source)), None)?;
         }

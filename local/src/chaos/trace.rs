@@ -7,9 +7,29 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 #[derive(Debug, Default)]
 pub struct Trace {
     keeps_lines: bool,
-    lines: Vec<String>,
+    lines: Vec<Line>,
     digest: DefaultHasher,
     length: usize,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Line {
+    /// When, in milliseconds since the start.
+    pub at: u64,
+    /// Who did it.
+    pub who: String,
+    /// What they did.
+    pub what: String,
+}
+
+impl Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, millis) = (self.at / 1000, self.at % 1000);
+        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+        let Self { who, what, .. } = self;
+        write!(f, "{days}d {hours:02}:{minutes:02}:{:02}.{millis:03}  {who:<12}  {what}", seconds % 60)
+    }
 }
 
 /// How a run went, in short: the same seed gives the same.
@@ -30,11 +50,8 @@ impl Trace {
 
     /// Adds a line: `at` in milliseconds since the start, who, and what.
     pub fn add(&mut self, at: u64, who: impl Display, what: fmt::Arguments<'_>) {
-        let (seconds, millis) = (at / 1000, at % 1000);
-        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-        let line =
-            format!("{days}d {hours:02}:{minutes:02}:{:02}.{millis:03}  {who:<12}  {what}", seconds % 60);
-        line.hash(&mut self.digest);
+        let line = Line { at, who: who.to_string(), what: what.to_string() };
+        (line.at, &line.who, &line.what).hash(&mut self.digest);
         self.length += 1;
         if self.keeps_lines {
             self.lines.push(line);
@@ -49,7 +66,7 @@ impl Trace {
 
     /// Its lines, if they were kept.
     #[must_use]
-    pub fn lines(&self) -> &[String] {
+    pub fn lines(&self) -> &[Line] {
         &self.lines
     }
 }

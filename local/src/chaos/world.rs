@@ -1,6 +1,6 @@
 //! The world of a run: what every service remembers, on one virtual clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +60,10 @@ pub struct State {
     pub busy: usize,
     /// Number of invocations so far.
     pub invocations: u64,
+    /// Messages that became dead letters without ever being tried, by wamid.
+    pub untried: BTreeSet<String>,
+    /// Messages to which an empty or too long text was sent, by wamid.
+    pub unsendable: BTreeSet<String>,
     /// Whether what made messages poison has been repaired.
     pub repaired: bool,
 }
@@ -159,9 +163,10 @@ impl State {
         self.faulty() && self.chance.in_1000(per_mille)
     }
 
-    /// Counts a fault.
+    /// Counts a fault, and says so in the trace.
     pub fn inject(&mut self, kind: &'static str) {
         *self.injected.entry(kind).or_default() += 1;
+        self.note("fault", format_args!("{kind}"));
     }
 
     /// Whether this promise is broken on purpose.

@@ -1,0 +1,92 @@
+//! `local -- chaos`: runs, tells what went wrong, and sums up.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::many::run_many;
+use super::run::run;
+use super::trace::Line;
+
+/// Failing runs whose story is told; of the others only the seed is.
+const STORIES: usize = 3;
+
+/// Lines of a story at most, from its end; the run alone tells all.
+const LINES: usize = 300;
+
+/// The command: runs, prints, and says whether every promise was kept.
+///
+/// # Errors
+/// When the simulation itself fails.
+pub async fn run_command(seed: Option<u64>, runs: u64, json: bool) -> anyhow::Result<bool> {
+    let (done, result) = oneshot::channel();
+    // A thread of its own, which ends with the process when that is told to stop.
+    thread::spawn(move || {
+        let _ = done.send(run_and_tell(seed.unwrap_or_else(seed_from_the_clock), runs, json));
+    });
+    result.await?
+}
+
+/// What of a trace is about the messages that the violations name: the lines that name them, and what else
+/// happened at these moments to those who were busy with them.
+fn story(trace: &[Line], violations: &[String]) -> Vec<String> {
+    let words = violations.iter().flat_map(|violation| violation.split([' ', ':', ',']));
+    let wamids: BTreeSet<&str> = words.filter(|word| word.starts_with("wamid.")).collect();
+    let names = |line: &Line| wamids.iter().any(|wamid| line.what.contains(wamid));
+    let actors: BTreeSet<&str> =
+        trace.iter().filter(|line| names(line)).map(|line| line.who.as_str()).collect();
+    let moments: BTreeSet<u64> = trace.iter().filter(|line| names(line)).map(|line| line.at).collect();
+    let mut story: Vec<String> = trace
+        .iter()
+        .filter(|line| {
+            let busy = actors.contains(line.who.as_str())
+                && !["Meta", "Graph", "database"].contains(&line.who.as_str());
+            names(line)
+                || busy
+                || (line.who == "fault" && moments.contains(&line.at))
+                || line.who == "operator"
+        })
+        .map(ToString::to_string)
+        .collect();
+    if story.len() > LINES {
+        story.drain(..story.len() - LINES);
+        story.insert(0, "…".to_owned());
+    }
+    story
+}
+
+fn seed_from_the_clock() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since_1970.as_secs() % 1_000_000_000
+}
+
+fn run_and_tell(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
+    eprintln!("{runs} runs from seed {seed}");
+    let mut told = Instant::now();
+    let (summary, failed) = run_many(seed, runs, None, |done| {
+        if told.elapsed() > Duration::from_secs(5) {
+            told = Instant::now();
+            eprintln!("{done} of {runs} runs");
+        }
+    })?;
+    for outcome in failed.iter().take(STORIES) {
+        let trace = run(outcome.seed, None, true)?.trace;
+        if runs == 1 {
+            trace.iter().for_each(|line| eprintln!("{line}"));
+        } else {
+            story(&trace, &outcome.findings.violations).iter().for_each(|line| eprintln!("{line}"));
+        }
+        for violation in &outcome.findings.violations {
+            eprintln!("VIOLATION  {violation}");
+        }
+        eprintln!("again: chaos --runs 1 --seed {}\n", outcome.seed);
+    }
+    if json {
+        println!("{}", serde_json::to_string(&summary)?);
+    } else {
+        println!("{summary}");
+    }
+    Ok(summary.is_clean())
+}
