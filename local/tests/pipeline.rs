@@ -140,6 +140,12 @@ async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
     assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "hello?")])).await.expect("answered"), 200);
     outcome(&stack, mark, "wamid.1", "answered").await;
     assert_eq!(stack.services.graph.received().len(), 1);
+    // What failed is an error in the log, with the message and the cause.
+    let logged = stack.journal.since(mark);
+    for counter in ["failed_lookups", "deferred_records"] {
+        let entry = logged.iter().find(|entry| entry.field("counter") == counter).expect(counter);
+        assert_eq!((entry.field("level"), entry.field("wamid")), ("ERROR", "wamid.1"), "{}", entry.text);
+    }
     let problem = get(&format!("{}/messages", stack.url()), Some(&token)).await;
     assert!([502, 503, 504].contains(&problem.status), "{}", problem.status);
     assert_eq!(problem.content_type, "application/problem+json");

@@ -41,9 +41,21 @@ pub struct RecordTask {
     pub user_id: Option<Uuid>,
     /// The phone number or user id by which the user is found then.
     pub sender: String,
+    /// What of a long answer must be sent first; `None` when all of it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsent: Option<Unsent>,
     /// What was said.
     #[serde(flatten)]
     pub exchange: Exchange,
+}
+
+/// The rest of an answer whose first parts were sent.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Unsent {
+    /// The id of the business number that sends it.
+    pub from: String,
+    /// What is to be sent.
+    pub text: String,
 }
 
 /// A message and its answer.
@@ -212,14 +224,25 @@ mod tests {
             answer: Some(line("an answer")),
             unanswered_because: None,
         };
-        let task = RecordTask { user_id: Some(Uuid::nil()), sender: "16505551234".to_owned(), exchange };
+        let unsent = Unsent { from: "106540352242922".to_owned(), text: "the rest of an answer".to_owned() };
+        let task = RecordTask {
+            user_id: Some(Uuid::nil()),
+            sender: "16505551234".to_owned(),
+            unsent: Some(unsent),
+            exchange,
+        };
         let body = Envelope::V1(V1::Record(task.clone())).to_body().expect("a body");
         assert!(body.starts_with(r#"{"v1":{"record":{"user_id":"#), "{body}");
         let Envelope::V1(V1::Record(read)) = Envelope::from_body(&body).expect("an envelope") else {
             panic!("not a record: {body}");
         };
         assert_eq!(read, task);
-        assert!(!format!("{:?}", read.exchange).contains("question\""));
+        let printed = format!("{read:?}");
+        assert!(!printed.contains("a question") && !printed.contains("rest of"), "{printed}");
+        // As a version without long answers wrote it.
+        let body = r#"{"v1":{"record":{"user_id":null,"sender":"1","wamid":"w","question":{"content":"q","at":"2026-11-24T03:05:00Z"}}}}"#;
+        let Ok(Envelope::V1(V1::Record(old))) = Envelope::from_body(body) else { panic!("{body}") };
+        assert!(old.unsent.is_none());
     }
 
     #[test]

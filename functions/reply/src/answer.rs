@@ -1,22 +1,22 @@
 //! One message: who wrote it, whether it was answered, what to answer, send, record.
 
-use shared::envelope::{Exchange, Line};
-use tracing::{info, warn};
+use shared::envelope::{Exchange, Line, Unsent};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::graph::{Class, GraphError, Messenger, Text};
+use crate::graph::{Class, GraphError, Messenger};
 use crate::handler::Reply;
-use crate::incoming::{Content, Incoming, Sender};
+use crate::incoming::{Content, Incoming};
 use crate::queues::Queues;
 use crate::responder::{Question, Responder};
-use crate::split::split;
+use crate::send::{Route, Sent};
 
 /// What became of a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answered {
-    /// It has an answer, and its rows are written or will be.
+    /// It has an answer, whose rest is sent later if it is long, and its rows are written or will be.
     Yes,
     /// It had an answer before.
     Before,
@@ -49,6 +49,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         // A database that says nothing must not stop the answer: better a second one than none.
         let (user, recorded) =
             tokio::join!(self.database.find_user(sender), self.database.is_recorded(wamid));
+        if let Err(cause) = &user {
+            error!(counter = "failed_lookups", wamid, %cause, "not known whose number it is, answering all the same");
+        }
         *found = user.as_ref().ok().copied().flatten();
         match &recorded {
             Ok(true) => return Ok(Answered::Before),
@@ -61,57 +64,61 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             // Returned by us, or left behind by a process that died: then only Meta knows how far it came.
             info!(counter = "repeated_attempts", wamid, receive_count, "delivered before, and not recorded");
         }
+        let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
+        let route = Route { from, to: sender, wamid };
         if let Ok(None) = user {
-            return match self.send(message, sender, &self.registration_text).await? {
-                None => Ok(Answered::Registration),
-                Some(refusal) => Ok(Answered::Undeliverable(refusal)),
+            return match self.send(route, &self.registration_text).await? {
+                Sent::Whole => Ok(Answered::Registration),
+                Sent::Refused(refusal) => Ok(Answered::Undeliverable(refusal)),
+                Sent::Partly(_, cause) => {
+                    // Nothing is written about nobody, not even how far the text came.
+                    error!(counter = "second_echo_risk", wamid, %cause, "sent in part, and will be sent again");
+                    Err(Failure::NotSent(cause))
+                }
             };
         }
         let question = Question { message, text, user_id: *found };
         let answer =
             self.responder.respond(question).await.map_err(|cause| Failure::NoAnswer(cause.to_string()))?;
         let answer = answer.filter(|answer| !answer.trim().is_empty());
-        let refusal = match &answer {
-            Some(answer) => self.send(message, sender, answer).await?,
-            None => None,
-        };
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             wamid: wamid.to_owned(),
             question: Line { content: text.clone(), at: message.sent_at },
-            answer: answer.filter(|_| refusal.is_none()).map(|content| Line { content, at: (self.clock)() }),
-            unanswered_because: refusal.as_ref().map(ToString::to_string),
+            answer: None,
+            unanswered_because: None,
         };
-        let answered = match (refusal, &exchange.answer) {
-            (Some(refusal), _) => Answered::Undeliverable(refusal),
-            (None, Some(_)) => Answered::Yes,
-            (None, None) => Answered::Silent,
+        let Some(answer) = answer else {
+            self.record(*found, sender, exchange).await?;
+            return Ok(Answered::Silent);
         };
-        self.record(*found, sender, exchange).await?;
-        Ok(answered)
-    }
-
-    /// Sends `text` in answer to `message`, in as many parts as it needs. `Some` when Meta will never take it.
-    async fn send(
-        &self,
-        message: &Incoming,
-        sender: &Sender,
-        text: &str,
-    ) -> Result<Option<GraphError>, Failure> {
-        let wamid = message.wamid.as_deref();
-        let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
-        for (position, body) in split(text).into_iter().enumerate() {
-            match self.messenger.send(&Text { from, to: sender, body, quotes: wamid }).await {
-                Ok(sent) => info!(wamid, answer = sent, phone_number_id = %from, "answer sent"),
-                Err(refusal) if refusal.class() == Class::Final => return Ok(Some(refusal)),
-                Err(cause) => {
-                    if position > 0 || cause == GraphError::Lost {
-                        warn!(counter = "second_echo_risk", wamid, %cause, "perhaps sent, and will be sent again");
-                    }
-                    return Err(Failure::NotSent(cause));
-                }
+        let sent = self.send(route, &answer).await?;
+        let at = (self.clock)();
+        match sent {
+            Sent::Whole => {
+                exchange.answer = Some(Line { content: answer, at });
+                self.record(*found, sender, exchange).await?;
+                Ok(Answered::Yes)
+            }
+            Sent::Refused(refusal) => {
+                exchange.unanswered_because = Some(refusal.to_string());
+                self.record(*found, sender, exchange).await?;
+                Ok(Answered::Undeliverable(refusal))
+            }
+            Sent::Partly(rest, cause) if cause.class() == Class::Final => {
+                let received = answer.trim_end().strip_suffix(rest).unwrap_or(&answer).trim_end();
+                exchange.answer = Some(Line { content: received.to_owned(), at });
+                self.record(*found, sender, exchange).await?;
+                Ok(Answered::Undeliverable(cause))
+            }
+            Sent::Partly(rest, cause) => {
+                // All of it again would be a second answer; the rest alone is a task, like rows are.
+                let unsent = Unsent { from: from.to_string(), text: rest.to_owned() };
+                warn!(counter = "deferred_answers", wamid, %cause, "the rest of the answer is sent later");
+                exchange.answer = Some(Line { content: answer, at });
+                self.record_later(*found, sender, exchange, Some(unsent)).await?;
+                Ok(Answered::Yes)
             }
         }
-        Ok(None)
     }
 }
 

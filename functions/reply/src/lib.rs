@@ -6,6 +6,7 @@
 //! | [`delivery`] | a message as the queue delivers it |
 //! | [`handler`] | a delivery of either queue: what becomes of it, and one line in the log |
 //! | `answer` | a message: who wrote it, whether it was answered, what to answer, send, record |
+//! | `send` | an answer, in as many parts as it needs |
 //! | `record` | rows: written now, or as a task when the database takes them again |
 //! | [`failure`] | why a message goes back to its queue |
 //! | [`retry`] | for how long |
@@ -32,6 +33,7 @@ pub mod queues;
 mod record;
 pub mod responder;
 pub mod retry;
+mod send;
 pub mod settings;
 pub mod split;
 pub mod users;

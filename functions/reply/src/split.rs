@@ -3,23 +3,21 @@
 /// Characters of a text message at most. Source: “Text messages”, WhatsApp Business Platform documentation.
 pub const MAX_CHARACTERS: usize = 4096;
 
-/// The parts of a text, none empty and none longer than [`MAX_CHARACTERS`].
+/// The first part of a text, which is not longer than [`MAX_CHARACTERS`], and what follows it. Both are empty
+/// only when there is nothing but white space.
 ///
-/// A part ends after a paragraph where one ends in its second half, else after a line, a sentence or a word,
-/// else in the middle of a word. White space around a part is dropped, nothing else.
+/// The part ends after a paragraph where one ends in its second half, else after a line, a sentence or a word,
+/// else in the middle of a word. White space around it is dropped, nothing else.
 #[must_use]
-pub fn split(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim();
-    while let Some((limit, _)) = rest.char_indices().nth(MAX_CHARACTERS) {
-        let (part, after) = rest.split_at(boundary(rest, limit));
-        parts.push(part.trim_end());
-        rest = after.trim_start();
+pub fn first(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    match text.char_indices().nth(MAX_CHARACTERS) {
+        None => (text, ""),
+        Some((limit, _)) => {
+            let (part, rest) = text.split_at(boundary(text, limit));
+            (part.trim_end(), rest.trim_start())
+        }
     }
-    if !rest.is_empty() {
-        parts.push(rest);
-    }
-    parts
 }
 
 /// Where to cut: at most at byte `limit` of `text`, and beyond the half.
@@ -40,6 +38,16 @@ fn boundary(text: &str, limit: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn split(text: &str) -> Vec<&str> {
+        let mut parts = Vec::new();
+        let mut next = first(text);
+        while !next.0.is_empty() {
+            parts.push(next.0);
+            next = first(next.1);
+        }
+        parts
+    }
 
     fn long(unit: &str) -> String {
         unit.repeat(3 * MAX_CHARACTERS / unit.chars().count())

@@ -489,6 +489,89 @@ async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
     assert_eq!(world.inserts().await[0][1]["content"], long);
 }
 
+/// Answers in three parts, of which Meta takes `taken` before it answers with `send`.
+async fn long_answer(taken: u64, send: ResponseTemplate) -> (World, String, Outcome) {
+    let world = World::new(Answers { send, ..all_well() }).await;
+    let first = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(taken);
+    first.with_priority(1).mount(&world.graph).await;
+    let long = "word ".repeat(2000).trim_end().to_owned();
+    let reply = world.reply(Told(Ok(Some(long.clone()))));
+    let outcome = reply.handle(&delivery(envelope(&text()), 1)).await;
+    (world, long, outcome)
+}
+
+/// The texts that Meta was sent.
+async fn bodies(world: &World) -> Vec<String> {
+    let sends = world.sends().await;
+    sends.iter().map(|send| json_of(send)["text"]["body"].as_str().expect("a text").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
+    let (world, long, outcome) = long_answer(1, graph_error(400, 131_056)).await;
+    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(world.sends().await.len(), 2, "the first part, and the one that was refused");
+    assert!(world.inserts().await.is_empty(), "rows say that all was sent");
+    let task = world.queues.take().remove(0);
+    // Meta still refuses: the task comes again as it is.
+    assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task)).await));
+    assert!(world.queues.take().is_empty());
+
+    // It takes one more part.
+    let up = World::new(Answers { send: graph_error(500, 131_000), ..all_well() }).await;
+    let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
+    one.mount(&up.graph).await;
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    let shorter = up.queues.take().remove(0);
+    assert!(shorter.len() < task.len() && up.inserts().await.is_empty());
+
+    // And the last one; the database is away meanwhile.
+    let last = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
+    assert_eq!(last.reply(Echo).handle(&record_delivery(&shorter)).await, Outcome::Done);
+    let rows = last.queues.take().remove(0);
+    assert_eq!(last.sends().await.len(), 1);
+    assert_eq!(json_of(&last.sends().await[0])["context"]["message_id"], "wamid.Q");
+    let done = World::new(all_well()).await;
+    assert_eq!(done.reply(Echo).handle(&record_delivery(&rows)).await, Outcome::Done);
+    assert!(done.sends().await.is_empty());
+    assert_eq!(done.inserts().await[0][1]["content"], long);
+
+    // Everything arrived, each part once: what was refused is not counted.
+    let parts = [&world, &up, &last].map(|world| async { bodies(world).await });
+    let [first, second, third] = futures::future::join_all(parts).await.try_into().expect("three");
+    assert_eq!([&first[0], &second[0], &third[0]].map(String::as_str).join(" "), long);
+}
+
+#[tokio::test]
+async fn a_task_whose_rows_are_written_sends_nothing_again() {
+    let (world, _, _) = long_answer(1, graph_error(400, 131_056)).await;
+    let task = world.queues.take().remove(0);
+    let recorded = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
+    let done = World::new(Answers { recorded, ..all_well() }).await;
+    assert_eq!(done.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert!(done.sends().await.is_empty() && done.inserts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_long_answer_that_is_refused_for_good_in_the_middle_is_recorded_as_far_as_it_came() {
+    let (world, long, outcome) = long_answer(2, graph_error(400, 131_047)).await;
+    assert_eq!(outcome, Outcome::Done);
+    assert!(world.queues.take().is_empty());
+    let rows = world.inserts().await.remove(0);
+    let said = rows[1]["content"].as_str().expect("an answer");
+    assert!(long.starts_with(said) && (8000..long.len()).contains(&said.len()), "{}", said.len());
+}
+
+#[tokio::test]
+async fn the_rest_of_an_answer_that_not_even_the_queue_takes_brings_the_message_back() {
+    let mut world = World::new(Answers { send: graph_error(429, 130_429), ..all_well() }).await;
+    let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
+    one.mount(&world.graph).await;
+    world.queues.refuses = true;
+    let reply = world.reply(Told(Ok(Some("word ".repeat(2000)))));
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1)).await));
+}
+
 /// A delivery of the record queue.
 fn record_delivery(body: &str) -> Delivery {
     Delivery { queue: Queue::Records, group: Some("wamid.Q".to_owned()), ..delivery(body.to_owned(), 1) }

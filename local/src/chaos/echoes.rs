@@ -50,7 +50,6 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
         _ if before.lost => Ok("the Graph API's answer was lost"),
         Stored::Unknown if before.end == End::Died => Ok("the process died before the record"),
         Stored::Neither => Ok("the record queue refused after the database did"),
-        Stored::Unknown if before.refused => Ok("a later part of a long answer was refused"),
         Stored::Rows | Stored::Task => repeated(state, before, now),
         Stored::Unknown if state.people.user_of(&earlier.to).is_none() => repeated(state, before, now),
         Stored::Unknown => Err(format!("the earlier attempt ended {:?} without a record", before.end)),
@@ -81,7 +80,13 @@ fn repeated(state: &State, before: &Attempt, now: &Attempt) -> Result<&'static s
     }
     let accepted = |attempt: &Attempt| question.copies.get(&attempt.message_id).copied();
     let (Some(first), Some(second)) = (accepted(before), accepted(now)) else {
-        return Err("from a queue message that the webhook did not send".to_owned());
+        let of_message = |attempt: &&Attempt| attempt.wamid == now.wamid && accepted(attempt).is_some();
+        let answers =
+            state.attempts.all.iter().filter(of_message).filter(|attempt| attempt.sent_at.is_some());
+        return match answers.count() {
+            0 | 1 => Err("a task sent what had been sent".to_owned()),
+            _ => Ok("the rest of an answer, of a message that was answered again"),
+        };
     };
     if second.abs_diff(first) < DEDUPLICATION {
         return Err("two copies within the deduplication window".to_owned());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reply::split;
 use shared::message::Role;
 
 use super::echoes;
@@ -59,6 +60,9 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         lost("no answer");
     }
     let Some(user_id) = linked else { return };
+    if question.kind == Kind::Long && !refused && !all_parts(state, wamid, &question.text) {
+        lost("a part of a long answer is missing");
+    }
     if asked == 0 {
         lost("no user row");
     }
@@ -70,6 +74,19 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.duplicate_rows += 1;
         findings.violations.push(format!("{wamid}: {asked} user rows, {told} assistant rows"));
     }
+}
+
+/// Whether every part of an answer arrived.
+fn all_parts(state: &State, wamid: &str, answer: &str) -> bool {
+    let arrived = |part: &str| state.sends.iter().any(|send| send.wamid == wamid && send.body == part);
+    let (mut part, mut rest) = split::first(answer);
+    while arrived(part) {
+        if rest.is_empty() {
+            return true;
+        }
+        (part, rest) = split::first(rest);
+    }
+    false
 }
 
 fn refused_for_good(state: &State, wamid: &str) -> bool {

@@ -100,7 +100,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         for message in &received {
             let what = about(message.body.as_str());
             names.push(format!("{what:?} (receive {})", message.receive_count));
-            if let About::Message(wamid) = what {
+            if let About::Message(wamid) | About::Record(wamid) = what {
                 state.attempts.receive(id, &wamid, &message.message_id.to_string());
             }
         }

@@ -133,7 +133,7 @@ impl People {
         };
         let text = match kind {
             Kind::Blank => " \n".to_owned(),
-            Kind::Long => format!("{wamid} {}", "says a word and another ".repeat(250)),
+            Kind::Long => format!("{wamid} {}", "says a word and another ".repeat(600)),
             Kind::Poison => format!("poison {wamid}"),
             Kind::Stubborn => format!("stubborn {wamid}"),
             Kind::Text | Kind::Image => format!("hello from {wamid}"),

@@ -60,6 +60,7 @@ impl Finding {
             }
             Ok(Envelope::V1(V1::Record(task))) => {
                 let cause = match task.user_id {
+                    _ if task.unsent.is_some() => "the rest of a long answer could not be sent".to_owned(),
                     Some(user) => format!("the database did not take the rows of user {user}"),
                     None => "rows not written: the sender's user could not be looked up".to_owned(),
                 };
