@@ -107,6 +107,11 @@ fn senders_in_one_group_are_noticed_to_wait_for_each_other() {
 }
 
 #[test]
+fn messages_that_are_punished_for_the_one_before_them_are_noticed_to_wait() {
+    is_noticed(Break::PunishFollowers, |summary| summary.delayed_senders);
+}
+
+#[test]
 fn errors_that_are_acknowledged_are_noticed_as_lost_messages() {
     is_noticed(Break::AcknowledgeErrors, |summary| summary.lost);
 }
@@ -159,7 +164,7 @@ async fn the_command_says_what_the_runs_came_to() {
     for nothing in ["lost", "duplicate_rows", "second_echoes_outside", "order_violations"] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }
-    for by_kind in ["faults", "second_echoes_inside"] {
+    for by_kind in ["faults", "second_echoes_by_cause"] {
         assert!(summary[by_kind].as_object().is_some_and(|kinds| !kinds.is_empty()), "{by_kind}");
     }
     let (code, text, _) = chaos(&["--runs", "1", "--seed", "7"]).await;

@@ -17,6 +17,13 @@ const LOOK_UPS: u64 = 2_000 + 10;
 /// How long a message may wait for its answer while another sender is the only one in trouble.
 const UNDISTURBED: u64 = 60_000;
 
+/// How long a sender's messages may wait after Meta takes answers to them again: the longest wait of the first
+/// of them, and what the others take behind it.
+const CAUGHT_UP: u64 = 300_000 + UNDISTURBED;
+
+/// What a poisonous message may hold up those behind it, until it is set aside.
+const SET_ASIDE: u64 = 30_000;
+
 /// Checks the promises.
 pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> Findings {
     let mut findings = Findings::default();
@@ -130,15 +137,24 @@ fn delays(state: &State, findings: &mut Findings) {
     if !state.plan.isolated {
         return;
     }
+    let poisonous = state.people.questions.values().filter(|question| question.kind == Kind::Poison);
+    let caught_up = state.plan.end + CAUGHT_UP + SET_ASIDE * poisonous.count() as u64;
     for send in first_answers(state) {
         let Some(question) = state.people.questions.get(&send.wamid) else { continue };
         let Some((_, accepted)) = question.accepted else { continue };
+        let waited = (send.at - accepted) / 1000;
         // The first sender is the one in trouble.
-        if question.sender != 0 && send.at - accepted > UNDISTURBED {
-            let waited = (send.at - accepted) / 1000;
-            findings.delayed_senders += 1;
-            findings.violations.push(format!("{} waited {waited} s for another sender", send.wamid));
-        }
+        let why = match question.sender {
+            0 if state.plan.stubborn || question.out_of_order => continue,
+            0 if send.at > caught_up.max(accepted + CAUGHT_UP) => {
+                "longer than the one before it in its group"
+            }
+            0 => continue,
+            _ if send.at - accepted > UNDISTURBED => "for another sender",
+            _ => continue,
+        };
+        findings.delayed_senders += 1;
+        findings.violations.push(format!("{} waited {waited} s {why}", send.wamid));
     }
 }
 

@@ -61,6 +61,8 @@ pub enum Break {
     RandomRowIds,
     /// Look-ups wait until the database is back.
     WaitForDatabase,
+    /// Messages that wait behind another are hidden, too.
+    PunishFollowers,
     /// Only SQS itself makes dead letters.
     NeverGiveUp,
     /// Dead letters are deleted.

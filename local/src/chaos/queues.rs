@@ -128,6 +128,8 @@ impl Queues for Told {
             Queue::Records => RECORDS,
         };
         let (handle, invocation) = (receipt_handle.to_owned(), self.invocation);
+        let punished = delay.is_zero() && self.world.lock().breaks(Break::PunishFollowers);
+        let delay = if punished { Duration::from_secs(3600) } else { delay };
         self.call(move |state| {
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");

@@ -22,7 +22,7 @@ pub struct Findings {
     pub order_violations: u64,
     /// Answers that waited for the database.
     pub delayed_answers: u64,
-    /// Answers that waited for another sender.
+    /// Answers that waited for another sender, or longer than the one before them in their group.
     pub delayed_senders: u64,
     /// Histories that do not show the rows as they are.
     pub history_errors: u64,
@@ -68,8 +68,10 @@ pub struct Summary {
     pub lost: u64,
     /// See [`Findings::duplicate_rows`].
     pub duplicate_rows: u64,
-    /// See [`Findings::inside`].
-    pub second_echoes_inside: BTreeMap<&'static str, u64>,
+    /// Second echoes inside the documented window.
+    pub second_echoes_inside: u64,
+    /// The same, by cause: see [`Findings::inside`].
+    pub second_echoes_by_cause: BTreeMap<&'static str, u64>,
     /// See [`Findings::outside`].
     pub second_echoes_outside: u64,
     /// See [`Findings::order_violations`].
@@ -101,7 +103,8 @@ impl Summary {
             *self.faults.entry(kind).or_default() += count;
         }
         for (cause, count) in &findings.inside {
-            *self.second_echoes_inside.entry(cause).or_default() += count;
+            self.second_echoes_inside += count;
+            *self.second_echoes_by_cause.entry(cause).or_default() += count;
         }
         self.lost += findings.lost;
         self.duplicate_rows += findings.duplicate_rows;
@@ -132,7 +135,7 @@ impl fmt::Display for Summary {
             writeln!(f, "  {count:>9}  {kind}")?;
         }
         writeln!(f, "second echoes inside the documented window:")?;
-        for (cause, count) in &self.second_echoes_inside {
+        for (cause, count) in &self.second_echoes_by_cause {
             writeln!(f, "  {count:>9}  {cause}")?;
         }
         write!(
@@ -146,7 +149,7 @@ impl fmt::Display for Summary {
             self.faults.values().sum::<u64>(),
             self.lost,
             self.duplicate_rows,
-            self.second_echoes_inside.values().sum::<u64>(),
+            self.second_echoes_inside,
             self.second_echoes_outside,
             self.order_violations,
             self.delayed_answers,
