@@ -5,7 +5,7 @@
 //! go on. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
@@ -38,6 +38,12 @@ pub enum Outcome {
     Done,
     /// It must come again, after this long.
     Return(Duration),
+}
+
+/// When an invocation must be over. A time that has passed already is none: cargo-lambda sends one in 1970.
+#[must_use]
+pub fn deadline(at: SystemTime) -> Option<Instant> {
+    at.duration_since(SystemTime::now()).ok().map(|left| Instant::now() + left)
 }
 
 /// Handles a batch and names the messages that must come again. After the first of a group, none is begun

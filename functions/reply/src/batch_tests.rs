@@ -126,6 +126,14 @@ async fn what_there_is_no_time_for_is_returned_at_once() {
 }
 
 #[test]
+fn a_deadline_in_the_past_is_none() {
+    assert_eq!(deadline(SystemTime::UNIX_EPOCH), None);
+    assert_eq!(deadline(SystemTime::now() - Duration::from_secs(1)), None);
+    let in_a_minute = deadline(SystemTime::now() + Duration::from_secs(60)).expect("a deadline");
+    assert!(in_a_minute > Instant::now() + Duration::from_secs(30));
+}
+
+#[test]
 fn the_answer_has_lambda_s_shape() {
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = vec![failure("m1".to_owned())];

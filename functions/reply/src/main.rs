@@ -1,7 +1,6 @@
 //! Wiring: settings, clients, the runtime.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use chrono::Utc;
@@ -13,7 +12,6 @@ use reply::responder::Echo;
 use reply::settings::Settings;
 use reply::{Reply, batch};
 use shared::supabase::Supabase;
-use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -21,9 +19,7 @@ async fn main() -> Result<(), Error> {
     let reply = start().inspect_err(|error| tracing::error!(%error, "reply cannot start"))?;
     let reply = &reply;
     let handle = async |event: LambdaEvent<SqsEvent>| {
-        // A deadline in the past is none: some emulators send 1970.
-        let left = event.context.deadline().duration_since(SystemTime::now()).ok();
-        let deadline = left.map(|left| Instant::now() + left);
+        let deadline = batch::deadline(event.context.deadline());
         let deliveries = event.payload.records.into_iter().map(Into::into).collect();
         Ok::<_, Error>(batch::process(deliveries, deadline, reply).await)
     };
