@@ -105,8 +105,9 @@ fn order(state: &State, findings: &mut Findings) {
     let mut last: BTreeMap<(usize, &str), (usize, &str)> = BTreeMap::new();
     for Send { wamid, .. } in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
-        // One that was set aside, dead, or refused for good has lost its place.
-        if question.out_of_order || refused_for_good(state, wamid) {
+        // One that was set aside, dead, or refused for good has lost its place. A blank one may have been answered
+        // with silence before.
+        if question.out_of_order || question.kind == Kind::Blank || refused_for_good(state, wamid) {
             continue;
         }
         let Some((position, _)) = question.accepted else { continue };
