@@ -3,6 +3,8 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+pub mod tables;
+
 use std::path::PathBuf;
 
 use local_process::Guardian;

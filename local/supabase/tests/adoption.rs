@@ -1,0 +1,135 @@
+//! The migrations on a project that has the FastAPI program's tables with rows in them.
+
+mod common;
+
+use common::answer;
+use common::tables::{
+    OLD_A, OLD_B, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, link,
+    project_of, project_with,
+};
+use uuid::{Uuid, uuid};
+
+#[tokio::test]
+async fn the_older_programs_rows_are_kept_and_ours_go_beside_them() {
+    let project = project_of("plain.sql").await;
+    // The row without a time goes to the start, whichever way its id sorts.
+    let history = contents(&project, OLD_A).await;
+    assert_eq!(history[0], "second");
+    assert_eq!(history.len(), 3);
+    assert_eq!(contents(&project, OLD_B).await, ["of another"]);
+    let times: Vec<String> = sqlx::query_scalar(
+        "select to_char(created_at at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS') from public.messages order by id",
+    )
+    .fetch_all(project.supabase.pool())
+    .await
+    .expect("rows");
+    assert_eq!(
+        times,
+        ["2026-01-02 03:04:05", "2026-01-02 03:04:06", "2026-01-02 03:04:05", "2026-02-02 00:00:00"]
+    );
+    let phones: Vec<String> = sqlx::query_scalar(
+        "select whatsapp_phone || ' ' || theme from public.user_preferences order by user_id",
+    )
+    .fetch_all(project.supabase.pool())
+    .await
+    .expect("rows");
+    assert_eq!(phones, ["+16505550001 dark", "16505550002 dark"], "separators out, digits alone kept");
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_policy_that_shows_everything_shows_nothing_any_more() {
+    let project = project_of("open.sql").await;
+    assert_eq!(contents(&project, OLD_A).await, ["first"], "a restrictive policy stays");
+    assert_eq!(contents(&project, OLD_B).await, Vec::<String>::new());
+    let nobody = project.get("messages?select=content").header("apikey", project.supabase.publishable_key());
+    assert_eq!(answer(nobody).await.0, 401, "the grant on a column is gone, too");
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn integer_ids_move_aside_for_uuids() {
+    let project = project_of("integer_ids.sql").await;
+    assert_eq!(contents(&project, OLD_A).await.len(), 2);
+    let old_ids: Vec<i64> = sqlx::query_scalar("select old_id from public.messages order by old_id")
+        .fetch_all(project.supabase.pool())
+        .await
+        .expect("rows");
+    assert_eq!(old_ids, [1, 2]);
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_eq!(
+        link(&project, OLD_B, "+16505550001").await.0,
+        409,
+        "the number is linked, as an integer once"
+    );
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn integer_ids_that_others_refer_to_are_an_error_that_says_what_to_do() {
+    let tables =
+        "create table public.messages (id bigserial primary key, user_id uuid, channel text, role text,
+            content text, created_at timestamptz);
+        create table public.attachments (message_id bigint references public.messages (id));";
+    let error = project_with(tables).await.err().expect("an error");
+    let error = format!("{error:#}");
+    assert!(error.contains("public.messages.id is bigint and referenced by attachments"), "{error}");
+}
+
+#[tokio::test]
+async fn uuids_kept_as_text_become_uuids() {
+    let tables =
+        "create table public.messages (id varchar(36), user_id varchar(36), avatar_id varchar(36) not null,
+            channel text, role text, content text, primary key (user_id, id));
+        insert into public.messages values ('cccccccc-0000-4000-8000-000000000001',
+            'aaaaaaaa-0000-4000-8000-000000000001', 'x', 'web', 'user', 'first');
+        create view public.latest as select content from public.messages;";
+    let (project, _older) = project_with(tables).await.expect("the migrations apply");
+    assert_eq!(contents(&project, OLD_A).await, ["first"]);
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_of_another_kind_is_an_error_and_is_left_alone() {
+    let error = project_with("create table public.messages (id uuid primary key, body text)").await.err();
+    let error = format!("{:#}", error.expect("an error"));
+    assert!(error.contains("public.messages has no column user_id, channel, role, content"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
+    let project = project_of("doubtful.sql").await;
+    let counts: (i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from public.user_preferences), (select count(*) from public.messages),
+            (select count(distinct id) from public.messages)",
+    )
+    .fetch_one(project.supabase.pool())
+    .await
+    .expect("numbers");
+    assert_eq!(counts, (6, 4, 4), "every row is kept, and has an id of its own");
+    assert_eq!(contents(&project, OLD_A).await.len(), 3);
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_eq!(link(&project, OLD_A, "no number").await.0, 400);
+    assert_eq!(link(&project, Uuid::new_v4(), "+16505550007").await.0, 409, "of no user");
+    let newcomer = Uuid::new_v4();
+    sqlx::query("insert into auth.users (id) values ($1), ('aaaaaaaa-0000-4000-8000-000000000009')")
+        .bind(newcomer)
+        .execute(project.supabase.pool())
+        .await
+        .expect("users");
+    assert_eq!(link(&project, newcomer, "+16505550008").await.0, 201);
+    assert_eq!(
+        link(&project, uuid!("aaaaaaaa-0000-4000-8000-000000000009"), "16505550008").await.0,
+        409,
+        "the clash of two users leaves the others' numbers unique"
+    );
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}

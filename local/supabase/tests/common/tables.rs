@@ -1,0 +1,126 @@
+//! The two tables: an older program's as a fixture, and what must hold of them whatever they were.
+
+use std::path::Path;
+use std::time::Duration;
+
+use local_supabase::{Options, migrate};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use uuid::{Uuid, uuid};
+
+use super::{Project, answer, directory};
+
+/// A user of the older program.
+pub const OLD_A: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000001");
+/// Another one.
+pub const OLD_B: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000002");
+
+/// A project whose first migration is `tables`, an older program's, and whose others are ours.
+pub async fn project_with(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
+    let older = tempfile::tempdir()?;
+    let migrations = older.path().join("migrations");
+    std::fs::create_dir(&migrations)?;
+    std::fs::write(migrations.join("20250101000000_older_program.sql"), tables)?;
+    for file in std::fs::read_dir(directory().join("migrations"))? {
+        let file = file?;
+        std::fs::copy(file.path(), migrations.join(file.file_name()))?;
+    }
+    let options = Options { directory: older.path().to_path_buf(), seed: false, ..Options::default() };
+    Ok((Project::try_start_with(options).await?, older))
+}
+
+/// A project whose first migration is a file of `fastapi`.
+pub async fn project_of(fixture: &str) -> Project {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fastapi").join(fixture);
+    let tables = std::fs::read_to_string(path).expect("a fixture");
+    project_with(&tables).await.expect("the migrations apply").0
+}
+
+/// Everything that the migrations decide about: structure, rights, policies, triggers and rows.
+async fn state(pool: &PgPool) -> Vec<String> {
+    let queries = [
+        "select format('%s.%s %s null:%s default:%s', attrelid::regclass, attname, format_type(atttypid, atttypmod),
+             not attnotnull, pg_get_expr(adbin, adrelid))
+         from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
+         where attrelid in ('public.messages'::regclass, 'public.user_preferences'::regclass)
+             and attnum > 0 and not attisdropped",
+        "select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) from pg_constraint
+         where connamespace = 'public'::regnamespace",
+        "select indexdef from pg_indexes where schemaname = 'public'",
+        "select pg_policies::text from pg_policies where schemaname = 'public'",
+        "select relname || ' ' || coalesce(relacl::text, '') || relrowsecurity from pg_class
+         where relnamespace = 'public'::regnamespace",
+        "select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal",
+        "select pg_get_functiondef(oid) || coalesce(proacl::text, '') from pg_proc
+         where pronamespace = 'public'::regnamespace",
+        "select nspname::text from pg_namespace where nspname not like 'pg_%'",
+        "select to_jsonb(messages)::text from public.messages",
+        "select to_jsonb(user_preferences)::text from public.user_preferences",
+    ];
+    let mut all = Vec::new();
+    for query in queries {
+        let mut lines: Vec<String> = sqlx::query_scalar(query).fetch_all(pool).await.expect("rows");
+        lines.sort();
+        all.extend(lines);
+    }
+    all
+}
+
+/// Applies our migrations again, whatever the books say, and checks that nothing changes.
+pub async fn assert_applying_again_changes_nothing(project: &Project) {
+    let before = state(project.supabase.pool()).await;
+    for migration in migrate::migrations(&directory()).expect("migrations") {
+        let mut transaction = project.supabase.pool().begin().await.expect("a transaction");
+        transaction.execute("set local role postgres").await.expect("the role");
+        transaction.execute(sqlx::raw_sql(AssertSqlSafe(migration.sql))).await.expect("it applies");
+        transaction.commit().await.expect("committed");
+    }
+    assert_eq!(state(project.supabase.pool()).await, before);
+}
+
+/// What a user's own history is, through the API.
+pub async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
+    let token = project.supabase.user_token(user_id, Duration::from_secs(600)).expect("a token");
+    let request = project
+        .get("messages?select=content&order=created_at.desc,id.desc")
+        .header("apikey", project.supabase.publishable_key())
+        .bearer_auth(token);
+    let (status, rows) = answer(request).await;
+    assert_eq!(status, 200, "{rows}");
+    rows.as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row["content"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// Writes the two rows of a conversation as the reply function does, twice.
+pub async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
+    let ids = [Uuid::new_v4(), Uuid::new_v4()];
+    let row = |id: Uuid, role: &str| {
+        json!({ "id": id, "user_id": user_id, "channel": "whatsapp", "role": role, "content": "x".repeat(5000),
+                "created_at": "2026-11-24T03:05:00.123456Z" })
+    };
+    for _ in 0..2 {
+        let insert = project
+            .post("messages?on_conflict=id")
+            .header("apikey", project.supabase.secret_key())
+            .header("prefer", "resolution=ignore-duplicates,return=minimal")
+            .json(&json!([row(ids[0], "user"), row(ids[1], "assistant")]));
+        let (status, body) = answer(insert).await;
+        assert!(matches!(status, 200 | 201), "{status} {body}");
+    }
+    let written: i64 = sqlx::query_scalar("select count(*) from public.messages where id = any ($1)")
+        .bind(ids)
+        .fetch_one(project.supabase.pool())
+        .await
+        .expect("a number");
+    assert_eq!(written, 2);
+}
+
+/// Links a number to a user, as a server with the secret key does.
+pub async fn link(project: &Project, user_id: Uuid, phone: &str) -> (u16, Value) {
+    let body = json!({ "user_id": user_id, "whatsapp_phone": phone });
+    let request = project.post("user_preferences").header("apikey", project.supabase.secret_key());
+    answer(request.json(&body)).await
+}
