@@ -114,19 +114,22 @@ begin
     raise warning 'user_preferences: wrote % numbers in E.164, without separators', doubtful;
   end if;
 
-  -- New numbers are E.164. The digits alone are let through: they are found (Meta writes numbers so), and an
-  -- older program that stores them must still be able to update its rows. Rows that are there are not checked.
-  if not exists (select 1 from pg_constraint
-    where conrelid = 'public.user_preferences'::regclass and conname = 'user_preferences_whatsapp_phone_e164') then
-    alter table public.user_preferences add constraint user_preferences_whatsapp_phone_e164
-      check (whatsapp_phone ~ '^\+?[1-9][0-9]{6,14}$') not valid;
+  -- No number is null, as the trigger below makes it from now on.
+  if not (select attnotnull from pg_attribute
+    where attrelid = 'public.user_preferences'::regclass and attname = 'whatsapp_phone') then
+    update public.user_preferences set whatsapp_phone = null where whatsapp_phone = '';
+    get diagnostics doubtful = row_count;
+    if doubtful > 0 then
+      raise warning 'user_preferences: made % empty numbers null', doubtful;
+    end if;
   end if;
-  begin
-    alter table public.user_preferences validate constraint user_preferences_whatsapp_phone_e164;
-  exception when check_violation then
-    raise warning 'user_preferences: some numbers are not E.164 and will not be found, see the hint'
+
+  select count(*) into doubtful from public.user_preferences
+    where whatsapp_phone <> '' and whatsapp_phone !~ '^\+?[1-9][0-9]{6,14}$';
+  if doubtful > 0 then
+    raise warning 'user_preferences: % numbers are not E.164 and will not be found, see the hint', doubtful
       using hint = 'select user_id from public.user_preferences where whatsapp_phone !~ ''^\+?[1-9][0-9]{6,14}$'';';
-  end;
+  end if;
 
   -- One user a number, in any spelling.
   if to_regclass('public.user_preferences_whatsapp_phone_digits_key') is null then
@@ -149,6 +152,34 @@ begin
   end if;
 end
 $$;
+
+-- New numbers are E.164. The digits alone are let through: they are found (Meta writes numbers so), and an
+-- older program may store them. A trigger and not a check, because a check that is "not valid" refuses every
+-- change of a row whose number was there before, and an older program must be able to make it.
+create or replace function public.user_preferences_whatsapp_phone() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  -- An older program's spelling of "no number"; where the column cannot hold null, it stays.
+  if new.whatsapp_phone = '' then
+    if not (select attnotnull from pg_attribute where attrelid = tg_relid and attname = 'whatsapp_phone') then
+      new.whatsapp_phone := null;
+    end if;
+  -- There is no old row in an insert: then the old number is null.
+  elsif new.whatsapp_phone !~ '^\+?[1-9][0-9]{6,14}$' and new.whatsapp_phone is distinct from old.whatsapp_phone then
+    -- Without the number itself, which would stand in logs.
+    raise exception 'whatsapp_phone is not in E.164'
+      using errcode = 'check_violation', table = 'user_preferences', column = 'whatsapp_phone',
+        hint = 'Write a plus sign, the country code and the number, all digits: +16505551234. No number is null.';
+  end if;
+  return new;
+end
+$$;
+
+-- Nobody calls it but the trigger, which asks for no right.
+revoke all on function public.user_preferences_whatsapp_phone() from public, anon, authenticated, service_role;
+
+create or replace trigger user_preferences_whatsapp_phone before insert or update on public.user_preferences
+  for each row execute function public.user_preferences_whatsapp_phone();
 
 -- The reply function looks a sender up by both spellings: whatsapp_phone in ('+16505551234', '16505551234').
 create index if not exists user_preferences_whatsapp_phone_idx on public.user_preferences (whatsapp_phone);

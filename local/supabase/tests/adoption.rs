@@ -7,6 +7,7 @@ use common::tables::{
     OLD_A, OLD_B, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, link,
     project_of, project_with,
 };
+use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
 #[tokio::test]
@@ -116,6 +117,12 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
     assert_eq!(counts, (6, 4, 4), "every row is kept, and has an id of its own");
     assert_eq!(contents(&project, OLD_A).await.len(), 3);
     assert_rows_can_be_written(&project, OLD_A).await;
+    let empty: i64 =
+        sqlx::query_scalar("select count(*) from public.user_preferences where whatsapp_phone = ''")
+            .fetch_one(project.supabase.pool())
+            .await
+            .expect("a number");
+    assert_eq!(empty, 0, "no number is null");
     assert_eq!(link(&project, OLD_A, "no number").await.0, 400);
     assert_eq!(link(&project, Uuid::new_v4(), "+16505550007").await.0, 409, "of no user");
     let newcomer = Uuid::new_v4();
@@ -132,4 +139,59 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
     );
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
+}
+
+/// Doubtful numbers in a column that allows null, or not.
+fn doubtful_numbers(constraint: &str) -> String {
+    format!(
+        "create table public.user_preferences (user_id uuid primary key, whatsapp_phone text {constraint}, theme text);
+        insert into auth.users (id) select ('aaaaaaaa-0000-4000-8000-00000000000' || n)::uuid
+            from generate_series(1, 6) as n;
+        insert into public.user_preferences values
+            ('aaaaaaaa-0000-4000-8000-000000000001', '', 'dark'),
+            ('aaaaaaaa-0000-4000-8000-000000000002', 'whatsapp:+16505550002', 'dark'),
+            ('aaaaaaaa-0000-4000-8000-000000000003', '(650) 555-0003', 'dark'),
+            ('aaaaaaaa-0000-4000-8000-000000000004', '+16505550004', 'dark');"
+    )
+}
+
+#[tokio::test]
+async fn a_row_with_a_doubtful_number_can_be_changed_but_no_new_doubtful_number_is_taken() {
+    for constraint in ["", "not null"] {
+        let (project, _older) = project_with(&doubtful_numbers(constraint)).await.expect("they apply");
+        let change = |row: &str, change: Value| {
+            let request = project.client.patch(project.url(&format!("user_preferences?user_id=eq.{row}")));
+            answer(request.header("apikey", project.supabase.secret_key()).json(&change))
+        };
+        let numbers = ["", "whatsapp:+16505550002", "(650) 555-0003", "+16505550004"];
+        for (n, number) in (1..).zip(numbers) {
+            let row = format!("aaaaaaaa-0000-4000-8000-00000000000{n}");
+            assert_eq!(change(&row, json!({ "theme": "light" })).await.0, 204, "{number:?}");
+            // As a program does that writes every column back.
+            let whole = json!({ "theme": "blue", "whatsapp_phone": number });
+            assert_eq!(change(&row, whole).await.0, 204, "{number:?}");
+            let (status, body) = change(&row, json!({ "whatsapp_phone": "650 555 0009" })).await;
+            assert_eq!((status, &body["code"]), (400, &json!("23514")));
+            assert!(!body.to_string().contains("0009"), "{body}");
+        }
+        // No number, as an older program says it, from two users.
+        for user in ["aaaaaaaa-0000-4000-8000-000000000005", "aaaaaaaa-0000-4000-8000-000000000006"] {
+            assert_eq!(link(&project, user.parse().expect("a UUID"), "").await.0, 201);
+        }
+        let kept: Vec<(String, Option<String>)> = sqlx::query_as(
+            "select theme, whatsapp_phone from public.user_preferences where theme is not null
+                order by user_id",
+        )
+        .fetch_all(project.supabase.pool())
+        .await
+        .expect("rows");
+        let none = if constraint.is_empty() { None } else { Some("") };
+        for ((theme, kept), expected) in
+            kept.iter().zip([none, Some(numbers[1]), Some(numbers[2]), Some(numbers[3])])
+        {
+            assert_eq!((theme.as_str(), kept.as_deref()), ("blue", expected));
+        }
+        assert_applying_again_changes_nothing(&project).await;
+        project.stop().await;
+    }
 }

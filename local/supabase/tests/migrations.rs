@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use common::tables::{assert_applying_again_changes_nothing, assert_rows_can_be_written, link};
 use common::{Project, directory};
 use local_supabase::migrate;
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor as _};
 use uuid::Uuid;
 
@@ -38,8 +39,11 @@ async fn one_number_has_one_user_in_any_spelling() {
     for taken in ["+16505551234", "16505551234"] {
         assert_eq!(link(&project, user, taken).await.0, 409);
     }
-    for none in ["+1 650 555 9999", "0650555999", "+", "", "+1650555999912345"] {
-        assert_eq!(link(&project, user, none).await.0, 400, "{none:?}");
+    for none in ["+1 650 555 9999", "0650555999", "+", " ", "+1650555999912345"] {
+        let (status, body) = link(&project, user, none).await;
+        assert_eq!((status, &body["code"]), (400, &json!("23514")), "{none:?}");
+        assert_eq!(body["message"], "whatsapp_phone is not in E.164");
+        assert!(body["hint"].as_str().is_some_and(|hint| hint.contains("+16505551234")), "{body}");
     }
     assert_eq!(link(&project, user, "+16505559999").await.0, 201);
     project.stop().await;
