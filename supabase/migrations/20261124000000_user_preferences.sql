@@ -107,12 +107,16 @@ begin
   end;
 
   -- `+1 650-555-1234` is a number that nobody would find. Taking the separators out changes no number.
-  update public.user_preferences set whatsapp_phone = regexp_replace(whatsapp_phone, '[^+0-9]', '', 'g')
-    where whatsapp_phone ~ '^\s*\+[0-9() ./-]*\s*$' and whatsapp_phone ~ '[^+0-9]';
-  get diagnostics doubtful = row_count;
-  if doubtful > 0 then
-    raise warning 'user_preferences: wrote % numbers in E.164, without separators', doubtful;
-  end if;
+  begin
+    update public.user_preferences set whatsapp_phone = regexp_replace(whatsapp_phone, '[^+0-9]', '', 'g')
+      where whatsapp_phone ~ '^\s*\+[0-9() ./-]*\s*$' and whatsapp_phone ~ '[^+0-9]';
+    get diagnostics doubtful = row_count;
+    if doubtful > 0 then
+      raise warning 'user_preferences: wrote % numbers in E.164, without separators', doubtful;
+    end if;
+  exception when unique_violation then
+    raise warning 'user_preferences: left the separators in all numbers, because one number is there without them, too';
+  end;
 
   -- No number is null, as the trigger below makes it from now on.
   if not (select attnotnull from pg_attribute
@@ -131,23 +135,24 @@ begin
       using hint = 'select user_id from public.user_preferences where whatsapp_phone !~ ''^\+?[1-9][0-9]{6,14}$'';';
   end if;
 
-  -- One user a number, in any spelling.
+  -- One user a number, in any spelling. A row without a user owns none.
   if to_regclass('public.user_preferences_whatsapp_phone_digits_key') is null then
     execute format('select array_agg(distinct user_id) from (
-        select user_id, count(*) over (partition by %1$s) as owners from public.user_preferences where %1$s is not null
+        select user_id, count(*) over (partition by %1$s) as owners from public.user_preferences
+        where user_id is not null and %1$s is not null
       ) numbers where owners > 1', digits) into clashing;
     if clashing is null then
       execute format('create unique index user_preferences_whatsapp_phone_digits_key
-        on public.user_preferences ((%s))', digits);
+        on public.user_preferences ((%s)) where user_id is not null', digits);
     else
       -- Not unique yet for these users, but for everybody else.
       execute format('create unique index if not exists user_preferences_whatsapp_phone_digits_partial_key
-        on public.user_preferences ((%s)) where user_id <> all (%L::uuid[])', digits, clashing);
+        on public.user_preferences ((%s)) where user_id is not null and user_id <> all (%L::uuid[])', digits, clashing);
       raise warning 'user_preferences: one number, several rows; their owners: %', clashing
         using detail = 'The reply function treats a number with several owners as nobody''s.',
               hint = format('Decide whose it is, then: create unique index user_preferences_whatsapp_phone_digits_key'
-                ' on public.user_preferences ((%s)); drop index public.user_preferences_whatsapp_phone_digits_partial_key;',
-                digits);
+                ' on public.user_preferences ((%s)) where user_id is not null;'
+                ' drop index public.user_preferences_whatsapp_phone_digits_partial_key;', digits);
     end if;
   end if;
 end

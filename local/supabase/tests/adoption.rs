@@ -114,7 +114,7 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
     .fetch_one(project.supabase.pool())
     .await
     .expect("numbers");
-    assert_eq!(counts, (6, 4, 4), "every row is kept, and has an id of its own");
+    assert_eq!(counts, (7, 4, 4), "every row is kept, and has an id of its own");
     assert_eq!(contents(&project, OLD_A).await.len(), 3);
     assert_rows_can_be_written(&project, OLD_A).await;
     let empty: i64 =
@@ -137,6 +137,31 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
         409,
         "the clash of two users leaves the others' numbers unique"
     );
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn rows_of_no_user_do_not_keep_a_number_from_being_unique() {
+    let tables = "create table public.user_preferences (user_id uuid, whatsapp_phone text);
+        insert into auth.users (id) values
+            ('aaaaaaaa-0000-4000-8000-000000000001'), ('aaaaaaaa-0000-4000-8000-000000000002');
+        insert into public.user_preferences values (null, '+16505550001'), (null, '16505550001');";
+    let (project, _older) = project_with(tables).await.expect("they apply");
+    assert_eq!(link(&project, OLD_A, "+16505550001").await.0, 201);
+    assert_eq!(link(&project, OLD_B, "16505550001").await.0, 409);
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_number_that_is_there_with_separators_and_without_stops_nothing() {
+    let tables =
+        "create table public.user_preferences (user_id uuid primary key, whatsapp_phone text unique);
+        insert into public.user_preferences values
+            ('aaaaaaaa-0000-4000-8000-000000000001', '+1 650 555-0001'),
+            ('aaaaaaaa-0000-4000-8000-000000000002', '+16505550001');";
+    let (project, _older) = project_with(tables).await.expect("they apply");
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }
