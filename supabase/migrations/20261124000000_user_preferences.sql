@@ -47,30 +47,18 @@ declare
   -- The digits alone, whatever the spelling: what makes two spellings one number.
   digits constant text := $e$nullif(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'), '')$e$;
   key_columns name[];
-  user_type text;
-  phone_type text;
   doubtful bigint;
   clashing uuid[];
 begin
   -- The columns. Others that the table may have are not our business.
-  select format_type(atttypid, null) into user_type from pg_attribute
-    where attrelid = 'public.user_preferences'::regclass and attname = 'user_id' and not attisdropped;
-  if user_type is null then
+  if not exists (select 1 from pg_attribute
+    where attrelid = 'public.user_preferences'::regclass and attname = 'user_id' and not attisdropped) then
     raise exception 'public.user_preferences has no column user_id'
       using hint = 'It is not the table this migration knows. Rename it, or add the column, and apply again.';
-  elsif user_type <> 'uuid' then
-    -- Fails, and changes nothing, when a value is not a UUID.
-    alter table public.user_preferences alter column user_id drop default;
-    alter table public.user_preferences alter column user_id type uuid using user_id::text::uuid;
   end if;
-
-  select format_type(atttypid, null) into phone_type from pg_attribute
-    where attrelid = 'public.user_preferences'::regclass and attname = 'whatsapp_phone' and not attisdropped;
-  if phone_type is null then
-    alter table public.user_preferences add column whatsapp_phone text;
-  elsif phone_type <> 'text' then
-    alter table public.user_preferences alter column whatsapp_phone type text using whatsapp_phone::text;
-  end if;
+  perform adoption.change_type('public.user_preferences', 'user_id', 'uuid', 'user_id::text::uuid');
+  alter table public.user_preferences add column if not exists whatsapp_phone text;
+  perform adoption.change_type('public.user_preferences', 'whatsapp_phone', 'text', 'whatsapp_phone::text');
 
   -- One row a user.
   select array_agg(a.attname order by a.attname) into key_columns

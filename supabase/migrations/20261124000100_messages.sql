@@ -47,7 +47,9 @@ declare
   missing text;
   kind text;
   wanted text;
-  referrer text;
+  in_place boolean;
+  referrers text;
+  dropping text;
   sequence text;
   old_key name;
 begin
@@ -63,17 +65,22 @@ begin
   select format_type(atttypid, null) into kind from pg_attribute
     where attrelid = 'public.messages'::regclass and attname = 'id' and not attisdropped;
   if kind <> 'uuid' then
-    select string_agg(conrelid::regclass::text, ', ') into referrer from pg_constraint
-      where confrelid = 'public.messages'::regclass and contype = 'f';
-    if referrer is not null then
-      raise exception 'public.messages.id is % and referenced by %', kind, referrer
-        using hint = 'Drop these foreign keys, apply again, and point them at the column old_id, where the ids will be.';
-    end if;
-    if kind in ('text', 'character', 'character varying') and not exists (
-      select 1 from public.messages where id::text !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-    ) then
-      alter table public.messages alter column id drop default;
-      alter table public.messages alter column id type uuid using id::text::uuid;
+    in_place := kind in ('text', 'character', 'character varying') and not exists (
+      select 1 from public.messages where id::text !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
+    select string_agg(distinct conrelid::regclass::text, ', '),
+        string_agg(format('alter table %s drop constraint %I;', conrelid::regclass, conname), ' ')
+      into referrers, dropping
+      from pg_constraint where confrelid = 'public.messages'::regclass and contype = 'f';
+    if referrers is not null and in_place then
+      raise exception 'public.messages.id is % and referenced by %', kind, referrers
+        using hint = format('Apply again after: %s The ids keep their values and become UUIDs: change the columns'
+          ' that referred to them to uuid, too, and create the foreign keys again.', dropping);
+    elsif referrers is not null then
+      raise exception 'public.messages.id is % and referenced by %', kind, referrers
+        using hint = format('Apply again after: %s The ids will be in the column old_id: create the foreign keys'
+          ' again, and let them refer to it.', dropping);
+    elsif in_place then
+      perform adoption.change_type('public.messages', 'id', 'uuid', 'id::text::uuid');
     else
       raise warning 'messages: ids of type % moved to the column old_id; every row got a new UUID as id', kind;
       sequence := pg_get_serial_sequence('public.messages', 'id');
@@ -91,21 +98,10 @@ begin
     end if;
   end if;
 
-  select format_type(atttypid, null) into kind from pg_attribute
-    where attrelid = 'public.messages'::regclass and attname = 'user_id' and not attisdropped;
-  if kind <> 'uuid' then
-    -- Fails, and changes nothing, when a value is not a UUID.
-    alter table public.messages alter column user_id drop default;
-    alter table public.messages alter column user_id type uuid using user_id::text::uuid;
-  end if;
-
+  perform adoption.change_type('public.messages', 'user_id', 'uuid', 'user_id::text::uuid');
   -- An enum without our values and a limit on the length would refuse our rows.
   foreach wanted in array array['channel', 'role', 'content'] loop
-    select format_type(atttypid, null) into kind from pg_attribute
-      where attrelid = 'public.messages'::regclass and attname = wanted and not attisdropped;
-    if kind <> 'text' then
-      execute format('alter table public.messages alter column %1$I type text using %1$I::text', wanted);
-    end if;
+    perform adoption.change_type('public.messages', wanted, 'text', format('%I::text', wanted));
   end loop;
 
   select format_type(atttypid, null) into kind from pg_attribute
@@ -114,8 +110,8 @@ begin
     alter table public.messages add column created_at timestamptz;
   elsif kind = 'timestamp without time zone' then
     -- What a database in UTC, as Supabase's are, and `datetime.utcnow()` both write.
-    alter table public.messages alter column created_at drop default;
-    alter table public.messages alter column created_at type timestamptz using created_at at time zone 'UTC';
+    perform adoption.change_type('public.messages', 'created_at', 'timestamp with time zone',
+      $e$created_at at time zone 'UTC'$e$);
   elsif kind <> 'timestamp with time zone' then
     raise exception 'public.messages.created_at is of type %', kind
       using hint = 'Change it to timestamptz in the way that suits its values, and apply again.';
@@ -204,3 +200,7 @@ grant all on table public.messages to service_role;
 alter table public.messages enable row level security;
 create policy "A user reads their own messages" on public.messages
   for select to authenticated using ((select auth.uid()) = user_id);
+
+-- The tool of these migrations, which nobody needs any more.
+drop function adoption.change_type(regclass, name, text, text);
+drop schema adoption;

@@ -36,6 +36,18 @@ pub async fn project_of(fixture: &str) -> Project {
     project_with(&tables).await.expect("the migrations apply").0
 }
 
+/// The message and the hint with which the migrations stop at the tables of an older program.
+pub async fn refusal(tables: &str) -> (String, String) {
+    let error = project_with(tables).await.err().expect("an error");
+    match error.downcast_ref() {
+        Some(sqlx::Error::Database(error)) => {
+            let hint = error.downcast_ref::<sqlx::postgres::PgDatabaseError>().hint();
+            (error.message().to_owned(), hint.unwrap_or_default().to_owned())
+        }
+        _ => panic!("{error:#}"),
+    }
+}
+
 /// Everything that the migrations decide about: structure, rights, policies, triggers and rows.
 async fn state(pool: &PgPool) -> Vec<String> {
     let queries = [
