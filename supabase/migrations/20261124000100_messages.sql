@@ -10,14 +10,20 @@
 --
 -- Users read, the service role writes. Row-level security is enabled, not forced: see user_preferences.
 
+-- An older table gets neither the foreign key nor the constraints on values: its program may count on that.
 create table if not exists public.messages (
   id uuid primary key default gen_random_uuid(),
-  user_id uuid not null,
+  user_id uuid not null references auth.users (id) on delete cascade,
   channel text not null,
-  role text not null,
+  role text not null check (role in ('user', 'assistant')),
   content text not null,
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  unanswered_because text
 );
+
+alter table public.messages add column if not exists unanswered_because text;
+comment on column public.messages.unanswered_because is
+  'Why a user''s message has no answer: the Graph API''s error, when it is final. Null otherwise.';
 
 -- Old policies, dropped for the reason given with user_preferences; and before types change, which a policy
 -- on the column would prevent.
@@ -124,7 +130,6 @@ do $$
 declare
   name text;
   changed bigint;
-  holes boolean;
   key_columns name[];
 begin
   update public.messages set id = gen_random_uuid() where id is null;
@@ -146,14 +151,27 @@ begin
     alter table public.messages alter column id set default gen_random_uuid();
   end if;
 
-  foreach name in array array['id', 'user_id', 'channel', 'role', 'content', 'created_at'] loop
-    execute format('select exists (select 1 from public.messages where %I is null)', name) into holes;
-    if holes then
-      raise warning 'messages: some rows have no %, so the column stays nullable', name;
-    else
-      execute format('alter table public.messages alter column %I set not null', name);
-    end if;
-  end loop;
+  -- A history without ids and times has no order and no pages, and one row without a time would come first in
+  -- it (nulls do, in a descending order) and make all of it unreadable. The other columns may be null where an
+  -- older table says so: its program may write messages without a text.
+  if not (select attnotnull from pg_attribute
+    where attrelid = 'public.messages'::regclass and attname = 'created_at') then
+    -- An older program may write null by name, as object-relational mappers do, and then no default applies.
+    execute $f$
+      create or replace function public.messages_created_at() returns trigger
+      language plpgsql set search_path = '' as $t$
+      begin
+        new.created_at := coalesce(old.created_at, now());
+        return new;
+      end
+      $t$
+    $f$;
+    revoke all on function public.messages_created_at() from public, anon, authenticated, service_role;
+    create or replace trigger messages_created_at before insert or update on public.messages
+      for each row when (new.created_at is null) execute function public.messages_created_at();
+    alter table public.messages alter column created_at set not null;
+  end if;
+  alter table public.messages alter column id set not null;
 
   -- Columns we know nothing of (the older program's avatar_id) must not refuse our rows.
   for name in

@@ -139,6 +139,28 @@ async fn a_number_that_is_there_with_separators_and_without_stops_nothing() {
     project.stop().await;
 }
 
+#[tokio::test]
+async fn the_older_program_may_write_what_its_table_let_it_write() {
+    let tables = "create table public.messages (id uuid primary key, user_id uuid, channel text, role text,
+            content text, created_at timestamp);";
+    let (project, _older) = project_with(tables).await.expect("they apply");
+    let media = "insert into public.messages (id, user_id, channel, role, content, created_at) values
+        ('cccccccc-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000001', null, 'tool', null, null)";
+    sqlx::query(media).execute(project.supabase.pool()).await.expect("no user, no channel, no text, no time");
+    let age = "select now() - created_at < interval '1 minute' from public.messages";
+    let pool = project.supabase.pool();
+    assert!(sqlx::query_scalar::<_, bool>(age).fetch_one(pool).await.expect("a row"), "it has a time");
+    let update = "update public.messages set created_at = '2026-01-02 03:04:05Z'";
+    sqlx::query(update).execute(pool).await.expect("updated");
+    sqlx::query("update public.messages set created_at = null").execute(pool).await.expect("updated");
+    let kept = "select created_at = '2026-01-02 03:04:05Z' from public.messages";
+    assert!(sqlx::query_scalar::<_, bool>(kept).fetch_one(pool).await.expect("a row"), "it keeps its time");
+    assert_eq!(contents(&project, OLD_A).await, [""]);
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
 /// Doubtful numbers in a column that allows null, or not.
 fn doubtful_numbers(constraint: &str) -> String {
     format!(

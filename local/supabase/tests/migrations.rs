@@ -4,7 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::tables::{assert_applying_again_changes_nothing, assert_rows_can_be_written, link};
+use common::tables::{assert_applying_again_changes_nothing, assert_rows_can_be_written, insert, link, row};
 use common::{Project, directory};
 use local_supabase::migrate;
 use serde_json::json;
@@ -24,6 +24,38 @@ async fn an_empty_project_gets_the_tables_and_applying_twice_changes_nothing() {
     let files = migrate::migrations(&directory()).expect("migrations");
     let in_files: Vec<String> = files.into_iter().map(|migration| migration.version).collect();
     assert_eq!(versions, in_files);
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_users_rows_go_with_the_user_and_none_is_written_afterwards() {
+    let project = Project::start().await;
+    assert_rows_can_be_written(&project, local_supabase::USER_A).await;
+    sqlx::query("delete from auth.users where id = $1")
+        .bind(local_supabase::USER_A)
+        .execute(project.supabase.pool())
+        .await
+        .expect("the user is deleted");
+    let left: i64 = sqlx::query_scalar(
+        "select (select count(*) from public.messages) + count(*) from public.user_preferences where user_id = $1",
+    )
+    .bind(local_supabase::USER_A)
+    .fetch_one(project.supabase.pool())
+    .await
+    .expect("a number");
+    assert_eq!(left, 0);
+    // What a record task that waited for the database meets.
+    let (status, body) = insert(&project, &[row(local_supabase::USER_A, "user")]).await;
+    assert_eq!((status, &body["code"]), (409, &json!("23503")), "{body}");
+    assert!(body["message"].as_str().is_some_and(|text| text.contains("messages_user_id_fkey")), "{body}");
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_is_the_users_or_the_assistants() {
+    let project = Project::start().await;
+    let (status, body) = insert(&project, &[row(local_supabase::USER_A, "system")]).await;
+    assert_eq!((status, &body["code"]), (400, &json!("23514")), "{body}");
     project.stop().await;
 }
 
@@ -54,6 +86,8 @@ async fn a_page_of_a_users_messages_is_read_from_the_index() {
     let project = Project::start().await;
     let mut transaction = project.supabase.pool().begin().await.expect("a transaction");
     let setup = "
+        insert into auth.users (id)
+            select ('11111111-1111-4111-8111-00000000000' || n)::uuid from generate_series(0, 9) as n;
         insert into public.messages (user_id, channel, role, content, created_at)
             select ('11111111-1111-4111-8111-00000000000' || n % 10)::uuid, 'whatsapp', 'user', 'text',
                 '2026-01-01'::timestamptz + n * interval '1 minute'

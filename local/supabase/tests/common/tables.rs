@@ -106,24 +106,30 @@ pub async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
         .collect()
 }
 
-/// Writes the two rows of a conversation as the reply function does, twice.
+/// A row as the reply function writes it.
+pub fn row(user_id: Uuid, role: &str) -> Value {
+    json!({ "id": Uuid::new_v4(), "user_id": user_id, "channel": "whatsapp", "role": role,
+            "content": "x".repeat(5000), "created_at": "2026-11-24T03:05:00.123456Z" })
+}
+
+/// Writes rows in the way in which the reply function does.
+pub async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
+    let request = project
+        .post("messages?on_conflict=id")
+        .header("apikey", project.supabase.secret_key())
+        .header("prefer", "resolution=ignore-duplicates,return=minimal");
+    answer(request.json(rows)).await
+}
+
+/// Writes the two rows of a conversation, twice.
 pub async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
-    let ids = [Uuid::new_v4(), Uuid::new_v4()];
-    let row = |id: Uuid, role: &str| {
-        json!({ "id": id, "user_id": user_id, "channel": "whatsapp", "role": role, "content": "x".repeat(5000),
-                "created_at": "2026-11-24T03:05:00.123456Z" })
-    };
+    let rows = [row(user_id, "user"), row(user_id, "assistant")];
     for _ in 0..2 {
-        let insert = project
-            .post("messages?on_conflict=id")
-            .header("apikey", project.supabase.secret_key())
-            .header("prefer", "resolution=ignore-duplicates,return=minimal")
-            .json(&json!([row(ids[0], "user"), row(ids[1], "assistant")]));
-        let (status, body) = answer(insert).await;
+        let (status, body) = insert(project, &rows).await;
         assert!(matches!(status, 200 | 201), "{status} {body}");
     }
-    let written: i64 = sqlx::query_scalar("select count(*) from public.messages where id = any ($1)")
-        .bind(ids)
+    let written: i64 = sqlx::query_scalar("select count(*) from public.messages where id::text = any ($1)")
+        .bind(rows.map(|row| row["id"].as_str().map(str::to_owned)))
         .fetch_one(project.supabase.pool())
         .await
         .expect("a number");
