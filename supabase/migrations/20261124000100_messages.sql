@@ -1,7 +1,8 @@
 -- The conversation, a row for each message: what the user wrote and what was answered.
 --
 -- Applies to an empty project and to one that has this table already, keeps every row, and changes
--- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone.
+-- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone; where our
+-- rows would be refused, or something would be lost, it stops instead, and the error's hint says what to do.
 --
 -- On a large table: a change of type and the conversion of integer ids rewrite it under an exclusive lock,
 -- and the index at the end blocks writes while it is built. To avoid the latter, build it beforehand with
@@ -203,6 +204,43 @@ begin
       create unique index if not exists messages_id_key on public.messages (id);
     end if;
   end if;
+end
+$$;
+
+-- An older table's checks know its own channels, roles and lengths. Rows as the reply function writes them are
+-- tried on an empty copy, which has no triggers, keys and policies; a check that refuses one goes, with a warning
+-- that repeats it. Whatever else refuses one is an error: better now than with every message.
+do $$
+declare
+  why text;
+  refusing name;
+  definition text;
+begin
+  create temporary table messages (like public.messages
+    including defaults including constraints including generated including identity);
+  loop
+    begin
+      -- An answer may be of any length.
+      insert into pg_temp.messages (id, user_id, channel, role, content, created_at)
+        select gen_random_uuid(), gen_random_uuid(), 'whatsapp', role, content, now()
+        from unnest(array['user', 'assistant']) as role, unnest(array['Hi', repeat('long ', 20000)]) as content;
+      exit;
+    exception when others then
+      get stacked diagnostics why = message_text, refusing = constraint_name;
+    end;
+    definition := null;
+    select pg_get_constraintdef(oid) into definition from pg_constraint
+      where conrelid = 'public.messages'::regclass and contype = 'c' and conname = refusing;
+    if definition is null then
+      raise exception 'public.messages refuses rows as the reply function writes them: %', why
+        using hint = 'Change what refuses them, and apply again. They have an id, a user_id, the channel ''whatsapp'','
+          ' the role ''user'' or ''assistant'', a content of any length and a created_at; other columns have their default.';
+    end if;
+    raise warning 'messages: dropped the check %, which refuses our rows: %', quote_ident(refusing), definition;
+    execute format('alter table pg_temp.messages drop constraint %I', refusing);
+    execute format('alter table public.messages drop constraint %I', refusing);
+  end loop;
+  drop table pg_temp.messages;
 end
 $$;
 

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod tables;
+pub mod warnings;
 
 use std::path::PathBuf;
 
