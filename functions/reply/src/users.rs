@@ -12,6 +12,10 @@ use crate::incoming::Sender;
 /// How long a look-up may take: the person is waiting.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How many rows are read. A table of another program may have several of one user with the same number, and
+/// a second owner must not stand behind them.
+const ROWS: usize = 100;
+
 /// Users and their linked numbers: the table `user_preferences`.
 #[derive(Clone)]
 pub struct Users {
@@ -31,7 +35,8 @@ pub enum LookupError {
 
 #[derive(Deserialize)]
 struct Row {
-    user_id: Uuid,
+    /// Another program's table may leave it empty: such a row links nothing.
+    user_id: Option<Uuid>,
 }
 
 impl Users {
@@ -56,15 +61,17 @@ impl Users {
             .from("user_preferences")
             .select("user_id")
             .in_("whatsapp_phone", spellings)
-            .limit(2);
+            .limit(ROWS);
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: TIMEOUT };
         let body = self.supabase.run(query).await?;
         let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
-        let Some((first, others)) = rows.split_first() else { return Ok(None) };
-        if others.iter().any(|other| other.user_id != first.user_id) {
-            warn!(counter = "ambiguous_numbers", user_id = %first.user_id, "number linked by several users");
+        let mut owners = rows.iter().filter_map(|row| row.user_id);
+        let Some(owner) = owners.next() else { return Ok(None) };
+        // Behind so many rows there may be more, of somebody else.
+        if rows.len() >= ROWS || owners.any(|other| other != owner) {
+            warn!(counter = "ambiguous_numbers", user_id = %owner, "number linked by several users");
             return Ok(None);
         }
-        Ok(Some(first.user_id))
+        Ok(Some(owner))
     }
 }

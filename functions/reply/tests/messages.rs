@@ -202,6 +202,7 @@ async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
     let spellings = filter.replace('"', "");
     assert_eq!(spellings, "in.(+16505551234,16505551234)");
     assert_eq!(lookup.headers["apikey"], "sb_secret_k");
+    assert_eq!(lookup.headers["range"], "0-99", "two rows may be one user's, and hide another owner");
 }
 
 #[tokio::test]
@@ -216,12 +217,33 @@ async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
 
 #[tokio::test]
 async fn a_number_that_several_users_linked_is_nobody_s() {
-    let other = "22222222-2222-4222-8222-222222222222";
-    let lookup = ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}, {"user_id": other}]));
-    let world = World::new(Answers { lookup, ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
-    assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Please register.");
-    assert!(world.inserts().await.is_empty());
+    let [mine, other] =
+        [json!({"user_id": USER}), json!({"user_id": "22222222-2222-4222-8222-222222222222"})];
+    let hidden = json!([mine, mine, {"user_id": null}, other]);
+    // As many rows as are asked for: there may be more.
+    let many = Value::from(vec![mine.clone(); 100]);
+    for rows in [json!([mine, other]), hidden, many] {
+        let lookup = ResponseTemplate::new(200).set_body_json(rows);
+        let world = World::new(Answers { lookup, ..all_well() }).await;
+        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+        assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Please register.");
+        assert!(world.inserts().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn rows_without_a_user_link_nothing_and_several_rows_of_one_user_are_one() {
+    let (mine, none) = (json!({"user_id": USER}), json!({"user_id": null}));
+    for (rows, expected) in [
+        (json!([none, mine]), "Hello"),
+        (json!([mine, mine, mine]), "Hello"),
+        (json!([none, none]), "Please register."),
+    ] {
+        let lookup = ResponseTemplate::new(200).set_body_json(rows);
+        let world = World::new(Answers { lookup, ..all_well() }).await;
+        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+        assert_eq!(json_of(&world.sends().await[0])["text"]["body"], expected);
+    }
 }
 
 #[tokio::test]
