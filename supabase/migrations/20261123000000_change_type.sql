@@ -1,5 +1,5 @@
 -- A tool of the migrations that follow, which adopt tables with columns of other types. The last of them,
--- `messages`, takes it away again.
+-- `messages`, takes it away again; to apply them by hand once more, begin here.
 
 create schema if not exists adoption;
 

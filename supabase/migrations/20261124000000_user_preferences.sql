@@ -1,7 +1,8 @@
 -- Whose WhatsApp number is it: one row a user, one user a number.
 --
 -- Applies to an empty project and to one that has this table already, keeps every row, and changes
--- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone.
+-- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone; a column
+-- whose type it cannot change is an error whose hint says what to do.
 -- Warnings name user ids, never numbers.
 --
 -- Only the service role writes. A user who could write a number could write somebody else's, and would

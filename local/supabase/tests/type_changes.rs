@@ -3,7 +3,8 @@
 mod common;
 
 use common::tables::{
-    OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, project_with, refusal,
+    OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, project_before,
+    project_with, push, refusal,
 };
 use sqlx::PgPool;
 
@@ -131,6 +132,24 @@ async fn a_policy_that_means_nothing_for_the_new_type_is_an_error_that_repeats_i
         ),
         "{hint}"
     );
+}
+
+#[tokio::test]
+async fn after_what_the_hint_says_applying_again_goes_on_from_there() {
+    let tables = messages("user_id text")
+        + "create policy own on public.messages as restrictive for select to authenticated
+            using (auth.uid()::text = user_id);
+        create view public.latest as select user_id from public.messages;";
+    let (project, _older) = project_before(&tables).await.expect("a project");
+    let error = push(&project).await.expect_err("a view");
+    assert!(format!("{error:#}").contains("used by a view"), "{error:#}");
+    project.run("drop view public.latest").await;
+    let error = push(&project).await.expect_err("a policy");
+    assert!(format!("{error:#}").contains("text = uuid"), "{error:#}");
+    project.run("drop policy own on public.messages").await;
+    assert_eq!(push(&project).await.expect("it applies"), 1, "the others are applied already");
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
 }
 
 #[tokio::test]

@@ -53,6 +53,11 @@ impl Project {
         format!("{}/rest/v1/{path}", self.supabase.url())
     }
 
+    /// Runs a statement as the superuser.
+    pub async fn run(&self, sql: &'static str) {
+        sqlx::query(sql).execute(self.supabase.pool()).await.expect("it runs");
+    }
+
     pub fn guardian(&self) -> &Guardian {
         &self.guardian
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use local_supabase::{Options, migrate};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use sqlx::{Executor as _, PgPool};
 use uuid::{Uuid, uuid};
 
 use super::{Project, answer, directory};
@@ -17,11 +17,21 @@ pub const OLD_B: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000002");
 
 /// A project whose first migration is `tables`, an older program's, and whose others are ours.
 pub async fn project_with(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
+    start(tables, true).await
+}
+
+/// A project with an older program's tables only.
+pub async fn project_before(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
+    start(tables, false).await
+}
+
+async fn start(tables: &str, with_ours: bool) -> anyhow::Result<(Project, tempfile::TempDir)> {
     let older = tempfile::tempdir()?;
     let migrations = older.path().join("migrations");
     std::fs::create_dir(&migrations)?;
     std::fs::write(migrations.join("20250101000000_older_program.sql"), tables)?;
-    for file in std::fs::read_dir(directory().join("migrations"))? {
+    let ours = if with_ours { Some(std::fs::read_dir(directory().join("migrations"))?) } else { None };
+    for file in ours.into_iter().flatten() {
         let file = file?;
         std::fs::copy(file.path(), migrations.join(file.file_name()))?;
     }
@@ -78,15 +88,20 @@ async fn state(pool: &PgPool) -> Vec<String> {
     all
 }
 
+/// Applies our migrations that are not applied yet, as `supabase db push` does.
+pub async fn push(project: &Project) -> anyhow::Result<usize> {
+    let mut connection = project.supabase.pool().acquire().await?;
+    connection.execute("set role postgres").await?;
+    let applied = migrate::apply(&mut connection, &migrate::migrations(&directory())?).await;
+    connection.execute("reset role").await?;
+    applied
+}
+
 /// Applies our migrations again, whatever the books say, and checks that nothing changes.
 pub async fn assert_applying_again_changes_nothing(project: &Project) {
     let before = state(project.supabase.pool()).await;
-    for migration in migrate::migrations(&directory()).expect("migrations") {
-        let mut transaction = project.supabase.pool().begin().await.expect("a transaction");
-        transaction.execute("set local role postgres").await.expect("the role");
-        transaction.execute(sqlx::raw_sql(AssertSqlSafe(migration.sql))).await.expect("it applies");
-        transaction.commit().await.expect("committed");
-    }
+    project.run("delete from supabase_migrations.schema_migrations").await;
+    push(project).await.expect("they apply");
     assert_eq!(state(project.supabase.pool()).await, before);
 }
 
