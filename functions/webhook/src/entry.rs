@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use shared::envelope::{Envelope, ReceivedMessage, V1};
 use shared::lenient;
 
-use crate::payload::{Person, Update};
+use crate::payload::Update;
 
 /// One message of the inbound queue, before it is sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,15 +73,14 @@ impl Entry {
     }
 
     /// The group, or none when nothing says who the sender is.
+    ///
+    /// By the user id before the number, whether the message itself gives it or the sender's contact: every
+    /// message carries one since April 2026, a phone number only some.
     fn group(update: &Update<'_>) -> Option<String> {
-        let author: Person = lenient::read(Some(update.message)).unwrap_or_default();
-        let contact: Person = lenient::read(update.contact).unwrap_or_default();
-        // Every message carries a business-scoped user id since April 2026, a phone number only some.
-        let sender = [author.user_id, contact.user_id, author.wa_id, contact.wa_id];
-        let sender = sender.into_iter().find_map(lenient::filled_text)?;
+        let sender = update.sender.user_id.as_ref().or(update.sender.number.as_ref())?;
         let metadata: Metadata = lenient::read(update.metadata).unwrap_or_default();
         let number = lenient::filled_text(metadata.phone_number_id).unwrap_or_default();
-        Some(hash(&["group", &number, &sender]))
+        Some(hash(&["group", &number, sender]))
     }
 }
 

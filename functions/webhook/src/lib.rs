@@ -9,6 +9,7 @@
 //! | [`handshake`] | `GET /webhook`: proves to Meta that the address is ours |
 //! | [`signature`] | `POST /webhook`: proves to us that Meta sent it |
 //! | [`payload`] | finds every message in a request's body |
+//! | [`people`] | whom a message is from, and which contact is theirs |
 //! | [`entry`] | turns a message into a queue entry: body, group, deduplication id |
 //! | [`batches`] | packs entries into calls, without changing the order of anybody's messages |
 //! | [`queue`] | the queue: a trait, and SQS |
@@ -19,6 +20,7 @@ pub mod entry;
 pub mod handler;
 pub mod handshake;
 pub mod payload;
+pub mod people;
 pub mod queue;
 pub mod settings;
 pub mod signature;

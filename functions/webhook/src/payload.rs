@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use shared::lenient;
 
+use crate::people::{Contacts, Person};
+
 /// `object` of every webhook of the WhatsApp Business Platform.
 const WHATSAPP: &str = "whatsapp_business_account";
 
@@ -24,7 +26,7 @@ pub struct Updates<'a> {
 }
 
 /// One message and what Meta said around it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Update<'a> {
     /// `entry[].id`
     pub waba_id: Option<&'a RawValue>,
@@ -32,8 +34,10 @@ pub struct Update<'a> {
     pub field: Option<&'a RawValue>,
     /// `value.metadata`
     pub metadata: Option<&'a RawValue>,
-    /// The sender's entry in `value.contacts`
+    /// The sender's entry in `value.contacts`, where one is the sender's
     pub contact: Option<&'a RawValue>,
+    /// Who the message and that contact say the sender is
+    pub sender: Person<'a>,
     /// `value.messages[]`
     pub message: &'a RawValue,
 }
@@ -146,12 +150,13 @@ impl<'a> Updates<'a> {
         }
         let contacts = Contacts::read(value.contacts);
         for message in messages {
-            let contact = contacts.of(message);
+            let (sender, contact) = contacts.author(message);
             self.messages.push(Update {
                 waba_id,
                 field: change.field,
                 metadata: value.metadata,
                 contact,
+                sender,
                 message,
             });
         }
@@ -177,42 +182,5 @@ impl StatusName {
         let name =
             lenient::read::<Status>(Some(status)).and_then(|status| lenient::filled_text(status.status));
         name.map_or_else(|| "without a name".to_owned(), Cow::into_owned)
-    }
-}
-
-/// `value.contacts`, by what identifies a person.
-struct Contacts<'a>(Vec<(Person<'a>, &'a RawValue)>);
-
-/// Whom a contact or a message is about: a phone number, a business-scoped user id, or both.
-#[derive(Deserialize, Default)]
-pub(crate) struct Person<'a> {
-    #[serde(borrow, default, alias = "from")]
-    pub(crate) wa_id: Option<&'a RawValue>,
-    #[serde(borrow, default, alias = "from_user_id")]
-    pub(crate) user_id: Option<&'a RawValue>,
-}
-
-impl<'a> Contacts<'a> {
-    fn read(raw: Option<&'a RawValue>) -> Self {
-        let people = lenient::array(raw).into_iter();
-        Self(people.map(|raw| (lenient::read(Some(raw)).unwrap_or_default(), raw)).collect())
-    }
-
-    /// The contact that wrote `message`; where only one is given, that one.
-    fn of(&self, message: &'a RawValue) -> Option<&'a RawValue> {
-        if let [(_, only)] = self.0.as_slice() {
-            return Some(only);
-        }
-        let author: Person = lenient::read(Some(message)).unwrap_or_default();
-        let same = |a: Option<&RawValue>, b: Option<&RawValue>| {
-            let (a, b) = (lenient::filled_text(a), lenient::filled_text(b));
-            a.is_some() && a == b
-        };
-        let written_by = |person: &Person| {
-            same(person.user_id, author.user_id)
-                || same(person.wa_id, author.wa_id)
-                || same(person.user_id, author.wa_id)
-        };
-        self.0.iter().find(|(person, _)| written_by(person)).map(|(_, raw)| *raw)
     }
 }

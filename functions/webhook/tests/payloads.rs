@@ -128,6 +128,61 @@ fn each_message_carries_its_own_sender_s_contact() {
 }
 
 #[test]
+fn one_contact_and_two_senders_the_other_sender_has_none() {
+    let mut change =
+        change("A", &[json!({"from_user_id": "US.2", "id": "w2"}), text("16505551234", "w1"), json!({})]);
+    change["value"]["contacts"] = json!([{"wa_id": "16505551234", "user_id": "US.1"}]);
+    let all = entries(&payload(&[change]));
+    let contacts: Vec<_> = all.iter().map(|entry| envelope(entry)["contact"]["user_id"].clone()).collect();
+    // The third names nobody, and there is nobody else whom it could be from.
+    assert_eq!(contacts, [json!(null), json!("US.1"), json!("US.1")]);
+    assert_ne!(all[0].message_group_id, all[1].message_group_id);
+    assert_eq!(all[1].message_group_id, all[2].message_group_id);
+}
+
+#[test]
+fn a_person_is_one_group_whichever_of_message_and_contact_names_them() {
+    let group = |message: Value, contacts: Value| {
+        let mut change = change("A", &[message]);
+        change["value"]["contacts"] = contacts;
+        entries(&payload(&[change])).remove(0).message_group_id
+    };
+    let contact = json!([{"wa_id": "551187654321", "user_id": "BR.1"}]);
+    let groups = [
+        group(json!({"from": "5511987654321", "from_user_id": "BR.1"}), json!([])),
+        group(json!({"from": "551187654321", "from_user_id": "BR.1"}), contact.clone()),
+        group(json!({"from": "5511987654321"}), contact.clone()),
+        group(json!({"from": "BR.1"}), contact.clone()),
+        group(json!({"from_user_id": "BR.1"}), json!([{"wa_id": "1"}, {"wa_id": "551187654321"}])),
+        group(json!({}), contact.clone()),
+    ];
+    assert!(groups.windows(2).all(|pair| pair[0] == pair[1]), "{groups:?}");
+    assert_ne!(groups[0], group(json!({"from_user_id": "BR.2"}), contact), "somebody else's contact");
+}
+
+#[test]
+fn a_thousand_contacts_find_their_messages() {
+    let person = |n: usize| (format!("1650{n:07}"), format!("US.{n}"));
+    let messages: Vec<_> = (0..1000)
+        .map(|n| match person(n) {
+            (number, _) if n % 3 == 0 => json!({"from": number}),
+            (_, user_id) if n % 3 == 1 => json!({"from_user_id": user_id}),
+            (number, user_id) => json!({"from": number, "from_user_id": user_id}),
+        })
+        .collect();
+    let contact =
+        |n| json!({"wa_id": person(n).0, "user_id": person(n).1, "profile": {"name": n.to_string()}});
+    let mut change = change("A", &messages);
+    change["value"]["contacts"] = (0..1000).rev().map(contact).collect();
+    let body = payload(&[change]).to_string();
+    let updates = payload::read(body.as_bytes()).expect("a WhatsApp payload");
+    for (n, update) in updates.messages.iter().enumerate() {
+        let contact: Value = serde_json::from_str(update.contact.expect("a contact").get()).expect("JSON");
+        assert_eq!(contact["profile"]["name"], n.to_string());
+    }
+}
+
+#[test]
 fn what_is_not_a_message_is_named() {
     let statuses =
         json!({"field": "messages", "value": {"statuses": [{"status": "delivered"}, {"status": 7}, {}]}});
