@@ -1,5 +1,6 @@
 //! A message as Meta sent it becomes one with types, once.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,10 +54,9 @@ impl Incoming {
         let message: Message = lenient::read(Some(received.message)).unwrap_or_default();
         let contact: Contact = lenient::read(received.contact).unwrap_or_default();
         let metadata: Metadata = lenient::read(received.metadata).unwrap_or_default();
-        let identities = [message.from, message.from_user_id, contact.wa_id, contact.user_id];
         Self {
             wamid: lenient::filled_text(message.id).map(Into::into),
-            sender: Sender::first(identities),
+            sender: Sender::of(&message, &contact),
             phone_number_id: lenient::filled_text(metadata.phone_number_id).and_then(|id| id.parse().ok()),
             sent_at: sent_at(message.timestamp, received.received_at),
             content: Content::read(&message),
@@ -121,6 +121,26 @@ struct Contact<'a> {
     user_id: Option<&'a RawValue>,
 }
 
+/// What a message or a contact says about who it is about.
+#[derive(Default)]
+struct Person<'a> {
+    /// A [`Sender::Phone`].
+    number: Option<Sender>,
+    user_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Person<'a> {
+    fn new(number: Option<&'a RawValue>, user_id: Option<&'a RawValue>) -> Self {
+        let user_id = lenient::filled_text(user_id);
+        let id = lenient::filled_text(number);
+        match id.as_deref().and_then(Sender::parse) {
+            number @ Some(Sender::Phone(_)) => Self { number, user_id },
+            // A user id may stand in the number's place.
+            _ => Self { number: None, user_id: user_id.or(id) },
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 struct Metadata<'a> {
     #[serde(borrow, default)]
@@ -145,13 +165,22 @@ impl Content {
 }
 
 impl Sender {
-    /// The sender that these identities name: the first phone number, because users are known by it, or
-    /// else the first user id.
-    fn first(identities: [Option<&RawValue>; 4]) -> Option<Self> {
-        let identities = identities.into_iter().filter_map(lenient::filled_text);
-        let senders: Vec<_> = identities.filter_map(|id| Self::parse(&id)).collect();
-        let phone = senders.iter().find(|sender| matches!(sender, Self::Phone(_)));
-        phone.or(senders.first()).cloned()
+    /// Who wrote a message: by phone number if there is one, because users are known by it, or else by user id.
+    ///
+    /// The message's own number is the one to answer to. Its contact's counts only if the contact is the
+    /// author's: it has the same user id, or the message names nobody (then it came with the only contact).
+    /// Another's number would send one person's answer to another's phone.
+    fn of(message: &Message<'_>, contact: &Contact<'_>) -> Option<Self> {
+        let author = Person::new(message.from, message.from_user_id);
+        let contact = Person::new(contact.wa_id, contact.user_id);
+        let named =
+            [message.from, message.from_user_id].into_iter().any(|id| lenient::filled_text(id).is_some());
+        let same = author.user_id.is_some() && author.user_id == contact.user_id;
+        let contact = if same || !named { contact } else { Person::default() };
+        author.number.or(contact.number).or_else(|| {
+            let user_id = author.user_id.or(contact.user_id)?;
+            Self::parse(&user_id).filter(|sender| matches!(sender, Self::UserId(_)))
+        })
     }
 
     /// Reads a phone number or a business-scoped user id; which one it is shows in its form.

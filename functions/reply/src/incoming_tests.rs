@@ -57,6 +57,36 @@ fn a_phone_number_comes_before_a_user_id_wherever_it_stands() {
 }
 
 #[test]
+fn a_contact_of_somebody_else_is_not_answered_to() {
+    let contact = r#"{"wa_id":"16505551234","user_id":"US.1"}"#;
+    for (message, sender) in [
+        (r#"{"from_user_id":"US.2"}"#, Some(Sender::UserId("US.2".to_owned()))),
+        (r#"{"from":"US.2"}"#, Some(Sender::UserId("US.2".to_owned()))),
+        (r#"{"from":"16505555678"}"#, Some(Sender::Phone("16505555678".to_owned()))),
+        (r#"{"from":"16505555678","from_user_id":"US.2"}"#, Some(Sender::Phone("16505555678".to_owned()))),
+        (r#"{"from":"somebody"}"#, None),
+        (r#"{"from_user_id":"16505555678"}"#, None),
+        (r#"{"from_user_id":"US.1"}"#, Some(Sender::Phone("16505551234".to_owned()))),
+        (r#"{"from":" "}"#, Some(Sender::Phone("16505551234".to_owned()))),
+    ] {
+        assert_eq!(read(message, Some(contact), None).sender, sender, "{message}");
+    }
+    // It says nothing that would make it the author's.
+    let sender = read(r#"{"from_user_id":"US.2"}"#, Some(r#"{"wa_id":"16505551234"}"#), None).sender;
+    assert_eq!(sender, Some(Sender::UserId("US.2".to_owned())));
+}
+
+#[test]
+fn the_answer_goes_to_the_number_that_the_message_itself_gives() {
+    // Brazilian numbers can come with and without their extra digit.
+    for user_id in ["", r#","user_id":"BR.1""#] {
+        let contact = format!(r#"{{"wa_id":"551187654321"{user_id}}}"#);
+        let sender = read(r#"{"from":"5511987654321","from_user_id":"BR.1"}"#, Some(&contact), None).sender;
+        assert_eq!(sender, Some(Sender::Phone("5511987654321".to_owned())));
+    }
+}
+
+#[test]
 fn messages_of_groups_and_of_other_fields_are_not_answered() {
     assert_eq!(read(r#"{"type":"text"}"#, None, None).unanswerable, None);
     assert!(read(r#"{"type":"text","group_id":"Y2FwaV9ncm91cDox"}"#, None, None).unanswerable.is_some());
