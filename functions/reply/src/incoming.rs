@@ -82,17 +82,29 @@ fn unanswerable(message: &Message<'_>, field: Option<&RawValue>) -> Option<&'sta
 /// history. The second therefore holds a minute of delay from sending to arrival, at 16 µs a millisecond,
 /// and the position in the request. Two messages of one second that arrive in two requests, more than a
 /// minute late and on both sides of a full minute of delay, may change places.
-/// Without a usable timestamp it is the time of arrival.
+/// Without a believable timestamp it is the time of arrival.
 fn sent_at(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> DateTime<Utc> {
     const MINUTE: i64 = 60_000;
     const STEP: i64 = 16;
     let second = lenient::text(timestamp)
         .and_then(|text| text.trim().parse().ok())
         .and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    let Some(second) = second else { return received_at };
+    let Some(second) = second.filter(|second| is_believable(*second, received_at)) else {
+        return received_at;
+    };
     let delay = (received_at - second).num_milliseconds().max(0) % MINUTE;
     let position = i64::from(received_at.timestamp_subsec_micros() % 1000);
     second.checked_add_signed(TimeDelta::microseconds(delay * STEP + position)).unwrap_or(received_at)
+}
+
+/// Whether a message that arrived at `received_at` can have been sent at `second`.
+///
+/// Meta tries to deliver it for up to 7 days, and a message that waits in our queues keeps its time of arrival:
+/// 30 days leave room. A day ahead is more than clocks differ by. What lies outside is no time of sending.
+/// Milliseconds, say, would be the year 57407, and PostgreSQL would refuse the row whenever it is tried.
+fn is_believable(second: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
+    let delay = received_at - second;
+    (-TimeDelta::days(1)..=TimeDelta::days(30)).contains(&delay)
 }
 
 #[derive(Default, Deserialize)]

@@ -113,10 +113,21 @@ fn other_types_are_named_and_a_text_without_a_body_is_not_text() {
 }
 
 #[test]
-fn without_a_usable_timestamp_the_time_of_arrival_counts() {
-    for timestamp in ["null", "\"soon\"", "[]", "\"99999999999999999\""] {
-        let incoming = read(&format!(r#"{{"timestamp":{timestamp}}}"#), None, None);
-        assert_eq!(incoming.sent_at.timestamp_micros(), 1_749_416_384_500_000, "{timestamp}");
+fn without_a_believable_timestamp_the_time_of_arrival_counts() {
+    const DAY: i64 = 24 * 3600;
+    let arrival = 1_749_416_384;
+    let sent_at = |timestamp: &str| {
+        read(&format!(r#"{{"timestamp":{timestamp}}}"#), None, None).sent_at.timestamp_micros()
+    };
+    let believable = [arrival - 30 * DAY + 1, arrival - 7 * DAY, arrival, arrival + DAY];
+    for second in believable {
+        assert_eq!(sent_at(&format!("\"{second}\"")) / 1_000_000, second);
+    }
+    // Milliseconds are a year that PostgreSQL does not know.
+    let absurd = [0, -1, arrival - 30 * DAY, arrival + DAY + 1, arrival * 1000, 99_999_999_999_999_999];
+    let unreadable = ["null", "\"soon\"", "[]"].map(str::to_owned);
+    for timestamp in absurd.map(|second| format!("\"{second}\"")).into_iter().chain(unreadable) {
+        assert_eq!(sent_at(&timestamp), 1_749_416_384_500_000, "{timestamp}");
     }
 }
 
@@ -136,9 +147,14 @@ proptest! {
     }
 
     #[test]
-    fn no_clock_makes_it_panic(second: i64, received in -8_000_000_000_000_000i64..8_000_000_000_000_000) {
+    fn no_clock_makes_it_panic_or_a_time_that_nobody_knows(
+        second: i64, received in -8_000_000_000_000_000i64..8_000_000_000_000_000, near: bool,
+    ) {
+        let second = if near { received / 1_000_000 + second % 3_000_000 } else { second };
         let timestamp = serde_json::value::to_raw_value(&second).expect("JSON");
-        sent_at(Some(&timestamp), DateTime::from_timestamp_micros(received).expect("a time"));
+        let received = DateTime::from_timestamp_micros(received).expect("a time");
+        let sent = sent_at(Some(&timestamp), received);
+        prop_assert!((received - sent).num_days().abs() <= 30, "{sent} for {received}");
     }
 
     #[test]
