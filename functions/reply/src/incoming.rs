@@ -43,7 +43,7 @@ pub enum Sender {
 pub enum Content {
     /// `type: text`
     Text(String),
-    /// Every other type, by its name.
+    /// Every other type, by its name, and a text without a readable body.
     Other(String),
 }
 
@@ -171,6 +171,7 @@ impl Content {
         let body = lenient::read::<Text>(message.text).and_then(|text| lenient::text(text.body));
         match body {
             Some(body) if kind == "text" => Self::Text(body.into()),
+            None if kind == "text" => Self::Other("text without a readable body".to_owned()),
             _ => Self::Other(kind.into()),
         }
     }

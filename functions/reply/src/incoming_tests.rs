@@ -107,9 +107,18 @@ fn other_types_are_named_and_a_text_without_a_body_is_not_text() {
         read(r#"{"type":"image","image":{}}"#, None, None).content,
         Content::Other("image".to_owned())
     );
-    assert_eq!(read(r#"{"type":"text"}"#, None, None).content, Content::Other("text".to_owned()));
+    for text in ["", r#","text":{}"#, r#","text":"Hi""#, r#","text":{"body":["Hi"]}"#] {
+        let content = read(&format!(r#"{{"type":"text"{text}}}"#), None, None).content;
+        assert_eq!(content, Content::Other("text without a readable body".to_owned()), "{text}");
+    }
     assert_eq!(read(r#"{"type":"hologram"}"#, None, None).content, Content::Other("hologram".to_owned()));
     assert_eq!(read("{}", None, None).content, Content::Other("without a type".to_owned()));
+}
+
+#[test]
+fn a_text_with_half_of_an_emoji_is_a_text() {
+    let message = r#"{"type":"text","text":{"body":"Hi \ud83d"}}"#;
+    assert_eq!(read(message, None, None).content, Content::Text("Hi \u{fffd}".to_owned()));
 }
 
 #[test]
