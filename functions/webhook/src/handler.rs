@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use tracing::{error, info, warn};
 
-use crate::batches::{self, Lane};
+use crate::batches::{self, Lane, MAX_BYTES, Packed};
 use crate::entry::Entry;
 use crate::handshake::{Handshake, HandshakeError, VerifyToken};
 use crate::payload::{self, PayloadError};
@@ -89,18 +89,27 @@ impl<Q: Queue> Webhook<Q> {
         for ignored in &updates.ignored {
             info!(counter = "ignored_updates", what = %ignored.what, why = ignored.why, "update ignored");
         }
-        let entries = Entry::all(&updates.messages, received_at)?;
-        let wamids: Vec<_> = entries.iter().map(|entry| entry.wamid.clone()).collect();
-        self.queue_all(entries).await?;
+        let Packed { lanes, oversized } = batches::pack(Entry::all(&updates.messages, received_at)?);
+        for Entry { wamid, body, .. } in oversized {
+            // No later attempt would end better, and it is not what is answered: a text of Meta's is short.
+            let (bytes, limit) = (body.len(), MAX_BYTES);
+            error!(
+                counter = "oversized_messages",
+                wamid, bytes, limit, "message left out: too large to queue"
+            );
+        }
+        let entries = lanes.iter().flat_map(|lane| &lane.batches).flat_map(|batch| &batch.entries);
+        let wamids: Vec<_> = entries.map(|entry| entry.wamid.clone()).collect();
+        self.queue_all(lanes).await?;
         for wamid in wamids {
             info!(counter = "accepted_messages", wamid, "message queued");
         }
         Ok(ok())
     }
 
-    /// Queues all entries; the first failure is the answer, after every lane has been tried.
-    async fn queue_all(&self, entries: Vec<Entry>) -> Result<(), QueueError> {
-        let lanes = stream::iter(batches::pack(entries)).map(|lane| self.send_lane(lane));
+    /// Queues all lanes; the first failure is the answer, after every lane has been tried.
+    async fn queue_all(&self, lanes: Vec<Lane>) -> Result<(), QueueError> {
+        let lanes = stream::iter(lanes).map(|lane| self.send_lane(lane));
         let results: Vec<_> = lanes.buffer_unordered(PARALLEL_CALLS).collect().await;
         results.into_iter().collect()
     }

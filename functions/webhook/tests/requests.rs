@@ -7,7 +7,7 @@ use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use webhook::Webhook;
-use webhook::batches::Batch;
+use webhook::batches::{Batch, MAX_BYTES};
 use webhook::entry::Entry;
 use webhook::handshake::VerifyToken;
 use webhook::queue::{Queue, QueueError};
@@ -189,6 +189,23 @@ async fn after_a_refused_batch_no_later_message_of_the_same_sender_is_queued() {
     assert_eq!(response.status().as_u16(), 500);
     let sent: Vec<_> = queue.sent.lock().expect("a lock").iter().map(|entry| entry.wamid.clone()).collect();
     assert_eq!(sent.len(), 10, "{sent:?}");
+}
+
+#[tokio::test]
+async fn a_message_too_large_for_the_queue_is_left_out_and_those_behind_it_are_queued() {
+    for (bytes, expected) in [(MAX_BYTES - 1000, vec!["w1", "w2", "w3"]), (MAX_BYTES, vec!["w1", "w3"])] {
+        let message =
+            |id, bytes| json!({"from": "1", "id": id, "type": "text", "text": {"body": "x".repeat(bytes)}});
+        let messages = json!([message("w1", 1), message("w2", bytes), message("w3", 1)]);
+        let changes = json!([{"field": "messages", "value": {"messages": messages}}]);
+        let payload = json!({"object": "whatsapp_business_account", "entry": [{"changes": changes}]});
+        let queue = FakeQueue::default();
+        let response = webhook(queue.clone()).handle(signed(&payload.to_string())).await;
+        assert_eq!(answer(&response), (200, r#"{"status":"ok"}"#.to_owned()));
+        let sent = queue.sent.lock().expect("a lock");
+        let wamids: Vec<_> = sent.iter().map(|entry| entry.wamid.as_deref().expect("a wamid")).collect();
+        assert_eq!(wamids, expected);
+    }
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn batch(size: usize) -> Batch {
         deduplication_id: format!("dedup-{n}"),
         body: format!("body-{n}"),
     };
-    pack((0..size).map(entry).collect()).remove(0).batches.remove(0)
+    pack((0..size).map(entry).collect()).lanes.remove(0).batches.remove(0)
 }
 
 async fn server(respond: impl wiremock::Respond + 'static) -> MockServer {
