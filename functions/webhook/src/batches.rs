@@ -3,6 +3,9 @@
 //! Calls run in parallel, and SQS orders a group by arrival: two messages of one sender must not be in
 //! two calls that race. Entries are therefore packed into lanes. The batches of a lane are sent one after
 //! the other, lanes in parallel, and all messages of a group are in one lane.
+//!
+//! A group that fills more than one batch has a lane of its own. Smaller ones share lanes of a single batch, so
+//! that only a sender's own messages ever wait for one another.
 
 use std::collections::HashMap;
 
@@ -40,63 +43,80 @@ pub struct Lane {
     pub batches: Vec<Batch>,
 }
 
-impl Batch {
-    fn has_room_for(&self, entry: &Entry) -> bool {
-        self.entries.len() < MAX_ENTRIES && self.bytes + entry.body.len() <= MAX_BYTES
-    }
+/// Entries that stay together: those of one group, or a single one.
+#[derive(Default)]
+struct Bundle {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
 
+impl Bundle {
     fn push(&mut self, entry: Entry) {
         self.bytes += entry.body.len();
         self.entries.push(entry);
     }
-}
 
-impl Lane {
-    fn open_batch(&self) -> Option<&Batch> {
-        self.batches.last()
-    }
-
-    fn push(&mut self, entry: Entry) {
-        match self.batches.last_mut() {
-            Some(batch) if batch.has_room_for(&entry) => batch.push(entry),
-            _ => {
-                let mut batch = Batch::default();
-                batch.push(entry);
-                self.batches.push(batch);
-            }
-        }
+    fn fits_a_batch(&self) -> bool {
+        Batch::default().has_room_for(self)
     }
 }
 
-/// Packs entries in one pass, in time linear in their number.
+impl From<Entry> for Bundle {
+    fn from(entry: Entry) -> Self {
+        Self { bytes: entry.body.len(), entries: vec![entry] }
+    }
+}
+
+impl Batch {
+    fn has_room_for(&self, bundle: &Bundle) -> bool {
+        self.entries.len() + bundle.entries.len() <= MAX_ENTRIES && self.bytes + bundle.bytes <= MAX_BYTES
+    }
+}
+
+/// Packs entries, in time linear in their number. Lanes of several batches, which take longest, come first.
 #[must_use]
 pub fn pack(entries: Vec<Entry>) -> Packed {
-    let (entries, oversized) =
-        entries.into_iter().partition::<Vec<_>, _>(|entry| entry.body.len() <= MAX_BYTES);
-    let mut lanes: Vec<Lane> = Vec::new();
-    let mut lane_of_group: HashMap<String, usize> = HashMap::new();
+    let (entries, oversized) = entries.into_iter().partition(|entry| entry.body.len() <= MAX_BYTES);
+    let (small, large): (Vec<_>, Vec<_>) = groups(entries).into_iter().partition(Bundle::fits_a_batch);
+    let large =
+        large.into_iter().map(|group| Lane { batches: fill(group.entries.into_iter().map(Bundle::from)) });
+    let small = fill(small).into_iter().map(|batch| Lane { batches: vec![batch] });
+    Packed { lanes: large.chain(small).collect(), oversized }
+}
+
+/// The groups, in the order of their first entries.
+fn groups(entries: Vec<Entry>) -> Vec<Bundle> {
+    let mut groups: Vec<Bundle> = Vec::new();
+    let mut positions: HashMap<String, usize> = HashMap::new();
     for entry in entries {
-        let lane = match lane_of_group.get(&entry.message_group_id) {
-            Some(&lane) => lane,
-            None => {
-                let last = lanes.len().checked_sub(1);
-                let fits =
-                    |lane: &usize| lanes[*lane].open_batch().is_some_and(|batch| batch.has_room_for(&entry));
-                let lane = last.filter(fits).unwrap_or_else(|| {
-                    lanes.push(Lane::default());
-                    lanes.len() - 1
-                });
-                lane_of_group.insert(entry.message_group_id.clone(), lane);
-                lane
-            }
-        };
-        lanes[lane].push(entry);
+        let position = *positions.entry(entry.message_group_id.clone()).or_insert(groups.len());
+        match groups.get_mut(position) {
+            Some(group) => group.push(entry),
+            None => groups.push(Bundle::from(entry)),
+        }
     }
-    Packed { lanes, oversized }
+    groups
+}
+
+/// Batches of bundles that each fit one: a bundle that the last batch has no room for begins the next.
+fn fill(bundles: impl IntoIterator<Item = Bundle>) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for bundle in bundles {
+        match batches.last_mut() {
+            Some(batch) if batch.has_room_for(&bundle) => {
+                batch.bytes += bundle.bytes;
+                batch.entries.extend(bundle.entries);
+            }
+            _ => batches.push(Batch { entries: bundle.entries, bytes: bundle.bytes }),
+        }
+    }
+    batches
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn entry(group: u8, number: usize, bytes: usize) -> Entry {
@@ -125,6 +145,21 @@ mod tests {
     }
 
     #[test]
+    fn bursts_of_several_senders_do_not_wait_for_one_another() {
+        let interleaved = |n: usize| entry(u8::try_from(n % 10).expect("a digit"), n, 300);
+        let lanes = pack((0..1000).map(interleaved).collect()).lanes;
+        assert_eq!(lanes.iter().map(|lane| lane.batches.len()).collect::<Vec<_>>(), [10; 10]);
+    }
+
+    #[test]
+    fn one_sender_s_burst_holds_no_other_s_message_up() {
+        let entries = (0..60)
+            .map(|n| if n % 2 == 0 { entry(0, n, 300) } else { entry(u8::try_from(n).expect("60"), n, 300) });
+        let lanes = pack(entries.collect()).lanes;
+        assert_eq!(lanes.iter().map(|lane| lane.batches.len()).collect::<Vec<_>>(), [3, 1, 1, 1]);
+    }
+
+    #[test]
     fn an_entry_of_the_limit_is_a_batch_and_one_above_it_is_none() {
         let entries = vec![entry(1, 0, MAX_BYTES), entry(1, 1, MAX_BYTES + 1), entry(1, 2, 1)];
         let Packed { lanes, oversized } = pack(entries.clone());
@@ -137,24 +172,29 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn nothing_is_lost_limits_hold_and_no_group_is_reordered(
-            shape in proptest::collection::vec((0u8..12, 1usize..400_000, proptest::bool::weighted(0.05)), 0..120)
+            senders in 1u8..40, largest in 1usize..400_000,
+            shape in proptest::collection::vec((0u8..40, 0usize..400_000, proptest::bool::weighted(0.05)), 0..120),
         ) {
             let shape = shape.into_iter().enumerate();
             let entries: Vec<_> = shape.map(|(n, (group, bytes, above))| {
-                entry(group, n, if above { MAX_BYTES + bytes } else { bytes })
+                entry(group % senders, n, if above { MAX_BYTES + 1 } else { bytes % largest })
             }).collect();
             let Packed { lanes, oversized } = pack(entries.clone());
             let (entries, above): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.body.len() <= MAX_BYTES);
             proptest::prop_assert_eq!(oversized, above);
             let mut packed = Vec::new();
             for (number, lane) in lanes.iter().enumerate() {
+                let groups: HashSet<_> =
+                    lane.batches.iter().flat_map(|batch| &batch.entries).map(|entry| &entry.message_group_id).collect();
+                proptest::prop_assert!(lane.batches.len() == 1 || (lane.batches.len() > 1 && groups.len() == 1));
                 for batch in &lane.batches {
                     proptest::prop_assert!((1..=MAX_ENTRIES).contains(&batch.entries.len()));
                     proptest::prop_assert!(batch.entries.iter().map(|entry| entry.body.len()).sum::<usize>() <= MAX_BYTES);
                     packed.extend(batch.entries.iter().map(|entry| (number, entry.clone())));
                 }
             }
-            for group in 0u8..12 {
+            proptest::prop_assert_eq!(packed.len(), entries.len());
+            for group in 0..senders {
                 let of_group = |entry: &Entry| entry.message_group_id == group.to_string();
                 let before: Vec<_> = entries.iter().filter(|entry| of_group(entry)).collect();
                 let after: Vec<_> = packed.iter().filter(|(_, entry)| of_group(entry)).collect();
