@@ -1,11 +1,14 @@
 //! Which request gets which answer.
 
+use std::time::Duration;
+
 use chrono::Utc;
 use futures::StreamExt;
 use futures::stream;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::batches::{self, Lane, MAX_BYTES, Packed};
@@ -17,6 +20,10 @@ use crate::signature::{self, AppSecret, SignatureError};
 
 /// Calls to the queue that run at the same time.
 const PARALLEL_CALLS: usize = 32;
+
+/// How long all calls of a request may take together. Below the function's timeout of 10 s (template.yaml), with
+/// time for reading the request and answering it: who is cut off there answers nothing, and logs nothing.
+const DEADLINE: Duration = Duration::from_secs(8);
 
 /// The function: settings and the queue.
 #[derive(Debug)]
@@ -107,10 +114,11 @@ impl<Q: Queue> Webhook<Q> {
         Ok(ok())
     }
 
-    /// Queues all lanes; the first failure is the answer, after every lane has been tried.
+    /// Queues all lanes; the first failure is the answer, after every lane has been tried or the time is up.
     async fn queue_all(&self, lanes: Vec<Lane>) -> Result<(), QueueError> {
         let lanes = stream::iter(lanes).map(|lane| self.send_lane(lane));
-        let results: Vec<_> = lanes.buffer_unordered(PARALLEL_CALLS).collect().await;
+        let results = lanes.buffer_unordered(PARALLEL_CALLS).collect::<Vec<_>>();
+        let results = timeout(DEADLINE, results).await.map_err(|_| QueueError::Deadline(DEADLINE))?;
         results.into_iter().collect()
     }
 

@@ -9,7 +9,7 @@ use shared::sqs::{self, Timeouts, reason};
 use crate::batches::Batch;
 use crate::settings::QueueSettings;
 
-/// How long calls may take: Meta waits, and sends again.
+/// How long a call may take: Meta waits, and sends again. All calls of a request have a deadline together.
 const TIMEOUTS: Timeouts = Timeouts {
     call: Duration::from_secs(8),
     attempt: Duration::from_secs(3),
@@ -41,6 +41,9 @@ pub enum QueueError {
         /// The first refusal's code.
         code: String,
     },
+    /// The calls of the request took too long together. Those under way may have succeeded.
+    #[error("SQS has not taken all batches within {0:?}")]
+    Deadline(Duration),
 }
 
 /// Amazon SQS, or what speaks its protocol.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
@@ -13,15 +14,19 @@ use webhook::handshake::VerifyToken;
 use webhook::queue::{Queue, QueueError};
 use webhook::signature::AppSecret;
 
-/// Keeps what it is sent, and refuses the batches that hold one of these wamids.
+/// Keeps what it is sent, takes its time, and refuses the batches that hold one of these wamids.
 #[derive(Clone, Debug, Default)]
 struct FakeQueue {
     sent: Arc<Mutex<Vec<Entry>>>,
     refused: HashSet<String>,
+    latency: Duration,
 }
 
 impl Queue for FakeQueue {
     async fn send(&self, batch: Batch) -> Result<(), QueueError> {
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
         let refused = |entry: &Entry| entry.wamid.as_ref().is_some_and(|wamid| self.refused.contains(wamid));
         if batch.entries.iter().any(refused) {
             return Err(QueueError::Call("no answer in time".to_owned()));
@@ -189,6 +194,30 @@ async fn after_a_refused_batch_no_later_message_of_the_same_sender_is_queued() {
     assert_eq!(response.status().as_u16(), 500);
     let sent: Vec<_> = queue.sent.lock().expect("a lock").iter().map(|entry| entry.wamid.clone()).collect();
     assert_eq!(sent.len(), 10, "{sent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_silent_or_slow_is_500_before_the_function_is_cut_off() {
+    // A thousand senders: four rounds of parallel calls. And one sender: a hundred calls in a row.
+    let everybody: Vec<_> = (0..1000).map(|n| format!("w{n}")).collect();
+    let message = |n: usize| json!({"from": "16505551234", "id": format!("w{n}"), "type": "text"});
+    let messages: Vec<_> = (0..1000).map(message).collect();
+    let changes = json!([{"field": "messages", "value": {"messages": messages}}]);
+    let one = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});
+    let everybody = payload(&everybody.iter().map(String::as_str).collect::<Vec<_>>());
+    for (payload, latency, status) in [
+        (&everybody, Duration::from_secs(3600), 500),
+        (&everybody, Duration::from_secs(3), 500),
+        (&everybody, Duration::from_millis(100), 200),
+        (&one.to_string(), Duration::from_millis(100), 500),
+        (&one.to_string(), Duration::from_millis(50), 200),
+    ] {
+        let start = tokio::time::Instant::now();
+        let queue = FakeQueue { latency, ..FakeQueue::default() };
+        let response = webhook(queue).handle(signed(payload)).await;
+        assert_eq!(response.status().as_u16(), status, "{latency:?}");
+        assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    }
 }
 
 #[tokio::test]
