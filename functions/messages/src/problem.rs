@@ -51,7 +51,10 @@ impl Problem {
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
         let Told { status, detail } = self.told();
-        if status.is_server_error() {
+        if self.is_refused_key() {
+            let status = status.as_u16();
+            error!(counter = "refused_api_keys", status, cause = %self, "Supabase does not take SUPABASE_PUBLISHABLE_KEY");
+        } else if status.is_server_error() {
             error!(counter = "failed_requests", status = status.as_u16(), cause = %self, "history not read");
         } else {
             warn!(counter = "refused_requests", status = status.as_u16(), cause = %self, "request refused");
@@ -83,6 +86,13 @@ impl Problem {
         response
     }
 
+    /// Whether Supabase's gateway has refused our own key. Unlike PostgREST, which judges the user's token, it
+    /// gives no code: `{"message":"Invalid API key","hint":"…"}`.
+    fn is_refused_key(&self) -> bool {
+        let Self::History(HistoryError::Supabase(error)) = self else { return false };
+        matches!(error, SupabaseError::Rejected { status: 401 | 403, code: None })
+    }
+
     fn told(&self) -> Told {
         let told = |status, detail: &str| Told { status, detail: detail.to_owned() };
         match self {
@@ -95,7 +105,7 @@ impl Problem {
             }
             Self::History(HistoryError::Supabase(error)) => match error {
                 // 403 too: the token is valid and its role may not read messages, as for an anonymous one.
-                SupabaseError::Rejected { status: 401 | 403, .. } => told(
+                SupabaseError::Rejected { status: 401 | 403, code: Some(_) } => told(
                     StatusCode::UNAUTHORIZED,
                     "the token was not accepted: sign in again and use a fresh one",
                 ),

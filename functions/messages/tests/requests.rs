@@ -141,6 +141,10 @@ async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
         (401, json!({"code": "PGRST303", "message": "JWT expired SECRET"}), 401),
         (403, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
         (401, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
+        // Our own key is wrong or retired: no token of the user's would help.
+        (401, json!({"message": "Invalid API key", "hint": "Double check SECRET"}), 502),
+        (403, json!({"message": "SECRET"}), 502),
+        (401, json!("SECRET"), 502),
         (400, json!({"code": "42703", "message": "column SECRET does not exist"}), 502),
         (404, json!({"code": "PGRST205", "message": "no table SECRET"}), 502),
         (500, json!({"message": "SECRET"}), 502),
