@@ -35,8 +35,7 @@ impl<P: Pages> Messages<P> {
 
     async fn page(&self, request: &Request) -> Result<Response<Body>, Problem> {
         let token = bearer::token(request.headers())?;
-        let parameters = request.query_string_parameters();
-        let page = Page::parse(parameters.first("limit"), parameters.first("before"))?;
+        let page = Page::parse(&request.query_string_parameters())?;
         let found = self.history.page(&token, &page).await?;
         let body = serde_json::to_string(&found.messages).map_err(|_| HistoryError::Unreadable)?;
         info!(counter = "history_pages", messages = found.messages.len(), more = found.more, "history read");

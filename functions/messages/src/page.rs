@@ -1,5 +1,6 @@
 //! Which page of the history is asked for, and where the next one is.
 
+use lambda_http::aws_lambda_events::query_map::QueryMap;
 use shared::message::MessageResponse;
 
 use crate::cursor::{Cursor, CursorError};
@@ -24,17 +25,21 @@ pub enum PageError {
     /// `limit` is not a number from 1 to 200.
     #[error("limit must be a whole number from 1 to {MAX_LIMIT}")]
     Limit,
+    /// A parameter is there twice, and which of them is meant nobody knows.
+    #[error("{0} must not be given more than once")]
+    Repeated(&'static str),
     /// `before` is no cursor.
     #[error(transparent)]
     Before(#[from] CursorError),
 }
 
 impl Page {
-    /// Reads the parameters.
+    /// Reads the parameters of a query.
     ///
     /// # Errors
     /// See [`PageError`].
-    pub fn parse(limit: Option<&str>, before: Option<&str>) -> Result<Self, PageError> {
+    pub fn parse(query: &QueryMap) -> Result<Self, PageError> {
+        let (limit, before) = (only(query, "limit")?, only(query, "before")?);
         let limit = match limit {
             None => DEFAULT_LIMIT,
             Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -55,24 +60,52 @@ impl Page {
     }
 }
 
+/// The value of a parameter that may be given once.
+fn only<'a>(query: &'a QueryMap, name: &'static str) -> Result<Option<&'a str>, PageError> {
+    match query.all(name).as_deref() {
+        None | Some([]) => Ok(None),
+        Some([value]) => Ok(Some(value)),
+        Some(_) => Err(PageError::Repeated(name)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn page(query: &str) -> Result<Page, PageError> {
+        Page::parse(&query.parse().expect("a query"))
+    }
+
     #[test]
     fn limit_is_50_unless_given_and_from_1_to_200() {
-        let limit = |text| Page::parse(text, None).map(|page| page.limit);
-        assert_eq!(limit(None), Ok(50));
-        assert_eq!(limit(Some("1")), Ok(1));
-        assert_eq!(limit(Some("200")), Ok(200));
+        let limit = |query: &str| page(query).map(|page| page.limit);
+        assert_eq!(limit(""), Ok(50));
+        assert_eq!(limit("limit=1"), Ok(1));
+        assert_eq!(limit("limit=200"), Ok(200));
         for text in ["0", "201", "-1", "+5", "5.0", "", " 5", "1e2", "ten", "5,6", "99999999999999999999999"]
         {
-            assert_eq!(limit(Some(text)), Err(PageError::Limit), "{text}");
+            assert_eq!(
+                limit(&format!("limit={}", text.replace('+', "%2B"))),
+                Err(PageError::Limit),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn before_must_be_a_cursor() {
-        assert_eq!(Page::parse(None, Some("yesterday")), Err(PageError::Before(CursorError)));
+        assert_eq!(page("before=yesterday"), Err(PageError::Before(CursorError)));
+    }
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_refused_even_with_the_same_value() {
+        for (query, name) in [
+            ("limit=2&limit=abc", "limit"),
+            ("limit=2&limit=2", "limit"),
+            ("before=&limit=5&before=", "before"),
+        ] {
+            assert_eq!(page(query), Err(PageError::Repeated(name)), "{query}");
+        }
     }
 }

@@ -118,15 +118,18 @@ async fn a_request_without_a_token_is_401_and_supabase_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_bad_limit_or_cursor_is_400_and_says_what_would_be_good() {
+async fn a_bad_or_repeated_limit_or_cursor_is_400_and_says_what_would_be_good() {
     let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
-    for (query, detail) in [
-        (("limit", "0"), "limit must be a whole number from 1 to 200"),
-        (("limit", "201"), "limit must be a whole number from 1 to 200"),
-        (("limit", "ten"), "limit must be a whole number from 1 to 200"),
-        (("before", "yesterday"), "before must be a cursor taken from a Link header of this API"),
-    ] {
-        let response = messages(&server.uri()).handle(get(&[query])).await;
+    let cases: [(&[_], _); 6] = [
+        (&[("limit", "0")], "limit must be a whole number from 1 to 200"),
+        (&[("limit", "201")], "limit must be a whole number from 1 to 200"),
+        (&[("limit", "ten")], "limit must be a whole number from 1 to 200"),
+        (&[("before", "yesterday")], "before must be a cursor taken from a Link header of this API"),
+        (&[("limit", "2"), ("limit", "abc")], "limit must not be given more than once"),
+        (&[("before", ""), ("limit", "2"), ("before", "")], "before must not be given more than once"),
+    ];
+    for (query, detail) in cases {
+        let response = messages(&server.uri()).handle(get(query)).await;
         assert_eq!(response.status(), 400, "{query:?}");
         let expected =
             json!({"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail});
