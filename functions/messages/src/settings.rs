@@ -18,12 +18,35 @@ impl Settings {
     /// # Errors
     /// Names the variable that is missing or unusable.
     pub fn from_env() -> Result<Self, EnvError> {
-        let supabase_key: ApiKey = env::parsed("SUPABASE_PUBLISHABLE_KEY")?;
-        if supabase_key.is_secret() {
-            let reason =
-                "it is a secret key; this function needs a publishable one (sb_publishable_…)".to_owned();
-            return Err(EnvError::Unusable { name: "SUPABASE_PUBLISHABLE_KEY", reason });
-        }
+        let supabase_key = usable(env::parsed("SUPABASE_PUBLISHABLE_KEY")?)?;
         Ok(Self { supabase_url: env::parsed("SUPABASE_URL")?, supabase_key })
+    }
+}
+
+/// This function holds no secret: a key that passes row-level security is refused, of either kind.
+fn usable(key: ApiKey) -> Result<ApiKey, EnvError> {
+    if !key.is_secret() {
+        return Ok(key);
+    }
+    let reason = "it is a secret key or the service_role key; this function needs the publishable one \
+        (sb_publishable_…) or the anon key";
+    Err(EnvError::Unusable { name: "SUPABASE_PUBLISHABLE_KEY", reason: reason.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_key_of_either_kind_is_refused_without_being_repeated() {
+        // {"role":"anon"} and {"role":"service_role"}
+        let (anon, service_role) = ("eyJ9.eyJyb2xlIjoiYW5vbiJ9.x", "eyJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.x");
+        for (key, is_usable) in
+            [("sb_publishable_k", true), (anon, true), ("sb_secret_hunter2", false), (service_role, false)]
+        {
+            let checked = usable(key.parse().expect("a key"));
+            assert_eq!(checked.is_ok(), is_usable, "{key}");
+            assert!(checked.err().is_none_or(|error| !error.to_string().contains(key)));
+        }
     }
 }

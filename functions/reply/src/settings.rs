@@ -36,12 +36,7 @@ impl Settings {
     /// # Errors
     /// Names the variable that is missing or unusable.
     pub fn from_env() -> Result<Self, EnvError> {
-        let supabase_key: ApiKey = env::parsed("SUPABASE_SECRET_KEY")?;
-        if supabase_key.is_publishable() {
-            let reason =
-                "it is a publishable key; rows are written with a secret key (sb_secret_…)".to_owned();
-            return Err(EnvError::Unusable { name: "SUPABASE_SECRET_KEY", reason });
-        }
+        let supabase_key = usable(env::parsed("SUPABASE_SECRET_KEY")?)?;
         Ok(Self {
             graph: GraphSettings {
                 url: env::optional_parsed("GRAPH_API_URL")?.unwrap_or_default(),
@@ -61,5 +56,31 @@ impl Settings {
             supabase_url: env::parsed("SUPABASE_URL")?,
             supabase_key,
         })
+    }
+}
+
+/// Rows are written past row-level security, which a publishable key of either kind cannot.
+fn usable(key: ApiKey) -> Result<ApiKey, EnvError> {
+    if !key.is_publishable() {
+        return Ok(key);
+    }
+    let reason = "it is a publishable key or the anon key; rows are written with a secret key (sb_secret_…) or the \
+        service_role key";
+    Err(EnvError::Unusable { name: "SUPABASE_SECRET_KEY", reason: reason.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publishable_key_of_either_kind_is_refused() {
+        // {"role":"anon"} and {"role":"service_role"}
+        let (anon, service_role) = ("eyJ9.eyJyb2xlIjoiYW5vbiJ9.x", "eyJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.x");
+        for (key, is_usable) in
+            [("sb_secret_k", true), (service_role, true), ("sb_publishable_k", false), (anon, false)]
+        {
+            assert_eq!(usable(key.parse().expect("a key")).is_ok(), is_usable, "{key}");
+        }
     }
 }

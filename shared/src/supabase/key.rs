@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 
 /// A project's API key.
 ///
@@ -19,31 +22,40 @@ pub struct ApiKey {
 enum Kind {
     Publishable,
     Secret,
-    Jwt,
+    Jwt(Role),
+}
+
+/// The role that an older key acts as, which its claim `role` names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    Anon,
+    ServiceRole,
+    /// A role of the project's own.
+    Other,
 }
 
 /// Text that is no API key. The text itself is not repeated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not a Supabase API key: expected sb_publishable_…, sb_secret_… or a JWT (eyJ…)")]
+#[error("not a Supabase API key: expected sb_publishable_…, sb_secret_… or a whole JWT (eyJ…)")]
 pub struct ApiKeyError;
 
 impl ApiKey {
     /// Whether it is one of the older keys, a JWT.
     #[must_use]
     pub fn is_jwt(&self) -> bool {
-        self.kind == Kind::Jwt
+        matches!(self.kind, Kind::Jwt(_))
     }
 
-    /// Whether it is a publishable key of the new kind, which may not write.
+    /// Whether it is a publishable key or the older `anon` key, which may not write.
     #[must_use]
     pub fn is_publishable(&self) -> bool {
-        self.kind == Kind::Publishable
+        matches!(self.kind, Kind::Publishable | Kind::Jwt(Role::Anon))
     }
 
-    /// Whether it is a secret key of the new kind, which passes row-level security.
+    /// Whether it is a secret key or the older `service_role` key, which passes row-level security.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        self.kind == Kind::Secret
+        matches!(self.kind, Kind::Secret | Kind::Jwt(Role::ServiceRole))
     }
 
     pub(super) fn secret(&self) -> &SecretString {
@@ -59,16 +71,32 @@ impl FromStr for ApiKey {
             Kind::Publishable
         } else if text.starts_with("sb_secret_") {
             Kind::Secret
-        } else if text.starts_with("eyJ") && text.split('.').count() == 3 {
-            Kind::Jwt
         } else {
-            return Err(ApiKeyError);
+            Kind::Jwt(role(text).ok_or(ApiKeyError)?)
         };
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(ApiKeyError);
         }
         Ok(Self { secret: SecretString::from(text), kind })
     }
+}
+
+/// The role in a JWT's claims; `None` when it is no JWT. Its signature is for Supabase to verify.
+fn role(jwt: &str) -> Option<Role> {
+    #[derive(Deserialize)]
+    struct Claims {
+        role: Option<String>,
+    }
+    let [header, claims, _signature] = jwt.split('.').collect::<Vec<_>>()[..] else { return None };
+    if !header.starts_with("eyJ") {
+        return None;
+    }
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    Some(match claims.role.as_deref() {
+        Some("anon") => Role::Anon,
+        Some("service_role") => Role::ServiceRole,
+        _ => Role::Other,
+    })
 }
 
 impl TryFrom<&SecretString> for ApiKey {
@@ -83,19 +111,51 @@ impl TryFrom<&SecretString> for ApiKey {
 mod tests {
     use super::*;
 
+    fn jwt(claims: &str) -> String {
+        format!("eyJhbGciOiJIUzI1NiJ9.{}.abc", URL_SAFE_NO_PAD.encode(claims))
+    }
+
     #[test]
     fn both_kinds_are_told_apart_and_none_is_printed() {
         let publishable: ApiKey = "sb_publishable_abc".parse().expect("a key");
         let secret: ApiKey = "sb_secret_abc".parse().expect("a key");
-        let jwt: ApiKey = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln".parse().expect("a key");
+        let jwt: ApiKey = jwt("{}").parse().expect("a key");
         assert!(publishable.is_publishable() && secret.is_secret() && jwt.is_jwt());
         assert!(!publishable.is_jwt() && !secret.is_jwt());
         assert!(!format!("{publishable:?}{secret:?}{jwt:?}").contains("abc"));
     }
 
     #[test]
+    fn an_older_key_is_publishable_or_secret_by_its_role() {
+        for (claims, publishable, secret) in [
+            (r#"{"iss":"supabase","ref":"abc","role":"anon","iat":1,"exp":2}"#, true, false),
+            (r#"{"iss":"supabase","ref":"abc","role":"service_role","iat":1,"exp":2}"#, false, true),
+            (r#"{"role":"whatsapp_writer"}"#, false, false),
+            (r#"{"role":null}"#, false, false),
+            ("{}", false, false),
+        ] {
+            let key: ApiKey = jwt(claims).parse().expect("a key");
+            assert!(key.is_jwt(), "{claims}");
+            assert_eq!((key.is_publishable(), key.is_secret()), (publishable, secret), "{claims}");
+        }
+    }
+
+    #[test]
     fn what_is_no_key_is_refused_without_being_repeated() {
-        for text in ["", "abc", "sb_secret_with space", "eyJ.two", "sb_secret_a\nb"] {
+        let (garbage, list) = (jwt("garbage"), jwt("[]"));
+        for text in [
+            "",
+            "abc",
+            "sb_secret_with space",
+            "sb_secret_a\nb",
+            "eyJ.two",
+            "eyJ.not base64.x",
+            "eyJ.e30.x.y",
+            "abc.e30.x",
+            &garbage,
+            &list,
+            &format!("{} ", jwt("{}")),
+        ] {
             let error = text.parse::<ApiKey>().expect_err(text);
             assert!(text.is_empty() || !error.to_string().contains(text));
         }
