@@ -29,7 +29,7 @@ enum Kind {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Role {
     Anon,
-    ServiceRole,
+    Service,
     /// A role of the project's own.
     Other,
 }
@@ -55,7 +55,7 @@ impl ApiKey {
     /// Whether it is a secret key or the older `service_role` key, which passes row-level security.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret | Kind::Jwt(Role::ServiceRole))
+        matches!(self.kind, Kind::Secret | Kind::Jwt(Role::Service))
     }
 
     pub(super) fn secret(&self) -> &SecretString {
@@ -94,7 +94,7 @@ fn role(jwt: &str) -> Option<Role> {
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     Some(match claims.role.as_deref() {
         Some("anon") => Role::Anon,
-        Some("service_role") => Role::ServiceRole,
+        Some("service_role") => Role::Service,
         _ => Role::Other,
     })
 }
