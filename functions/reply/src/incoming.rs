@@ -99,12 +99,12 @@ fn sent_at(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> DateTime
 
 /// Whether a message that arrived at `received_at` can have been sent at `second`.
 ///
-/// Meta tries to deliver it for up to 7 days, and a message that waits in our queues keeps its time of arrival:
-/// 30 days leave room. A day ahead is more than clocks differ by. What lies outside is no time of sending.
-/// Milliseconds, say, would be the year 57407, and PostgreSQL would refuse the row whenever it is tried.
+/// However long ago: Meta delivers late, and samples are old. But not before there was WhatsApp, and not more than
+/// a day from now, which is more than clocks differ by: milliseconds, say, would be the year 57407, and PostgreSQL
+/// would refuse the row whenever it is tried.
 fn is_believable(second: DateTime<Utc>, received_at: DateTime<Utc>) -> bool {
-    let delay = received_at - second;
-    (-TimeDelta::days(1)..=TimeDelta::days(30)).contains(&delay)
+    const WHATSAPP: i64 = 1_230_768_000; // 2009-01-01
+    second.timestamp() >= WHATSAPP && second - received_at <= TimeDelta::days(1)
 }
 
 #[derive(Default, Deserialize)]
