@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::memory;
+use crate::memory::{self, Memory};
 use crate::services::PHONE_NUMBER_ID;
 use crate::show;
 use crate::stack::{Options, Stack};
@@ -44,8 +44,8 @@ pub struct Load {
     pub extra_rows: usize,
     /// Echoes that came before that of an earlier question of their sender.
     pub out_of_order: usize,
-    /// Resident memory in KiB, by program: before the first POST, and after the last row.
-    pub memory: BTreeMap<String, [u64; 2]>,
+    /// Memory by program: before the first POST, and after the last row.
+    pub memory: BTreeMap<String, [Memory; 2]>,
 }
 
 /// Starts everything, sends `messages` of `senders`, prints what became of them. Whether nothing was lost,
@@ -75,9 +75,14 @@ fn print(load: &Load) {
     println!(
         "  lost {lost}, second echoes {second_echoes}, extra rows {extra_rows}, out of order {out_of_order}"
     );
-    println!("  memory in MiB, all processes of a program together, at the start and at the end:");
+    println!("  memory in MiB, at the start and at the end: processes, all together, the largest");
+    let mib = |kib: u64| kib as f64 / 1024.0;
     for (program, [start, end]) in &load.memory {
-        println!("    {program:<28} {:>8.1} {:>8.1}", *start as f64 / 1024.0, *end as f64 / 1024.0);
+        print!("    {program:<10}");
+        for Memory { processes, total, largest } in [start, end] {
+            print!(" {processes:>6} {:>8.1} {:>8.1}", mib(*total), mib(*largest));
+        }
+        println!();
     }
 }
 
@@ -98,7 +103,7 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
     let after = memory::by_program();
 
     let programs = before.keys().chain(after.keys()).cloned();
-    let of = |memory: &BTreeMap<String, u64>, name: &str| memory.get(name).copied().unwrap_or_default();
+    let of = |memory: &BTreeMap<String, Memory>, name: &str| memory.get(name).copied().unwrap_or_default();
     let echoes = stack.services.graph.received();
     let (answered, out_of_order) = count(&echoes);
     let rows = rows(stack).await?;
