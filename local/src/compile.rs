@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, bail, ensure};
+use local_process::{Guardian, Signal};
 use serde::Deserialize;
 use tokio::process::Command;
 
@@ -38,11 +39,11 @@ const PACKAGE_VARIABLES: [&str; 7] = [
 ];
 
 /// Builds the three functions, as debug or release build like this program itself. What cargo prints goes
-/// to standard error.
+/// to standard error. Cargo and the compilers that it has started end with this, or with us if we are killed.
 ///
 /// # Errors
 /// When a function does not compile.
-pub async fn functions() -> anyhow::Result<Binaries> {
+pub async fn functions(guardian: &Guardian) -> anyhow::Result<Binaries> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args(["build", "--message-format", "json-render-diagnostics"]);
@@ -59,13 +60,17 @@ pub async fn functions() -> anyhow::Result<Binaries> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    let output = command
+    let cargo = command
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output()
-        .await
+        // Its own group, which its compilers share, so that all of them can be ended together.
+        .process_group(0)
+        .spawn()
         .context("cargo cannot be started: is it on the PATH?")?;
+    let group = guardian.watch_group(cargo.id().context("cargo has no process id")?, Signal::SIGTERM)?;
+    let output = cargo.wait_with_output().await?;
+    group.release();
     ensure!(output.status.success(), "the functions do not compile: see cargo's messages above");
 
     let built: Vec<Message> = output

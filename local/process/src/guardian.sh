@@ -1,5 +1,6 @@
 # Outlives the process that started it by a moment, to end what that process would leave behind.
-# Standard input: "process PID SIGNAL", "directory PATH", "release PID" and "release PATH", a line each.
+# Standard input, a line each: "process PID SIGNAL", "group PGID SIGNAL", "directory PATH", "file INODE PATH",
+# and "release LINE" with one of these.
 # When it closes - however the writer ended, by SIGKILL too - what was not released is ended or removed.
 trap '' INT TERM HUP QUIT PIPE
 kept=
@@ -12,7 +13,7 @@ while IFS= read -r line; do
       rest=
       while IFS= read -r entry; do
         case $entry in
-          "" | "process $gone "* | "directory $gone") ;;
+          "" | "$gone") ;;
           *) rest=$rest$entry$newline ;;
         esac
       done <<EOF
@@ -23,18 +24,33 @@ EOF
     *) kept=$kept$line$newline ;;
   esac
 done
-printf '%s' "$kept" | while read -r kind pid signal; do
-  [ "$kind" = process ] && kill -s "$signal" "$pid" 2>/dev/null
+# First, because a file may hold secrets. One that somebody else has put in its place has another inode.
+printf '%s' "$kept" | while read -r kind inode path; do
+  [ "$kind" = file ] || continue
+  read -r found _ <<EOF
+$(ls -di -- "$path" 2>/dev/null)
+EOF
+  [ "$found" = "$inode" ] && rm -f -- "$path"
 done
-# A process that is asked to end gets five seconds, then it is made to.
-printf '%s' "$kept" | while read -r kind pid signal; do
-  [ "$kind" = process ] || continue
+# kill takes a group as a negative number.
+processes=$(printf '%s' "$kept" | while read -r kind pid signal; do
+  case $kind in
+    process) printf '%s %s\n' "$pid" "$signal" ;;
+    group) printf '%s %s\n' "-$pid" "$signal" ;;
+  esac
+done)
+printf '%s\n' "$processes" | while read -r pid signal; do
+  [ -n "$pid" ] && kill -s "$signal" -- "$pid" 2>/dev/null
+done
+# What is asked to end gets five seconds, then it is made to.
+printf '%s\n' "$processes" | while read -r pid signal; do
+  [ -n "$pid" ] || continue
   tries=0
-  while kill -0 "$pid" 2>/dev/null && [ $tries -lt 50 ]; do
+  while kill -s 0 -- "$pid" 2>/dev/null && [ $tries -lt 50 ]; do
     sleep 0.1
     tries=$((tries + 1))
   done
-  kill -s KILL "$pid" 2>/dev/null
+  kill -s KILL -- "$pid" 2>/dev/null
 done
 printf '%s' "$kept" | while IFS= read -r line; do
   case $line in

@@ -1,6 +1,8 @@
 //! What a guardian does when its owner is killed, and what it leaves alone.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,19 +27,26 @@ fn a_killed_owner_leaves_nothing_that_it_did_not_release() {
         .lines()
         .map_while(Result::ok)
         .filter_map(|line| line.split_once("owned:").map(|(_, what)| what.to_owned()))
-        .take(4)
+        .take(7)
         .collect();
-    let [kept, stubborn, released, directory] = lines.as_slice() else { panic!("unexpected: {lines:?}") };
-    assert!(alive(kept) && alive(stubborn) && alive(released) && Path::new(directory).exists());
+    let [kept, stubborn, released, member, directory, file, replaced] = lines.as_slice() else {
+        panic!("unexpected: {lines:?}")
+    };
+    assert!([kept, stubborn, released, member].iter().all(|pid| alive(pid)));
+    assert!([directory, file, replaced].iter().all(|path| Path::new(path).exists()));
 
     owner.kill().expect("SIGKILL");
     owner.wait().expect("it ended");
 
     until("the kept process ends", || !alive(kept));
     until("the one that ignores SIGTERM ends too", || !alive(stubborn));
+    until("a group ends with its leader", || !alive(member));
     until("the directory is gone", || !Path::new(directory).exists());
+    assert!(!Path::new(file).exists());
+    assert_eq!(std::fs::read_to_string(replaced).expect("a file"), "somebody else's");
     assert!(alive(released), "a released process is nobody's business");
     local_process::signal(released.parse().expect("a pid"), Signal::SIGKILL).expect("ours");
+    std::fs::remove_dir_all(Path::new(replaced).parent().expect("a directory")).expect("removed");
 }
 
 #[test]
@@ -51,7 +60,45 @@ fn a_dropped_directory_is_gone_at_once_and_a_dropped_guardian_leaves_no_shell() 
     drop(guardian); // Returns when the shell has ended.
 }
 
-/// Owns three processes and a directory, says which, and waits to be killed.
+#[test]
+fn a_private_file_is_ours_alone_and_goes_with_its_owner_unless_it_was_replaced() {
+    let guardian = Guardian::start().expect("a shell");
+    let directory = guardian.temporary_directory("guardian-test-").expect("a directory");
+    let path = directory.join("a file");
+    std::fs::write(&path, "older, readable by all").expect("a file");
+    let file = guardian.private_file(&path, b"secret").expect("a file");
+    assert_eq!(std::fs::read(&path).expect("a file"), b"secret");
+    assert_eq!(std::fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1, "no partial file");
+    let newer = guardian.private_file(&path, b"newer").expect("a file");
+    drop(file);
+    assert_eq!(std::fs::read(&path).expect("a file"), b"newer");
+    drop(newer);
+    assert!(!path.exists());
+    let error = guardian.private_file(&directory.join("two\nlines"), b"").expect_err("the shell reads lines");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_dropped_group_ends_and_a_released_one_goes_on() {
+    let guardian = Guardian::start().expect("a shell");
+    let mut leaders = [0, 1].map(|_| {
+        Command::new("sh").args(["-c", "sleep 600 & wait"]).process_group(0).spawn().expect("sh starts")
+    });
+    let [dropped, released] =
+        [0, 1].map(|n| guardian.watch_group(leaders[n].id(), Signal::SIGTERM).expect("a guardian"));
+    drop(dropped);
+    assert!(!leaders[0].wait().expect("it ends").success());
+    released.release();
+    drop(guardian); // Returns when the shell has ended.
+    assert!(leaders[1].try_wait().expect("a status").is_none());
+    let group = format!("-{}", leaders[1].id());
+    assert!(Command::new("kill").args(["-s", "KILL", "--", &group]).status().expect("kill").success());
+    leaders[1].wait().expect("it ends");
+}
+
+/// Owns processes, files and a directory, says which, and waits to be killed.
 fn own_and_wait() -> ! {
     let sleeper = |program: &str| {
         Command::new("sh").args(["-c", program]).stdout(Stdio::null()).spawn().expect("sh starts").id()
@@ -65,7 +112,28 @@ fn own_and_wait() -> ! {
     let _kept = guardian.watch_process(kept, Signal::SIGTERM).expect("a guardian");
     let _stubborn = guardian.watch_process(stubborn, Signal::SIGTERM).expect("a guardian");
     drop(guardian.watch_process(released, Signal::SIGTERM).expect("a guardian"));
-    println!("owned:{kept}\nowned:{stubborn}\nowned:{released}\nowned:{}", directory.path().display());
+    // The group is its leader and the member that the leader has started.
+    let mut leader = Command::new("sh")
+        .args(["-c", "sleep 600 & echo $!; wait"])
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("sh starts");
+    let mut member = String::new();
+    BufReader::new(leader.stdout.take().expect("a pipe")).read_line(&mut member).expect("a line");
+    let _group = guardian.watch_group(leader.id(), Signal::SIGTERM).expect("a guardian");
+    let files = tempfile::tempdir().expect("a directory").keep();
+    let [file, replaced] = ["a file", "replaced"].map(|name| files.join(name));
+    let _files = [&file, &replaced].map(|path| guardian.private_file(path, b"secret").expect("a file"));
+    std::fs::write(files.join("newer"), "somebody else's").expect("a file");
+    std::fs::rename(files.join("newer"), &replaced).expect("renamed");
+    for what in [kept, stubborn, released] {
+        println!("owned:{what}");
+    }
+    println!("owned:{}", member.trim());
+    for path in [directory.path(), &file, &replaced] {
+        println!("owned:{}", path.display());
+    }
     loop {
         std::thread::park();
     }
