@@ -75,7 +75,7 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command until it ends, or until Ctrl-C or SIGTERM, and stops what it started.
+    /// Runs the command until it ends, or until Ctrl-C, SIGTERM or the terminal's end, and stops what it started.
     ///
     /// # Errors
     /// When something cannot be started.
@@ -83,8 +83,16 @@ impl Cli {
         let options = &self.options;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = if hangup_is_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        let hung_up = async move {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         let told_to_stop = async move {
             tokio::select! {
+                _ = hung_up => ExitCode::from(129),
                 _ = interrupt.recv() => ExitCode::from(130),
                 _ = terminate.recv() => ExitCode::from(143),
             }
@@ -109,6 +117,14 @@ impl Cli {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Whether we were started by `nohup`, which wants us to go on when the terminal closes. Only Linux says so.
+fn hangup_is_ignored() -> bool {
+    // A bit for each signal, in hexadecimal; SIGHUP is the first. Source: proc_pid_status(5).
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).is_some_and(|bits| bits & 1 == 1)
 }
 
 /// Does `work` unless told to stop, which ends what it has started.
