@@ -67,7 +67,7 @@ pub struct Stack {
     gateway: HttpServer,
     mappings: [EventSourceMapping; 2],
     // Last: it ends what the others left.
-    _guardian: Guardian,
+    guardian: Guardian,
 }
 
 impl Stack {
@@ -123,13 +123,19 @@ impl Stack {
             mapping.maximum_concurrency = 4;
             EventSourceMapping::start(mapping)
         });
-        Ok(Self { services, journal, webhook, reply, messages, gateway, mappings, _guardian: guardian })
+        Ok(Self { services, journal, webhook, reply, messages, gateway, mappings, guardian })
     }
 
     /// The gateway's address: what Meta and apps would call.
     #[must_use]
     pub fn url(&self) -> String {
         self.gateway.url()
+    }
+
+    /// Ends and removes what must not outlive us.
+    #[must_use]
+    pub fn guardian(&self) -> &Guardian {
+        &self.guardian
     }
 
     /// The two users of the seed, each with a fresh token.

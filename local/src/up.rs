@@ -1,9 +1,9 @@
 //! Stays up for a person to try.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use local_process::Guardian;
+use local_process::{Guardian, PrivateFile};
 
 use crate::journal::Mark;
 use crate::services::Services;
@@ -18,7 +18,7 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
     tokio::pin!(told_to_stop);
     let started = async {
         let stack = Stack::start(options, show::progress).await?;
-        let env_file = EnvFile::write(&stack.services, &options.env_file)?;
+        let env_file = write_env_file(&stack.services, &options.env_file, stack.guardian())?;
         let demo = demo::play(&stack).await?;
         show::demo(&stack, &demo)?;
         show::next_steps(&stack)?;
@@ -49,46 +49,26 @@ pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::R
         services = Services::start(options, &guardian) => services?,
         _ = &mut told_to_stop => return Ok(()),
     };
-    let _env_file = EnvFile::write(&services, &options.env_file)?;
+    let _env_file = write_env_file(&services, &options.env_file, &guardian)?;
     show::services(&services, &options.env_file);
     told_to_stop.await;
     show::progress("stopping");
     services.stop().await
 }
 
-/// A file with all variables of all functions, in the form that `cargo lambda watch --env-file` reads. It goes
-/// with this, unless another `local` has written its own in its place.
-struct EnvFile {
-    path: PathBuf,
-    content: String,
-}
-
-impl EnvFile {
-    fn write(services: &Services, path: &Path) -> anyhow::Result<Self> {
-        let mut environment = services.webhook_environment();
-        environment.extend(services.reply_environment());
-        environment.extend(services.messages_environment());
-        let lines = environment.into_iter().map(|(name, value)| format!("{name}=\"{value}\"\n"));
-        let file = Self { path: path.to_owned(), content: lines.collect() };
-        file.save().with_context(|| path.display().to_string())?;
-        Ok(file)
-    }
-
-    fn save(&self) -> std::io::Result<()> {
-        if let Some(directory) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+/// Writes a file with all variables of all functions, in the form that `cargo lambda watch --env-file` reads. It
+/// may hold the keys of a real AWS account: only our user may read it, and it goes with the result and with us.
+fn write_env_file(services: &Services, path: &Path, guardian: &Guardian) -> anyhow::Result<PrivateFile> {
+    let mut environment = services.webhook_environment();
+    environment.extend(services.reply_environment());
+    environment.extend(services.messages_environment());
+    let lines: String =
+        environment.into_iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
+    let write = || {
+        if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        // In one go: whoever waits for the file must not read half of it.
-        let partial = self.path.with_extension("partial");
-        std::fs::write(&partial, &self.content)?;
-        std::fs::rename(&partial, &self.path)
-    }
-}
-
-impl Drop for EnvFile {
-    fn drop(&mut self) {
-        if std::fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
+        guardian.private_file(path, lines.as_bytes())
+    };
+    write().with_context(|| path.display().to_string())
 }

@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::BTreeSet;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -178,8 +180,11 @@ async fn it_stays_up_and_what_it_prints_can_be_tried() {
 #[tokio::test]
 async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
     let directory = tempfile::tempdir().expect("a directory");
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
-        let (mut child, _lines, _) = running(&directory.path().join("local.env")).await;
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
+        let env_file = directory.path().join("local.env");
+        let (mut child, _lines, _) = running(&env_file).await;
+        let mode = std::fs::metadata(&env_file).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it may hold keys");
         let family = descendants(child.id().expect("a process"));
         let names: Vec<String> = family.iter().filter_map(|pid| name(*pid)).collect();
         for expected in ["webhook", "reply", "messages", "postgres", "sh"] {
@@ -188,10 +193,69 @@ async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
         let clean = stop(&mut child, signal).await;
         assert_eq!(clean, signal != Signal::SIGKILL, "{signal}");
         until(&format!("nothing is left after {signal}"), async || {
+            family.iter().all(|pid| name(*pid).is_none()) && !env_file.exists()
+        })
+        .await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nothing_is_left_when_it_ends_while_it_builds() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cargo = directory.path().join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\nsleep 600 & sleep 600 & wait\n").expect("a file");
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o700)).expect("executable");
+    for (signal, code) in [
+        (Signal::SIGINT, Some(130)),
+        (Signal::SIGTERM, Some(143)),
+        (Signal::SIGHUP, Some(129)),
+        (Signal::SIGKILL, None),
+    ] {
+        let mut child =
+            local(&["demo"]).env("CARGO", &cargo).stderr(Stdio::null()).spawn().expect("it starts");
+        let pid = child.id().expect("a process");
+        // The guardian's shell, cargo and the two compilers.
+        until("it builds", async || {
+            descendants(pid).into_iter().filter_map(name).filter(|name| name == "sleep").count() == 2
+        })
+        .await;
+        let family = descendants(pid);
+        assert_eq!(family.len(), 4);
+        local_process::signal(pid, signal).expect("ours");
+        let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await.expect("it ends");
+        assert_eq!(ended.expect("a status").code(), code, "{signal}");
+        until(&format!("nothing is left after {signal}"), async || {
             family.iter().all(|pid| name(*pid).is_none())
         })
         .await;
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_closed_terminal_does_not_end_what_nohup_started() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let cargo = directory.path().join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\nexec sleep 600\n").expect("a file");
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o700)).expect("executable");
+    let mut child = Command::new("nohup")
+        .args([env!("CARGO_BIN_EXE_local"), "demo"])
+        .env("CARGO", &cargo)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let pid = child.id().expect("a process");
+    until("it builds", async || descendants(pid).into_iter().filter_map(name).any(|name| name == "sleep"))
+        .await;
+    local_process::signal(pid, Signal::SIGHUP).expect("ours");
+    // The second signal is the one that ends it.
+    local_process::signal(pid, Signal::SIGTERM).expect("ours");
+    let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await.expect("it ends");
+    assert_eq!(ended.expect("a status").code(), Some(143));
 }
 
 /// Sends the signal and waits for the end; whether it ended with status 0.
