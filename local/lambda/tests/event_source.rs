@@ -185,6 +185,43 @@ async fn messages_named_as_failed_stay_and_come_back() {
     stop(queue, mapping, started).await;
 }
 
+/// A megabyte, that the probe takes by its first letters.
+fn large(start: &str) -> String {
+    format!("{start}{}", "x".repeat(1_000_000))
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_one_invocation_is_split_in_order() {
+    let (queue, started) = (Queue::create(600).await, start(probe("reader")));
+    for n in 0..8 {
+        queue.send("a", &large(&n.to_string())).await;
+    }
+    let mapping = EventSourceMapping::start(queue.map(&started));
+    until("all to be deleted", || mapping.counters().deleted == 8).await;
+    assert_eq!(mapping.counters(), Counters { received: 8, deleted: 8, returned: 0 });
+    let bodies = &bodies(&started.logs)["a"];
+    assert_eq!(bodies.iter().map(|body| &body[..1]).collect::<String>(), "01234567");
+    queue.empty().await;
+    stop(queue, mapping, started).await;
+}
+
+#[tokio::test]
+async fn after_the_split_a_group_waits_for_its_message_that_failed_and_other_groups_do_not() {
+    let (queue, started) = (Queue::create(600).await, start(probe("reader")));
+    // Six fit, the first six of group a.
+    for start in ["0", "fail", "2", "3", "4", "5", "6"] {
+        queue.send("a", &large(start)).await;
+    }
+    queue.send("b", &large("7")).await;
+    let mapping = EventSourceMapping::start(queue.map(&started));
+    until("two to return", || mapping.counters().returned == 2).await;
+    assert_eq!(mapping.counters(), Counters { received: 8, deleted: 6, returned: 2 });
+    let bodies = bodies(&started.logs);
+    let starts = |group: &str| bodies[group].iter().map(|body| &body[..1]).collect::<String>();
+    assert_eq!((starts("a"), starts("b")), ("0f2345".to_owned(), "7".to_owned()));
+    stop(queue, mapping, started).await;
+}
+
 #[tokio::test]
 async fn a_function_error_and_a_response_about_strangers_return_the_whole_batch() {
     for body in ["error", "garbage"] {

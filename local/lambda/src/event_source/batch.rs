@@ -1,14 +1,14 @@
-//! One batch: the function gets it, and what succeeded is deleted.
+//! What was received at once: the function gets it, and what succeeded is deleted.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 
 use super::Shared;
-use super::event::{self, Source};
+use super::event::{self, Record, Source};
 use super::verdict::{Verdict, verdict};
 
 /// Messages that count as in flight until this is dropped.
@@ -25,22 +25,33 @@ impl Batch {
         Self { shared, source, messages }
     }
 
+    /// Lambda closes a batch at 6 MB: what is received together may take several invocations, in order.
     pub(super) async fn process(&self) {
-        let failed = self.failed().await;
-        let done: Vec<_> =
-            self.messages.iter().filter(|message| !failed.contains(id(message))).cloned().collect();
-        let deleted = if done.is_empty() { 0 } else { self.delete(&done).await };
+        let mut deleted = 0;
+        let mut stopped = HashSet::new();
+        let mut waiting: Vec<Record<'_>> =
+            self.messages.iter().map(|message| Record::new(message, &self.source)).collect();
+        while !waiting.is_empty() {
+            let behind = waiting.split_off(event::fitting(&waiting));
+            let failed = self.invoke(&waiting).await;
+            let (failed, done): (Vec<&Message>, Vec<&Message>) =
+                waiting.iter().map(|record| record.message).partition(|message| failed.contains(id(message)));
+            deleted += if done.is_empty() { 0 } else { self.delete(&done).await };
+            // A FIFO queue's group stands still behind a message that failed.
+            stopped.extend(failed.into_iter().filter_map(group));
+            waiting = behind;
+            waiting.retain(|record| group(record.message).is_none_or(|group| !stopped.contains(group)));
+        }
         self.shared.deleted.fetch_add(count(deleted), Ordering::Relaxed);
         self.shared.returned.fetch_add(count(self.messages.len() - deleted), Ordering::Relaxed);
     }
 
     /// Invokes the function; the ids of the messages that must stay in the queue.
-    async fn failed(&self) -> HashSet<String> {
+    async fn invoke(&self, records: &[Record<'_>]) -> HashSet<String> {
         let config = &self.shared.config;
         let function = config.function.name();
-        let all: HashSet<String> = self.messages.iter().map(|message| id(message).to_owned()).collect();
-        let event = event::build(&self.messages, &self.source).to_string();
-        match config.function.invoke(event).await {
+        let all: HashSet<String> = records.iter().map(|record| id(record.message).to_owned()).collect();
+        match config.function.invoke(event::build(records)).await {
             Err(error) => {
                 tracing::warn!(function, %error, messages = all.len(), "batch failed");
                 all
@@ -58,7 +69,7 @@ impl Batch {
 
     /// Returns how many were deleted. The others are received and processed again, which no function
     /// behind SQS may mind.
-    async fn delete(&self, messages: &[Message]) -> usize {
+    async fn delete(&self, messages: &[&Message]) -> usize {
         let config = &self.shared.config;
         let entries: Result<Vec<_>, _> = messages
             .iter()
@@ -96,6 +107,11 @@ impl Drop for Batch {
 
 fn id(message: &Message) -> &str {
     message.message_id().unwrap_or_default()
+}
+
+/// The message group, on a FIFO queue.
+fn group(message: &Message) -> Option<&str> {
+    message.attributes()?.get(&MessageSystemAttributeName::MessageGroupId).map(String::as_str)
 }
 
 fn count(messages: usize) -> u64 {

@@ -7,6 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::function::REQUEST_LIMIT;
+
+const START: &str = r#"{"Records":["#;
+const END: &str = "]}";
+
 /// The queue, as every record names it.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -22,9 +27,32 @@ impl Source {
     }
 }
 
-pub(super) fn build(messages: &[Message], source: &Source) -> Value {
-    let records: Vec<_> = messages.iter().map(|message| record(message, source)).collect();
-    json!({ "Records": records })
+/// A message and the JSON that the function gets of it.
+pub(super) struct Record<'m> {
+    pub message: &'m Message,
+    json: String,
+}
+
+impl<'m> Record<'m> {
+    pub(super) fn new(message: &'m Message, source: &Source) -> Self {
+        Self { message, json: record(message, source).to_string() }
+    }
+}
+
+/// How many of the records, from the first, one event has room for: one at least.
+pub(super) fn fitting(records: &[Record<'_>]) -> usize {
+    let mut size = START.len() + END.len();
+    let fitting = records.iter().take_while(|record| {
+        // And the comma, which the last one has not: a byte more than it takes.
+        size += record.json.len() + 1;
+        size <= REQUEST_LIMIT
+    });
+    fitting.count().max(1)
+}
+
+pub(super) fn build(records: &[Record<'_>]) -> String {
+    let records: Vec<&str> = records.iter().map(|record| record.json.as_str()).collect();
+    format!("{START}{}{END}", records.join(","))
 }
 
 fn record(message: &Message, source: &Source) -> Value {
@@ -63,4 +91,29 @@ fn message_attribute(value: &MessageAttributeValue) -> Value {
         attribute["binaryValue"] = json!(STANDARD.encode(binary));
     }
     attribute
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_holds_as_many_records_as_its_size_allows_and_one_at_least() {
+        let message = |length: usize| Message::builder().body("x".repeat(length)).build();
+        let source = Source::new("arn:aws:sqs:us-east-1:000000000000:queue");
+        let overhead = build(&[Record::new(&message(0), &source)]).len();
+        for (lengths, expected) in [
+            (vec![1, 1], 2),
+            (vec![REQUEST_LIMIT / 2 - overhead, REQUEST_LIMIT / 2 - overhead, 1024], 2),
+            (vec![REQUEST_LIMIT, 1], 1),
+        ] {
+            let messages: Vec<Message> = lengths.iter().map(|length| message(*length)).collect();
+            let records: Vec<Record<'_>> = messages.iter().map(|one| Record::new(one, &source)).collect();
+            let fitting = fitting(&records);
+            assert_eq!(fitting, expected, "{lengths:?}");
+            if fitting > 1 {
+                assert!(build(&records[..fitting]).len() <= REQUEST_LIMIT);
+            }
+        }
+    }
 }
