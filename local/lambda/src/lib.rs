@@ -5,7 +5,6 @@
 //!   crashes is replaced.
 //! * [`Gateway`]: API Gateway's HTTP API in front of functions (payload format 2.0).
 //! * [`EventSourceMapping`]: polls an SQS queue and invokes a function with batches.
-//! * [`invoke_api`]: Lambda's own `Invoke` call over HTTP.
 //!
 //! Memory limits, throttling (a call waits for a free instance instead), response streaming, extensions
 //! and asynchronous retries are not emulated.
@@ -16,7 +15,6 @@ mod event_source;
 mod function;
 mod gateway;
 mod instance;
-pub mod invoke_api;
 mod logs;
 mod pool;
 mod runtime_api;
