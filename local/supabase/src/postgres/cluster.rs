@@ -54,9 +54,8 @@ impl Cluster {
     /// # Errors
     /// When a program fails; the message holds what it said.
     pub async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
-        let directory = guardian.temporary_directory("local-postgres-")?;
         let user = unprivileged_user()?;
-        give_away(directory.path(), user)?;
+        let directory = private_directory(guardian, "local-postgres-", user, &temporary_directories())?;
         let mut cluster = Self {
             server: None,
             template: None,
@@ -136,8 +135,8 @@ impl Cluster {
     }
 
     async fn make_template(&self) -> anyhow::Result<Template> {
-        let directory = self.guardian.temporary_directory("local-postgres-template-")?;
-        give_away(directory.path(), self.user)?;
+        let places = temporary_directories();
+        let directory = private_directory(&self.guardian, "local-postgres-template-", self.user, &places)?;
         // Inside the directory that only we and the server may enter.
         let password = uuid::Uuid::new_v4().simple().to_string();
         let password_file = directory.join("password");
@@ -239,6 +238,38 @@ impl Drop for Running {
     }
 }
 
+/// Where a cluster may be: root's own temporary directory may be closed to the user that PostgreSQL runs as.
+fn temporary_directories() -> [PathBuf; 2] {
+    [std::env::temp_dir(), PathBuf::from("/tmp")]
+}
+
+/// A directory of the user's in the first of `places` that the user may enter.
+fn private_directory(
+    guardian: &Guardian,
+    prefix: &str,
+    user: Option<(Uid, Gid)>,
+    places: &[PathBuf],
+) -> anyhow::Result<TemporaryDirectory> {
+    for place in places {
+        let directory = guardian
+            .temporary_directory_in(place, prefix)
+            .with_context(|| format!("no directory can be made in {}", place.display()))?;
+        give_away(directory.path(), user)?;
+        if user.is_none_or(|user| may_enter(directory.path(), user)) {
+            return Ok(directory);
+        }
+    }
+    let closed: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+    bail!("{} is closed to the user that PostgreSQL runs as: set TMPDIR", closed.join(" and "))
+}
+
+/// Whether a process of the user's can be started in `directory`.
+fn may_enter(directory: &Path, (uid, gid): (Uid, Gid)) -> bool {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", ":"]).current_dir(directory).uid(uid.as_raw()).gid(gid.as_raw());
+    command.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
 fn give_away(path: &Path, user: Option<(Uid, Gid)>) -> anyhow::Result<()> {
     if let Some((uid, gid)) = user {
         nix::unistd::chown(path, Some(uid), Some(gid))?;
@@ -275,4 +306,28 @@ fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(10)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_postgresql_cannot_enter_is_passed_over() {
+        let Some(user) = unprivileged_user().expect("a user") else { return };
+        let guardian = Guardian::start().expect("a shell");
+        let [closed, open] = [0o700, 0o755].map(|mode| {
+            let place = tempfile::tempdir_in("/tmp").expect("a directory");
+            fs::set_permissions(place.path(), fs::Permissions::from_mode(mode)).expect("ours");
+            place
+        });
+        let [private, public] = [&closed, &open].map(|place| place.path().to_owned());
+        let directory = private_directory(&guardian, "test-", Some(user), &[private.clone(), public.clone()]);
+        assert_eq!(directory.expect("the open one").path().parent(), Some(public.as_path()));
+        let error = private_directory(&guardian, "test-", Some(user), &[private]).expect_err("closed");
+        assert!(error.to_string().ends_with("set TMPDIR"), "{error}");
+        assert_eq!(fs::read_dir(closed.path()).expect("a directory").count(), 0);
+    }
 }
