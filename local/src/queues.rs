@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::QueueAttributeName;
 use local_sqs::SqsServer;
 use secrecy::{ExposeSecret, SecretString};
@@ -52,7 +53,8 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Starts our server, or goes to `endpoint`, and creates the queues where they do not exist.
+    /// Starts our server, or goes to `endpoint`, and creates the queues where they do not exist. Those that exist get our
+    /// redrive policy, visibility timeout and retention.
     ///
     /// Another endpoint is reached with the usual `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, where they are set.
@@ -171,8 +173,28 @@ async fn create(
     for (attribute, value) in fifo.chain([&retention]).chain(more) {
         call = call.attributes(attribute.clone(), value);
     }
-    let created = call.send().await.with_context(|| format!("queue {name} cannot be created"))?;
-    created.queue_url.with_context(|| format!("queue {name} has no URL"))
+    let url = match call.send().await {
+        Ok(created) => created.queue_url,
+        Err(error) if exists(&error) => {
+            let existing = client.get_queue_url().queue_name(name).send().await;
+            let url = existing.with_context(|| format!("queue {name} cannot be found"))?.queue_url;
+            let mut call = client.set_queue_attributes().set_queue_url(url.clone());
+            // The others are fixed when a queue is made.
+            for (attribute, value) in [&retention].into_iter().chain(more) {
+                call = call.attributes(attribute.clone(), value);
+            }
+            call.send().await.with_context(|| format!("queue {name} cannot be changed"))?;
+            url
+        }
+        Err(error) => return Err(error).with_context(|| format!("queue {name} cannot be created")),
+    };
+    url.with_context(|| format!("queue {name} has no URL"))
+}
+
+/// Whether there is a queue of that name with other attributes: as the protocol with JSON says it, and as the
+/// one with forms did.
+fn exists(error: &impl ProvideErrorMetadata) -> bool {
+    matches!(error.code(), Some("QueueNameExists" | "QueueAlreadyExists"))
 }
 
 #[cfg(test)]
@@ -190,5 +212,22 @@ mod tests {
         // As many messages as a batch holds may be tried behind the one that is given up.
         assert!(MAX_INBOUND_RECEIVES >= Queue::Inbound.tries() + 10);
         assert!(MAX_RECORD_RECEIVES > Queue::Records.tries());
+    }
+
+    #[tokio::test]
+    async fn queues_that_exist_with_other_attributes_are_used_and_changed() {
+        let server = SqsServer::start(0).await.expect("a server");
+        let first = Queues::start(Some(server.endpoint_url()), 7).await.expect("queues");
+        let again = Queues::start(Some(server.endpoint_url()), 9).await.expect("the same queues");
+        for url in [&again.inbound_url, &again.records_url] {
+            let attributes = again.client.get_queue_attributes().queue_url(url);
+            let attributes =
+                attributes.attribute_names(QueueAttributeName::All).send().await.expect("attributes");
+            let attributes = attributes.attributes.expect("attributes");
+            assert_eq!(attributes[&QueueAttributeName::VisibilityTimeout], "9");
+            assert!(attributes[&QueueAttributeName::RedrivePolicy].contains("dead-letters"));
+        }
+        assert_eq!(first.inbound_url, again.inbound_url);
+        server.stop().await;
     }
 }
