@@ -31,18 +31,18 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts all of them, the database while the others start.
+    /// Starts all of them, the database while the others start; `progress` is told what takes long.
     ///
     /// # Errors
     /// When one cannot be started.
-    pub async fn start(options: &Options, guardian: &Guardian) -> anyhow::Result<Self> {
+    pub async fn start(options: &Options, guardian: &Guardian, progress: fn(&str)) -> anyhow::Result<Self> {
         let settings = GraphSettings {
             access_token: ACCESS_TOKEN.to_owned(),
             phone_numbers: vec![PHONE_NUMBER_ID.to_owned()],
         };
         let (queues, supabase, graph) = tokio::join!(
             Queues::start(options.sqs_endpoint.as_deref(), options.visibility_timeout),
-            Supabase::start(local_supabase::Options::default(), guardian),
+            Supabase::start(local_supabase::Options { progress, ..Default::default() }, guardian),
             GraphApi::start(settings, 0),
         );
         Ok(Self {

@@ -75,12 +75,12 @@ impl Stack {
     ///
     /// # Errors
     /// When something does not compile or cannot be started.
-    pub async fn start(options: &Options, progress: impl Fn(&str)) -> anyhow::Result<Self> {
+    pub async fn start(options: &Options, progress: fn(&str)) -> anyhow::Result<Self> {
         let guardian = Guardian::start().context("/bin/sh cannot be started")?;
         progress("building the functions");
         let binaries = compile::functions(&guardian).await?;
         progress("starting PostgreSQL, the queue and the Graph API's stand-in");
-        let services = Services::start(options, &guardian).await?;
+        let services = Services::start(options, &guardian, progress).await?;
         progress("starting the functions");
         Self::with(services, &binaries, options, guardian).await
     }

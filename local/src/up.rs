@@ -46,7 +46,7 @@ pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::R
     show::progress("starting PostgreSQL, the queue and the Graph API's stand-in");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
     let services = tokio::select! {
-        services = Services::start(options, &guardian) => services?,
+        services = Services::start(options, &guardian, show::progress) => services?,
         _ = &mut told_to_stop => return Ok(()),
     };
     let _env_file = write_env_file(&services, &options.env_file, &guardian)?;

@@ -52,6 +52,8 @@ pub struct Options {
     /// A PostgreSQL server to make the database on, as a superuser's URL; what `LOCAL_DATABASE_URL` says by
     /// default. `None` means a private cluster.
     pub server: Option<SecretString>,
+    /// Told what takes long, for people; nobody by default.
+    pub progress: fn(&str),
 }
 
 impl Default for Options {
@@ -64,6 +66,7 @@ impl Default for Options {
                 .ok()
                 .filter(|url| !url.is_empty())
                 .map(SecretString::from),
+            progress: |_| {},
         }
     }
 }
@@ -86,7 +89,7 @@ impl Supabase {
     /// When PostgreSQL cannot be found or started, a migration fails, or the port is taken.
     pub async fn start(options: Options, guardian: &Guardian) -> anyhow::Result<Self> {
         let source = options.server.map_or(postgres::Source::Private, postgres::Source::Server);
-        let database = Database::create(source, guardian).await?;
+        let database = Database::create(source, guardian, options.progress).await?;
         let mut connection = database.connect_as_postgres().await?;
         migrate::apply(&mut connection, &migrate::migrations(&options.directory)?).await?;
         if options.seed {

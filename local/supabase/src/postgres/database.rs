@@ -44,14 +44,18 @@ impl Database {
     ///
     /// # Errors
     /// When there is no PostgreSQL, or it refuses.
-    pub(crate) async fn create(source: Source, guardian: &Guardian) -> anyhow::Result<Self> {
+    pub(crate) async fn create(
+        source: Source,
+        guardian: &Guardian,
+        progress: fn(&str),
+    ) -> anyhow::Result<Self> {
         let (server, cluster) = match source {
             Source::Private => {
                 let binaries = match find::binaries() {
-                    Some(binaries) => binaries,
-                    None => {
-                        tracing::info!("no PostgreSQL on this machine, fetching one");
-                        embedded::fetch(embedded::RELEASES, DOWNLOAD, guardian).await?
+                    Ok(binaries) => binaries,
+                    Err(missing) => {
+                        progress(&format!("{missing}: fetching PostgreSQL, some 20 MB"));
+                        embedded::fetch(embedded::RELEASES, DOWNLOAD, guardian).await.context(missing)?
                     }
                 };
                 let cluster = Cluster::start(binaries, guardian).await?;

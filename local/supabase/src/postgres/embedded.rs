@@ -13,7 +13,7 @@ pub const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries";
 /// The major version that new Supabase projects have.
 const VERSION: &str = "^17";
 
-const ADVICE: &str = "PostgreSQL was found neither on this machine nor fetched from the network. Install it \
+const ADVICE: &str = "PostgreSQL was not fetched from the network. Install version 15 or newer \
     (Debian and Ubuntu: `apt-get install postgresql`; macOS: `brew install postgresql@17`), or name a server \
     in LOCAL_DATABASE_URL, like postgres://postgres:password@127.0.0.1:5432/postgres";
 

@@ -5,20 +5,58 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The directory that holds `postgres` and `initdb`: of `PATH`, of `pg_config`, or where packages put it.
-#[must_use]
-pub fn binaries() -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let on_path = env::split_paths(&path).collect::<Vec<_>>();
-    on_path
-        .into_iter()
-        .chain(of_pg_config())
-        .chain(of_packages(Path::new("/")))
-        .find(|directory| usable(directory))
+/// The oldest major version that the migrations and the REST API work with.
+const OLDEST: u32 = 15;
+
+/// Why there is no PostgreSQL to use on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// There is none.
+    #[error("there is no PostgreSQL on this machine")]
+    None,
+    /// What there is cannot be used.
+    #[error("PostgreSQL {version} in {} is too old, {OLDEST} or newer is needed", .directory.display())]
+    Older {
+        /// The major version of the first that was found.
+        version: u32,
+        /// Where its programs are.
+        directory: PathBuf,
+    },
 }
 
-fn usable(directory: &Path) -> bool {
-    ["postgres", "initdb"].iter().all(|program| directory.join(program).is_file())
+/// The directory that holds `postgres` and `initdb`: of `PATH`, of `pg_config`, or where packages put it. The
+/// first one that is not too old.
+///
+/// # Errors
+/// When there is none.
+pub fn binaries() -> Result<PathBuf, Missing> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&path).collect::<Vec<_>>();
+    first_usable(on_path.into_iter().chain(of_pg_config()).chain(of_packages(Path::new("/"))))
+}
+
+fn first_usable(candidates: impl Iterator<Item = PathBuf>) -> Result<PathBuf, Missing> {
+    let mut missing = Missing::None;
+    for directory in candidates {
+        match version(&directory) {
+            Some(version) if version >= OLDEST => return Ok(directory),
+            Some(version) if missing == Missing::None => missing = Missing::Older { version, directory },
+            _ => {}
+        }
+    }
+    Err(missing)
+}
+
+/// The major version of the server in `directory`, if its programs are there and run.
+fn version(directory: &Path) -> Option<u32> {
+    if !["postgres", "initdb"].iter().all(|program| directory.join(program).is_file()) {
+        return None;
+    }
+    let output = Command::new(directory.join("postgres")).arg("--version").output().ok()?;
+    // postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
+    let said = String::from_utf8(output.stdout).ok()?;
+    let version = said.split_once("(PostgreSQL) ")?.1;
+    version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn of_pg_config() -> Option<PathBuf> {
@@ -60,6 +98,8 @@ fn versions(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -86,12 +126,34 @@ mod tests {
         );
     }
 
+    /// A directory with programs that say this version.
+    fn programs(root: &Path, name: &str, version: &str) -> PathBuf {
+        let directory = root.join(name);
+        std::fs::create_dir(&directory).expect("a directory");
+        for program in ["postgres", "initdb"] {
+            let file = directory.join(program);
+            std::fs::write(&file, format!("#!/bin/sh\necho '{program} (PostgreSQL) {version}'\n"))
+                .expect("a file");
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        }
+        directory
+    }
+
     #[test]
-    fn a_directory_without_initdb_is_passed_over() {
-        let directory = tempfile::tempdir().expect("a directory");
-        std::fs::write(directory.path().join("postgres"), "").expect("a file");
-        assert!(!usable(directory.path()));
-        std::fs::write(directory.path().join("initdb"), "").expect("a file");
-        assert!(usable(directory.path()));
+    fn the_first_version_that_is_new_enough_is_taken_and_one_without_initdb_passed_over() {
+        let root = tempfile::tempdir().expect("a directory");
+        let old = programs(root.path(), "old", "9.6.24");
+        let older = programs(root.path(), "older", "14.1 (Debian 14.1-1)");
+        let partial = programs(root.path(), "partial", "17.0");
+        std::fs::remove_file(partial.join("initdb")).expect("removed");
+        let usable = programs(root.path(), "usable", "15.14 (Debian 15.14-0+deb12u1)");
+        let newest = programs(root.path(), "newest", "18beta1");
+        let first = |candidates: &[&PathBuf]| first_usable(candidates.iter().map(|path| (*path).clone()));
+        assert_eq!(first(&[&old, &older, &partial, &usable, &newest]), Ok(usable.clone()));
+        assert_eq!(first(&[&newest, &usable]), Ok(newest.clone()));
+        assert_eq!(first(&[&partial, &root.path().join("nothing")]), Err(Missing::None));
+        let missing = first(&[&partial, &old, &older]).expect_err("too old");
+        let error = missing.to_string();
+        assert!(error.starts_with("PostgreSQL 9 in ") && error.contains("15 or newer"), "{error}");
     }
 }
