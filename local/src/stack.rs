@@ -20,6 +20,10 @@ use crate::services::Services;
 /// How long the printed tokens are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
+/// How long one poll of another endpoint waits for messages. A poll of moto does not see that a group has become
+/// free while it waits: with Lambda's 20 s, every message of a conversation would take as long.
+const FOREIGN_WAIT_TIME: Duration = Duration::from_secs(1);
+
 /// What to start, and where.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -121,6 +125,9 @@ impl Stack {
             let mut mapping = EventSourceConfig::new(queues.client.clone(), url, reply.clone());
             mapping.batch_size = batch_size;
             mapping.maximum_concurrency = 4;
+            if options.sqs_endpoint.is_some() {
+                mapping.wait_time = FOREIGN_WAIT_TIME;
+            }
             EventSourceMapping::start(mapping)
         });
         Ok(Self { services, journal, webhook, reply, messages, gateway, mappings, guardian })
