@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
@@ -75,6 +75,17 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line and the variables; one that is empty counts as unset. Ends the process after
+    /// `--help`, or when they cannot be understood.
+    #[must_use]
+    pub fn read() -> Self {
+        let command = Self::command().mut_args(|arg| {
+            let value = arg.get_env().and_then(std::env::var_os);
+            if value.is_some_and(|value| value.is_empty()) { arg.env(None) } else { arg }
+        });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command until it ends, or until Ctrl-C, SIGTERM or the terminal's end, and stops what it started.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub struct Options {
     #[arg(long, global = true, default_value_t = 0, env = "LOCAL_PORT")]
     pub port: u16,
     /// Use the queues of another endpoint that speaks SQS (moto, LocalStack, AWS) instead of ours.
-    #[arg(long, global = true, env = "LOCAL_SQS_ENDPOINT", value_name = "URL")]
+    #[arg(long, global = true, env = "LOCAL_SQS_ENDPOINT", value_name = "URL", value_parser = endpoint)]
     pub sqs_endpoint: Option<String>,
     /// How long a message whose function died stays out of sight before it is tried again, in seconds.
     #[arg(long, global = true, default_value_t = queues::VISIBILITY_TIMEOUT, value_name = "SECONDS")]
@@ -43,6 +43,13 @@ pub struct Options {
     /// it.
     #[arg(long, global = true, default_value = ENV_FILE, value_name = "FILE")]
     pub env_file: PathBuf,
+}
+
+/// Checks that an endpoint is a URL the SDK can use.
+fn endpoint(text: &str) -> Result<String, String> {
+    let not_one = || "not a URL like http://127.0.0.1:5000".to_owned();
+    let url = reqwest::Url::parse(text).map_err(|_| not_one())?;
+    if matches!(url.scheme(), "http" | "https") { Ok(text.to_owned()) } else { Err(not_one()) }
 }
 
 /// The usual place of [`Options::env_file`].

@@ -108,6 +108,25 @@ async fn a_path_that_cannot_be_read_is_an_error_that_names_it() {
     assert!(text_of(&output.stderr).contains("does-not-exist.json"), "{}", text_of(&output.stderr));
 }
 
+#[tokio::test]
+async fn an_empty_variable_counts_as_unset_and_a_wrong_one_is_named() {
+    let missing = ["replay", "does-not-exist.json"];
+    let run = async |name: &str, value: &str| {
+        let output = local(&missing).env(name, value).output().await.expect("it starts");
+        (output.status.code(), text_of(&output.stderr).to_owned())
+    };
+    for name in ["LOCAL_PORT", "LOCAL_SQS_ENDPOINT"] {
+        let (code, said) = run(name, "").await;
+        assert!(code == Some(1) && said.contains("does-not-exist.json"), "{said}");
+    }
+    for (name, value) in
+        [("LOCAL_PORT", "many"), ("LOCAL_SQS_ENDPOINT", "127.0.0.1:5000"), ("LOCAL_SQS_ENDPOINT", "ftp://a")]
+    {
+        let (code, said) = run(name, value).await;
+        assert!(code == Some(2) && said.contains(value) && said.contains("--"), "{said}");
+    }
+}
+
 /// The program without a command, once it says that it is running.
 async fn running(env_file: &Path) -> (Child, Lines<BufReader<ChildStdout>>, Vec<String>) {
     let mut command = local(&["--env-file", env_file.to_str().expect("UTF-8")]);
