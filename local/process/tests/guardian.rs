@@ -99,6 +99,7 @@ fn a_dropped_group_ends_and_a_released_one_goes_on() {
 }
 
 /// Owns processes, files and a directory, says which, and waits to be killed.
+#[expect(clippy::zombie_processes, reason = "it waits until it is killed; the guardian ends them")]
 fn own_and_wait() -> ! {
     let sleeper = |program: &str| {
         Command::new("sh").args(["-c", program]).stdout(Stdio::null()).spawn().expect("sh starts").id()
