@@ -12,7 +12,6 @@ use local::dead_letters::print;
 use local::dead_letters::queue::{self, DeadLetters};
 use local::dead_letters::reasons::Reasons;
 use local::queues::{INBOUND, INBOUND_DEAD_LETTERS, Queues, RECORD_DEAD_LETTERS, RECORDS};
-use local::stack::Options;
 use local_graph::Fault;
 use local_sqs::{Action, Fault as QueueFault, SqsServer};
 use reply::queues::Queue;
@@ -183,7 +182,7 @@ async fn the_command_lists_shows_and_sends_again() {
 
 #[tokio::test]
 async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up() {
-    let stack = stack_with(Options { visibility_timeout: 2, ..Options::default() }).await;
+    let stack = stack().await;
     let queues = &stack.services.queues;
     allow_receives(&queues.client, &queues.records_url, RECORD_DEAD_LETTERS, 1).await;
     // In the group of A's messages, before one of them.
@@ -212,7 +211,7 @@ async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up
 
 #[tokio::test]
 async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_tried_all_the_same() {
-    let stack = stack_with(Options::default()).await;
+    let stack = stack().await;
     let queues = &stack.services.queues;
     // As if these had been tried for hours: one that fails for the last time, and two that stood behind it.
     let wamids = ["wamid.1", "wamid.2", "wamid.3"];
