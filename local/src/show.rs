@@ -78,7 +78,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     println!(
         "  curl '{url}/webhook?hub.mode=subscribe&hub.verify_token={VERIFY_TOKEN}&hub.challenge=1158201444'"
     );
-    let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"106540352242922"},"messages":[{"from":"16505551234","id":"wamid.'$RANDOM'","timestamp":"'$(date +%s)'","type":"text","text":{"body":"Hello again"}}]}}]}]}"#;
+    let body = r#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{"metadata":{"phone_number_id":"106540352242922"},"messages":[{"from":"16505551234","id":"wamid.'$(openssl rand -hex 8)'","timestamp":"'$(date +%s)'","type":"text","text":{"body":"Hello again"}}]}}]}]}"#;
     println!("  BODY='{body}'");
     println!(
         "  curl -d \"$BODY\" -H \"X-Hub-Signature-256: sha256=$(printf %s \"$BODY\" | openssl dgst -sha256 -hmac {APP_SECRET} | sed 's/.* //')\" {url}/webhook"

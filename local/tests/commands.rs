@@ -172,8 +172,11 @@ async fn it_stays_up_and_what_it_prints_can_be_tried() {
         .filter(|line| line.starts_with("BODY=") || line.starts_with("curl"))
         .collect();
     assert_eq!(script.len(), 5, "{script:#?}");
-    let script = script.join(" && echo && \n");
-    let output = Command::new("bash").args(["-ec", &script]).output().await.expect("bash starts");
+    let message = script.iter().find(|line| line.starts_with("BODY=")).expect("a message");
+    let sh = async |script: &str| Command::new("sh").args(["-ec", script]).output().await.expect("sh starts");
+    let body = format!("{message}; printf %s \"$BODY\"");
+    assert_ne!(sh(&body).await.stdout, sh(&body).await.stdout, "no duplicate of the first");
+    let output = sh(&script.join(" && echo && \n")).await;
     let said = text_of(&output.stdout);
     assert!(output.status.success(), "{said}{}", text_of(&output.stderr));
     assert!(said.contains("1158201444") && said.contains(r#"{"status":"ok"}"#), "{said}");
