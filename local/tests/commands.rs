@@ -102,6 +102,20 @@ async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignore
 }
 
 #[tokio::test]
+async fn a_reader_that_has_enough_ends_it_quietly() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("1.json"), "not JSON").expect("a file");
+    let mut command = local(&["replay", "--json", directory.path().to_str().expect("UTF-8")]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = tokio::time::timeout(Duration::from_secs(300), child.wait_with_output());
+    let output = output.await.expect("it ends").expect("a status");
+    let said = text_of(&output.stderr);
+    assert_eq!(output.status.code(), Some(141), "{said}");
+    assert!(!said.contains("panicked") && !said.contains("error"), "{said}");
+}
+
+#[tokio::test]
 async fn a_path_that_cannot_be_read_is_an_error_that_names_it() {
     let output = local(&["replay", "does-not-exist.json"]).output().await.expect("it starts");
     assert_eq!(output.status.code(), Some(1));
