@@ -53,6 +53,9 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
     for mistake in &demo.mistakes {
         eprintln!("not as expected: {mistake}");
     }
+    if !demo.mistakes.is_empty() {
+        show::log_since(&stack.journal, demo.played.since);
+    }
     stack.stop().await?;
     Ok(demo.mistakes.is_empty())
 }

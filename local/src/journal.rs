@@ -76,32 +76,37 @@ impl Journal {
         self.shared.lock().get(mark.0..).unwrap_or_default().to_vec()
     }
 
+    /// What was logged since `mark`, which moves behind it; waits until there is something.
+    pub async fn next(&self, mark: &mut Mark) -> Vec<Entry> {
+        // The sender lives as long as we do: this is no error.
+        let _ = self.shared.count.subscribe().wait_for(|count| *count > mark.0).await;
+        let entries = self.since(*mark);
+        mark.0 += entries.len();
+        entries
+    }
+
     /// Waits until what was logged since `mark` is enough, and returns it; after `deadline` what there is.
     pub async fn wait(
         &self,
-        mark: Mark,
+        mut mark: Mark,
         deadline: Duration,
         enough: impl Fn(&[Entry]) -> bool,
     ) -> Vec<Entry> {
-        let mut count = self.shared.count.subscribe();
-        let waiting = async { while !enough(&self.since(mark)) && count.changed().await.is_ok() {} };
-        // The sender lives as long as we do: an error is the deadline.
+        let mut logged = Vec::new();
+        let waiting = async {
+            while !enough(&logged) {
+                logged.extend(self.next(&mut mark).await);
+            }
+        };
+        // An error is the deadline.
         let _ = tokio::time::timeout(deadline, waiting).await;
-        self.since(mark)
+        logged
     }
 
     /// Calls `show` with every line from `mark` on, for ever.
-    pub async fn follow(&self, mark: Mark, show: impl Fn(&Entry)) {
-        let mut count = self.shared.count.subscribe();
-        let Mark(mut next) = mark;
+    pub async fn follow(&self, mut mark: Mark, show: impl Fn(&Entry)) {
         loop {
-            for entry in self.since(Mark(next)) {
-                next += 1;
-                show(&entry);
-            }
-            if count.wait_for(|count| *count > next).await.is_err() {
-                return;
-            }
+            self.next(&mut mark).await.iter().for_each(&show);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Posts one payload, signed, and finds out what became of it.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reply::history::row_id;
@@ -15,15 +15,18 @@ use webhook::entry::Entry as QueueEntry;
 use webhook::payload::{self, Updates};
 use webhook::signature::{self, AppSecret};
 
-use crate::journal::Entry;
+use crate::journal::{Entry, Journal, Mark};
 use crate::services::APP_SECRET;
 use crate::stack::Stack;
 
-/// How long a message may take from the queue to its outcome: two look-ups, a send and an insert that run
-/// into their timeouts, and some.
-const OUTCOME_DEADLINE: Duration = Duration::from_secs(40);
-/// How long a line may take from a function to us.
-const LOG_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a message may take from the queue, or from the outcome of the one before it, to its own: two look-ups,
+/// a send and an insert that run into their timeouts, and some.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(40);
+/// How long a line may take from a function to us, or from one line to the next.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a FIFO queue knows the id of a message.
+/// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-exactly-once-processing.html>
+const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// What became of a payload.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -38,6 +41,12 @@ pub struct Played {
     pub rows: Vec<Row>,
     /// What was not answered or not recorded, and why.
     pub ignored: Vec<Ignored>,
+    /// Whether something is missing that should have come: then the log says more.
+    #[serde(skip)]
+    pub incomplete: bool,
+    /// Where the log of it begins.
+    #[serde(skip)]
+    pub since: Mark,
 }
 
 /// A message as a phone received it.
@@ -71,36 +80,69 @@ pub struct Ignored {
     pub why: String,
 }
 
+/// What was sent, as the queue tells messages apart, and when: a second one is a duplicate.
+#[derive(Debug, Default)]
+pub struct Sent(HashMap<Identity, Instant>);
+
+/// The queue's message group and deduplication id.
+type Identity = (String, String);
+
+impl Sent {
+    fn holds(&self, identity: &Identity) -> bool {
+        self.0.get(identity).is_some_and(|sent| sent.elapsed() < DEDUPLICATION_INTERVAL)
+    }
+}
+
 impl Stack {
     /// Posts `body` as Meta would and waits until every message in it has been handled.
     ///
     /// # Errors
     /// When the gateway or the database cannot be reached.
     pub async fn play(&self, body: &[u8]) -> anyhow::Result<Played> {
+        self.play_next(body, &mut Sent::default()).await
+    }
+
+    /// Like [`Stack::play`], after other payloads: a message that is among `sent` is a duplicate, and nothing comes
+    /// of it.
+    ///
+    /// # Errors
+    /// When the gateway or the database cannot be reached.
+    pub async fn play_next(&self, body: &[u8], sent: &mut Sent) -> anyhow::Result<Played> {
         let (updates, mut ignored) = expected(body);
         for id in phone_number_ids(&updates) {
             self.services.graph.allow_number(id);
         }
         let entries = QueueEntry::all(&updates.messages, std::time::SystemTime::now().into())?;
-        let wamids: Vec<String> = entries.into_iter().map(|entry| entry.wamid.unwrap_or_default()).collect();
+        let posted = entries.len();
 
-        let mark = self.journal.mark();
+        let since = self.journal.mark();
         let received_before = self.services.graph.received().len();
         let status = self.post(body).await?;
         if status != 200 {
-            return Ok(Played { status, ignored, ..Played::default() });
+            return Ok(Played { status, ignored, since, ..Played::default() });
         }
-        let accepted = |entries: &[Entry]| entries.iter().filter(|entry| is_queued(entry)).count();
-        let logged = self.journal.wait(mark, LOG_DEADLINE, |entries| accepted(entries) >= wamids.len()).await;
-        let queued = accepted(&logged);
+        let mut own = HashSet::new();
+        let mut story = Story::default();
+        for entry in entries {
+            let wamid = entry.wamid.unwrap_or_default();
+            let identity = (entry.message_group_id, entry.deduplication_id);
+            let why = if sent.holds(&identity) {
+                "a duplicate of an earlier payload: the queue keeps one"
+            } else if own.insert(identity) {
+                story.expect(wamid);
+                continue;
+            } else {
+                "a duplicate in the same payload: the queue keeps one"
+            };
+            ignored.push(Ignored { what: named(&wamid), why: why.to_owned() });
+        }
+        let now = Instant::now();
+        sent.0.extend(own.into_iter().map(|identity| (identity, now)));
 
-        let mut seen = HashSet::new();
-        let (first, again): (Vec<_>, Vec<_>) = wamids.iter().partition(|wamid| seen.insert(wamid.as_str()));
-        let handled = |entries: &[Entry]| first.iter().all(|wamid| outcome(entries, wamid).is_some());
-        let logged = self.journal.wait(mark, OUTCOME_DEADLINE, handled).await;
-        ignored.extend(first.iter().filter_map(|wamid| unanswered(&logged, wamid)));
-        let duplicate = "a duplicate in the same payload: the queue keeps one";
-        ignored.extend(again.iter().map(|wamid| Ignored { what: named(wamid), why: duplicate.to_owned() }));
+        let mut mark = since;
+        story.follow(&self.journal, &mut mark, LOG_PATIENCE, |story| story.accounted_for >= posted).await;
+        story.follow(&self.journal, &mut mark, OUTCOME_PATIENCE, |story| story.missing == 0).await;
+        ignored.extend(story.unanswered());
 
         let received = self.services.graph.received().split_off(received_before);
         let echoes = received.into_iter().map(|received| Echo {
@@ -108,8 +150,9 @@ impl Stack {
             body: received.body,
             quotes: received.quotes,
         });
-        let rows = self.rows(&first).await?;
-        Ok(Played { status, queued, echoes: echoes.collect(), rows, ignored })
+        let (echoes, rows) = (echoes.collect(), self.rows(&story).await?);
+        let incomplete = story.missing > 0 || story.accounted_for < posted;
+        Ok(Played { status, queued: story.queued, echoes, rows, ignored, incomplete, since })
     }
 
     /// Posts `body`, signed, and returns the gateway's status.
@@ -126,9 +169,10 @@ impl Stack {
         format!("{}/webhook", self.url())
     }
 
-    /// The rows of these messages, in the order of the conversation.
-    async fn rows(&self, wamids: &[&String]) -> anyhow::Result<Vec<Row>> {
-        let ids: Vec<Uuid> = wamids
+    /// The rows of the story's messages, in the order of the conversation.
+    async fn rows(&self, story: &Story) -> anyhow::Result<Vec<Row>> {
+        let ids: Vec<Uuid> = story
+            .wamids
             .iter()
             .flat_map(|wamid| [Role::User, Role::Assistant].map(|role| row_id(wamid, &role)))
             .collect();
@@ -203,30 +247,109 @@ fn phone_number_ids(updates: &Updates<'_>) -> HashSet<String> {
     metadata.filter_map(|metadata| lenient::filled_text(metadata.phone_number_id)).map(Into::into).collect()
 }
 
-fn is_queued(entry: &Entry) -> bool {
-    &*entry.function == "webhook" && entry.field("counter") == "accepted_messages"
+/// What the functions' log says of a payload's messages. Those without an id share the empty wamid.
+#[derive(Default)]
+struct Story {
+    /// Every wamid, in the payload's order.
+    wamids: Vec<String>,
+    messages: HashMap<String, Messages>,
+    /// How many outcomes are still to come.
+    missing: usize,
+    /// How many messages webhook has queued.
+    queued: usize,
+    /// How many it has queued or left out.
+    accounted_for: usize,
 }
 
-/// The last line that says what became of a message.
-fn outcome<'e>(entries: &'e [Entry], wamid: &str) -> Option<&'e Entry> {
-    let of_message = |entry: &&Entry| {
-        &*entry.function == "reply" && !entry.field("outcome").is_empty() && entry.field("wamid") == wamid
-    };
-    entries.iter().rev().find(of_message)
+/// The messages of one wamid: one, unless it is the empty one or two senders' messages have the same.
+#[derive(Default)]
+struct Messages {
+    count: usize,
+    outcomes: Vec<Entry>,
+    unrecorded: Option<String>,
 }
 
-/// Why a message has no answer or no rows; nothing when it has both.
-fn unanswered(entries: &[Entry], wamid: &str) -> Option<Ignored> {
-    let unrecorded =
-        |entry: &&Entry| entry.field("counter") == "unrecorded_messages" && entry.field("wamid") == wamid;
-    let why = match outcome(entries, wamid) {
-        None => "no outcome in time: see the log".to_owned(),
-        Some(entry) if entry.field("outcome") == "answered" => {
-            entries.iter().find(unrecorded).map(|entry| entry.field("message").to_owned())?
+impl Story {
+    fn expect(&mut self, wamid: String) {
+        let messages = self.messages.entry(wamid.clone()).or_default();
+        if messages.count == 0 {
+            self.wamids.push(wamid);
         }
-        Some(entry) => format!("{}: {}", entry.field("outcome").replace('_', " "), entry.field("reason")),
-    };
-    Some(Ignored { what: named(wamid), why })
+        messages.count += 1;
+        self.missing += 1;
+    }
+
+    /// Reads on from `mark` until it is `enough`, or nothing about the messages has come for as long as `patience`.
+    async fn follow(
+        &mut self,
+        journal: &Journal,
+        mark: &mut Mark,
+        patience: Duration,
+        enough: impl Fn(&Self) -> bool,
+    ) {
+        let mut progress = tokio::time::Instant::now();
+        while !enough(self) {
+            let Ok(logged) = tokio::time::timeout_at(progress + patience, journal.next(mark)).await else {
+                return;
+            };
+            for entry in logged {
+                if self.read(entry) {
+                    progress = tokio::time::Instant::now();
+                }
+            }
+        }
+    }
+
+    /// Whether the line says something about the messages.
+    fn read(&mut self, entry: Entry) -> bool {
+        let counter = entry.field("counter");
+        if &*entry.function == "webhook" {
+            let (queued, left_out) = (counter == "accepted_messages", counter == "oversized_messages");
+            self.queued += usize::from(queued);
+            self.accounted_for += usize::from(queued || left_out);
+            if !left_out {
+                return queued;
+            }
+        }
+        let Some(messages) = self.messages.get_mut(entry.field("wamid")) else { return false };
+        if counter == "unrecorded_messages" {
+            messages.unrecorded = Some(entry.field("message").to_owned());
+        }
+        if counter != "oversized_messages" && entry.field("outcome").is_empty() {
+            return false;
+        }
+        messages.outcomes.push(entry);
+        if messages.outcomes.len() <= messages.count {
+            self.missing -= 1;
+        }
+        true
+    }
+
+    /// The messages that have no answer or no rows, and why.
+    fn unanswered(&self) -> Vec<Ignored> {
+        let of_wamid = self.wamids.iter().filter_map(|wamid| Some((wamid, self.messages.get(wamid)?)));
+        of_wamid
+            .flat_map(|(wamid, messages)| {
+                let without = messages.count.saturating_sub(messages.outcomes.len());
+                // The last ones: an earlier one may have been tried again.
+                let last = messages.outcomes.iter().rev().take(messages.count).rev();
+                let why = last.filter_map(|outcome| messages.why(outcome));
+                let unclear = std::iter::repeat_n("no outcome in time: see the log".to_owned(), without);
+                why.chain(unclear).map(|why| Ignored { what: named(wamid), why })
+            })
+            .collect()
+    }
+}
+
+impl Messages {
+    /// Why a message with this outcome has no answer or no rows; nothing when it has both.
+    fn why(&self, outcome: &Entry) -> Option<String> {
+        match outcome.field("outcome") {
+            "" => Some(outcome.field("message").to_owned()),
+            "answered" => self.unrecorded.clone(),
+            other => Some(format!("{}: {}", other.replace('_', " "), outcome.field("reason"))),
+        }
+    }
 }
 
 fn named(wamid: &str) -> String {

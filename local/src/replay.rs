@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::payloads;
-use crate::play::Played;
+use crate::play::{Played, Sent};
 use crate::show;
 use crate::stack::{Options, Stack};
 
@@ -31,17 +31,21 @@ pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: boo
     let payloads = payloads::read(paths)?;
     let stack = Stack::start(options, show::progress).await?;
     let mut used = HashSet::new();
+    let mut sent = Sent::default();
     let mut accepted = 0;
     let total = payloads.len();
     for mut payload in payloads {
         let renewed = if keep_ids { 0 } else { payloads::renew_wamids(&mut payload, &mut used) };
-        let played = stack.play(&payload.body).await?;
+        let played = stack.play_next(&payload.body, &mut sent).await?;
         accepted += usize::from(played.status == 200);
         let report = Report { file: payload.file, name: payload.name, played };
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
             show::report(&report, renewed);
+        }
+        if report.played.incomplete {
+            show::log_since(&stack.journal, report.played.since);
         }
     }
     if !json {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::demo::Demo;
-use crate::journal::Entry;
+use crate::journal::{Entry, Journal, Mark};
 use crate::replay::Report;
 use crate::services::{APP_SECRET, Services, VERIFY_TOKEN};
 use crate::stack::Stack;
@@ -118,6 +118,11 @@ pub fn log(entry: &Entry) {
         entry.field("message"),
         fields.join(" ")
     );
+}
+
+/// What the functions logged from `since` on, where it says more than the result.
+pub fn log_since(journal: &Journal, since: Mark) {
+    journal.since(since).iter().for_each(log);
 }
 
 /// What became of one payload.

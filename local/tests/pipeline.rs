@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use local::journal::Mark;
+use local::play::{Played, Sent};
 use local::services::VERIFY_TOKEN;
 use local::stack::Options;
 use local::{demo, payloads};
@@ -61,6 +62,33 @@ async fn a_message_that_meta_sends_twice_is_answered_and_recorded_once() {
     until_queue_is_empty(&stack).await;
     assert_eq!(stack.services.graph.received().len(), 1);
     assert_eq!(rows(&stack).await.len(), 2);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn messages_are_told_apart_as_the_queue_does_and_a_duplicate_is_not_waited_for() {
+    let stack = stack().await;
+    let nameless = |body: &str| json!({"from": PHONE_A, "type": "text", "text": {"body": body}});
+    let messages = [nameless("one"), nameless("two"), nameless("one"), text(PHONE_A, "wamid.1", "three")];
+    let mut sent = Sent::default();
+    let first = stack.play_next(&payload(&messages), &mut sent).await.expect("played");
+    let bodies: Vec<_> = first.echoes.iter().filter_map(|echo| echo.body.as_deref()).collect();
+    assert_eq!((first.queued, bodies, first.rows.len()), (4, vec!["one", "two", "three"], 2));
+    let ignored = |played: &Played| -> Vec<String> {
+        played.ignored.iter().map(|one| format!("{}: {}", one.what, one.why)).collect()
+    };
+    let again = "a message without an id: a duplicate in the same payload: the queue keeps one";
+    let unrecorded = "a message without an id: rows not written: the message has no wamid";
+    assert_eq!(ignored(&first), [again, unrecorded, unrecorded]);
+
+    let messages = [nameless("two"), text(PHONE_A, "wamid.1", "three"), nameless("four")];
+    let second = stack.play_next(&payload(&messages), &mut sent).await.expect("played");
+    assert_eq!((second.queued, second.echoes.len(), second.rows.len()), (3, 1, 0));
+    let earlier = "a duplicate of an earlier payload: the queue keeps one";
+    let duplicates = ["a message without an id", "message wamid.1"].map(|what| format!("{what}: {earlier}"));
+    assert_eq!(ignored(&second)[..2], duplicates);
+    assert_eq!(ignored(&second)[2..], [unrecorded]);
+    assert!(!first.incomplete && !second.incomplete);
     stack.stop().await.expect("stopped");
 }
 
