@@ -1,11 +1,20 @@
 //! Finds payloads in files: one payload, an array of payloads, an object of named payloads, one a line;
 //! nested, too.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use shared::lenient;
+
+/// How deep a payload may lie in its file, as in serde_json's own limit.
+const MAX_DEPTH: usize = 128;
 
 /// A payload to be posted.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,16 +30,20 @@ pub struct Payload {
 /// Reads files, and directories recursively, in the order of their names.
 ///
 /// # Errors
-/// When a path cannot be read, or a directory holds no payload file.
+/// When a path cannot be read, a directory holds no payload file, or what is there holds no payload.
 pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Payload>> {
     let mut payloads = Vec::new();
     for path in paths {
+        let files = files(path)?;
+        if files.is_empty() {
+            bail!("{}: no *.json, *.jsonl or *.ndjson file", path.display());
+        }
         let found = payloads.len();
-        for file in files(path)? {
+        for file in files {
             payloads.extend(read_file(&file)?);
         }
         if payloads.len() == found {
-            bail!("{}: no *.json, *.jsonl or *.ndjson file", path.display());
+            bail!("{}: it holds no payload", path.display());
         }
     }
     Ok(payloads)
@@ -70,45 +83,106 @@ fn read_file(file: &Path) -> anyhow::Result<Vec<Payload>> {
             .collect());
     }
     let mut found = Vec::new();
-    if let Ok(json) = serde_json::from_slice::<Value>(&bytes) {
-        find(&json, &mut Vec::new(), &mut found);
+    if let Ok(json) = serde_json::from_slice::<&RawValue>(&bytes) {
+        find(json, &mut Vec::new(), &mut found);
     }
     match found.as_slice() {
         // A file that is a payload is posted byte by byte; one that holds none is posted too, because what
         // becomes of it is worth seeing.
         [] => Ok(vec![payload(String::new(), bytes)]),
-        [(name, _)] if name.is_empty() && !is_bare_change(&bytes) => Ok(vec![payload(String::new(), bytes)]),
-        _ => Ok(found.into_iter().map(|(name, json)| payload(name, json.to_string().into_bytes())).collect()),
-    }
-}
-
-fn is_bare_change(bytes: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(bytes).is_ok_and(|json| as_change(&json).is_some())
-}
-
-fn find(json: &Value, path: &mut Vec<String>, found: &mut Vec<(String, Value)>) {
-    if json.get("entry").is_some_and(Value::is_array) {
-        found.push((path.join("/"), json.clone()));
-    } else if let Some(payload) = as_change(json) {
-        found.push((path.join("/"), payload));
-    } else {
-        let children: Vec<(String, &Value)> = match json {
-            Value::Object(map) => map.iter().map(|(name, child)| (name.clone(), child)).collect(),
-            Value::Array(list) => list.iter().enumerate().map(|(n, child)| (n.to_string(), child)).collect(),
-            _ => Vec::new(),
-        };
-        for (name, child) in children {
-            path.push(name);
-            find(child, path, found);
-            path.pop();
+        [(name, Cow::Borrowed(_))] if name.is_empty() => Ok(vec![payload(String::new(), bytes)]),
+        _ => {
+            Ok(found.into_iter().map(|(name, json)| payload(name, json.into_owned().into_bytes())).collect())
         }
     }
 }
 
-/// `{"field": …, "value": {…}}`, the form in which Meta's console shows samples, as a whole payload.
-fn as_change(json: &Value) -> Option<Value> {
-    let bare = json.get("field")?.is_string() && json.get("value")?.is_object();
-    bare.then(|| json!({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": [json]}]}))
+/// Adds the payloads in `json`, each by its name and as it is written there.
+///
+/// Where one stands, what stands beside it is meant to be one too: it is posted as it is, and the report says
+/// why nothing came of it.
+fn find<'a>(json: &'a RawValue, path: &mut Vec<String>, found: &mut Vec<(String, Cow<'a, str>)>) {
+    if let Some(payload) = as_payload(json) {
+        found.push((path.join("/"), payload));
+        return;
+    }
+    if path.len() == MAX_DEPTH {
+        return;
+    }
+    let children = children(json);
+    let beside_a_payload = children.iter().any(|(_, child)| as_payload(child).is_some());
+    for (name, child) in children {
+        path.push(name);
+        let before = found.len();
+        find(child, path, found);
+        if beside_a_payload && found.len() == before {
+            found.push((path.join("/"), Cow::Borrowed(child.get())));
+        }
+        path.pop();
+    }
+}
+
+/// A payload as it is written, or a whole one around `{"field": …, "value": {…}}`, the form in which Meta's
+/// console shows samples.
+fn as_payload(json: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Shape<'a> {
+        #[serde(borrow, default)]
+        entry: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        field: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        value: Option<&'a RawValue>,
+    }
+    let shape: Shape = lenient::read(json.get().starts_with('{').then_some(json))?;
+    let starts_with = |part: Option<&RawValue>, first| part.is_some_and(|part| part.get().starts_with(first));
+    if starts_with(shape.entry, '[') {
+        return Some(Cow::Borrowed(json.get()));
+    }
+    let bare = starts_with(shape.field, '"') && starts_with(shape.value, '{');
+    bare.then(|| {
+        let (before, after) =
+            (r#"{"object":"whatsapp_business_account","entry":[{"id":"0","changes":["#, "]}]}");
+        Cow::Owned(format!("{before}{json}{after}"))
+    })
+}
+
+/// What an object or an array holds, by its key or its position, in the order in which it stands there.
+fn children(json: &RawValue) -> Vec<(String, &RawValue)> {
+    let text = json.get();
+    if text.starts_with('{') {
+        serde_json::from_str::<Members>(text).map(|members| members.0).unwrap_or_default()
+    } else {
+        let list = serde_json::from_str::<Vec<&RawValue>>(text).unwrap_or_default();
+        list.into_iter().enumerate().map(|(position, child)| (position.to_string(), child)).collect()
+    }
+}
+
+/// The members of an object: a map would lose their order.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
 }
 
 /// Gives new wamids to messages whose wamid an earlier payload has used; says how many.
@@ -156,6 +230,8 @@ fn replace(json: &mut Value, old: &str, new: &str) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn payload(wamid: &str) -> Value {
@@ -180,8 +256,8 @@ mod tests {
         assert_eq!(names("a.json", &one), [""]);
         assert_eq!(names("a.json", &format!("[{one}, {one}]")), ["0", "1"]);
         assert_eq!(
-            names("a.json", &format!(r#"{{"x": {one}, "y": {{"z": [{one}]}}, "n": 1}}"#)),
-            ["x", "y/z/0"]
+            names("a.json", &format!(r#"{{"x": {{"n": {one}}}, "b": {{"a": [{one}]}}, "n": 1}}"#)),
+            ["x/n", "b/a/0"]
         );
         assert_eq!(names("a.jsonl", &format!("{one}\n\n{one}\n")), ["line 1", "line 3"]);
         assert_eq!(names("a.json", r#"{"field":"messages","value":{"messages":[]}}"#), [""]);
@@ -191,6 +267,38 @@ mod tests {
     fn what_holds_no_payload_is_posted_as_it_stands() {
         assert_eq!(names("a.json", "not JSON"), [""]);
         assert_eq!(names("a.json", r#"{"hello": 1}"#), [""]);
+    }
+
+    #[test]
+    fn what_stands_beside_a_payload_is_posted_as_it_stands_in_its_place_and_under_its_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.json");
+        let good = r#"{ "object": "whatsapp_business_account", "entry": [ ], "b": 1, "a": 1.50 }"#;
+        let page = r#"{"object" : "page"}"#;
+        let no_list = r#"{"object":"whatsapp_business_account","entry":{}}"#;
+        let parts = [("page", page), ("good", good), ("an object", no_list), ("string", r#""x""#)];
+        let members: Vec<String> = parts.iter().map(|(name, json)| format!(r#""{name}": {json}"#)).collect();
+        let elements: Vec<&str> = parts.iter().map(|(_, json)| *json).collect();
+        let contents = [
+            (format!("{{{}}}", members.join(" , ")), parts.map(|(name, _)| name)),
+            (format!("[{}]", elements.join(" , ")), ["0", "1", "2", "3"]),
+        ];
+        for (content, names) in contents {
+            std::fs::write(&path, content).expect("a file");
+            let found = read(std::slice::from_ref(&path)).expect("payloads");
+            let found: Vec<_> = found
+                .iter()
+                .map(|one| (one.name.as_str(), str::from_utf8(&one.body).expect("text")))
+                .collect();
+            let expected: Vec<_> = names.into_iter().zip(elements.clone()).collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_lies_very_deep_is_not_looked_for() {
+        let deep = format!("{}{}{}", "[".repeat(50_000), payload("a"), "]".repeat(50_000));
+        assert_eq!(names("a.json", &deep), [""]);
     }
 
     #[test]
@@ -208,7 +316,12 @@ mod tests {
     #[test]
     fn paths_that_cannot_be_read_and_empty_directories_are_errors() {
         assert!(read(&[PathBuf::from("/does/not/exist.json")]).is_err());
-        assert!(read(&[tempfile::tempdir().expect("a directory").path().to_owned()]).is_err());
+        let directory = tempfile::tempdir().expect("a directory");
+        let refusal = |path: &Path| read(&[path.to_owned()]).expect_err("refused").to_string();
+        assert!(refusal(directory.path()).ends_with(": no *.json, *.jsonl or *.ndjson file"));
+        let empty = directory.path().join("empty.jsonl");
+        std::fs::write(&empty, "\n\n").expect("a file");
+        assert_eq!(refusal(&empty), format!("{}: it holds no payload", empty.display()));
     }
 
     #[test]
