@@ -1,13 +1,16 @@
 //! Plays one sample and checks every step.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::payloads::Payload;
 use crate::play::{Echo, Played, Row};
+use crate::renewal::Renewal;
 use crate::show;
 use crate::stack::{Options, Stack};
 
@@ -66,12 +69,16 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
 /// When the gateway or the database cannot be reached.
 pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
     let samples: Value = serde_json::from_str(SAMPLES)?;
-    let sample = samples.get(SAMPLE).context("the sample is missing")?;
+    let body = samples.get(SAMPLE).context("the sample is missing")?.to_string().into_bytes();
+    let mut sample = Payload { file: PathBuf::new(), name: SAMPLE.to_owned(), body };
+    Renewal::new(stack.services.queues.server.is_some()).renew(&mut sample);
+    let body = sample.body;
+    let sample: Value = serde_json::from_slice(&body)?;
     let message = &sample["entry"][0]["changes"][0]["value"]["messages"][0];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let question = (text(&message["text"]["body"]), text(&message["id"]));
 
-    let played = stack.play(sample.to_string().as_bytes()).await?;
+    let played = stack.play(&body).await?;
     let users = stack.users()?;
     let mut history = BTreeMap::new();
     for (user, token) in &users {

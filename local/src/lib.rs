@@ -16,6 +16,7 @@
 //! | [`load`] | many messages: time, what was lost, what came twice, memory |
 //! | [`memory`] | how much memory the processes hold |
 //! | [`payloads`] | finds payloads in files |
+//! | [`renewal`] | gives their messages ids that the queue has not seen |
 //! | [`up`] | stays up for a person to try |
 //! | [`show`] | how results read on a terminal |
 //!
@@ -33,6 +34,7 @@ pub mod memory;
 pub mod payloads;
 pub mod play;
 pub mod queues;
+pub mod renewal;
 pub mod replay;
 pub mod services;
 pub mod show;

@@ -2,14 +2,12 @@
 //! nested, too.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::lenient;
 
@@ -185,52 +183,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// Gives new wamids to messages whose wamid an earlier payload has used; says how many.
-///
-/// The queue takes a second message with the same wamid for a redelivery, and rows are known by it.
-pub fn renew_wamids(payload: &mut Payload, used: &mut HashSet<String>) -> usize {
-    let Ok(mut json) = serde_json::from_slice::<Value>(&payload.body) else { return 0 };
-    let own: HashSet<String> = wamids(&json).collect();
-    let mut renewed = 0;
-    for wamid in &own {
-        if used.insert(wamid.clone()) {
-            continue;
-        }
-        let fresh =
-            (2..).map(|n| format!("{wamid}~{n}")).find(|fresh| !used.contains(fresh) && !own.contains(fresh));
-        let Some(fresh) = fresh else { continue };
-        replace(&mut json, wamid, &fresh);
-        used.insert(fresh);
-        renewed += 1;
-    }
-    if renewed > 0 {
-        payload.body = json.to_string().into_bytes();
-    }
-    renewed
-}
-
-fn wamids(payload: &Value) -> impl Iterator<Item = String> {
-    let list =
-        |json: &Value, name: &str| json.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    list(payload, "entry")
-        .into_iter()
-        .flat_map(move |entry| list(&entry, "changes"))
-        .flat_map(move |change| change.get("value").map(|value| list(value, "messages")).unwrap_or_default())
-        .filter_map(|message| message.get("id").and_then(Value::as_str).map(str::to_owned))
-}
-
-fn replace(json: &mut Value, old: &str, new: &str) {
-    match json {
-        Value::String(text) if text == old => new.clone_into(text),
-        Value::Array(list) => list.iter_mut().for_each(|child| replace(child, old, new)),
-        Value::Object(map) => map.values_mut().for_each(|child| replace(child, old, new)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -322,21 +277,5 @@ mod tests {
         let empty = directory.path().join("empty.jsonl");
         std::fs::write(&empty, "\n\n").expect("a file");
         assert_eq!(refusal(&empty), format!("{}: it holds no payload", empty.display()));
-    }
-
-    #[test]
-    fn a_wamid_is_renewed_when_an_earlier_payload_has_used_it() {
-        let mut used = HashSet::new();
-        let mut play = |wamid: &str| {
-            let body = payload(wamid).to_string().into_bytes();
-            let mut payload = Payload { file: PathBuf::new(), name: String::new(), body };
-            let renewed = renew_wamids(&mut payload, &mut used);
-            let json: Value = serde_json::from_slice(&payload.body).expect("JSON");
-            (renewed, wamids(&json).collect::<Vec<_>>())
-        };
-        assert_eq!(play("a"), (0, vec!["a".to_owned()]));
-        assert_eq!(play("a"), (1, vec!["a~2".to_owned()]));
-        assert_eq!(play("a"), (1, vec!["a~3".to_owned()]));
-        assert_eq!(play("b"), (0, vec!["b".to_owned()]));
     }
 }

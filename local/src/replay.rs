@@ -1,12 +1,12 @@
 //! Plays files of payloads.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::payloads;
 use crate::play::{Played, Sent};
+use crate::renewal::Renewal;
 use crate::show;
 use crate::stack::{Options, Stack};
 
@@ -30,19 +30,19 @@ pub struct Report {
 pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: bool) -> anyhow::Result<bool> {
     let payloads = payloads::read(paths)?;
     let stack = Stack::start(options, show::progress).await?;
-    let mut used = HashSet::new();
+    let mut renewal = Renewal::new(stack.services.queues.server.is_some());
     let mut sent = Sent::default();
     let mut accepted = 0;
     let total = payloads.len();
     for mut payload in payloads {
-        let renewed = if keep_ids { 0 } else { payloads::renew_wamids(&mut payload, &mut used) };
+        let renewed = if keep_ids { 0 } else { renewal.renew(&mut payload) };
         let played = stack.play_next(&payload.body, &mut sent).await?;
         accepted += usize::from(played.status == 200);
         let report = Report { file: payload.file, name: payload.name, played };
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
-            show::report(&report, renewed);
+            show::report(&report, renewed, renewal.reason());
         }
         if report.played.incomplete {
             show::log_since(&stack.journal, report.played.since);

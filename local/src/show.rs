@@ -126,7 +126,7 @@ pub fn log_since(journal: &Journal, since: Mark) {
 }
 
 /// What became of one payload.
-pub fn report(report: &Report, renewed: usize) {
+pub fn report(report: &Report, renewed: usize, reason: &str) {
     let played = &report.played;
     let name = if report.name.is_empty() { report.file.display().to_string() } else { report.name.clone() };
     let mark = if played.status == 200 { '✓' } else { '✗' };
@@ -144,7 +144,7 @@ pub fn report(report: &Report, renewed: usize) {
         println!("    ignored {}: {}", ignored.what, ignored.why);
     }
     if renewed > 0 {
-        println!("    ({renewed} wamid renewed: an earlier payload of this run has used it)");
+        println!("    ({renewed} wamid renewed: {reason})");
     }
 }
 

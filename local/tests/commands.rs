@@ -116,6 +116,30 @@ async fn a_reader_that_has_enough_ends_it_quietly() {
 }
 
 #[tokio::test]
+async fn a_queue_that_outlives_the_run_takes_the_samples_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let env_file = directory.path().join("local.env");
+    let mut services = local(&["services", "--env-file", env_file.to_str().expect("UTF-8")]);
+    let mut services = services.stdout(Stdio::null()).spawn().expect("it starts");
+    until("the services are up", async || env_file.exists()).await;
+    let environment = std::fs::read_to_string(&env_file).expect("readable");
+    let endpoint = environment.lines().find_map(|line| line.strip_prefix("AWS_ENDPOINT_URL_SQS="));
+    let endpoint = endpoint.expect("an endpoint").trim_matches('"');
+
+    let file = directory.path().join("1.json");
+    std::fs::write(&file, payload(&[text(PHONE_A, "wamid.1", "hi")])).expect("a file");
+    let replay = ["replay", "--json", file.to_str().expect("UTF-8"), "--sqs-endpoint", endpoint];
+    for _ in 0..2 {
+        assert!(output(&["demo", "--json", "--sqs-endpoint", endpoint]).await.status.success());
+        let output = output(&replay).await;
+        let played: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!((&played["queued"], &played["ignored"]), (&json!(1), &json!([])));
+        assert_eq!(played["echoes"].as_array().map(Vec::len), Some(1));
+    }
+    stop(&mut services, Signal::SIGTERM).await;
+}
+
+#[tokio::test]
 async fn a_path_that_cannot_be_read_is_an_error_that_names_it() {
     let output = local(&["replay", "does-not-exist.json"]).output().await.expect("it starts");
     assert_eq!(output.status.code(), Some(1));

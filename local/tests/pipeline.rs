@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use local::journal::Mark;
 use local::play::{Played, Sent};
+use local::renewal::Renewal;
 use local::services::VERIFY_TOKEN;
 use local::stack::Options;
 use local::{demo, payloads};
@@ -34,9 +35,9 @@ async fn all_of_meta_s_samples_are_answered_200_and_every_message_is_queued() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/meta-webhook-examples.json");
     let samples = payloads::read(&[file.into()]).expect("samples");
     assert_eq!(samples.len(), 16);
-    let mut used = std::collections::HashSet::new();
+    let mut renewal = Renewal::new(true);
     for mut sample in samples {
-        payloads::renew_wamids(&mut sample, &mut used);
+        renewal.renew(&mut sample);
         let json: Value = serde_json::from_slice(&sample.body).expect("JSON");
         let messages =
             json["entry"][0]["changes"][0]["value"]["messages"].as_array().cloned().unwrap_or_default();
