@@ -39,7 +39,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         /// Send every payload as it stands. Otherwise a wamid that an earlier payload of the run has used
-        /// is replaced, because the queue would take its message for a duplicate.
+        /// is replaced, because the queue would take its message for a duplicate; with `--sqs-endpoint` every wamid is.
         #[arg(long)]
         keep_ids: bool,
     },
