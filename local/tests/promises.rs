@@ -1,0 +1,29 @@
+//! The tests that `docs/RELIABILITY.md` names for its promises exist.
+
+/// Each test file by the name that the page uses.
+const FILES: [(&str, &str); 6] = [
+    ("chaos", include_str!("chaos.rs")),
+    ("failures", include_str!("failures.rs")),
+    ("pipeline", include_str!("pipeline.rs")),
+    ("dead_letters", include_str!("dead_letters.rs")),
+    ("messages", include_str!("../../functions/reply/tests/messages.rs")),
+    ("batch::tests", include_str!("../../functions/reply/src/batch_tests.rs")),
+];
+
+#[test]
+fn every_test_that_a_promise_names_exists() {
+    let page = include_str!("../../docs/RELIABILITY.md");
+    let mut found = 0;
+    for code in page.split('`').skip(1).step_by(2) {
+        let Some((file, test)) = code.rsplit_once("::") else { continue };
+        let Some((_, source)) = FILES.iter().find(|(name, _)| *name == file) else { continue };
+        // A name that ends in `…` is the beginning of one.
+        let function = match test.strip_suffix('…') {
+            Some(beginning) => format!("fn {beginning}"),
+            None => format!("fn {test}("),
+        };
+        assert!(source.contains(&function), "{code} is not in its file");
+        found += 1;
+    }
+    assert!(found > 20, "only {found} tests are named");
+}
