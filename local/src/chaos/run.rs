@@ -150,8 +150,9 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
             {
                 question.out_of_order = true;
                 let tried = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid);
-                // Nobody begins to answer an image.
-                if !tried && question.kind != Kind::Image {
+                // Nobody begins to answer an image. When SQS refuses every call for hours, `reply` cannot give up
+                // what is at the head of a group, and SQS's own count goes on for those behind it.
+                if !tried && question.kind != Kind::Image && state.plan.queue.is_empty() {
                     state.untried.insert(wamid);
                 }
             }
