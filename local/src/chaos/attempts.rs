@@ -37,8 +37,6 @@ pub struct Attempt {
     pub rows_there: bool,
     /// Whether the answer of a send was lost.
     pub lost: bool,
-    /// Whether a send was refused, so that the attempt ended there.
-    pub refused: bool,
     /// Whether it was refused for good.
     pub refused_for_good: bool,
     /// Where the rows went, as far as the function knows.
@@ -97,7 +95,6 @@ impl Attempts {
             said: None,
             rows_there: false,
             lost: false,
-            refused: false,
             refused_for_good: false,
             stored: Stored::Unknown,
             end: End::Open,

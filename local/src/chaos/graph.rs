@@ -101,7 +101,6 @@ impl Messenger for Graph {
             state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
             if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
                 attempt.lost |= *error == GraphError::Lost;
-                attempt.refused = true;
                 attempt.refused_for_good |= error.class() == reply::graph::Class::Final;
             }
         }
