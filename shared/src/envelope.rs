@@ -1,5 +1,5 @@
-//! What travels on the queues: one message from Meta, and all that Meta said around it; or rows that could
-//! not be written yet.
+//! What travels on the queues: a message, a status or an event from Meta, and all that Meta said around it; or rows
+//! that could not be written yet.
 //!
 //! The envelope is tagged by version and kind (`{"v1":{"message":{…}}}`), so that a function that was
 //! deployed later reads what an earlier one has put on the queue. A kind or version that a function
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
+
+use crate::sender::Sender;
 
 /// A queue message's body, by version.
 #[derive(Debug, Deserialize, Serialize)]
@@ -30,8 +32,95 @@ pub enum V1<'a> {
     /// One entry of `value.messages`.
     #[serde(borrow)]
     Message(ReceivedMessage<'a>),
+    /// One entry of `value.statuses`.
+    #[serde(borrow)]
+    Status(ReceivedStatus<'a>),
+    /// Everything else that Meta sends.
+    #[serde(borrow)]
+    Event(ReceivedEvent<'a>),
     /// Rows that could not be written when the answer was sent.
-    Record(RecordTask),
+    Record(Box<RecordTask>),
+}
+
+/// One message as it arrived, with what is needed to answer it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ReceivedMessage<'a> {
+    /// When the webhook received it: milliseconds, and below them, as microseconds, its position in the
+    /// request.
+    pub received_at: DateTime<Utc>,
+    /// The WhatsApp Business Account: `entry[].id`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub waba_id: Option<&'a RawValue>,
+    /// The webhook field: `changes[].field`, usually `messages`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub field: Option<&'a RawValue>,
+    /// The business number that received it: `value.metadata`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub metadata: Option<&'a RawValue>,
+    /// The sender's entry in `value.contacts`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub contact: Option<&'a RawValue>,
+    /// Who wrote it, as the message and that contact say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sender: Option<Sender>,
+    /// What was left out of the message.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cut: Option<Cut>,
+    /// The message itself: `value.messages[]`.
+    #[serde(borrow)]
+    pub message: &'a RawValue,
+}
+
+/// What became of a message that was sent, as it arrived.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ReceivedStatus<'a> {
+    /// See [`ReceivedMessage::received_at`].
+    pub received_at: DateTime<Utc>,
+    /// The WhatsApp Business Account: `entry[].id`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub waba_id: Option<&'a RawValue>,
+    /// The business number that sent the message: `value.metadata`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub metadata: Option<&'a RawValue>,
+    /// What was left out of the status.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cut: Option<Cut>,
+    /// The status itself: `value.statuses[]`.
+    #[serde(borrow)]
+    pub status: &'a RawValue,
+}
+
+/// Something about the account, or something that this version does not know.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ReceivedEvent<'a> {
+    /// See [`ReceivedMessage::received_at`].
+    pub received_at: DateTime<Utc>,
+    /// When it happened, where Meta says so: `entry[].time`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub time: Option<&'a RawValue>,
+    /// The WhatsApp Business Account: `entry[].id`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub waba_id: Option<&'a RawValue>,
+    /// The business number it is about: `value.metadata`.
+    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
+    pub metadata: Option<&'a RawValue>,
+    /// Its name: the webhook field, or what it is beside a field's messages (`errors`, `messages.calls`).
+    pub name: String,
+    /// What was left out of the value.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cut: Option<Cut>,
+    /// What Meta said: usually `changes[].value`.
+    #[serde(borrow)]
+    pub value: &'a RawValue,
+}
+
+/// What was left out because SQS takes no message of that size.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Cut {
+    /// Bytes of JSON as Meta sent it.
+    pub bytes: usize,
+    /// Bytes of what is left.
+    pub kept: usize,
 }
 
 /// Rows to be written, with everything that is needed to write them later.
@@ -39,8 +128,8 @@ pub enum V1<'a> {
 pub struct RecordTask {
     /// Whose history they belong to; `None` when the look-up failed too.
     pub user_id: Option<Uuid>,
-    /// The phone number or user id by which the user is found then.
-    pub sender: String,
+    /// By what the user is found then.
+    pub sender: Sender,
     /// What of a long answer must be sent first; `None` when all of it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsent: Option<Unsent>,
@@ -54,6 +143,9 @@ pub struct RecordTask {
 pub struct Unsent {
     /// The id of the business number that sends it.
     pub from: String,
+    /// The group that it is sent to; `None` when it goes to the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
     /// What is to be sent.
     pub text: String,
 }
@@ -63,11 +155,26 @@ pub struct Unsent {
 pub struct Exchange {
     /// Meta's id of the message, from which the ids of both rows are derived.
     pub wamid: String,
+    /// The id of the business number that received the message and sent the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_number_id: Option<String>,
     /// What was asked.
     pub question: Line,
+    /// What kind of message it was: `type`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The wamid of the message that it is about: of a reaction, an edit, a revoke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refers_to: Option<String>,
+    /// The column `payload`, as the text of JSON that PostgreSQL can hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
     /// What was answered; `None` when nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Line>,
+    /// Meta's ids of the answer, one for each part of it, as far as Meta said them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answer_wamids: Vec<String>,
     /// Why nothing was answered, when Meta refused the answer for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
@@ -95,29 +202,6 @@ impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange").field("wamid", &self.wamid).finish_non_exhaustive()
     }
-}
-
-/// One message as it arrived, with what is needed to answer it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct ReceivedMessage<'a> {
-    /// When the webhook received it: milliseconds, and below them, as microseconds, its position in the
-    /// request.
-    pub received_at: DateTime<Utc>,
-    /// The WhatsApp Business Account: `entry[].id`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
-    pub waba_id: Option<&'a RawValue>,
-    /// The webhook field: `changes[].field`, usually `messages`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
-    pub field: Option<&'a RawValue>,
-    /// The business number that received it: `value.metadata`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
-    pub metadata: Option<&'a RawValue>,
-    /// The sender's entry in `value.contacts`.
-    #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
-    pub contact: Option<&'a RawValue>,
-    /// The message itself: `value.messages[]`.
-    #[serde(borrow)]
-    pub message: &'a RawValue,
 }
 
 /// A queue message that is no envelope this version knows. Its text holds nothing of the body.
@@ -184,6 +268,8 @@ mod tests {
             field: Some(raw(r#""messages""#)),
             metadata: Some(raw(r#"{"phone_number_id":"106540352242922"}"#)),
             contact: None,
+            sender: Sender::parse("16505551234"),
+            cut: None,
             message: raw(message),
         }
     }
@@ -201,6 +287,7 @@ mod tests {
         assert_eq!(read.message.get(), message);
         assert_eq!(read.received_at.timestamp_micros(), 1_749_416_383_123_456);
         assert!(read.contact.is_none());
+        assert_eq!(read.sender, Sender::parse("16505551234"));
     }
 
     #[test]
@@ -220,29 +307,33 @@ mod tests {
         let line = |content: &str| Line { content: content.to_owned(), at: DateTime::UNIX_EPOCH };
         let exchange = Exchange {
             wamid: "wamid.1".to_owned(),
+            phone_number_id: Some("106540352242922".to_owned()),
             question: line("a question"),
+            kind: Some("text".to_owned()),
+            refers_to: None,
+            payload: Some(r#"{"raw":{"id":"wamid.1","n":1.50}}"#.to_owned()),
             answer: Some(line("an answer")),
+            answer_wamids: vec!["wamid.2".to_owned()],
             unanswered_because: None,
         };
-        let unsent = Unsent { from: "106540352242922".to_owned(), text: "the rest of an answer".to_owned() };
-        let task = RecordTask {
-            user_id: Some(Uuid::nil()),
-            sender: "16505551234".to_owned(),
-            unsent: Some(unsent),
-            exchange,
-        };
-        let body = Envelope::V1(V1::Record(task.clone())).to_body().expect("a body");
+        let from = "106540352242922".to_owned();
+        let unsent = Unsent { from, group_id: None, text: "the rest of an answer".to_owned() };
+        let sender = Sender::parse("16505551234").expect("a sender");
+        let task = RecordTask { user_id: Some(Uuid::nil()), sender, unsent: Some(unsent), exchange };
+        let body = Envelope::V1(V1::Record(Box::new(task.clone()))).to_body().expect("a body");
         assert!(body.starts_with(r#"{"v1":{"record":{"user_id":"#), "{body}");
         let Envelope::V1(V1::Record(read)) = Envelope::from_body(&body).expect("an envelope") else {
             panic!("not a record: {body}");
         };
-        assert_eq!(read, task);
+        assert_eq!(*read, task);
         let printed = format!("{read:?}");
         assert!(!printed.contains("a question") && !printed.contains("rest of"), "{printed}");
-        // As a version without long answers wrote it.
+        // As versions without long answers, types and user ids wrote it.
         let body = r#"{"v1":{"record":{"user_id":null,"sender":"1","wamid":"w","question":{"content":"q","at":"2026-11-24T03:05:00Z"}}}}"#;
         let Ok(Envelope::V1(V1::Record(old))) = Envelope::from_body(body) else { panic!("{body}") };
-        assert!(old.unsent.is_none());
+        assert!(
+            old.unsent.is_none() && old.exchange.kind.is_none() && Some(old.sender) == Sender::parse("1")
+        );
     }
 
     #[test]

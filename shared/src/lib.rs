@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | [`env`] | all | settings from environment variables |
 //! | [`logging`] | all | JSON logs, and how a phone number may appear in them |
-//! | [`envelope`] | `webhook`, `reply` | what travels on the inbound queue |
+//! | [`envelope`] | `webhook`, `reply` | what travels on the queues |
 //! | [`lenient`] | `webhook`, `reply` | reading what Meta sent without refusing it |
+//! | [`sender`] | `webhook`, `reply` | who writes: a phone number, a user id, or both |
+//! | [`people`] | `webhook`, `reply` | whom a message is from, and which contact is theirs |
 //! | [`message`] | `reply`, `messages` | rows of the table `messages` |
 //! | [`sqs`] | `webhook`, `reply` | the SQS client |
 //! | [`http`] | `reply`, `messages` | the one HTTP client |
@@ -18,6 +20,8 @@ pub mod http;
 pub mod lenient;
 pub mod logging;
 pub mod message;
+pub mod people;
+pub mod sender;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 #[cfg(feature = "supabase")]

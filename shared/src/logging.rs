@@ -18,6 +18,15 @@ pub fn init() {
     let _ = logs.with_env_filter(filter).with_ansi(false).try_init();
 }
 
+/// A name of Meta's (a type, a status, a webhook field) as it may appear in a log: letters, digits, `_`, `-` and `.`, at
+/// most 64 of them. What is no such name may be anything, and is called `strange-name`.
+#[must_use]
+pub fn plain(name: &str) -> &str {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    if usable { name } else { "strange-name" }
+}
+
 /// A phone number or user id as it may appear in a log: its last three characters.
 ///
 /// ```

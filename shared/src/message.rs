@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// Who wrote a message.
@@ -41,7 +42,7 @@ pub enum Channel {
 }
 
 /// A row to be written.
-#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Serialize)]
 pub struct MessageCreate {
     /// Derived from the wamid and the role, so that writing twice is writing once.
     pub id: Uuid,
@@ -55,13 +56,23 @@ pub struct MessageCreate {
     pub content: String,
     /// When. Orders the history.
     pub created_at: DateTime<Utc>,
-    /// Why a user's message has no answer, when Meta refused it for good. Left out where there is nothing
-    /// to say, so that a table without the column takes the row too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Why a user's message has no answer, when Meta refused it for good.
     pub unanswered_because: Option<String>,
+    /// Meta's type of the message.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// What else is kept of a user's message, the raw one among it.
+    pub payload: Option<Box<RawValue>>,
+    /// The id of the business number that received or sent it.
+    pub phone_number_id: Option<String>,
+    /// Meta's ids of it: of a long answer, one for each part.
+    pub wamids: Option<Vec<String>>,
+    /// The wamid of the message that it is about: of a reaction, an edit, a revoke.
+    pub refers_to: Option<String>,
 }
 
-/// A row as its owner sees it. A row that another program left incomplete is shown as it is, with `null`.
+/// A row as its owner sees it. A row that another program left incomplete is shown as it is, with `null`; what
+/// came into the table after [`Self::created_at`] is left out where it is `null`.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct MessageResponse {
     /// The row's id.
@@ -76,11 +87,51 @@ pub struct MessageResponse {
     pub content: Option<String>,
     /// When. Orders the history.
     pub created_at: DateTime<Utc>,
+    /// What it is, in Meta's word: `text`, `image`, … One that we do not know is shown as it is.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The id of the business number that received or sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number_id: Option<String>,
+    /// The wamid of the message that a reaction, an edit or a revoke is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refers_to: Option<String>,
+    /// How far an answer has come: `sent`, `delivered`, `read`, `played` or `failed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// When Meta sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When it reached the person's device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// When the person read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<DateTime<Utc>>,
+    /// When the person played it, a voice message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub played_at: Option<DateTime<Utc>>,
+    /// When Meta gave it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<DateTime<Utc>>,
+    /// Why, as one of Meta's error codes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<i64>,
+    /// Why, in Meta's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_text: Option<String>,
+    /// When its author changed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<DateTime<Utc>>,
+    /// When its author took it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<DateTime<Utc>>,
 }
 
 impl MessageResponse {
     /// The columns that make one, as PostgREST's `select` wants them.
-    pub const COLUMNS: &str = "id,user_id,channel,role,content,created_at";
+    pub const COLUMNS: &str = "id,user_id,channel,role,content,created_at,type,phone_number_id,refers_to,\
+        status,sent_at,delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at";
 }
 
 impl std::fmt::Debug for MessageCreate {
@@ -103,6 +154,8 @@ impl std::fmt::Debug for MessageResponse {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Map, Value, json};
+
     use super::*;
 
     #[test]
@@ -121,7 +174,40 @@ mod tests {
         let row = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111",
             "channel":null,"role":null,"content":null,"created_at":"2026-11-24T03:05:00+00:00"}"#;
         let row: MessageResponse = serde_json::from_str(row).expect("a row");
-        assert_eq!(serde_json::to_value(&row).expect("JSON")["content"], serde_json::Value::Null);
+        assert_eq!(serde_json::to_value(&row).expect("JSON")["content"], Value::Null);
+    }
+
+    #[test]
+    fn a_row_without_the_newer_columns_is_shown_as_it_always_was() {
+        let older = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111","channel":"whatsapp","role":"user","content":null,"created_at":"2026-11-24T03:05:00Z""#;
+        let newer: String =
+            MessageResponse::COLUMNS.split(',').skip(6).map(|name| format!(",\"{name}\":null")).collect();
+        for row in [format!("{older}}}"), format!("{older}{newer}}}")] {
+            let row: MessageResponse = serde_json::from_str(&row).expect("a row");
+            assert_eq!(serde_json::to_string(&row).expect("JSON"), format!("{older}}}"));
+        }
+    }
+
+    #[test]
+    fn every_column_is_shown_in_its_order_and_nothing_else() {
+        let id = "9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f";
+        let value = |name: &str| match name {
+            "id" | "user_id" => json!(id),
+            "error_code" => json!(131_026),
+            name if name.ends_with("_at") => json!("2026-11-24T03:05:00Z"),
+            "type" => json!("hologram"),
+            name => json!(name),
+        };
+        let mut row: Map<_, _> =
+            MessageResponse::COLUMNS.split(',').map(|name| (name.to_owned(), value(name))).collect();
+        for hidden in ["payload", "wamids", "unanswered_because"] {
+            row.insert(hidden.to_owned(), json!(["hidden"]));
+        }
+        let row: MessageResponse = serde_json::from_value(Value::Object(row)).expect("a row");
+        let shown = serde_json::to_string(&row).expect("JSON");
+        let in_order: Vec<_> =
+            MessageResponse::COLUMNS.split(',').map(|name| format!("\"{name}\":{}", value(name))).collect();
+        assert_eq!(shown, format!("{{{}}}", in_order.join(",")));
     }
 
     #[test]

@@ -3,10 +3,14 @@
 //! Meta adds fields and types without notice, and some senders put a number where a string belongs. A
 //! field that cannot be read counts as absent; the message around it is never lost for it.
 
+mod object;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+pub use object::Object;
 
 /// A value that ought to be a string: a number counts as its digits, anything else as absent.
 ///
@@ -20,28 +24,29 @@ pub fn text<'a>(raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     match json.as_bytes().first()? {
         b'"' => match serde_json::from_str::<Text<'a>>(json) {
             Ok(text) => Some(text.0),
-            Err(_) => serde_json::from_str(&without_halves(json)).ok().map(Cow::Owned),
+            Err(_) => serde_json::from_str(&mend(json, |_| false)).ok().map(Cow::Owned),
         },
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
         _ => None,
     }
 }
 
-/// A JSON string with an escaped U+FFFD for each half of a surrogate pair that stands alone.
-fn without_halves(json: &str) -> String {
+/// JSON with an escaped U+FFFD for each half of a surrogate pair that stands alone, and for each escaped unit that is
+/// `unwanted`.
+fn mend(json: &str, unwanted: impl Fn(u16) -> bool) -> String {
     let mut whole = String::with_capacity(json.len());
     let mut rest = json;
     while let Some((plain, escape)) = rest.find('\\').and_then(|start| rest.split_at_checked(start)) {
-        let (length, is_half) = match (escaped_unit(escape), escape.get(6..).and_then(escaped_unit)) {
+        let (length, is_replaced) = match (escaped_unit(escape), escape.get(6..).and_then(escaped_unit)) {
             (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => (12, false),
             (Some(0xD800..=0xDFFF), _) => (6, true),
-            (Some(_), _) => (6, false),
+            (Some(unit), _) => (6, unwanted(unit)),
             // A backslash and the character that it escapes.
             (None, _) => (2, false),
         };
         let Some((escape, after)) = escape.split_at_checked(length) else { break };
         whole.push_str(plain);
-        whole.push_str(if is_half { "\\ufffd" } else { escape });
+        whole.push_str(if is_replaced { "\\ufffd" } else { escape });
         rest = after;
     }
     whole + rest
@@ -64,10 +69,70 @@ pub fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(raw?.get()).ok()
 }
 
-/// An array's elements; whatever else stands there counts as empty.
+/// What ought to be an array: its elements. A value that stands there by itself is the only element, `null` is
+/// none, and counts for nothing among others.
 #[must_use]
-pub fn array(raw: Option<&RawValue>) -> Vec<&RawValue> {
-    read(raw).unwrap_or_default()
+pub fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
+    let is_null = |raw: &RawValue| raw.get() == "null";
+    match raw {
+        None => Vec::new(),
+        Some(raw) if is_null(raw) => Vec::new(),
+        Some(raw) => {
+            let mut elements = read(Some(raw)).unwrap_or_else(|| vec![raw]);
+            elements.retain(|element| !is_null(element));
+            elements
+        }
+    }
+}
+
+/// JSON as PostgreSQL's `jsonb` can hold it. It refuses U+0000, halves of surrogate pairs, and numbers beyond some
+/// size: the characters become U+FFFD, and a document with such a number becomes a string of its text.
+#[must_use]
+pub fn storable(json: &RawValue) -> Cow<'_, str> {
+    let text = json.get();
+    let text =
+        if text.contains("\\u") { Cow::Owned(mend(text, |unit| unit == 0)) } else { Cow::Borrowed(text) };
+    // serde_json refuses what is too large for an `f64`, and takes what is too small for one for 0.
+    if serde_json::from_str::<serde_json::Value>(&text).is_ok() && numbers(&text).all(fits_numeric) {
+        return text;
+    }
+    serde_json::to_string(&text).map_or(Cow::Borrowed("null"), Cow::Owned)
+}
+
+/// The numbers in JSON, as they are written.
+fn numbers(json: &str) -> impl Iterator<Item = &str> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        loop {
+            let start = rest.find(|character: char| matches!(character, '"' | '-' | '0'..='9'))?;
+            rest = rest.get(start..)?;
+            if let Some(string) = rest.strip_prefix('"') {
+                let mut is_escaped = false;
+                let end = string.find(|character| {
+                    let is_end = character == '"' && !is_escaped;
+                    is_escaped = character == '\\' && !is_escaped;
+                    is_end
+                })?;
+                rest = string.get(end + 1..)?;
+                continue;
+            }
+            let is_over = |character: char| !matches!(character, '-' | '+' | '.' | 'e' | 'E' | '0'..='9');
+            let (number, after) = rest.split_at_checked(rest.find(is_over).unwrap_or(rest.len()))?;
+            rest = after;
+            return Some(number);
+        }
+    })
+}
+
+/// Whether PostgreSQL's `numeric` holds an `f64` that is written like this: it has 16383 digits after the point, and
+/// `1e-20000` has 20000. Source: “Numeric Types”, PostgreSQL documentation.
+fn fits_numeric(number: &str) -> bool {
+    const MAX_SCALE: usize = 16_383;
+    let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    // An exponent that is as large makes an `f64` only of 0.
+    let exponent = exponent.trim_start_matches(['+', '-']).parse::<usize>().unwrap_or(usize::MAX);
+    decimals.saturating_add(exponent) <= MAX_SCALE
 }
 
 #[cfg(test)]
@@ -108,10 +173,32 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_its_elements_and_the_rest_is_empty() {
-        assert_eq!(array(Some(raw("[1,{\"a\":2}]"))).len(), 2);
-        assert!(array(Some(raw("{\"0\":1}"))).is_empty());
-        assert!(array(None).is_empty());
+    fn a_list_is_an_array_s_elements_or_what_stands_in_its_place() {
+        let elements =
+            |json| list(Some(raw(json))).iter().map(|one| one.get().to_owned()).collect::<Vec<_>>();
+        assert_eq!(elements("[1, null,{\"a\":2}]"), ["1", "{\"a\":2}"]);
+        assert_eq!(elements("{\"0\":1}"), ["{\"0\":1}"]);
+        assert!(elements("null").is_empty() && list(None).is_empty());
+    }
+
+    #[test]
+    fn what_postgresql_refuses_is_replaced_and_the_rest_of_the_document_is_kept() {
+        for (json, expected) in [
+            (
+                r#"{"a": 1.50, "b":"\u00e9\ud83d\udc4d\\u0000"}"#,
+                r#"{"a": 1.50, "b":"\u00e9\ud83d\udc4d\\u0000"}"#,
+            ),
+            (r#"{"a":"\u0000x\ud83d","\u0000":1}"#, r#"{"a":"\ufffdx\ufffd","\ufffd":1}"#),
+            (r#"[1e999999,"\u0000"]"#, r#""[1e999999,\"\\ufffd\"]""#),
+            (
+                r#"{"a\"1e-20000\\":"1e-20000","b":-1.5E-9000}"#,
+                r#"{"a\"1e-20000\\":"1e-20000","b":-1.5E-9000}"#,
+            ),
+            (r#"{"a":"\"","b":1e-20000}"#, r#""{\"a\":\"\\\"\",\"b\":1e-20000}""#),
+            ("0e-99999999999999999999", r#""0e-99999999999999999999""#),
+        ] {
+            assert_eq!(storable(raw(json)), expected, "{json}");
+        }
     }
 
     /// A JSON string in any spelling, and the UTF-16 that it spells: whole pairs only, or halves among them.
@@ -140,7 +227,7 @@ mod tests {
             let json = raw(&json);
             let expected: String = serde_json::from_str(json.get()).expect("a string");
             prop_assert_eq!(text(Some(json)), Some(Cow::Owned(expected)));
-            prop_assert_eq!(without_halves(json.get()), json.get(), "nothing to mend");
+            prop_assert_eq!(mend(json.get(), |_| false), json.get(), "nothing to mend");
         }
 
         #[test]
@@ -150,7 +237,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_mending_panic(text: String, escapes in r#"[\\ud8c0f"é👍]{0,20}"#) {
-            let _ = (without_halves(&text), without_halves(&escapes));
+            let _ = (mend(&text, |_| true), mend(&escapes, |_| true));
         }
     }
 }

@@ -1,0 +1,222 @@
+//! Whom a message is from, and which contact is theirs.
+//!
+//! A contact holds a phone number and a name. Given to somebody else's message, it would send one person's
+//! answer to another's phone. So a contact belongs to a message only when the two name the same person.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use crate::lenient::{self, Object};
+use crate::sender::{PhoneNumber, Sender, UserId};
+
+/// What a contact or a message says about who it is about.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Person {
+    /// The phone number.
+    pub number: Option<PhoneNumber>,
+    /// The business-scoped user id, which names one person and no other.
+    pub user_id: Option<UserId>,
+    /// Whether it names anybody at all, even if nobody can say whom.
+    is_named: bool,
+}
+
+impl Person {
+    /// The author of an entry of `value.messages`.
+    #[must_use]
+    pub fn author(message: &Object<'_>) -> Self {
+        Self::new(message, "from", ["from_user_id", "from_parent_user_id"])
+    }
+
+    /// The person of an entry of `value.contacts`.
+    #[must_use]
+    pub fn contact(contact: &Object<'_>) -> Self {
+        Self::new(contact, "wa_id", ["user_id", "parent_user_id"])
+    }
+
+    /// A parent business's id counts where there is no other, and a user id may stand in the number's place.
+    fn new(fields: &Object<'_>, number: &str, user_ids: [&str; 2]) -> Self {
+        let ids = [user_ids[0], number, user_ids[1]].map(|key| fields.filled_text(key));
+        Self {
+            number: ids[1].as_deref().and_then(PhoneNumber::parse),
+            user_id: ids.iter().flatten().find_map(|id| UserId::parse(id)),
+            is_named: ids.iter().any(Option::is_some),
+        }
+    }
+}
+
+/// `value.contacts`, found by what names a person, in constant time: a request can hold a thousand contacts
+/// and a thousand messages.
+#[derive(Debug, Default)]
+pub struct Contacts<'a> {
+    people: Vec<(Person, &'a RawValue)>,
+    by_user_id: HashMap<UserId, usize>,
+    by_number: HashMap<String, usize>,
+    /// Of those that have no user id, which could contradict the message's.
+    by_number_alone: HashMap<String, usize>,
+}
+
+impl<'a> Contacts<'a> {
+    /// Reads contacts.
+    #[must_use]
+    pub fn read(raw: Option<&'a RawValue>) -> Self {
+        let mut contacts = Self::default();
+        for (position, raw) in lenient::list(raw).into_iter().enumerate() {
+            let person = Person::contact(&Object::of(Some(raw)));
+            if let Some(number) = &person.number {
+                let number = number.comparable();
+                if person.user_id.is_none() {
+                    contacts.by_number_alone.entry(number.clone().into_owned()).or_insert(position);
+                }
+                contacts.by_number.entry(number.into_owned()).or_insert(position);
+            }
+            if let Some(user_id) = &person.user_id {
+                contacts.by_user_id.entry(user_id.clone()).or_insert(position);
+            }
+            contacts.people.push((person, raw));
+        }
+        contacts
+    }
+
+    /// Who wrote `message`, as far as it and its author's contact say, and that contact.
+    ///
+    /// The message's own number is the one to answer to: its contact's counts where it gives none.
+    #[must_use]
+    pub fn author(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
+        let author = Person::author(message);
+        match self.of(&author) {
+            Some((contact, raw)) => {
+                let number = author.number.or_else(|| contact.number.clone());
+                let user_id = author.user_id.or_else(|| contact.user_id.clone());
+                (Sender::new(number, user_id), Some(raw))
+            }
+            None => (Sender::new(author.number, author.user_id), None),
+        }
+    }
+
+    /// The contact of the same user id, whatever their numbers; else the one of the same number, unless both
+    /// have user ids. A message that names nobody has the contact that is the only one.
+    fn of(&self, author: &Person) -> Option<&(Person, &'a RawValue)> {
+        let number = author.number.as_ref().map(PhoneNumber::comparable);
+        let position = match (&author.user_id, &number) {
+            (Some(user_id), None) => self.by_user_id.get(user_id)?,
+            (Some(user_id), Some(number)) => {
+                self.by_user_id.get(user_id).or_else(|| self.by_number_alone.get(number.as_ref()))?
+            }
+            (None, Some(number)) => self.by_number.get(number.as_ref())?,
+            (None, None) if self.people.len() == 1 && !author.is_named => &0,
+            (None, None) => return None,
+        };
+        self.people.get(*position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The position of the message's contact among the contacts.
+    fn contact_of(message: &Value, contacts: &Value) -> Option<usize> {
+        let (message, contacts) = (message.to_string(), contacts.to_string());
+        let contacts = Contacts::read(serde_json::from_str(&contacts).expect("JSON"));
+        let (_, found) = contacts.author(&Object::of(serde_json::from_str(&message).ok()));
+        found.and_then(|found| contacts.people.iter().position(|(_, raw)| std::ptr::eq(*raw, found)))
+    }
+
+    #[test]
+    fn a_contact_is_its_author_s_by_user_id_or_by_number() {
+        let contacts = json!([
+            {"wa_id": "1", "user_id": "US.1"}, {"wa_id": "2"}, {"user_id": "US.3"}, {"wa_id": "US.4"}, {"wa_id": 5}
+        ]);
+        for (message, position) in [
+            (json!({"from": "1", "from_user_id": "US.1"}), Some(0)),
+            (json!({"from": "1"}), Some(0)),
+            (json!({"from_user_id": "US.1"}), Some(0)),
+            (json!({"from": "+2", "from_user_id": "US.2"}), Some(1)),
+            (json!({"from": "3", "from_user_id": "US.3"}), Some(2)),
+            (json!({"from": "US.3"}), Some(2)),
+            (json!({"from_user_id": "US.4"}), Some(3)),
+            (json!({"from": "5"}), Some(4)),
+            (json!({"from": "3"}), None),
+            (json!({"from_user_id": "US.2"}), None),
+            (json!({}), None),
+        ] {
+            assert_eq!(contact_of(&message, &contacts), position, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_only_contact_is_not_everybody_s() {
+        let contacts = json!([{"wa_id": "16505551234", "user_id": "US.1"}]);
+        for (message, is_theirs) in [
+            (json!({"from_user_id": "US.2"}), false),
+            (json!({"from": "16505555678"}), false),
+            // The same number, but another person: perhaps the number has changed hands.
+            (json!({"from": "16505551234", "from_user_id": "US.2"}), false),
+            (json!({"from": "hello"}), false),
+            (json!({"from": "16505551234"}), true),
+            (json!({"from": "16505555678", "from_user_id": "US.1"}), true),
+            (json!({"from": " ", "from_user_id": null}), true),
+            (json!("no object"), true),
+        ] {
+            assert_eq!(contact_of(&message, &contacts), is_theirs.then_some(0), "{message}");
+        }
+        // Neither says that it is, nor that it is not.
+        assert_eq!(contact_of(&json!({"from_user_id": "US.2"}), &json!([{"wa_id": "1"}])), None);
+    }
+
+    #[test]
+    fn brazilian_and_mexican_numbers_are_the_same_with_and_without_their_extra_digit() {
+        for (from, wa_id) in [
+            ("5511987654321", "551187654321"),
+            ("551187654321", "5511987654321"),
+            ("5215512345678", "525512345678"),
+            ("+525512345678", "5215512345678"),
+        ] {
+            assert_eq!(contact_of(&json!({"from": from}), &json!([{"wa_id": wa_id}])), Some(0), "{from}");
+        }
+        for (from, wa_id) in [
+            ("5511987654321", "5511987654322"),
+            ("551187654321", "551287654321"),
+            ("15511987654", "1551187654"),
+        ] {
+            assert_eq!(contact_of(&json!({"from": from}), &json!([{"wa_id": wa_id}])), None, "{from}");
+        }
+    }
+
+    #[test]
+    fn the_author_s_contact_says_what_the_message_does_not_and_nobody_else_s_does() {
+        let contacts = json!([{"wa_id": "16505551234", "user_id": "US.1"}]).to_string();
+        let contacts = Contacts::read(serde_json::from_str(&contacts).ok());
+        let sender = |message: Value| {
+            let message = message.to_string();
+            contacts.author(&Object::of(serde_json::from_str(&message).ok())).0
+        };
+        let known =
+            |number: &str, user_id: &str| Sender::new(PhoneNumber::parse(number), UserId::parse(user_id));
+        for (message, expected) in [
+            (json!({"from_user_id": "US.1"}), known("16505551234", "US.1")),
+            (json!({"from": "US.1", "from_user_id": "US.1"}), known("16505551234", "US.1")),
+            (json!({"from": "16505551234"}), known("16505551234", "US.1")),
+            (json!({"from": "16505550000", "from_user_id": "US.1"}), known("16505550000", "US.1")),
+            (json!({"from": " "}), known("16505551234", "US.1")),
+            (json!({"from_user_id": "US.2"}), known("", "US.2")),
+            (json!({"from": "US.2"}), known("", "US.2")),
+            (json!({"from_parent_user_id": "US.ENT.2"}), known("", "US.ENT.2")),
+            (json!({"from": "16505555678"}), known("16505555678", "")),
+            (json!({"from": "somebody"}), None),
+            (json!({"from_user_id": "16505555678"}), None),
+        ] {
+            assert_eq!(sender(message.clone()), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn fields_of_the_other_kind_make_nobody_unknown() {
+        let contacts = json!([{"wa_id": "1", "from": "7", "user_id": "US.1", "from_user_id": "US.7"}, {}]);
+        let message = json!({"from": "1", "wa_id": "8", "from_user_id": "US.1", "user_id": "US.8"});
+        assert_eq!(contact_of(&message, &contacts), Some(0));
+    }
+}
