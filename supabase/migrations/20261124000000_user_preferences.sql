@@ -16,9 +16,6 @@ create table if not exists public.user_preferences (
   whatsapp_phone text
 );
 
-comment on column public.user_preferences.whatsapp_phone is
-  'E.164 with its plus sign (+16505551234); the digits alone are found too. Written by the service role only.';
-
 -- Old policies. Permissive policies are joined by OR: one old `using (true)` would keep showing every row,
 -- whatever the policy below says. Those that reach the API's roles go, with a warning that repeats them;
 -- restrictive policies can only hide rows, and stay.
@@ -146,6 +143,9 @@ begin
   end if;
 end
 $$;
+
+comment on column public.user_preferences.whatsapp_phone is
+  'E.164 with its plus sign (+16505551234); the digits alone are found too. Written by the service role only.';
 
 -- New numbers are E.164. The digits alone are let through: they are found (Meta writes numbers so), and an
 -- older program may store them. A trigger and not a check, because a check that is "not valid" refuses every

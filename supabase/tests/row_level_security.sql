@@ -1,4 +1,4 @@
--- Who may do what, allowed and denied: every role of the API, every verb, both tables.
+-- Who may do what, allowed and denied: every role of the API, every verb, every table.
 -- Run by `supabase test db` and by `cargo test -p local-supabase`. Prints TAP; needs no pgTAP.
 
 begin;
@@ -13,10 +13,17 @@ delete from public.user_preferences;
 insert into public.user_preferences (user_id, whatsapp_phone) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '+16505550001'),
   ('aaaaaaaa-0000-4000-8000-000000000002', '+16505550002');
-insert into public.messages (user_id, channel, role, content) values
-  ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'user', 'of a'),
-  ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'assistant', 'of a'),
-  ('aaaaaaaa-0000-4000-8000-000000000002', 'whatsapp', 'user', 'of b');
+delete from public.message_statuses;
+delete from public.account_events;
+insert into public.messages (user_id, channel, role, content, wamids) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'user', 'of a', array['wamid.a1']),
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'assistant', 'of a', array['wamid.a2']),
+  ('aaaaaaaa-0000-4000-8000-000000000002', 'whatsapp', 'user', 'of b', array['wamid.b1']);
+insert into public.message_statuses (id, wamid, status, at) values
+  ('bbbbbbbb-0000-4000-8000-000000000001', 'wamid.a2', 'sent', now()),
+  ('bbbbbbbb-0000-4000-8000-000000000002', 'wamid.unknown', 'sent', now());
+insert into public.account_events (id, received_at, field, payload) values
+  ('cccccccc-0000-4000-8000-000000000001', now(), 'account_update', '{}');
 
 -- What a statement comes to for a role: the number of rows, or the error's code. It leaves nothing changed.
 create function pg_temp.outcome(who text, signed_in_as text, statement text) returns text
@@ -56,7 +63,9 @@ from (values
     '42501', '42501', '42501', '1 rows'),
   ('update public.messages set content = ''changed''', '42501', '42501', '42501', '3 rows'),
   ('delete from public.messages', '42501', '42501', '42501', '3 rows'),
-  ('truncate public.messages', '42501', '42501', '42501', '0 rows'),
+  -- Statuses refer to messages: both, or `cascade`.
+  ('truncate public.messages, public.message_statuses', '42501', '42501', '42501', '0 rows'),
+  ('truncate public.messages cascade', '42501', '42501', '42501', '0 rows'),
   ('select * from public.user_preferences', '42501', '1 rows', '0 rows', '2 rows'),
   ('select * from public.user_preferences where user_id = ''aaaaaaaa-0000-4000-8000-000000000002''',
     '42501', '0 rows', '0 rows', '1 rows'),
@@ -74,7 +83,38 @@ from (values
     '42501', '42501', '42501', '23505'),
   ('update public.user_preferences set whatsapp_phone = ''650 555 0009''
       where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
-    '42501', '42501', '42501', '23514')
+    '42501', '42501', '42501', '23514'),
+  ('update public.user_preferences set whatsapp_user_id = ''US.13491208655302741918''
+      where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
+    '42501', '42501', '42501', '1 rows'),
+  -- One user an id, and nothing that is none.
+  ('update public.user_preferences set whatsapp_user_id = ''US.13491208655302741918''',
+    '42501', '42501', '42501', '23505'),
+  ('update public.user_preferences set whatsapp_user_id = ''us.1''', '42501', '42501', '42501', '23514'),
+  -- Of statuses a user sees what they come to, in their own messages.
+  ('select * from public.messages where status = ''sent''', '42501', '1 rows', '0 rows', '1 rows'),
+  ('select * from public.message_statuses', '42501', '42501', '42501', '2 rows'),
+  ('insert into public.message_statuses (id, wamid, status, at)
+      values (''bbbbbbbb-0000-4000-8000-000000000003'', ''wamid.a2'', ''read'', now())',
+    '42501', '42501', '42501', '1 rows'),
+  ('update public.message_statuses set status = ''read''', '42501', '42501', '42501', '2 rows'),
+  ('delete from public.message_statuses', '42501', '42501', '42501', '2 rows'),
+  ('truncate public.message_statuses', '42501', '42501', '42501', '0 rows'),
+  ('select * from public.account_events', '42501', '42501', '42501', '1 rows'),
+  ('insert into public.account_events (id, received_at, field, payload)
+      values (''cccccccc-0000-4000-8000-000000000002'', now(), ''account_alerts'', ''{}'')',
+    '42501', '42501', '42501', '1 rows'),
+  ('update public.account_events set field = ''changed''', '42501', '42501', '42501', '1 rows'),
+  ('delete from public.account_events', '42501', '42501', '42501', '1 rows'),
+  ('truncate public.account_events', '42501', '42501', '42501', '0 rows'),
+  -- The triggers' functions, which the API could offer as calls.
+  ('select public.lock_wamids(1, array[''wamid.a2''])', '42501', '42501', '42501', '42501'),
+  ('select public.apply_message_statuses(array[gen_random_uuid()])', '42501', '42501', '42501', '42501'),
+  ('select public.message_statuses_find_message()', '42501', '42501', '42501', '42501'),
+  ('select public.message_statuses_change_messages()', '42501', '42501', '42501', '42501'),
+  ('select public.messages_take_up_statuses()', '42501', '42501', '42501', '42501'),
+  ('select public.messages_mark_edited()', '42501', '42501', '42501', '42501'),
+  ('select public.user_preferences_whatsapp_user_id()', '42501', '42501', '42501', '42501')
 ) as statements (statement, as_anon, as_a, as_c, as_service)
 cross join lateral (values
   ('anon', null::uuid, as_anon),
@@ -87,7 +127,9 @@ cross join lateral (values
 -- A role that the API's key has, without anybody signed in, sees nothing.
 insert into cases (who, signed_in_as, statement, expected) values
   ('authenticated', null, 'select * from public.messages', '0 rows'),
-  ('authenticated', null, 'select * from public.user_preferences', '0 rows');
+  ('authenticated', null, 'select * from public.user_preferences', '0 rows'),
+  ('authenticated', null, 'select * from public.message_statuses', '42501'),
+  ('authenticated', null, 'select * from public.account_events', '42501');
 
 select '1..' || count(*) from cases;
 

@@ -128,6 +128,16 @@ async fn rows_of_no_user_do_not_keep_a_number_from_being_unique() {
 }
 
 #[tokio::test]
+async fn preferences_without_a_column_for_the_number_get_one() {
+    let tables = "create table public.user_preferences (user_id uuid primary key, theme text);
+        insert into auth.users (id) values ('aaaaaaaa-0000-4000-8000-000000000001');
+        insert into public.user_preferences values ('aaaaaaaa-0000-4000-8000-000000000001', 'dark');";
+    let (project, _older) = project_with(tables).await.expect("they apply");
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
 async fn a_number_that_is_there_with_separators_and_without_stops_nothing() {
     let tables =
         "create table public.user_preferences (user_id uuid primary key, whatsapp_phone text unique);

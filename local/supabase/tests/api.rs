@@ -45,7 +45,8 @@ async fn a_user_reads_their_own_rows_and_nobody_elses() {
         let (status, rows) = answer(as_user(&project, user_id, project.get("messages"))).await;
         assert_eq!((status, contents(&rows)), (200, vec![content]));
         let (status, rows) = answer(as_user(&project, user_id, project.get("user_preferences"))).await;
-        assert_eq!((status, rows), (200, json!([{ "user_id": user_id, "whatsapp_phone": phone }])));
+        let own = json!([{ "user_id": user_id, "whatsapp_phone": phone, "whatsapp_user_id": null }]);
+        assert_eq!((status, rows), (200, own));
     }
     let others = project.get(&format!("messages?user_id=eq.{USER_B}"));
     assert_eq!(answer(as_user(&project, USER_A, others)).await, (200, json!([])));

@@ -4,9 +4,12 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::tables::{assert_applying_again_changes_nothing, assert_rows_can_be_written, insert, link, row};
+use common::tables::{
+    assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, insert, link, push, row,
+};
+use common::warnings::Warnings;
 use common::{Project, directory};
-use local_supabase::migrate;
+use local_supabase::{Options, migrate};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor as _};
 use uuid::Uuid;
@@ -24,6 +27,30 @@ async fn an_empty_project_gets_the_tables_and_applying_twice_changes_nothing() {
     let files = migrate::migrations(&directory()).expect("migrations");
     let in_files: Vec<String> = files.into_iter().map(|migration| migration.version).collect();
     assert_eq!(versions, in_files);
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_project_with_the_first_release_s_tables_gets_the_rest_and_keeps_its_rows() {
+    let first = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(first.path().join("migrations")).expect("a directory");
+    let files = migrate::migrations(&directory()).expect("migrations");
+    for file in files.iter().filter(|file| file.version.as_str() < "20261124000200") {
+        let path = first.path().join(format!("migrations/{}_{}.sql", file.version, file.name));
+        std::fs::write(path, &file.sql).expect("a file");
+    }
+    let options = Options { directory: first.path().to_path_buf(), seed: false, ..Options::default() };
+    let project = Project::start_with(options).await;
+    let before = "insert into auth.users (id) values ('11111111-1111-4111-8111-111111111111');
+        insert into public.user_preferences values ('11111111-1111-4111-8111-111111111111', '+16505551234');
+        insert into public.messages (user_id, channel, role, content)
+            values ('11111111-1111-4111-8111-111111111111', 'whatsapp', 'user', 'first');";
+    project.supabase.pool().execute(before).await.expect("rows");
+    let warnings = Warnings::keep();
+    assert_eq!(push(&project).await.expect("they apply"), files.len() - 3);
+    assert_eq!(warnings.all(), Vec::<String>::new());
+    assert_eq!(contents(&project, local_supabase::USER_A).await, ["first"]);
+    assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }
 

@@ -2,10 +2,12 @@
 
 mod common;
 
+use common::directory;
 use common::tables::{
     OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, project_before,
     project_with, push, refusal,
 };
+use local_supabase::migrate;
 use sqlx::PgPool;
 
 /// An older program's table, with the column `changed` declared in its place.
@@ -147,7 +149,8 @@ async fn after_what_the_hint_says_applying_again_goes_on_from_there() {
     let error = push(&project).await.expect_err("a policy");
     assert!(format!("{error:#}").contains("text = uuid"), "{error:#}");
     project.run("drop policy own on public.messages").await;
-    assert_eq!(push(&project).await.expect("it applies"), 1, "the others are applied already");
+    let left = migrate::migrations(&directory()).expect("migrations").len() - 2;
+    assert_eq!(push(&project).await.expect("they apply"), left, "the first two are applied already");
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }

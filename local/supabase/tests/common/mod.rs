@@ -3,6 +3,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code)]
 
+pub mod statuses;
 pub mod tables;
 pub mod warnings;
 

@@ -1,4 +1,4 @@
-//! The two tables: an older program's as a fixture, and what must hold of them whatever they were.
+//! The tables: an older program's as a fixture, and what must hold of them whatever they were.
 
 use std::path::Path;
 use std::time::Duration;
@@ -64,7 +64,7 @@ async fn state(pool: &PgPool) -> Vec<String> {
         "select format('%s.%s %s null:%s default:%s', attrelid::regclass, attname, format_type(atttypid, atttypmod),
              not attnotnull, pg_get_expr(adbin, adrelid))
          from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
-         where attrelid in ('public.messages'::regclass, 'public.user_preferences'::regclass)
+         where attrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r')
              and attnum > 0 and not attisdropped",
         "select conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) from pg_constraint
          where connamespace = 'public'::regnamespace",
@@ -136,19 +136,41 @@ pub async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
     answer(request.json(rows)).await
 }
 
+/// A row with what is known of it beside its text, as the reply function writes it.
+pub fn detailed(user_id: Uuid, role: &str, wamids: &[&str]) -> Value {
+    let payload = if role == "user" { json!({ "raw": { "type": "text" } }) } else { Value::Null };
+    let mut row = row(user_id, role);
+    for (name, value) in [
+        ("type", json!("text")),
+        ("payload", payload),
+        ("phone_number_id", json!("106540352242922")),
+        ("wamids", json!(wamids)),
+        ("refers_to", Value::Null),
+        ("unanswered_because", Value::Null),
+    ] {
+        row[name] = value;
+    }
+    row
+}
+
 /// Writes the two rows of a conversation, twice.
 pub async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
-    let rows = [row(user_id, "user"), row(user_id, "assistant")];
-    for _ in 0..2 {
-        let (status, body) = insert(project, &rows).await;
-        assert!(matches!(status, 200 | 201), "{status} {body}");
+    let plain = [row(user_id, "user"), row(user_id, "assistant")];
+    let with_details =
+        [detailed(user_id, "user", &["wamid.1"]), detailed(user_id, "assistant", &["wamid.2", "wamid.3"])];
+    for rows in [plain, with_details] {
+        for _ in 0..2 {
+            let (status, body) = insert(project, &rows).await;
+            assert!(matches!(status, 200 | 201), "{status} {body}");
+        }
+        let written: i64 =
+            sqlx::query_scalar("select count(*) from public.messages where id::text = any ($1)")
+                .bind(rows.map(|row| row["id"].as_str().map(str::to_owned)))
+                .fetch_one(project.supabase.pool())
+                .await
+                .expect("a number");
+        assert_eq!(written, 2);
     }
-    let written: i64 = sqlx::query_scalar("select count(*) from public.messages where id::text = any ($1)")
-        .bind(rows.map(|row| row["id"].as_str().map(str::to_owned)))
-        .fetch_one(project.supabase.pool())
-        .await
-        .expect("a number");
-    assert_eq!(written, 2);
 }
 
 /// Links a number to a user, as a server with the secret key does.

@@ -1,0 +1,124 @@
+//! Edits and revokes mark the message that they are about, in whatever order they come.
+
+mod common;
+
+use common::Project;
+use common::tables::{detailed, insert};
+use local_supabase::{USER_A, USER_B};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A row of a user, which is about another message if `refers_to` says so.
+fn written(user_id: Uuid, kind: &str, wamid: &str, refers_to: Option<&str>, second: u32) -> Value {
+    let mut row = detailed(user_id, "user", &[wamid]);
+    row["type"] = json!(kind);
+    row["refers_to"] = json!(refers_to);
+    row["content"] = json!(format!("{kind} at {second}"));
+    row["created_at"] = json!(format!("2026-11-24T03:05:{second:02}Z"));
+    row
+}
+
+/// The seconds at which the message was edited and revoked, and its content.
+async fn marks(project: &Project, wamid: &str) -> (Option<i32>, Option<i32>, String) {
+    sqlx::query_as(
+        "select extract(second from edited_at)::integer, extract(second from revoked_at)::integer, content
+         from public.messages where wamids = array[$1]",
+    )
+    .bind(wamid)
+    .fetch_one(project.supabase.pool())
+    .await
+    .expect("a row")
+}
+
+async fn insert_each(project: &Project, rows: &[Value]) {
+    for row in rows {
+        let (status, body) = insert(project, std::slice::from_ref(row)).await;
+        assert_eq!(status, 201, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_marked_with_the_latest_edit_and_revoke_in_every_order() {
+    let project = Project::start().await;
+    let mut orders: Vec<Vec<usize>> = vec![vec![]];
+    for n in 0..4 {
+        // Each order so far, with the next row at every place in it.
+        orders = orders
+            .into_iter()
+            .flat_map(|order| {
+                (0..=order.len()).map(move |at| {
+                    let mut longer = order.clone();
+                    longer.insert(at, n);
+                    longer
+                })
+            })
+            .collect();
+    }
+    assert_eq!(orders.len(), 24);
+    for (n, order) in orders.iter().enumerate() {
+        let wamid = format!("wamid.{n}");
+        let rows = [
+            written(USER_A, "text", &wamid, None, 1),
+            written(USER_A, "edit", &format!("{wamid}.edit"), Some(&wamid), 2),
+            written(USER_A, "edit", &format!("{wamid}.edit.again"), Some(&wamid), 3),
+            written(USER_A, "revoke", &format!("{wamid}.revoke"), Some(&wamid), 4),
+        ];
+        let rows: Vec<Value> = order.iter().map(|index| rows[*index].clone()).collect();
+        if n % 2 == 0 {
+            insert_each(&project, &rows).await;
+        } else {
+            assert_eq!(insert(&project, &rows).await.0, 201);
+        }
+        assert_eq!(marks(&project, &wamid).await, (Some(3), Some(4), "text at 1".to_owned()), "{order:?}");
+        assert_eq!(marks(&project, &format!("{wamid}.edit")).await.0, None, "an edit is not edited itself");
+    }
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_marks_what_another_wrote_and_an_answer_is_marked_by_nobody() {
+    let project = Project::start().await;
+    let answered = |wamid: &str, kind: &str, refers_to: Option<&str>| {
+        let mut row = detailed(USER_A, "assistant", &[wamid]);
+        row["type"] = json!(kind);
+        row["refers_to"] = json!(refers_to);
+        row
+    };
+    let before = [written(USER_B, "edit", "wamid.b.1", Some("wamid.asked"), 2)];
+    let rows = [written(USER_A, "text", "wamid.asked", None, 1), answered("wamid.answered", "text", None)];
+    let after = [
+        written(USER_B, "revoke", "wamid.b.2", Some("wamid.asked"), 3),
+        written(USER_A, "edit", "wamid.a.1", Some("wamid.answered"), 3),
+        written(USER_A, "reaction", "wamid.a.2", Some("wamid.asked"), 3),
+        written(USER_A, "edit", "wamid.a.3", None, 3),
+        answered("wamid.answered.2", "edit", Some("wamid.asked")),
+    ];
+    insert_each(&project, &before).await;
+    assert_eq!(insert(&project, &rows).await.0, 201);
+    insert_each(&project, &after).await;
+    let marked: Vec<String> = sqlx::query_scalar(
+        "select wamids[1] from public.messages where edited_at is not null or revoked_at is not null",
+    )
+    .fetch_all(project.supabase.pool())
+    .await
+    .expect("rows");
+    assert_eq!(marked, Vec::<String>::new());
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_mark_stays_when_rows_are_written_again() {
+    let project = Project::start().await;
+    let rows = [
+        written(USER_A, "text", "wamid.asked", None, 1),
+        written(USER_A, "revoke", "wamid.revoke", Some("wamid.asked"), 2),
+    ];
+    for _ in 0..2 {
+        for row in &rows {
+            let (status, body) = insert(&project, std::slice::from_ref(row)).await;
+            assert!(matches!(status, 200 | 201), "{status} {body}");
+        }
+        assert_eq!(marks(&project, "wamid.asked").await, (None, Some(2), "text at 1".to_owned()));
+    }
+    project.stop().await;
+}

@@ -1,0 +1,160 @@
+//! Columns of an older program's `messages` that have the names of ours, and tables that do.
+
+mod common;
+
+use common::tables::{
+    OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, project_with, refusal,
+};
+use common::warnings::Warnings;
+
+/// An older program's table, with this after its columns.
+fn messages(more: &str) -> String {
+    format!(
+        "create table public.messages (id uuid primary key, user_id uuid, channel text, role text, content text,
+            created_at timestamptz, {more});"
+    )
+}
+
+#[tokio::test]
+async fn columns_that_hold_the_like_take_ours_and_keep_their_values() {
+    let tables = "create type public.kind as enum ('chat', 'photo');".to_owned()
+        + &messages(
+            "type public.kind not null default 'chat', status varchar(10) not null default 'active',
+            payload json not null, wamids varchar(100)[], phone_number_id char(15), error_code smallint,
+            read_at timestamp, edited_at timestamptz not null default now()",
+        )
+        + "insert into public.messages values
+            ('cccccccc-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000001', 'web', 'user', 'first',
+                now(), 'photo', 'active', '{\"a\": 1}', '{wamid.old}', '123', 7, '2026-01-02 03:04:05',
+                '2026-01-02 03:04:05Z');";
+    let warnings = Warnings::keep();
+    let (project, _older) = project_with(&tables).await.expect("the migrations apply");
+    assert_eq!(
+        warnings.all(),
+        ["messages: 1 rows have a status that is none of WhatsApp's; they keep it, and it is shown"]
+    );
+    let types: Vec<String> = sqlx::query_scalar(
+        "select attname || ' ' || format_type(atttypid, atttypmod) || case when attnotnull then ' not null' else '' end
+         from pg_attribute where attrelid = 'public.messages'::regclass and attname in ('type', 'status', 'payload',
+             'wamids', 'phone_number_id', 'error_code', 'read_at', 'edited_at') order by attname",
+    )
+    .fetch_all(project.supabase.pool())
+    .await
+    .expect("rows");
+    assert_eq!(
+        types,
+        [
+            "edited_at timestamp with time zone",
+            "error_code integer",
+            "payload jsonb",
+            "phone_number_id text",
+            "read_at timestamp with time zone",
+            "status text",
+            "type text",
+            "wamids text[]",
+        ]
+    );
+    let kept: String = sqlx::query_scalar(
+        "select concat_ws(' ', type, status, payload, wamids, phone_number_id, error_code, read_at at time zone 'UTC')
+         from public.messages",
+    )
+    .fetch_one(project.supabase.pool())
+    .await
+    .expect("a row");
+    assert_eq!(kept, r#"photo active {"a": 1} {wamid.old} 123 7 2026-01-02 03:04:05"#);
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn checks_that_know_other_values_go_with_a_warning_and_the_rest_stays() {
+    let tables = messages(
+        "type text check (type in ('chat', 'photo')), status text check (status in ('active', 'sent')),
+        error_text text constraint short check (length(error_text) < 80), error_code integer check (error_code >= 0),
+        payload jsonb constraint arrays check (jsonb_typeof(payload) = 'array')",
+    );
+    let warnings = Warnings::keep();
+    let (project, _older) = project_with(&tables).await.expect("the migrations apply");
+    let mut dropped = warnings.all();
+    dropped.sort();
+    assert_eq!(
+        dropped,
+        [
+            "messages: dropped the check arrays, which refuses our rows: CHECK ((jsonb_typeof(payload) = 'array'::text))",
+            "messages: dropped the check messages_status_check, which refuses our rows: CHECK ((status = ANY (ARRAY['active'::text, 'sent'::text])))",
+            "messages: dropped the check messages_type_check, which refuses our rows: CHECK ((type = ANY (ARRAY['chat'::text, 'photo'::text])))",
+            "messages: dropped the check short, which refuses our rows: CHECK ((length(error_text) < 80))",
+        ]
+    );
+    let kept: Vec<String> = sqlx::query_scalar(
+        "select conname::text from pg_constraint where conrelid = 'public.messages'::regclass and contype = 'c'",
+    )
+    .fetch_all(project.supabase.pool())
+    .await
+    .expect("rows");
+    assert_eq!(kept, ["messages_error_code_check"]);
+    assert_rows_can_be_written(&project, OLD_A).await;
+    assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn columns_that_mean_something_else_are_an_error_that_says_what_to_do() {
+    for (column, error, hint) in [
+        ("status integer", "public.messages.status is of type integer", "change it to text"),
+        ("payload text", "public.messages.payload is of type text", "change it to jsonb"),
+        ("wamids text", "public.messages.wamids is of type text", "change it to text[]"),
+        ("read_at date", "public.messages.read_at is of type date", "change it to timestamp with time zone"),
+        (
+            "type text generated always as (channel) stored",
+            "public.messages refuses rows as the reply function writes them: ",
+            "Change what refuses them, and apply again.",
+        ),
+        (
+            "type text references public.types (name)",
+            "public.messages.type refers to another table, which does not hold our values",
+            "alter table public.messages drop constraint messages_type_fkey;",
+        ),
+    ] {
+        let tables = "create table public.types (name text primary key);".to_owned() + &messages(column);
+        let (said, hinted) = refusal(&tables).await;
+        assert!(said.starts_with(error), "{said}");
+        assert!(hinted.contains(hint), "{hinted}");
+    }
+}
+
+#[tokio::test]
+async fn what_depends_on_a_column_that_must_change_is_named() {
+    for (depending, named) in [
+        ("create view public.open as select status from public.messages;", "view open"),
+        (
+            "create policy shown on public.messages as restrictive for select to authenticated
+                using (status <> 'hidden');",
+            "policy shown on table messages",
+        ),
+    ] {
+        let (error, hint) = refusal(&(messages("status varchar(10)") + depending)).await;
+        assert!(
+            error.starts_with("public.messages.status cannot change from character varying to text"),
+            "{error}"
+        );
+        assert!(hint.starts_with("Drop what stands in the way") && hint.contains(named), "{hint}");
+    }
+    let tables = "create type public.state as enum ('active', 'gone');".to_owned()
+        + &messages("status public.state check (status <> 'gone')");
+    let (error, hint) = refusal(&tables).await;
+    assert!(error.contains("operator does not exist"), "{error}");
+    assert!(hint.contains("a view, policy, check or default"), "{hint}");
+}
+
+#[tokio::test]
+async fn another_table_with_the_name_of_ours_is_an_error_and_is_left_alone() {
+    let (error, _) =
+        refusal("create table public.message_statuses (id uuid primary key, wamid text, at date)").await;
+    assert!(error.starts_with("public.message_statuses has no column status text, at timestamp"), "{error}");
+    let (error, hint) =
+        refusal("create table public.account_events (id bigint primary key, field text)").await;
+    assert!(error.starts_with("public.account_events has no column id uuid, received_at"), "{error}");
+    assert_eq!(hint, "It is not the table this migration makes. Rename it, and apply again.");
+}

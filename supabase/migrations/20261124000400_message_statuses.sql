@@ -1,0 +1,226 @@
+-- What Meta says became of each answer: sent, delivered, read, played or failed. Statuses come in any order, several
+-- times, and before the answer's row; each is kept here, once, and the answer's row is made from all of them, so
+-- that it does not depend on when they came.
+--
+-- The program only inserts, here and into `messages`; the triggers below do the rest. It gives a status an id that it
+-- derives from what the status says, so that writing twice is writing once.
+--
+-- For the service role only. Changes nothing when it is applied again; a table of this name that is another one is
+-- an error.
+
+create table if not exists public.message_statuses (
+  id uuid primary key,
+  wamid text not null,
+  status text not null,
+  at timestamptz not null,
+  error_code integer,
+  error_text text,
+  phone_number_id text,
+  message_id uuid references public.messages (id) on delete cascade,
+  payload jsonb,
+  received_at timestamptz not null default now()
+);
+
+do $$
+declare
+  other text;
+begin
+  select string_agg(format('%s %s', name, wanted), ', ') into other
+    from (values ('id', 'uuid'), ('wamid', 'text'), ('status', 'text'), ('at', 'timestamp with time zone'),
+      ('error_code', 'integer'), ('error_text', 'text'), ('phone_number_id', 'text'), ('message_id', 'uuid'),
+      ('payload', 'jsonb'), ('received_at', 'timestamp with time zone')) as ours (name, wanted)
+    where not exists (select 1 from pg_attribute where attrelid = 'public.message_statuses'::regclass
+      and attname = name and format_type(atttypid, null) = wanted and not attisdropped);
+  if other is not null then
+    raise exception 'public.message_statuses has no column %', other
+      using hint = 'It is not the table this migration makes. Rename it, and apply again.';
+  end if;
+end
+$$;
+
+comment on table public.message_statuses is 'What Meta said became of each answer, as it came. Service role only.';
+comment on column public.message_statuses.wamid is 'Meta''s id of the answer, or of the part of it.';
+comment on column public.message_statuses.status is
+  'As Meta names it. Names other than sent, delivered, read, played and failed change no message.';
+comment on column public.message_statuses.at is 'When it happened, says Meta, in whole seconds.';
+comment on column public.message_statuses.error_code is 'Of failed: Meta''s error code.';
+comment on column public.message_statuses.phone_number_id is
+  'The business number that sent the answer: Meta''s id of it.';
+comment on column public.message_statuses.message_id is
+  'The answer''s row, set by triggers; null while there is none. The status is deleted with it.';
+comment on column public.message_statuses.payload is 'The status as Meta sent it.';
+
+create index if not exists message_statuses_wamid_idx on public.message_statuses (wamid);
+-- A message that is deleted finds its statuses.
+create index if not exists message_statuses_message_id_idx on public.message_statuses (message_id);
+
+-- Supabase's default privileges grant everything to every role of the API.
+revoke all on table public.message_statuses from public, anon, authenticated;
+grant all on table public.message_statuses to service_role;
+
+-- Without a policy: nobody whom row-level security concerns sees anything.
+alter table public.message_statuses enable row level security;
+
+-- Makes transactions that are about one of these wamids follow each other: the later one waits until the earlier one
+-- has committed, and what its next statement reads is not older than that. Always in one order, so that two never wait
+-- for each other. The purpose keeps statuses and edits apart; a thousand locks are enough for each, and a bound on
+-- what one transaction can hold, because the server's memory for locks has one.
+create or replace function public.lock_wamids(purpose integer, wamids text[]) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  lock integer;
+begin
+  for lock in select distinct hashtext(wamid) & 1023 as lock from unnest(wamids) as wamid order by lock loop
+    perform pg_advisory_xact_lock(purpose, lock);
+  end loop;
+end
+$$;
+
+-- Makes the status columns of these rows from all statuses of their wamids. The caller holds the wamids' locks.
+--
+-- Of one part: sent < delivered < read < played. Failed is above sent, and against the others the later one counts
+-- (in the same second: failed). Of several parts: failed when one failed; else the part that is least far, and null
+-- while one has none.
+create or replace function public.apply_message_statuses(message_ids uuid[]) returns void
+language plpgsql volatile set search_path = '' as $$
+declare
+  ranks constant text[] := array['sent', 'delivered', 'read', 'played'];
+begin
+  -- Statuses of two parts of one answer hold different locks, and meet here. In a statement of its own: the next ones
+  -- read what is committed after the wait.
+  perform 1 from public.messages where id = any (message_ids) order by id for no key update;
+
+  update public.message_statuses known set message_id = answer.id
+    from public.messages answer
+    where answer.id = any (message_ids) and known.wamid = any (answer.wamids)
+      and known.message_id is distinct from answer.id;
+
+  update public.messages answer
+    set status = now_is.status, sent_at = now_is.sent_at, delivered_at = now_is.delivered_at, read_at = now_is.read_at,
+      played_at = now_is.played_at, failed_at = now_is.failed_at, error_code = now_is.error_code,
+      error_text = now_is.error_text
+    from (
+      select id,
+        case
+          when bool_or(parts.status = 'failed') then 'failed'
+          when bool_and(parts.status is not null) then ranks[min(array_position(ranks, parts.status))]
+        end as status,
+        case when bool_and(parts.sent_at is not null) then max(parts.sent_at) end as sent_at,
+        case when bool_and(parts.delivered_at is not null) then max(parts.delivered_at) end as delivered_at,
+        case when bool_and(parts.read_at is not null) then max(parts.read_at) end as read_at,
+        case when bool_and(parts.played_at is not null) then max(parts.played_at) end as played_at,
+        min(parts.failed_at) as failed_at,
+        -- Of the latest failure. The id decides between two of one second, whichever came first.
+        (array_agg(parts.error_code order by parts.last_failed_at desc nulls last, parts.failure))[1] as error_code,
+        (array_agg(parts.error_text order by parts.last_failed_at desc nulls last, parts.failure))[1] as error_text
+      from (
+        select messages.id, times.*, failure.id as failure, failure.error_code, failure.error_text,
+          case
+            when times.last_failed_at is not null and (times.last_arrived_at is null
+              or date_trunc('second', times.last_failed_at) >= date_trunc('second', times.last_arrived_at))
+              then 'failed'
+            when times.played_at is not null then 'played'
+            when times.read_at is not null then 'read'
+            when times.delivered_at is not null then 'delivered'
+            when times.sent_at is not null then 'sent'
+          end as status
+        from public.messages
+        cross join lateral (select distinct wamid from unnest(messages.wamids) as wamid where wamid is not null) part
+        cross join lateral (
+          select
+            min(at) filter (where known.status = 'sent') as sent_at,
+            min(at) filter (where known.status = 'delivered') as delivered_at,
+            min(at) filter (where known.status = 'read') as read_at,
+            min(at) filter (where known.status = 'played') as played_at,
+            min(at) filter (where known.status = 'failed') as failed_at,
+            max(at) filter (where known.status = 'failed') as last_failed_at,
+            max(at) filter (where known.status in ('delivered', 'read', 'played')) as last_arrived_at
+          from public.message_statuses known where known.wamid = part.wamid
+        ) times
+        left join lateral (
+          select known.id, known.error_code, known.error_text from public.message_statuses known
+          where known.wamid = part.wamid and known.status = 'failed' order by known.at desc, known.id limit 1
+        ) failure on true
+        where messages.id = any (message_ids)
+      ) parts
+      group by id
+      -- Only names that we do not know: not a reason to touch the row.
+      having bool_or(parts.status is not null)
+    ) now_is
+    where answer.id = now_is.id
+      and (answer.status, answer.sent_at, answer.delivered_at, answer.read_at, answer.played_at, answer.failed_at,
+        answer.error_code, answer.error_text)
+      is distinct from (now_is.status, now_is.sent_at, now_is.delivered_at, now_is.read_at, now_is.played_at,
+        now_is.failed_at, now_is.error_code, now_is.error_text);
+end
+$$;
+
+-- The triggers. Without just-in-time compilation: the planner knows nothing about a single wamid, and on a large table
+-- would take finding one for so much work that compiling it is worth while.
+
+-- A status finds its answer, if that is there. This alone is for the writer, to whom `return=representation` shows
+-- message_id; what is on its way at the same moment, only the next trigger sees.
+create or replace function public.message_statuses_find_message() returns trigger
+language plpgsql volatile security definer set search_path = '' set jit = off as $$
+begin
+  new.message_id := null;
+  select id into new.message_id from public.messages where role = 'assistant' and wamids @> array[new.wamid];
+  return new;
+end
+$$;
+
+-- Statuses change their answers. For the whole statement, so that all its locks are taken in one order.
+create or replace function public.message_statuses_change_messages() returns trigger
+language plpgsql volatile security definer set search_path = '' set jit = off as $$
+declare
+  concerned constant text[] := (select array_agg(distinct wamid) from inserted);
+  message_ids uuid[];
+begin
+  perform public.lock_wamids(1, concerned);
+  select array_agg(distinct id) into message_ids
+    from unnest(concerned) as wamid join public.messages on wamids @> array[wamid] where role = 'assistant';
+  if message_ids is not null then
+    perform public.apply_message_statuses(message_ids);
+  end if;
+  return null;
+end
+$$;
+
+-- Answers take up the statuses that came before them. Most have none, and are not written a second time.
+create or replace function public.messages_take_up_statuses() returns trigger
+language plpgsql volatile security definer set search_path = '' set jit = off as $$
+declare
+  concerned constant text[] := (
+    select array_agg(wamid) from inserted cross join unnest(inserted.wamids) as wamid where role = 'assistant');
+  message_ids uuid[];
+begin
+  if concerned is null then
+    return null;
+  end if;
+  perform public.lock_wamids(1, concerned);
+  if exists (select 1 from public.message_statuses where wamid = any (concerned)) then
+    select array_agg(id) into message_ids from inserted where role = 'assistant' and wamids is not null;
+    perform public.apply_message_statuses(message_ids);
+  end if;
+  return null;
+end
+$$;
+
+-- Nobody calls them but the triggers, which ask for no right. They act as their owner (security definer): an older
+-- program's role that may write messages need not know of statuses.
+revoke all on function public.lock_wamids(integer, text[]) from public, anon, authenticated, service_role;
+revoke all on function public.apply_message_statuses(uuid[]) from public, anon, authenticated, service_role;
+revoke all on function public.message_statuses_find_message() from public, anon, authenticated, service_role;
+revoke all on function public.message_statuses_change_messages() from public, anon, authenticated, service_role;
+revoke all on function public.messages_take_up_statuses() from public, anon, authenticated, service_role;
+
+create or replace trigger message_statuses_find_message before insert on public.message_statuses
+  for each row execute function public.message_statuses_find_message();
+
+create or replace trigger message_statuses_change_messages after insert on public.message_statuses
+  referencing new table as inserted
+  for each statement execute function public.message_statuses_change_messages();
+
+create or replace trigger messages_take_up_statuses after insert on public.messages
+  referencing new table as inserted
+  for each statement execute function public.messages_take_up_statuses();

@@ -1,0 +1,49 @@
+-- Edits and revokes mark the message that they are about. Each is a row of its own, as it came: its type is `edit` or
+-- `revoke`, and `refers_to` is Meta's id of the message. They may be written before it, and again.
+--
+-- Only the author's count: the same user, in the user's role. The content of the message stays what it was.
+--
+-- Changes nothing when it is applied again.
+
+create or replace function public.messages_mark_edited() returns trigger
+language plpgsql volatile security definer set search_path = '' set jit = off as $$
+declare
+  -- What the new rows are about, and what they are.
+  concerned constant text[] := (
+    select array_agg(wamid) from (
+      select refers_to as wamid from inserted where role = 'user' and type in ('edit', 'revoke')
+      union all
+      select unnest(wamids) from inserted where role = 'user'
+    ) as wamids where wamid is not null);
+begin
+  if concerned is null then
+    return null;
+  end if;
+  -- A user's message has one wamid: whoever changes its row holds the same lock. See lock_wamids.
+  perform public.lock_wamids(2, concerned);
+  update public.messages marked set edited_at = latest.edited_at, revoked_at = latest.revoked_at
+    from (
+      select message.id,
+        max(change.created_at) filter (where change.type = 'edit') as edited_at,
+        max(change.created_at) filter (where change.type = 'revoke') as revoked_at
+      from unnest(concerned) as wamid
+      join public.messages change on change.refers_to = wamid
+      -- By its wamid first (`offset 0` keeps it apart), and not among all of the user's messages.
+      cross join lateral (
+        select id, user_id from public.messages where role = 'user' and wamids @> array[wamid] offset 0
+      ) message
+      where change.role = 'user' and change.type in ('edit', 'revoke') and message.user_id = change.user_id
+      group by message.id
+    ) latest
+    where marked.id = latest.id
+      and (marked.edited_at, marked.revoked_at) is distinct from (latest.edited_at, latest.revoked_at);
+  return null;
+end
+$$;
+
+-- Nobody calls it but the trigger, which asks for no right. It acts as its owner: see message_statuses.
+revoke all on function public.messages_mark_edited() from public, anon, authenticated, service_role;
+
+create or replace trigger messages_mark_edited after insert on public.messages
+  referencing new table as inserted
+  for each statement execute function public.messages_mark_edited();
