@@ -19,15 +19,6 @@ pub const MAX_ENTRIES: usize = 10;
 /// Bodies and message attributes count, of which there are none here; group and deduplication ids do not.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// A request's entries, packed.
-#[derive(Debug, Default, Eq, PartialEq)]
-pub struct Packed {
-    /// What can be sent.
-    pub lanes: Vec<Lane>,
-    /// Entries of more than [`MAX_BYTES`], in order: no queue of SQS will ever take them.
-    pub oversized: Vec<Entry>,
-}
-
 /// Entries of one call.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Batch {
@@ -75,13 +66,12 @@ impl Batch {
 
 /// Packs entries, in time linear in their number. Lanes of several batches, which take longest, come first.
 #[must_use]
-pub fn pack(entries: Vec<Entry>) -> Packed {
-    let (entries, oversized) = entries.into_iter().partition(|entry| entry.body.len() <= MAX_BYTES);
+pub fn pack(entries: Vec<Entry>) -> Vec<Lane> {
     let (small, large): (Vec<_>, Vec<_>) = groups(entries).into_iter().partition(Bundle::fits_a_batch);
     let large =
         large.into_iter().map(|group| Lane { batches: fill(group.entries.into_iter().map(Bundle::from)) });
     let small = fill(small).into_iter().map(|batch| Lane { batches: vec![batch] });
-    Packed { lanes: large.chain(small).collect(), oversized }
+    large.chain(small).collect()
 }
 
 /// The groups, in the order of their first entries.
@@ -118,10 +108,16 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::entry::{MAX_BODY, Subject};
 
     fn entry(group: u8, number: usize, bytes: usize) -> Entry {
         Entry {
-            wamid: Some(number.to_string()),
+            subject: Subject {
+                update: "message",
+                wamid: Some(number.to_string()),
+                name: None,
+                cut_from: None,
+            },
             message_group_id: group.to_string(),
             deduplication_id: number.to_string(),
             body: "x".repeat(bytes),
@@ -132,14 +128,14 @@ mod tests {
     fn a_thousand_senders_fill_a_hundred_calls_in_parallel() {
         let entries: Vec<_> =
             (0..1000).map(|n| Entry { message_group_id: n.to_string(), ..entry(0, n, 300) }).collect();
-        let lanes = pack(entries).lanes;
+        let lanes = pack(entries);
         assert_eq!(lanes.len(), 100);
         assert!(lanes.iter().all(|lane| lane.batches.len() == 1 && lane.batches[0].entries.len() == 10));
     }
 
     #[test]
     fn a_thousand_messages_of_one_sender_are_sent_one_call_after_the_other() {
-        let lanes = pack((0..1000).map(|n| entry(1, n, 300)).collect()).lanes;
+        let lanes = pack((0..1000).map(|n| entry(1, n, 300)).collect());
         assert_eq!(lanes.len(), 1);
         assert_eq!(lanes[0].batches.len(), 100);
     }
@@ -147,7 +143,7 @@ mod tests {
     #[test]
     fn bursts_of_several_senders_do_not_wait_for_one_another() {
         let interleaved = |n: usize| entry(u8::try_from(n % 10).expect("a digit"), n, 300);
-        let lanes = pack((0..1000).map(interleaved).collect()).lanes;
+        let lanes = pack((0..1000).map(interleaved).collect());
         assert_eq!(lanes.iter().map(|lane| lane.batches.len()).collect::<Vec<_>>(), [10; 10]);
     }
 
@@ -155,18 +151,20 @@ mod tests {
     fn one_sender_s_burst_holds_no_other_s_message_up() {
         let entries = (0..60)
             .map(|n| if n % 2 == 0 { entry(0, n, 300) } else { entry(u8::try_from(n).expect("60"), n, 300) });
-        let lanes = pack(entries.collect()).lanes;
+        let lanes = pack(entries.collect());
         assert_eq!(lanes.iter().map(|lane| lane.batches.len()).collect::<Vec<_>>(), [3, 1, 1, 1]);
     }
 
     #[test]
-    fn an_entry_of_the_limit_is_a_batch_and_one_above_it_is_none() {
-        let entries = vec![entry(1, 0, MAX_BYTES), entry(1, 1, MAX_BYTES + 1), entry(1, 2, 1)];
-        let Packed { lanes, oversized } = pack(entries.clone());
-        assert_eq!(oversized, entries[1..2]);
-        let batches: Vec<_> =
-            lanes.into_iter().flat_map(|lane| lane.batches).map(|batch| batch.entries).collect();
-        assert_eq!(batches, [vec![entries[0].clone()], vec![entries[2].clone()]]);
+    fn the_largest_entries_are_a_batch_each() {
+        const { assert!(MAX_BODY <= MAX_BYTES) };
+        let entries = vec![entry(1, 0, MAX_BODY), entry(1, 1, MAX_BODY), entry(1, 2, 1)];
+        let batches: Vec<_> = pack(entries.clone())
+            .into_iter()
+            .flat_map(|lane| lane.batches)
+            .map(|batch| batch.entries)
+            .collect();
+        assert_eq!(batches, [vec![entries[0].clone()], entries[1..].to_vec()]);
     }
 
     proptest::proptest! {
@@ -176,12 +174,10 @@ mod tests {
             shape in proptest::collection::vec((0u8..40, 0usize..400_000, proptest::bool::weighted(0.05)), 0..120),
         ) {
             let shape = shape.into_iter().enumerate();
-            let entries: Vec<_> = shape.map(|(n, (group, bytes, above))| {
-                entry(group % senders, n, if above { MAX_BYTES + 1 } else { bytes % largest })
+            let entries: Vec<_> = shape.map(|(n, (group, bytes, at_the_limit))| {
+                entry(group % senders, n, if at_the_limit { MAX_BODY } else { bytes % largest })
             }).collect();
-            let Packed { lanes, oversized } = pack(entries.clone());
-            let (entries, above): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.body.len() <= MAX_BYTES);
-            proptest::prop_assert_eq!(oversized, above);
+            let lanes = pack(entries.clone());
             let mut packed = Vec::new();
             for (number, lane) in lanes.iter().enumerate() {
                 let groups: HashSet<_> =

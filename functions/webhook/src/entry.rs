@@ -1,37 +1,62 @@
-//! From a message to an entry of the inbound queue.
+//! From an update to an entry of the inbound queue.
+
+use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::envelope::{Envelope, ReceivedMessage, V1};
-use shared::lenient;
+use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, V1};
+use shared::lenient::Object;
+use shared::logging::plain;
+use shared::sender::Sender;
 
-use crate::payload::Update;
+use crate::cut;
+use crate::payload::{Kind, Update};
+
+/// Bytes of a body at most: below the 1 MiB of SQS, so that it fits a dead-letter queue with its cause, too.
+pub const MAX_BODY: usize = 1020 * 1024;
+
+/// Bytes of what Meta says around an update, each. More than that is left out: it is never as much.
+const MAX_AROUND: usize = 16 * 1024;
+
+/// Characters of an event's name at most.
+const MAX_NAME: usize = 256;
 
 /// One message of the inbound queue, before it is sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
-    /// Meta's id of the message, for the log.
-    pub wamid: Option<String>,
-    /// Messages of one group are handled one after the other: one business number and one sender.
+    /// What it is, for the log.
+    pub subject: Subject,
+    /// Messages of one group are handled one after the other: one business number and one sender. A status has a group
+    /// with others of the same message, an event has its own: neither ever holds a message up.
     pub message_group_id: String,
     /// SQS drops a second entry with the same id for five minutes: one wamid.
     pub deduplication_id: String,
-    /// The envelope.
+    /// The envelope, at most [`MAX_BODY`] bytes.
     pub body: String,
 }
 
-#[derive(Default, Deserialize)]
-struct Identity<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
+/// What an entry is about, as far as it may stand in a log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Subject {
+    /// `message`, `status` or `event`.
+    pub update: &'static str,
+    /// Meta's id of the message.
+    pub wamid: Option<String>,
+    /// Which status or event it is.
+    pub name: Option<String>,
+    /// Bytes that it had, when it was too large for the queue.
+    pub cut_from: Option<usize>,
 }
 
-#[derive(Default, Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    phone_number_id: Option<&'a RawValue>,
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.update)?;
+        for part in [&self.name, &self.wamid].into_iter().flatten() {
+            write!(f, " {part}")?;
+        }
+        Ok(())
+    }
 }
 
 impl Entry {
@@ -48,39 +73,118 @@ impl Entry {
     }
 
     fn new(update: &Update<'_>, received_at: DateTime<Utc>) -> Result<Self, serde_json::Error> {
-        let envelope = Envelope::V1(V1::Message(ReceivedMessage {
-            received_at,
-            waba_id: update.waba_id,
-            field: update.field,
-            metadata: update.metadata,
-            contact: update.contact,
-            message: update.message,
-        }));
-        let identity: Identity = lenient::read(Some(update.message)).unwrap_or_default();
-        let wamid = lenient::filled_text(identity.id);
-        let deduplication_id = match &wamid {
-            Some(wamid) => hash(&["wamid", wamid]),
-            // A message without an id is only ever the same as one of the very same text.
-            None => hash(&["message", update.message.get()]),
-        };
-        let group = Self::group(update).unwrap_or_else(|| deduplication_id.clone());
-        Ok(Self {
-            wamid: wamid.map(std::borrow::Cow::into_owned),
-            message_group_id: group,
-            deduplication_id,
-            body: envelope.to_body()?,
-        })
+        let id = |raw| around(raw).map_or("", RawValue::get);
+        let [waba_id, time, field, metadata] =
+            [update.waba_id, update.time, update.field, update.metadata].map(around);
+        let number = Object::of(metadata).text("phone_number_id").unwrap_or_default();
+        match &update.kind {
+            Kind::Message { sender, contact, message } => {
+                let wamid = Object::of(Some(message)).string("id");
+                let deduplication_id = match &wamid {
+                    Some(wamid) => hash(&["wamid", wamid]),
+                    // A message without an id is only ever the same as one of the very same text.
+                    None => hash(&["message", message.get()]),
+                };
+                let group = sender.as_ref().map(|sender| group(&number, sender));
+                let (contact, sender) = (around(*contact), sender.as_ref());
+                let (body, cut_from) = body(message, |message, cut| {
+                    let sender = sender.cloned();
+                    let message = ReceivedMessage {
+                        received_at,
+                        waba_id,
+                        field,
+                        metadata,
+                        contact,
+                        sender,
+                        cut,
+                        message,
+                    };
+                    Envelope::V1(V1::Message(message)).to_body()
+                })?;
+                Ok(Self {
+                    subject: Subject { update: "message", wamid, name: None, cut_from },
+                    message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
+                    deduplication_id,
+                    body,
+                })
+            }
+            Kind::Status(status) => {
+                let fields = Object::of(Some(status));
+                let wamid = fields.string("id");
+                let deduplication_id = hash(&["status", status.get()]);
+                let group = wamid.as_ref().map(|wamid| hash(&["status", &number, wamid]));
+                let (body, cut_from) = body(status, |status, cut| {
+                    let status = ReceivedStatus { received_at, waba_id, metadata, cut, status };
+                    Envelope::V1(V1::Status(status)).to_body()
+                })?;
+                let name = fields.filled_text("status").map(|name| plain(&name).to_owned());
+                Ok(Self {
+                    subject: Subject { update: "status", wamid, name, cut_from },
+                    message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
+                    deduplication_id,
+                    body,
+                })
+            }
+            Kind::Event { name, value } => {
+                let name: String = name.chars().take(MAX_NAME).collect();
+                let deduplication_id =
+                    hash(&["event", id(waba_id), id(time), id(metadata), &name, value.get()]);
+                let (body, cut_from) = body(value, |value, cut| {
+                    let name = name.clone();
+                    let event = ReceivedEvent { received_at, time, waba_id, metadata, name, cut, value };
+                    Envelope::V1(V1::Event(event)).to_body()
+                })?;
+                let name = Some(plain(&name).to_owned());
+                Ok(Self {
+                    subject: Subject { update: "event", wamid: None, name, cut_from },
+                    message_group_id: deduplication_id.clone(),
+                    deduplication_id,
+                    body,
+                })
+            }
+        }
     }
+}
 
-    /// The group, or none when nothing says who the sender is.
-    ///
-    /// By the user id before the number, whether the message itself gives it or the sender's contact: every
-    /// message carries one since April 2026, a phone number only some.
-    fn group(update: &Update<'_>) -> Option<String> {
-        let sender = update.sender.user_id.as_ref().or(update.sender.number.as_ref())?;
-        let metadata: Metadata = lenient::read(update.metadata).unwrap_or_default();
-        let number = lenient::filled_text(metadata.phone_number_id).unwrap_or_default();
-        Some(hash(&["group", &number, sender]))
+/// What stands around an update, if it is not too large.
+fn around(raw: Option<&RawValue>) -> Option<&RawValue> {
+    raw.filter(|raw| raw.get().len() <= MAX_AROUND)
+}
+
+/// The group of a sender's messages to a business number.
+///
+/// By the user id before the number, whether the message itself gives it or the sender's contact: every
+/// message carries one since April 2026, a phone number only some.
+fn group(business_number: &str, sender: &Sender) -> String {
+    match (sender.user_id(), sender.number()) {
+        (Some(user_id), _) => hash(&["group", business_number, user_id.as_str()]),
+        (None, Some(number)) => hash(&["group", business_number, &number.comparable()]),
+        (None, None) => hash(&["group", business_number]),
+    }
+}
+
+/// The body with as much of `json` as fits, and how large that was if it was too large.
+fn body(
+    json: &RawValue,
+    write: impl Fn(&RawValue, Option<Cut>) -> Result<String, serde_json::Error>,
+) -> Result<(String, Option<usize>), serde_json::Error> {
+    let mut body = String::new();
+    let mut budget = MAX_BODY;
+    if json.get().len() <= budget {
+        body = write(json, None)?;
+        if body.len() <= MAX_BODY {
+            return Ok((body, None));
+        }
+    }
+    loop {
+        // What stands around it, and characters that SQS wants escaped, are not in the first estimate.
+        let excess = body.len().saturating_sub(MAX_BODY);
+        budget = budget.saturating_sub(excess.max(1024)).max(64);
+        let Some((kept, cut)) = cut::fit(json, budget) else { continue };
+        body = write(&kept, Some(cut))?;
+        if body.len() <= MAX_BODY {
+            return Ok((body, Some(json.get().len())));
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use lambda_http::{Body, Request, RequestExt, Response};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::batches::{self, Lane, MAX_BYTES, Packed};
-use crate::entry::Entry;
+use crate::batches::{self, Lane};
+use crate::entry::{Entry, Subject};
 use crate::handshake::{Handshake, HandshakeError, VerifyToken};
 use crate::payload::{self, PayloadError};
 use crate::queue::{Queue, QueueError};
@@ -93,23 +93,20 @@ impl<Q: Queue> Webhook<Q> {
                 return Ok(ok());
             }
         };
-        for ignored in &updates.ignored {
-            info!(counter = "ignored_updates", what = %ignored.what, why = ignored.why, "update ignored");
-        }
-        let Packed { lanes, oversized } = batches::pack(Entry::all(&updates.messages, received_at)?);
-        for Entry { wamid, body, .. } in oversized {
-            // No later attempt would end better, and it is not what is answered: a text of Meta's is short.
-            let (bytes, limit) = (body.len(), MAX_BYTES);
-            error!(
-                counter = "oversized_messages",
-                wamid, bytes, limit, "message left out: too large to queue"
-            );
-        }
-        let entries = lanes.iter().flat_map(|lane| &lane.batches).flat_map(|batch| &batch.entries);
-        let wamids: Vec<_> = entries.map(|entry| entry.wamid.clone()).collect();
-        self.queue_all(lanes).await?;
-        for wamid in wamids {
-            info!(counter = "accepted_messages", wamid, "message queued");
+        let entries = Entry::all(&updates, received_at)?;
+        let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
+        self.queue_all(batches::pack(entries)).await?;
+        for Subject { update, wamid, name, cut_from } in subjects {
+            let counter = match update {
+                "message" => "accepted_messages",
+                "status" => "accepted_statuses",
+                _ => "accepted_events",
+            };
+            info!(counter, update, wamid, name, "{update} queued");
+            if let Some(bytes) = cut_from {
+                // A text of Meta's is short: whatever it is, its largest part is not what is answered.
+                warn!(counter = "cut_updates", update, wamid, name, bytes, "too large for the queue: cut");
+            }
         }
         Ok(ok())
     }

@@ -8,19 +8,19 @@
 //! | [`handler`] | which request gets which answer |
 //! | [`handshake`] | `GET /webhook`: proves to Meta that the address is ours |
 //! | [`signature`] | `POST /webhook`: proves to us that Meta sent it |
-//! | [`payload`] | finds every message in a request's body |
-//! | [`people`] | whom a message is from, and which contact is theirs |
-//! | [`entry`] | turns a message into a queue entry: body, group, deduplication id |
+//! | [`payload`] | finds every update in a request's body |
+//! | [`entry`] | turns an update into a queue entry: body, group, deduplication id |
+//! | [`cut`] | makes an update fit that is too large for the queue |
 //! | [`batches`] | packs entries into calls, without changing the order of anybody's messages |
 //! | [`queue`] | the queue: a trait, and SQS |
 //! | [`settings`] | environment variables |
 
 pub mod batches;
+pub mod cut;
 pub mod entry;
 pub mod handler;
 pub mod handshake;
 pub mod payload;
-pub mod people;
 pub mod queue;
 pub mod settings;
 pub mod signature;

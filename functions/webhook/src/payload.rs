@@ -1,60 +1,61 @@
-//! Finding every message in what Meta posted.
+//! Finding every update in what Meta posted: messages, statuses, and whatever else.
 //!
-//! A request holds several `entry`, each several `changes`, each several `messages`, in any mix. Fields
-//! and types that are not known here are normal. What cannot be read is named in [`Updates::ignored`],
-//! and never makes the rest of the request unreadable.
+//! A request holds several `entry`, each several `changes`, each several `messages` and `statuses`, in any mix. Fields
+//! and types that are not known here are normal. What is neither a message nor a status is an event, under the name
+//! that Meta gives it; nothing is left out, and nothing makes the rest of the request unreadable.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use shared::lenient;
-
-use crate::people::{Contacts, Person};
+use shared::lenient::{self, Object};
+use shared::people::Contacts;
+use shared::sender::Sender;
 
 /// `object` of every webhook of the WhatsApp Business Platform.
 const WHATSAPP: &str = "whatsapp_business_account";
 
-/// What one request brought.
-#[derive(Debug, Default)]
-pub struct Updates<'a> {
-    /// Its messages, in the order in which they stand in it.
-    pub messages: Vec<Update<'a>>,
-    /// Everything else.
-    pub ignored: Vec<Ignored>,
-}
+/// What stands in a value beside its updates and belongs to them.
+const ABOUT_UPDATES: [&str; 3] = ["messaging_product", "metadata", "contacts"];
 
-/// One message and what Meta said around it.
+/// Events that a value can hold beside its messages; more of them are one event, the whole value.
+const MAX_OTHERS: usize = 16;
+
+/// One thing that a request brought, and what Meta said around it.
 #[derive(Clone, Debug)]
 pub struct Update<'a> {
     /// `entry[].id`
     pub waba_id: Option<&'a RawValue>,
+    /// `entry[].time`
+    pub time: Option<&'a RawValue>,
     /// `changes[].field`
     pub field: Option<&'a RawValue>,
     /// `value.metadata`
     pub metadata: Option<&'a RawValue>,
-    /// The sender's entry in `value.contacts`, where one is the sender's
-    pub contact: Option<&'a RawValue>,
-    /// Who the message and that contact say the sender is
-    pub sender: Person<'a>,
+    /// What it is
+    pub kind: Kind<'a>,
+}
+
+/// What an update is.
+#[derive(Clone, Debug)]
+pub enum Kind<'a> {
     /// `value.messages[]`
-    pub message: &'a RawValue,
-}
-
-/// Something in a request that was not queued.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Ignored {
-    /// What it is, in Meta's terms, such as `status delivered` or `field account_update`.
-    pub what: String,
-    /// Why it was not queued.
-    pub why: &'static str,
-}
-
-impl fmt::Display for Ignored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
-    }
+    Message {
+        /// Who wrote it, as it and that contact say
+        sender: Option<Sender>,
+        /// The sender's entry in `value.contacts`, where one is the sender's
+        contact: Option<&'a RawValue>,
+        /// The message itself
+        message: &'a RawValue,
+    },
+    /// `value.statuses[]`
+    Status(&'a RawValue),
+    /// Everything else
+    Event {
+        /// The webhook field, or what it is beside a field's messages (`errors`, `messages.calls`)
+        name: Cow<'a, str>,
+        /// What Meta said
+        value: &'a RawValue,
+    },
 }
 
 /// A body that is not one of WhatsApp's.
@@ -63,124 +64,135 @@ pub enum PayloadError {
     /// Not JSON at all.
     #[error("the body is not JSON")]
     NotJson,
-    /// JSON of another product or shape.
+    /// A webhook of another product.
     #[error("the body is not a webhook of the WhatsApp Business Platform")]
     NotWhatsApp,
 }
 
-#[derive(Deserialize)]
-struct Payload<'a> {
-    #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    entry: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    changes: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Change<'a> {
-    #[serde(borrow, default)]
-    field: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    value: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-struct Value<'a> {
-    #[serde(borrow, default)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    contacts: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    statuses: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    errors: Option<&'a RawValue>,
-}
-
-/// Reads a request's body.
+/// Reads a request's body: its updates, in the order in which they stand in it.
 ///
 /// # Errors
-/// When it is not JSON, or not WhatsApp's: nothing in it can be a message.
-pub fn read(body: &[u8]) -> Result<Updates<'_>, PayloadError> {
+/// When it is not JSON, or another product's: nothing in it can be a message.
+pub fn read(body: &[u8]) -> Result<Vec<Update<'_>>, PayloadError> {
     let json: &RawValue = serde_json::from_slice(body).map_err(|_| PayloadError::NotJson)?;
-    let payload: Payload = lenient::read(Some(json)).ok_or(PayloadError::NotWhatsApp)?;
-    if lenient::text(payload.object).is_some_and(|object| object != WHATSAPP) {
+    let payload = Object::of(Some(json));
+    if payload.text("object").is_some_and(|object| object != WHATSAPP) {
         return Err(PayloadError::NotWhatsApp);
     }
-    let mut updates = Updates::default();
-    for raw in payload.entry {
-        let Some(entry) = lenient::read::<Entry>(Some(raw)) else {
-            updates.ignore("an entry", "it is not an object");
-            continue;
-        };
-        for raw in lenient::array(entry.changes) {
-            match lenient::read::<Change>(Some(raw)) {
-                Some(change) => updates.add(entry.id, &change),
-                None => updates.ignore("a change", "it is not an object"),
-            }
+    let mut updates = Vec::new();
+    let entries = payload.list("entry");
+    if entries.is_empty() {
+        // A change by itself, as Meta's dashboard shows its samples, or something quite different.
+        Surroundings::default().add(json, "payload", &mut updates);
+    }
+    for raw in entries {
+        let entry = Object::of(Some(raw));
+        let around = Surroundings { waba_id: entry.get("id"), time: entry.get("time") };
+        let changes = entry.list("changes");
+        if changes.is_empty() {
+            updates.push(around.event(None, None, "entry".into(), raw));
+        }
+        for change in changes {
+            around.add(change, "change", &mut updates);
         }
     }
     Ok(updates)
 }
 
-impl<'a> Updates<'a> {
-    fn ignore(&mut self, what: impl Into<String>, why: &'static str) {
-        self.ignored.push(Ignored { what: what.into(), why });
+/// What an entry says about its changes.
+#[derive(Clone, Copy, Default)]
+struct Surroundings<'a> {
+    waba_id: Option<&'a RawValue>,
+    time: Option<&'a RawValue>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// Adds a change's updates. One that is no change is an event named `otherwise`.
+    fn add(self, raw: &'a RawValue, otherwise: &'static str, updates: &mut Vec<Update<'a>>) {
+        let change = Object::of(Some(raw));
+        let field = change.get("field");
+        let name = lenient::filled_text(field).unwrap_or(otherwise.into());
+        // Without its frame a value can still hold messages.
+        let Some(value) = change.get("value").or_else(|| holds_updates(&change).then_some(raw)) else {
+            return updates.push(self.event(field, None, name, raw));
+        };
+        let around = Value { surroundings: self, field, metadata: Object::of(Some(value)).get("metadata") };
+        around.add(name, value, updates);
     }
 
-    fn add(&mut self, waba_id: Option<&'a RawValue>, change: &Change<'a>) {
-        let field = lenient::filled_text(change.field).unwrap_or(Cow::Borrowed("without a name"));
-        let Some(value) = lenient::read::<Value>(change.value) else {
-            return self.ignore(format!("field {field}"), "its value is not an object");
-        };
-        let messages = lenient::array(value.messages);
-        let statuses = lenient::array(value.statuses);
-        let errors = lenient::array(value.errors);
-        if messages.is_empty() && statuses.is_empty() && errors.is_empty() {
-            return self.ignore(format!("field {field}"), "only messages are handled yet");
-        }
-        let contacts = Contacts::read(value.contacts);
-        for message in messages {
-            let (sender, contact) = contacts.author(message);
-            self.messages.push(Update {
-                waba_id,
-                field: change.field,
-                metadata: value.metadata,
-                contact,
-                sender,
-                message,
-            });
-        }
-        for status in statuses {
-            let status = StatusName::read(status);
-            self.ignore(format!("status {status}"), "statuses are not recorded yet");
-        }
-        for _ in errors {
-            self.ignore("an error of the account", "errors are not recorded yet");
-        }
+    fn event(
+        self,
+        field: Option<&'a RawValue>,
+        metadata: Option<&'a RawValue>,
+        name: Cow<'a, str>,
+        value: &'a RawValue,
+    ) -> Update<'a> {
+        let Self { waba_id, time } = self;
+        Update { waba_id, time, field, metadata, kind: Kind::Event { name, value } }
     }
 }
 
-struct StatusName;
+fn holds_updates(value: &Object<'_>) -> bool {
+    ["messages", "statuses"].iter().any(|key| !value.list(key).is_empty())
+}
 
-impl StatusName {
-    fn read(status: &RawValue) -> String {
-        #[derive(Deserialize)]
-        struct Status<'a> {
-            #[serde(borrow, default)]
-            status: Option<&'a RawValue>,
+/// What a change says about its updates.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    surroundings: Surroundings<'a>,
+    field: Option<&'a RawValue>,
+    metadata: Option<&'a RawValue>,
+}
+
+impl<'a> Value<'a> {
+    fn add(self, name: Cow<'a, str>, raw: &'a RawValue, updates: &mut Vec<Update<'a>>) {
+        let value = Object::of(Some(raw));
+        // Where another app has the conversation, its messages stand one level deeper.
+        let standby = value.get("standby").filter(|standby| holds_updates(&Object::of(Some(standby))));
+        if let Some(standby) = standby {
+            self.add_level(&name, standby, &[], updates);
         }
-        let name =
-            lenient::read::<Status>(Some(status)).and_then(|status| lenient::filled_text(status.status));
-        name.map_or_else(|| "without a name".to_owned(), Cow::into_owned)
+        let has_errors_alone = value.get("errors").is_some() && value.fields().all(|(key, _)| is_beside(key));
+        if holds_updates(&value) || has_errors_alone || standby.is_some() {
+            let is_read: &[&str] = if standby.is_some() { &["standby"] } else { &[] };
+            self.add_level(&name, raw, is_read, updates);
+        } else {
+            updates.push(self.update(Kind::Event { name, value: raw }));
+        }
     }
+
+    /// Adds what stands in an object, except for the fields that are read already.
+    fn add_level(self, name: &str, raw: &'a RawValue, is_read: &[&str], updates: &mut Vec<Update<'a>>) {
+        let value = Object::of(Some(raw));
+        let contacts = Contacts::read(value.get("contacts"));
+        for message in value.list("messages") {
+            let (sender, contact) = contacts.author(&Object::of(Some(message)));
+            updates.push(self.update(Kind::Message { sender, contact, message }));
+        }
+        updates.extend(value.list("statuses").into_iter().map(|status| self.update(Kind::Status(status))));
+        let is_other = |key: &str| {
+            !is_beside(key) && !["messages", "statuses"].contains(&key) && !is_read.contains(&key)
+        };
+        let others: Vec<_> = value.fields().filter(|(key, _)| is_other(key)).collect();
+        if others.len() > MAX_OTHERS {
+            updates.push(self.update(Kind::Event { name: name.to_owned().into(), value: raw }));
+        } else {
+            updates.extend(others.into_iter().map(|(key, value)| {
+                self.update(Kind::Event { name: format!("{name}.{key}").into(), value })
+            }));
+        }
+        if let Some(value) = value.get("errors") {
+            updates.push(self.update(Kind::Event { name: "errors".into(), value }));
+        }
+    }
+
+    fn update(self, kind: Kind<'a>) -> Update<'a> {
+        let Self { surroundings: Surroundings { waba_id, time }, field, metadata } = self;
+        Update { waba_id, time, field, metadata, kind }
+    }
+}
+
+/// Whether it belongs to the updates of a value, or is an event by itself in any case.
+fn is_beside(key: &str) -> bool {
+    key == "errors" || ABOUT_UPDATES.contains(&key)
 }

@@ -1,11 +1,12 @@
-//! Every message of every change of every entry, whatever else stands around it.
+//! Every update of every change of every entry, whatever else stands around it.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::envelope::{Envelope, V1};
+use shared::envelope::Envelope;
 use webhook::entry::Entry;
-use webhook::payload::{self, PayloadError};
+use webhook::payload::{self, Kind, PayloadError};
+use webhook::{batches, entry};
 
 const SAMPLES: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../local/samples/meta-webhook-examples.json"));
@@ -13,13 +14,18 @@ const SAMPLES: &str =
 fn entries(payload: &Value) -> Vec<Entry> {
     let body = payload.to_string();
     let updates = payload::read(body.as_bytes()).expect("a WhatsApp payload");
-    Entry::all(&updates.messages, DateTime::from_timestamp_nanos(1_234_567_890)).expect("entries")
+    Entry::all(&updates, DateTime::from_timestamp_nanos(1_234_567_890)).expect("entries")
 }
 
-/// The envelope of an entry, as JSON.
+/// The envelope of an entry, as JSON, without its version and kind.
 fn envelope(entry: &Entry) -> Value {
     Envelope::from_body(&entry.body).expect("an envelope");
-    serde_json::from_str::<Value>(&entry.body).expect("JSON")["v1"]["message"].clone()
+    serde_json::from_str::<Value>(&entry.body).expect("JSON")["v1"][entry.subject.update].clone()
+}
+
+/// What the entries are, as the log says it.
+fn subjects(payload: &Value) -> Vec<String> {
+    entries(payload).iter().map(|entry| entry.subject.to_string()).collect()
 }
 
 fn text(from: &str, id: &str) -> Value {
@@ -35,25 +41,28 @@ fn payload(changes: &[Value]) -> Value {
 }
 
 #[test]
-fn meta_s_samples_give_every_message_and_name_what_is_ignored() {
+fn meta_s_samples_give_every_message_and_everything_else_is_an_event() {
     let samples: serde_json::Map<String, Value> = serde_json::from_str(SAMPLES).expect("JSON");
     assert_eq!(samples.len(), 16);
     for (name, sample) in samples {
-        let body = sample.to_string();
-        let updates = payload::read(body.as_bytes()).expect("a WhatsApp payload");
-        let value = &sample["entry"][0]["changes"][0]["value"];
-        let expected = value["messages"].as_array().map_or(0, Vec::len);
-        assert_eq!(updates.messages.len(), expected, "{name}");
-        assert_eq!(updates.ignored.len(), usize::from(expected == 0), "{name}");
-        for (entry, message) in
-            entries(&sample).iter().zip(value["messages"].as_array().into_iter().flatten())
-        {
+        let change = &sample["entry"][0]["changes"][0];
+        let (field, value) = (change["field"].as_str().expect("a field"), &change["value"]);
+        let messages: Vec<_> = value["messages"].as_array().into_iter().flatten().collect();
+        let entries = entries(&sample);
+        assert_eq!(entries.len(), messages.len().max(1), "{name}");
+        if messages.is_empty() {
+            assert_eq!(envelope(&entries[0])["value"], *value, "{name}");
+            assert_eq!(entries[0].subject.to_string(), format!("event {field}"));
+            continue;
+        }
+        for (entry, message) in entries.iter().zip(messages) {
             let envelope = envelope(entry);
             assert_eq!(envelope["message"], *message, "{name}");
             assert_eq!(envelope["metadata"], value["metadata"], "{name}");
             assert_eq!(envelope["contact"], value["contacts"][0], "{name}");
             assert_eq!(envelope["waba_id"], sample["entry"][0]["id"], "{name}");
-            assert_eq!(entry.wamid.as_deref(), message["id"].as_str(), "{name}");
+            assert_eq!(envelope["sender"], json!({"phone": "16505551234"}), "{name}");
+            assert_eq!(entry.subject.wamid.as_deref(), message["id"].as_str(), "{name}");
         }
     }
 }
@@ -65,7 +74,8 @@ fn several_entries_changes_and_messages_all_count() {
     let second = payload["entry"][0].clone();
     payload["entry"].as_array_mut().expect("an array").push(second);
     let entries = entries(&payload);
-    let wamids: Vec<_> = entries.iter().map(|entry| entry.wamid.as_deref().expect("a wamid")).collect();
+    let wamids: Vec<_> =
+        entries.iter().map(|entry| entry.subject.wamid.as_deref().expect("a wamid")).collect();
     assert_eq!(wamids, ["w1", "w2", "w3", "w1", "w2", "w3"]);
     let times: Vec<_> = entries
         .iter()
@@ -176,32 +186,85 @@ fn a_thousand_contacts_find_their_messages() {
     change["value"]["contacts"] = (0..1000).rev().map(contact).collect();
     let body = payload(&[change]).to_string();
     let updates = payload::read(body.as_bytes()).expect("a WhatsApp payload");
-    for (n, update) in updates.messages.iter().enumerate() {
-        let contact: Value = serde_json::from_str(update.contact.expect("a contact").get()).expect("JSON");
+    for (n, update) in updates.iter().enumerate() {
+        let Kind::Message { contact: Some(contact), .. } = &update.kind else { panic!("{n}: no contact") };
+        let contact: Value = serde_json::from_str(contact.get()).expect("JSON");
         assert_eq!(contact["profile"]["name"], n.to_string());
     }
 }
 
 #[test]
-fn what_is_not_a_message_is_named() {
-    let statuses =
-        json!({"field": "messages", "value": {"statuses": [{"status": "delivered"}, {"status": 7}, {}]}});
-    let errors = json!({"field": "messages", "value": {"errors": [{"code": 130429}]}});
-    let other = json!({"field": "account_update", "value": {"event": "X"}});
-    let body = payload(&[statuses, errors, other, json!("?"), json!({"field": "calls"})]).to_string();
-    let updates = payload::read(body.as_bytes()).expect("a WhatsApp payload");
-    assert!(updates.messages.is_empty());
-    let what: Vec<_> = updates.ignored.iter().map(|ignored| ignored.what.as_str()).collect();
+fn statuses_and_all_the_rest_are_queued_under_their_names() {
+    let status = |name: &str| json!({"id": "w1", "status": name, "timestamp": "1"});
+    let mixed = json!({"field": "messages", "value": {
+        "messaging_product": "whatsapp", "metadata": {"phone_number_id": "A"}, "contacts": [{"wa_id": "1"}],
+        "messages": [text("1", "w2")], "statuses": [status("delivered"), status("a new one"), {}],
+        "errors": [{"code": 130429}], "calls": [{"id": "c"}], "nothing": null,
+    }});
+    let other = json!({"field": "account_update", "value": {"event": "X", "errors": [{"code": 1}]}});
+    let errors = json!({"field": "messages", "value": {"metadata": {"phone_number_id": "A"}, "errors": [{"code": 131000}]}});
+    let changes =
+        [mixed, other, errors, json!("?"), json!({"field": "calls"}), json!({"value": {"event": "Y"}})];
     let expected = [
-        "status delivered",
-        "status 7",
-        "status without a name",
-        "an error of the account",
-        "field account_update",
-        "a change",
-        "field calls",
+        "message w2",
+        "status delivered w1",
+        "status strange-name w1",
+        "status",
+        "event messages.calls",
+        "event errors",
+        "event account_update",
+        "event errors",
+        "event change",
+        "event calls",
+        "event change",
     ];
-    assert_eq!(what, expected);
+    let payload = payload(&changes);
+    let mut named = subjects(&payload);
+    let mut expected = expected.map(str::to_owned);
+    named.sort();
+    expected.sort();
+    assert_eq!(named, expected);
+    let all = entries(&payload);
+    let [message, delivered, strange] = &all[..3] else { panic!("{all:?}") };
+    assert_eq!(envelope(delivered)["metadata"]["phone_number_id"], "A");
+    assert_eq!(envelope(delivered)["status"], status("delivered"));
+    // Statuses of one message stay in order, and hold no message of the person up.
+    assert_eq!(delivered.message_group_id, strange.message_group_id);
+    assert_ne!(delivered.message_group_id, message.message_group_id);
+    assert_ne!(delivered.deduplication_id, strange.deduplication_id);
+    let errors = all.iter().find(|entry| entry.subject.name.as_deref() == Some("errors")).expect("errors");
+    assert_eq!(envelope(errors)["value"], json!([{"code": 130429}]));
+}
+
+#[test]
+fn a_change_or_a_value_without_its_frame_is_read_and_a_strange_body_is_kept() {
+    let change = change("A", &[text("1", "w1")]);
+    assert_eq!(subjects(&change), ["message w1"]);
+    assert_eq!(subjects(&change["value"]), ["message w1"]);
+    assert_eq!(subjects(&json!({"entry": {"changes": change}})), ["message w1"]);
+    let lone = json!({"field": "messages", "value": {"messages": text("1", "w1")}});
+    assert_eq!(subjects(&payload(&[lone])), ["message w1"]);
+    for strange in
+        [json!({}), json!([]), json!(7), json!({"object": "whatsapp_business_account", "entry": []})]
+    {
+        assert_eq!(subjects(&strange), ["event payload"], "{strange}");
+        assert_eq!(envelope(&entries(&strange)[0])["value"], strange);
+    }
+    assert_eq!(subjects(&json!({"entry": [{"id": "1"}, "?"]})), ["event entry", "event entry"]);
+    let standby = |value: Value| payload(&[json!({"field": "standby", "value": {"standby": value}})]);
+    assert_eq!(subjects(&standby(json!({"messages": [text("1", "w1")]}))), ["message w1"]);
+    assert_eq!(subjects(&standby(json!({}))), ["event standby"]);
+}
+
+#[test]
+fn messages_beside_and_in_a_standby_all_count_however_deep_it_is() {
+    let value =
+        json!({"messages": [text("1", "w1")], "standby": {"messages": [text("1", "w2")], "x": 1}, "y": 2});
+    let payload = payload(&[json!({"field": "standby", "value": value})]);
+    assert_eq!(subjects(&payload), ["message w2", "event standby.x", "message w1", "event standby.y"]);
+    let level = r#"{"messages":[1],"standby":"#;
+    let body = format!("{{\"value\":{}1{}}}", level.repeat(10_000), "}".repeat(10_000));
+    assert_eq!(payload::read(body.as_bytes()).expect("a WhatsApp payload").len(), 3);
 }
 
 #[test]
@@ -210,8 +273,66 @@ fn bodies_of_others_are_told_apart() {
         assert_eq!(payload::read(body.as_bytes()).err(), Some(PayloadError::NotJson), "{body}");
     }
     assert_eq!(payload::read(b"\xff\xfe").err(), Some(PayloadError::NotJson));
-    for body in ["null", "[]", "7", "{}", r#"{"entry":{}}"#, r#"{"object":"page","entry":[]}"#] {
+    for body in [r#"{"object":"page","entry":[]}"#, r#"{"object":"instagram","entry":[{"messaging":[]}]}"#] {
         assert_eq!(payload::read(body.as_bytes()).err(), Some(PayloadError::NotWhatsApp), "{body}");
+    }
+}
+
+#[test]
+fn what_is_too_large_for_the_queue_loses_its_largest_part_and_says_so() {
+    let long = "x".repeat(2 * 1024 * 1024);
+    let mut message = text("16505551234", "w1");
+    message["text"]["body"] = json!(long);
+    let status = json!({"id": "w2", "status": "failed", "errors": [{"title": long}]});
+    let change = json!({"field": "messages", "value": {"messages": [message], "statuses": [status], "big": [long],
+        "metadata": {"phone_number_id": "A"}, "contacts": [{"wa_id": "16505551234", "profile": {"name": long}}]}});
+    let all = entries(&payload(&[change]));
+    assert_eq!(all.len(), 3);
+    for entry in &all {
+        assert!(entry.body.len() <= entry::MAX_BODY && entry.body.len() > entry::MAX_BODY - 8 * 1024);
+        assert!(entry.subject.cut_from.is_some_and(|bytes| bytes > long.len()));
+        let cut = &envelope(entry)["cut"];
+        assert_eq!(cut["bytes"], entry.subject.cut_from.expect("cut"));
+    }
+    let message = envelope(&all[0]);
+    assert_eq!(
+        (&message["message"]["id"], &message["sender"]["phone"]),
+        (&json!("w1"), &json!("16505551234"))
+    );
+    assert!(message["message"]["text"]["body"].as_str().is_some_and(|body| long.starts_with(body)));
+    assert_eq!(envelope(&all[1])["status"]["status"], "failed");
+}
+
+#[test]
+fn characters_that_grow_in_a_body_are_counted_as_they_are_sent() {
+    let mut message = text("16505551234", "w1");
+    message["text"]["body"] = json!("\u{ffff}".repeat(entry::MAX_BODY / 4));
+    let all = entries(&payload(&[change("A", &[message])]));
+    assert!(all[0].body.len() <= entry::MAX_BODY && all[0].subject.cut_from.is_some());
+}
+
+#[test]
+fn three_megabytes_of_a_thousand_updates_fit_the_limits_of_sqs() {
+    let body = "y".repeat(2_850);
+    let updates = (0..1000).map(|n| {
+        let mut message = text(&format!("1650555{:04}", n % 97), &format!("w{n}"));
+        message["text"]["body"] = json!(body);
+        let status = json!({"id": format!("w{n}"), "status": "delivered", "errors": [{"title": body}]});
+        if n % 2 == 0 { ("messages", message) } else { ("statuses", status) }
+    });
+    let changes: Vec<_> = updates
+        .map(|(key, update)| json!({"field": "messages", "value": {"metadata": {"phone_number_id": "A"}, key: [update]}}))
+        .collect();
+    let payload = payload(&changes);
+    assert!(payload.to_string().len() > 2_900_000);
+    let all = entries(&payload);
+    assert_eq!(all.len(), 1000);
+    let batches: Vec<_> = batches::pack(all).into_iter().flat_map(|lane| lane.batches).collect();
+    let entries_of = |batch: &batches::Batch| batch.entries.len();
+    assert_eq!(batches.iter().map(entries_of).sum::<usize>(), 1000);
+    for batch in &batches {
+        let bytes: usize = batch.entries.iter().map(|entry| entry.body.len()).sum();
+        assert!(entries_of(batch) <= batches::MAX_ENTRIES && bytes <= batches::MAX_BYTES);
     }
 }
 
@@ -258,24 +379,30 @@ proptest! {
     #[test]
     fn no_json_makes_it_panic(body in any_json()) {
         if let Ok(updates) = payload::read(body.to_string().as_bytes()) {
-            prop_assert_eq!(Entry::all(&updates.messages, Utc::now()).expect("entries").len(), updates.messages.len());
+            prop_assert!(!updates.is_empty(), "nothing is left out");
+            prop_assert_eq!(Entry::all(&updates, Utc::now()).expect("entries").len(), updates.len());
         }
     }
 
     #[test]
-    fn a_message_is_queued_whatever_it_holds_and_whatever_stands_beside_it(
-        messages in prop::collection::vec(any_json(), 1..5), metadata in any_json(), contacts in any_json(), strange in any_json()
+    fn every_update_is_queued_whatever_it_holds_and_whatever_stands_beside_it(
+        messages in prop::collection::vec(any_json(), 0..5), statuses in prop::collection::vec(any_json(), 0..5),
+        metadata in any_json(), contacts in any_json(), strange in any_json()
     ) {
-        let value = json!({"messages": messages, "metadata": metadata, "contacts": contacts, "next_year": strange});
-        let payload = payload(&[json!({"field": strange, "value": value}), strange.clone()]);
-        let body = payload.to_string();
-        let updates = payload::read(body.as_bytes()).expect("a WhatsApp payload");
-        prop_assert!(updates.messages.len() >= messages.len());
-        for (entry, message) in Entry::all(&updates.messages, Utc::now()).expect("entries").iter().zip(&messages) {
-            let Ok(Envelope::V1(V1::Message(received))) = Envelope::from_body(&entry.body) else {
-                panic!("no message: {}", entry.body);
-            };
-            prop_assert_eq!(received.message.get(), message.to_string());
+        let value = json!({"messages": messages, "statuses": statuses, "metadata": metadata, "contacts": contacts,
+            "next_year": strange, "errors": [1]});
+        let payload = payload(&[json!({"field": strange, "value": value})]);
+        let entries = entries(&payload);
+        let given = messages.iter().chain(&statuses).filter(|update| !update.is_null());
+        for (entry, update) in entries.iter().zip(given.clone()) {
+            // As it reads again: a number may lose its last digit in that.
+            let update: Value = serde_json::from_str(&update.to_string()).expect("JSON");
+            prop_assert_eq!(&envelope(entry)[entry.subject.update], &update);
         }
+        let is_message = |entry: &&Entry| entry.subject.update == "message";
+        prop_assert_eq!(entries.iter().filter(is_message).count(), messages.iter().filter(|one| !one.is_null()).count());
+        // What holds neither is kept whole.
+        let others = 1 + usize::from(given.clone().count() > 0 && !strange.is_null());
+        prop_assert_eq!(entries.len(), given.count() + others);
     }
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::sqs::SqsSettings;
 use webhook::batches::{Batch, pack};
-use webhook::entry::Entry;
+use webhook::entry::{Entry, Subject};
 use webhook::queue::{Queue, QueueError, Sqs};
 use webhook::settings::QueueSettings;
 use wiremock::matchers::any;
@@ -27,12 +27,12 @@ fn sqs(endpoint: &str) -> Sqs {
 
 fn batch(size: usize) -> Batch {
     let entry = |n: usize| Entry {
-        wamid: Some(format!("w{n}")),
+        subject: Subject { update: "message", wamid: Some(format!("w{n}")), name: None, cut_from: None },
         message_group_id: "group".to_owned(),
         deduplication_id: format!("dedup-{n}"),
         body: format!("body-{n}"),
     };
-    pack((0..size).map(entry).collect()).lanes.remove(0).batches.remove(0)
+    pack((0..size).map(entry).collect()).remove(0).batches.remove(0)
 }
 
 async fn server(respond: impl wiremock::Respond + 'static) -> MockServer {
