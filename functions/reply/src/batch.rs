@@ -15,9 +15,9 @@ use tracing::{error, info};
 
 use crate::delivery::Delivery;
 
-/// What one message may take at most: the look-ups, a send, an insert, the record queue in its place, and
-/// being set back when even that fails.
-pub const MESSAGE_BUDGET: Duration = Duration::from_secs(2 + 10 + 5 + 3 + 3);
+/// What one message may take at most: the look-ups, marking it as read, a send, an insert, the record queue in its
+/// place, being set back when even that fails, and linking what was learned when it does not.
+pub const MESSAGE_BUDGET: Duration = Duration::from_secs(2 + 2 + 10 + 5 + 3 + 3 + 2);
 
 /// What handles the messages of a batch.
 pub trait Handle: Sync {

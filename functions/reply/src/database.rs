@@ -1,20 +1,24 @@
 //! What `reply` asks of the database: Supabase, or a model of it.
 
 use shared::envelope::Exchange;
-use shared::supabase::Supabase;
+use shared::sender::Sender;
+use shared::supabase::{Supabase, SupabaseError};
+use tracing::error;
 use uuid::Uuid;
 
+use crate::events;
 use crate::history::{History, RecordError};
-use crate::incoming::Sender;
-use crate::users::{LookupError, Users};
+use crate::incoming::{Event, IdentityChange, Status};
+use crate::statuses::{self, Applied};
+use crate::users::{Linked, LookupError, Users};
 
 /// Users and their history.
 pub trait Database: Send + Sync {
-    /// The user who linked this number; `None` when nobody did.
+    /// The user who linked this sender; `None` when nobody did.
     ///
     /// # Errors
     /// When the database does not say.
-    fn find_user(&self, sender: &Sender) -> impl Future<Output = Result<Option<Uuid>, LookupError>> + Send;
+    fn find_user(&self, sender: &Sender) -> impl Future<Output = Result<Option<Linked>, LookupError>> + Send;
 
     /// Whether the rows of this message have been written: then it was answered, too.
     ///
@@ -31,6 +35,33 @@ pub trait Database: Send + Sync {
         user_id: Uuid,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<(), RecordError>> + Send;
+
+    /// Links what is known of a sender now and was not linked before.
+    ///
+    /// # Errors
+    /// When it is not known that it was written. Nothing depends on it.
+    fn learn(&self, user_id: Uuid, sender: &Sender) -> impl Future<Output = Result<(), RecordError>> + Send;
+
+    /// Gives a linked user the number or user id that they have now. Whose it was, or `None` when nobody's.
+    ///
+    /// # Errors
+    /// When it is not known that it was written. Doing it again is safe.
+    fn follow(
+        &self,
+        change: &IdentityChange,
+    ) -> impl Future<Output = Result<Option<Uuid>, RecordError>> + Send;
+
+    /// Adds a status of a message that was sent.
+    ///
+    /// # Errors
+    /// When it is not known that it was written. Writing it again is safe.
+    fn record_status(&self, status: &Status) -> impl Future<Output = Result<Applied, RecordError>> + Send;
+
+    /// Keeps an event.
+    ///
+    /// # Errors
+    /// When it is not known that it was written. Writing it again is safe.
+    fn keep_event(&self, event: &Event) -> impl Future<Output = Result<(), RecordError>> + Send;
 }
 
 /// A Supabase project.
@@ -38,18 +69,20 @@ pub trait Database: Send + Sync {
 pub struct Project {
     users: Users,
     history: History,
+    supabase: Supabase,
 }
 
 impl Project {
     /// Uses `supabase` with its own key.
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
-        Self { users: Users::new(supabase.clone()), history: History::new(supabase) }
+        let (users, history) = (Users::new(supabase.clone()), History::new(supabase.clone()));
+        Self { users, history, supabase }
     }
 }
 
 impl Database for Project {
-    async fn find_user(&self, sender: &Sender) -> Result<Option<Uuid>, LookupError> {
+    async fn find_user(&self, sender: &Sender) -> Result<Option<Linked>, LookupError> {
         self.users.find(sender).await
     }
 
@@ -59,5 +92,29 @@ impl Database for Project {
 
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
         self.history.record(user_id, exchange).await
+    }
+
+    async fn learn(&self, user_id: Uuid, sender: &Sender) -> Result<(), RecordError> {
+        Ok(self.users.learn(user_id, sender).await?)
+    }
+
+    async fn follow(&self, change: &IdentityChange) -> Result<Option<Uuid>, RecordError> {
+        let Some(Linked { user_id, .. }) = self.users.find(&change.previous).await? else { return Ok(None) };
+        match self.users.relink(user_id, &change.current).await {
+            // Somebody else has it, which no later attempt would change.
+            Err(SupabaseError::Rejected { status: 409, .. }) => {
+                error!(counter = "clashing_identities", %user_id, "not followed: somebody else has the new number or id");
+                Ok(None)
+            }
+            written => Ok(written.map(|()| Some(user_id))?),
+        }
+    }
+
+    async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {
+        statuses::record(&self.supabase, status).await
+    }
+
+    async fn keep_event(&self, event: &Event) -> Result<(), RecordError> {
+        events::keep(&self.supabase, event).await
     }
 }

@@ -2,8 +2,9 @@
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
+use shared::logging::plain;
 
-use crate::incoming::Incoming;
+use crate::incoming::{Event, Incoming, Status};
 use crate::queues::Queue;
 
 /// One record of an SQS event.
@@ -30,9 +31,13 @@ pub struct Delivery {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Work {
     /// A message that is to be answered.
-    Answer(Incoming),
+    Answer(Box<Incoming>),
+    /// A status that is to be recorded.
+    Status(Status),
+    /// An event that is to be kept.
+    Event(Event),
     /// Rows that are to be written.
-    Record(RecordTask),
+    Record(Box<RecordTask>),
 }
 
 impl Work {
@@ -42,7 +47,11 @@ impl Work {
     /// When it is not one that this version knows.
     pub fn read(body: &str) -> Result<Self, UnreadableEnvelope> {
         Ok(match Envelope::from_body(body)? {
-            Envelope::V1(V1::Message(received)) => Self::Answer(Incoming::read(&received)),
+            Envelope::V1(V1::Message(received)) => Self::Answer(Box::new(Incoming::read(&received))),
+            Envelope::V1(V1::Status(received)) => {
+                Status::read(&received).map_or_else(|| Self::Event(Event::of_status(&received)), Self::Status)
+            }
+            Envelope::V1(V1::Event(received)) => Self::Event(Event::read(&received)),
             Envelope::V1(V1::Record(task)) => Self::Record(task),
         })
     }
@@ -52,7 +61,31 @@ impl Work {
     pub fn wamid(&self) -> Option<&str> {
         match self {
             Self::Answer(message) => message.wamid.as_deref(),
+            Self::Status(status) => Some(&status.wamid),
+            Self::Event(_) => None,
             Self::Record(task) => Some(&task.exchange.wamid),
+        }
+    }
+
+    /// What kind of update it is, for the log.
+    #[must_use]
+    pub fn update(&self) -> &'static str {
+        match self {
+            Self::Answer(_) => "message",
+            Self::Status(_) => "status",
+            Self::Event(_) => "event",
+            Self::Record(_) => "record",
+        }
+    }
+
+    /// Which type, status or event it is, for the log.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Answer(message) => Some(plain(&message.kind)),
+            Self::Status(status) => Some(plain(&status.name)),
+            Self::Event(event) => Some(plain(&event.name)),
+            Self::Record(_) => None,
         }
     }
 }
@@ -68,7 +101,10 @@ impl From<SqsMessage> for Delivery {
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
         let body = record.body.unwrap_or_default();
         let work = Work::read(&body);
-        let wamid = || work.as_ref().ok().and_then(Work::wamid).map(str::to_owned);
+        // A status has nothing to do with its message's handling.
+        let of_message = |work: &&Work| matches!(work, Work::Answer(_) | Work::Record(_));
+        let message = || work.as_ref().ok().filter(of_message);
+        let wamid = || message().and_then(Work::wamid).map(str::to_owned);
         Self {
             message_id: record.message_id.unwrap_or_default(),
             receipt_handle: record.receipt_handle.unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::logging::Masked;
+use shared::logging::plain;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -15,8 +15,12 @@ use crate::database::Database;
 use crate::delivery::{Delivery, Work};
 use crate::failure::Failure;
 use crate::graph::{Messenger, PhoneNumberId};
+use crate::history::RecordError;
+use crate::incoming::Event;
 use crate::queues::{Queue, Queues};
 use crate::responder::Responder;
+use crate::seen::ReadReceipts;
+use crate::statuses::Applied;
 
 /// Deliveries after which a message that cannot be handled is set aside, so that its sender's later
 /// messages are.
@@ -37,6 +41,10 @@ pub struct Reply<D, M, Q, R> {
     pub responder: R,
     /// What a sender is told whose number belongs to nobody.
     pub registration_text: String,
+    /// Whether messages are marked as read.
+    pub read_receipts: ReadReceipts,
+    /// Whether messages of groups are answered, in the group.
+    pub answers_groups: bool,
     /// The business number that answers messages which do not say which number received them.
     pub phone_number_id: PhoneNumberId,
     /// The time of an answer.
@@ -46,7 +54,6 @@ pub struct Reply<D, M, Q, R> {
 /// What became of a delivery, for the log.
 #[derive(Default)]
 struct Story {
-    wamid: String,
     user_id: Option<Uuid>,
     outcome: &'static str,
     reason: Option<String>,
@@ -57,20 +64,29 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
         let start = Instant::now();
         let mut story = Story::default();
         let result = self.follow(delivery, &mut story).await;
-        let Story { wamid, user_id, outcome, reason } = story;
+        let Story { user_id, outcome, reason } = story;
         let user_id = user_id.map(tracing::field::display);
         let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let work = delivery.work.as_ref().ok();
+        let (update, wamid, name) =
+            work.map_or(("unknown", None, None), |work| (work.update(), work.wamid(), work.name()));
         match result {
             Ok(()) => {
+                let counter = match update {
+                    "status" => "handled_statuses",
+                    "event" => "handled_events",
+                    _ => "handled_messages",
+                };
                 info!(
-                    counter = "handled_messages",
-                    wamid, user_id, outcome, reason, duration_ms, "message handled"
+                    counter,
+                    update, wamid, name, user_id, outcome, reason, duration_ms, "{update} handled"
                 );
                 Outcome::Done
             }
             Err(failure) => {
                 let counter = failure.counter();
-                error!(counter, wamid, user_id, outcome = "returned", reason = %failure, duration_ms, "message returned");
+                let outcome = "returned";
+                error!(counter, update, wamid, name, user_id, outcome, reason = %failure, duration_ms, "{update} returned");
                 self.again(delivery, &failure).await
             }
         }
@@ -90,29 +106,74 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     async fn follow(&self, delivery: &Delivery, story: &mut Story) -> Result<(), Failure> {
-        let work = delivery.work.as_ref().map_err(Clone::clone)?;
-        story.wamid = work.wamid().unwrap_or_default().to_owned();
-        match work {
-            Work::Answer(message) => {
-                let answered = self.answer(message, delivery.receive_count, &mut story.user_id).await?;
-                (story.outcome, story.reason) = answered.describe(&message.content);
-                if let Answered::Undeliverable(_) = answered {
-                    let to = message.sender.as_ref().map(tracing::field::display);
-                    warn!(
-                        counter = "undeliverable_answers",
-                        wamid = story.wamid,
-                        to,
-                        "answer refused for good"
-                    );
+        match delivery.work.as_ref().map_err(Clone::clone)? {
+            Work::Answer(message) => match (&message.event, &message.sender) {
+                (Some(event), _) => self.keep(event, delivery, story).await,
+                (None, Some(sender)) => {
+                    let answered =
+                        self.answer(message, sender, delivery.receive_count, &mut story.user_id).await?;
+                    (story.outcome, story.reason) = answered.describe();
+                    if let Answered::Undeliverable(_) = answered {
+                        let (wamid, to) = (&message.wamid, sender);
+                        warn!(counter = "undeliverable_answers", wamid, %to, "answer refused for good");
+                    }
+                    Ok(())
                 }
-            }
+                // A message without a sender is an event.
+                (None, None) => Ok(()),
+            },
+            Work::Status(status) => match self.database.record_status(status).await {
+                Ok(applied) => {
+                    (story.outcome, story.reason) = match applied {
+                        Applied::ToRow => ("applied", None),
+                        Applied::NoRow => ("kept", Some("the message has no row, or not yet".to_owned())),
+                        Applied::Before => ("applied_before", None),
+                    };
+                    Ok(())
+                }
+                Err(cause) => self.defer(delivery, story, cause).await,
+            },
+            Work::Event(event) => self.keep(event, delivery, story).await,
             Work::Record(task) => {
                 story.user_id = self.record_task(task).await?;
                 story.outcome = if story.user_id.is_some() { "recorded" } else { "dropped" };
-                story.reason =
-                    story.user_id.is_none().then(|| format!("nobody linked {}", Masked(&task.sender)));
+                story.reason = story.user_id.is_none().then(|| format!("nobody linked {}", task.sender));
+                Ok(())
             }
         }
+    }
+
+    /// Does what an event says, and keeps it.
+    async fn keep(&self, event: &Event, delivery: &Delivery, story: &mut Story) -> Result<(), Failure> {
+        for change in &event.changes {
+            match self.database.follow(change).await {
+                Ok(None) => {}
+                Ok(Some(user_id)) => {
+                    story.user_id = Some(user_id);
+                    info!(counter = "followed_identities", %user_id, to = %change.current, "a user's number or id has changed");
+                }
+                Err(cause) => return self.defer(delivery, story, cause).await,
+            }
+        }
+        match self.database.keep_event(event).await {
+            Ok(()) => {
+                let name = plain(&event.name);
+                info!(counter = "kept_events", name, "event kept");
+                story.outcome = "event_kept";
+                Ok(())
+            }
+            Err(cause) => self.defer(delivery, story, cause).await,
+        }
+    }
+
+    /// What the database does not take now waits on the record queue, where it keeps no message from being answered.
+    async fn defer(&self, delivery: &Delivery, story: &mut Story, cause: RecordError) -> Result<(), Failure> {
+        if delivery.queue == Queue::Records {
+            return Err(cause.into());
+        }
+        self.queues.record_later(delivery.body.clone()).await.map_err(Failure::Unrecorded)?;
+        warn!(counter = "deferred_updates", %cause, "not written yet");
+        (story.outcome, story.reason) = ("deferred", Some(cause.to_string()));
         Ok(())
     }
 

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use shared::envelope::{Exchange, Line};
 use shared::message::{Channel, MessageCreate, Role};
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use uuid::Uuid;
 
+use crate::incoming::UNNAMED;
 use crate::users::{self, LookupError};
 
 /// How long an insert may take.
@@ -32,33 +34,64 @@ pub enum RecordError {
     /// The request failed. It may have taken effect all the same: writing again is safe.
     #[error(transparent)]
     Supabase(#[from] SupabaseError),
+    /// It is not known whose they are.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// The rows could not be written as JSON.
     #[error("the rows cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// The rows of an exchange, in the order of the conversation.
+/// The rows of an exchange, in the order of the conversation. All have the same fields, as one insert wants it.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
+    // PostgreSQL's text cannot hold it, and one such character would refuse the row for ever.
+    let clean = |text: &str| text.replace('\0', "\u{fffd}");
     let row = |role: Role, line: &Line, created_at| MessageCreate {
         id: row_id(&exchange.wamid, &role),
         user_id,
         channel: Channel::Whatsapp,
         role,
-        // PostgreSQL's text cannot hold it, and one such character would refuse the row for ever.
-        content: line.content.replace('\0', "\u{fffd}"),
+        content: clean(&line.content),
         created_at,
         unanswered_because: None,
+        kind: None,
+        payload: None,
+        phone_number_id: exchange.phone_number_id.as_deref().map(clean),
+        wamids: None,
+        refers_to: None,
     };
     let asked_at = exchange.question.at;
-    let question = row(Role::User, &exchange.question, asked_at);
-    let mut rows =
-        vec![MessageCreate { unanswered_because: exchange.unanswered_because.clone(), ..question }];
+    let payload = exchange.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
+    let question = MessageCreate {
+        unanswered_because: exchange.unanswered_because.clone(),
+        kind: exchange.kind.as_deref().map(clean),
+        payload,
+        wamids: (!exchange.wamid.starts_with(UNNAMED) && can_be_indexed(&exchange.wamid))
+            .then(|| vec![clean(&exchange.wamid)]),
+        refers_to: exchange.refers_to.as_deref().filter(|wamid| can_be_indexed(wamid)).map(clean),
+        ..row(Role::User, &exchange.question, asked_at)
+    };
+    let mut rows = vec![question];
     if let Some(answer) = &exchange.answer {
         // After the question, even when Meta's clock is ahead of ours.
-        rows.push(row(Role::Assistant, answer, answer.at.max(asked_at + TimeDelta::microseconds(1))));
+        let answered_at = answer.at.max(asked_at + TimeDelta::microseconds(1));
+        rows.push(MessageCreate {
+            kind: Some("text".to_owned()),
+            wamids: Some(exchange.answer_wamids.iter().filter(|wamid| can_be_indexed(wamid)))
+                .map(|wamids| wamids.map(|wamid| clean(wamid)).collect::<Vec<_>>())
+                .filter(|wamids| !wamids.is_empty()),
+            ..row(Role::Assistant, answer, answered_at)
+        });
     }
     rows
+}
+
+/// Whether an index of PostgreSQL takes a wamid: not one of some thousand bytes, which no wamid has, and with which the
+/// whole row would be refused.
+#[must_use]
+pub fn can_be_indexed(wamid: &str) -> bool {
+    wamid.len() <= 1024
 }
 
 /// The id of a row: a UUIDv5 of the wamid and the role.
@@ -110,8 +143,13 @@ mod tests {
         let line = |content: &str, at| Line { content: content.to_owned(), at };
         Exchange {
             wamid: "wamid.1".to_owned(),
+            phone_number_id: Some("106540352242922".to_owned()),
             question: line("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),
+            kind: Some("text".to_owned()),
+            refers_to: None,
+            payload: Some(r#"{"raw":{}}"#.to_owned()),
             answer: Some(line("hi", answered_at)),
+            answer_wamids: vec!["wamid.2".to_owned()],
             unanswered_because: None,
         }
     }

@@ -37,6 +37,8 @@ fn start() -> Result<Reply<Project, Graph, Sqs, Echo>, Error> {
         queues: Sqs::new(settings.queues),
         responder: Echo,
         registration_text: settings.registration_text,
+        read_receipts: settings.read_receipts,
+        answers_groups: settings.answers_groups,
         phone_number_id: settings.phone_number_id,
         clock: Arc::new(Utc::now),
     })

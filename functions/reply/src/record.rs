@@ -1,18 +1,19 @@
 //! Rows: written now, or as a task when the database takes them again. The rest of a long answer is such a task,
 //! too.
 
-use shared::envelope::{Envelope, Exchange, RecordTask, Unsent, V1};
+use shared::envelope::{Envelope, Exchange, Line, RecordTask, Unsent, V1};
+use shared::sender::Sender;
 use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::graph::{Class, Messenger};
+use crate::graph::{Class, Messenger, Recipient};
 use crate::handler::Reply;
-use crate::incoming::Sender;
+use crate::incoming::UNNAMED;
 use crate::queues::{QueueError, Queues};
 use crate::responder::Responder;
-use crate::send::{Route, Sent};
+use crate::send::{HowFar, Route, Sent};
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// Writes an exchange's rows, or puts them on the record queue.
@@ -26,11 +27,6 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         exchange: Exchange,
     ) -> Result<(), Failure> {
         let wamid = &exchange.wamid;
-        if wamid.is_empty() {
-            // Without it there is nothing to derive the rows' ids from, and every delivery would add rows.
-            error!(counter = "unrecorded_messages", "rows not written: the message has no wamid");
-            return Ok(());
-        }
         if let Some(user_id) = user_id {
             match self.database.record(user_id, &exchange).await {
                 Ok(()) => return Ok(()),
@@ -57,11 +53,10 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         unsent: Option<Unsent>,
     ) -> Result<(), Failure> {
         let wamid = exchange.wamid.clone();
-        let task = RecordTask { user_id, sender: sender.id().to_owned(), unsent, exchange };
-        let body = Envelope::V1(V1::Record(task)).to_body().map_err(|error| QueueError(error.to_string()));
-        let queued = match body {
+        let task = RecordTask { user_id, sender: sender.clone(), unsent, exchange };
+        let queued = match task_that_fits(task) {
             Ok(body) => self.queues.record_later(body).await,
-            Err(error) => Err(error),
+            Err(error) => Err(QueueError(error.to_string())),
         };
         queued.map_err(|cause| {
             error!(counter = "second_echo_risk", wamid, %cause, "answered, and will be answered again");
@@ -70,16 +65,14 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     }
 
     /// Sends what a record task has still to send, and writes its rows. Whose they are, or `None` when nobody
-    /// linked the number.
+    /// linked the sender.
     pub(crate) async fn record_task(&self, task: &RecordTask) -> Result<Option<Uuid>, Failure> {
-        let sender = Sender::parse(&task.sender);
-        if let (Some(unsent), Some(sender)) = (&task.unsent, &sender) {
-            return self.finish_answer(task, unsent, sender).await;
+        if let Some(unsent) = &task.unsent {
+            return self.finish_answer(task, unsent).await;
         }
-        let user_id = match (task.user_id, sender) {
-            (Some(user_id), _) => Some(user_id),
-            (None, Some(sender)) => self.database.find_user(&sender).await?,
-            (None, None) => None,
+        let user_id = match task.user_id {
+            Some(user_id) => Some(user_id),
+            None => self.database.find_user(&task.sender).await?.map(|linked| linked.user_id),
         };
         if let Some(user_id) = user_id {
             self.database.record(user_id, &task.exchange).await?;
@@ -88,34 +81,75 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     }
 
     /// Sends the rest of an answer. The rows are written after it: they are what says that all was sent.
-    async fn finish_answer(
-        &self,
-        task: &RecordTask,
-        unsent: &Unsent,
-        sender: &Sender,
-    ) -> Result<Option<Uuid>, Failure> {
-        let wamid = task.exchange.wamid.as_str();
+    async fn finish_answer(&self, task: &RecordTask, unsent: &Unsent) -> Result<Option<Uuid>, Failure> {
+        let RecordTask { user_id, sender, exchange, .. } = task;
+        let wamid = exchange.wamid.as_str();
         match self.database.is_recorded(wamid).await {
-            Ok(true) => return Ok(task.user_id),
+            Ok(true) => return Ok(*user_id),
             Ok(false) => {}
             Err(cause) => {
                 warn!(counter = "unchecked_answers", wamid, %cause, "perhaps sent before, sending it all the same");
             }
         }
         let from = unsent.from.parse().unwrap_or_else(|_| self.phone_number_id.clone());
-        match self.send(Route { from: &from, to: sender, wamid }, &unsent.text).await? {
-            Sent::Whole => {}
-            Sent::Partly(rest, cause) if cause.class() != Class::Final => {
+        let to = unsent.group_id.as_deref().map_or(Recipient::Person(sender), Recipient::Group);
+        let quotes = Some(wamid).filter(|wamid| !wamid.starts_with(UNNAMED));
+        let Sent { wamids, how_far } =
+            self.send(Route { from: &from, to, wamid: quotes }, &unsent.text).await?;
+        let mut exchange = exchange.clone();
+        exchange.answer_wamids.extend(wamids);
+        let rest = match &how_far {
+            HowFar::Partly(rest, _) => rest,
+            HowFar::Refused(_) | HowFar::Whole => unsent.text.as_str(),
+        };
+        match how_far {
+            HowFar::Whole => {}
+            HowFar::Partly(rest, cause) if cause.class() != Class::Final => {
                 let unsent = Unsent { text: rest.to_owned(), ..unsent.clone() };
-                let exchange = task.exchange.clone();
-                self.record_later(task.user_id, sender, exchange, Some(unsent)).await?;
-                return Ok(task.user_id);
+                self.record_later(*user_id, sender, exchange, Some(unsent)).await?;
+                return Ok(*user_id);
             }
-            Sent::Refused(cause) | Sent::Partly(_, cause) => {
+            HowFar::Refused(cause) | HowFar::Partly(_, cause) => {
                 error!(counter = "undeliverable_answers", wamid, %cause, "the rest of the answer is refused for good");
+                if let Some(answer) = &mut exchange.answer {
+                    answer.content = received(&answer.content, rest).to_owned();
+                }
             }
         }
-        self.record(task.user_id, sender, task.exchange.clone()).await?;
-        Ok(task.user_id)
+        self.record(*user_id, sender, exchange).await?;
+        Ok(*user_id)
     }
+}
+
+/// What the person has of an answer whose `rest` was not sent.
+pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
+    answer.trim_end().strip_suffix(rest.trim_end()).unwrap_or(answer).trim_end()
+}
+
+/// The body of a task, which loses its raw message if SQS would not take it with that, and then the end of what was
+/// said.
+fn task_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
+    /// A body that fits a dead-letter queue with its cause, too: below the 1 MiB of SQS.
+    const MAX_BODY: usize = 1020 * 1024;
+    /// Characters of each side that always fit, escaped as they may be.
+    const MAX_CHARACTERS: usize = 40_000;
+    let write = |task: &RecordTask| Envelope::V1(V1::Record(Box::new(task.clone()))).to_body();
+    let body = write(&task)?;
+    if body.len() <= MAX_BODY {
+        return Ok(body);
+    }
+    let wamid = &task.exchange.wamid;
+    error!(counter = "cut_updates", wamid, bytes = body.len(), "too large for the record queue: cut");
+    task.exchange.payload = Some(serde_json::json!({"cut": {"bytes": body.len(), "kept": 0}}).to_string());
+    let body = write(&task)?;
+    if body.len() <= MAX_BODY {
+        return Ok(body);
+    }
+    let cut = |line: &mut Line| line.content = line.content.chars().take(MAX_CHARACTERS).collect();
+    cut(&mut task.exchange.question);
+    task.exchange.answer.as_mut().map(cut);
+    if let Some(unsent) = &mut task.unsent {
+        unsent.text = unsent.text.chars().take(MAX_CHARACTERS).collect();
+    }
+    write(&task)
 }

@@ -10,10 +10,8 @@ use crate::incoming::Incoming;
 /// What a responder is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The message to be answered.
+    /// The message, of whatever type: [`Content::said`](crate::incoming::Content::said) is what it says in words.
     pub message: &'a Incoming,
-    /// Its text.
-    pub text: &'a str,
     /// Whose history it belongs to; `None` while the database does not answer.
     pub user_id: Option<Uuid>,
 }
@@ -24,7 +22,8 @@ pub trait Responder: Send + Sync {
     /// The text is logged: it must not repeat what the person wrote.
     type Error: Display + Send;
 
-    /// The answer, 1 to 4096 characters, or `None` to stay silent.
+    /// The answer, or `None` to stay silent: the message is then recorded and not answered. More than 4096 characters
+    /// are sent in parts.
     ///
     /// # Errors
     /// When the message should be asked again later.
@@ -34,7 +33,7 @@ pub trait Responder: Send + Sync {
     ) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 }
 
-/// Says what it was told.
+/// Says what it was told in words: a text, what was chosen, a caption.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 
@@ -42,6 +41,6 @@ impl Responder for Echo {
     type Error = Infallible;
 
     async fn respond(&self, question: Question<'_>) -> Result<Option<String>, Infallible> {
-        Ok(Some(question.text.to_owned()))
+        Ok(question.message.content.said().map(str::to_owned))
     }
 }

@@ -4,9 +4,8 @@ use tracing::{error, info};
 
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::graph::{Class, GraphError, Messenger, PhoneNumberId, Text};
+use crate::graph::{Class, GraphError, Messenger, PhoneNumberId, Recipient, Text};
 use crate::handler::Reply;
-use crate::incoming::Sender;
 use crate::queues::Queues;
 use crate::responder::Responder;
 use crate::split;
@@ -16,15 +15,24 @@ use crate::split;
 pub(crate) struct Route<'a> {
     /// The business number.
     pub(crate) from: &'a PhoneNumberId,
-    /// The person.
-    pub(crate) to: &'a Sender,
+    /// The person, or the group that they wrote in.
+    pub(crate) to: Recipient<'a>,
     /// The message that is answered.
-    pub(crate) wamid: &'a str,
+    pub(crate) wamid: Option<&'a str>,
+}
+
+/// What was sent.
+#[derive(Debug)]
+pub(crate) struct Sent<'t> {
+    /// Meta's ids of the parts that were, as far as Meta said them.
+    pub(crate) wamids: Vec<String>,
+    /// How far it came.
+    pub(crate) how_far: HowFar<'t>,
 }
 
 /// How far an answer came.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Sent<'t> {
+pub(crate) enum HowFar<'t> {
     /// All of it is sent.
     Whole,
     /// Not this rest of it.
@@ -40,27 +48,31 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// When nothing of it was sent, and it can be tried again.
     pub(crate) async fn send<'t>(&self, route: Route<'_>, text: &'t str) -> Result<Sent<'t>, Failure> {
         let Route { from, to, wamid } = route;
-        let quotes = Some(wamid).filter(|wamid| !wamid.is_empty());
         let mut rest = text.trim();
         let mut begun = false;
+        let mut wamids = Vec::new();
         while !rest.is_empty() {
             let (body, after) = split::first(rest);
-            match self.messenger.send(&Text { from, to, body, quotes }).await {
-                Ok(answer) => info!(wamid, answer, phone_number_id = %from, "answer sent"),
+            match self.messenger.send(&Text { from, to, body, quotes: wamid }).await {
+                Ok(answer) => {
+                    info!(wamid, answer, phone_number_id = %from, "answer sent");
+                    wamids.extend(answer);
+                }
                 Err(cause) => {
                     if cause == GraphError::Lost {
                         error!(counter = "second_echo_risk", wamid, %cause, "perhaps sent, and will be sent again");
                     }
-                    return match cause.class() {
-                        _ if begun => Ok(Sent::Partly(rest, cause)),
-                        Class::Final => Ok(Sent::Refused(cause)),
-                        _ => Err(Failure::NotSent(cause)),
+                    let how_far = match cause.class() {
+                        _ if begun => HowFar::Partly(rest, cause),
+                        Class::Final => HowFar::Refused(cause),
+                        _ => return Err(Failure::NotSent(cause)),
                     };
+                    return Ok(Sent { wamids, how_far });
                 }
             }
             begun = true;
             rest = after;
         }
-        Ok(Sent::Whole)
+        Ok(Sent { wamids, how_far: HowFar::Whole })
     }
 }

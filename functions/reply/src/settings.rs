@@ -7,6 +7,7 @@ use shared::sqs::SqsSettings;
 
 use crate::graph::{GraphSettings, PhoneNumberId};
 use crate::queues::QueueSettings;
+use crate::seen::ReadReceipts;
 
 /// What a sender is told whose number belongs to nobody, unless `WHATSAPP_REGISTRATION_TEXT` says
 /// something else.
@@ -22,6 +23,10 @@ pub struct Settings {
     pub phone_number_id: PhoneNumberId,
     /// `WHATSAPP_REGISTRATION_TEXT`, or [`REGISTRATION_TEXT`].
     pub registration_text: String,
+    /// `WHATSAPP_READ_RECEIPTS`: `off`, `read` or `typing`.
+    pub read_receipts: ReadReceipts,
+    /// `WHATSAPP_ANSWER_GROUPS`: `true` or `false`.
+    pub answers_groups: bool,
     /// The queues that feed it.
     pub queues: QueueSettings,
     /// `SUPABASE_URL`.
@@ -53,6 +58,8 @@ impl Settings {
             phone_number_id: env::parsed("WHATSAPP_PHONE_NUMBER_ID")?,
             registration_text: env::optional("WHATSAPP_REGISTRATION_TEXT")?
                 .unwrap_or_else(|| REGISTRATION_TEXT.to_owned()),
+            read_receipts: env::optional_parsed("WHATSAPP_READ_RECEIPTS")?.unwrap_or_default(),
+            answers_groups: env::optional_parsed("WHATSAPP_ANSWER_GROUPS")?.unwrap_or_default(),
             supabase_url: env::parsed("SUPABASE_URL")?,
             supabase_key,
         })

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use reply::graph::{Class, Graph, GraphError, GraphSettings, Messenger, SEND_TIMEOUT, Text};
-use reply::incoming::Sender;
+use reply::graph::{
+    Class, Graph, GraphError, GraphSettings, Messenger, Recipient, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text,
+};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::sender::Sender;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -35,11 +37,11 @@ fn sent() -> ResponseTemplate {
 
 async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option<String>, GraphError> {
     let from = "106540352242922".parse().expect("an id");
-    graph.send(&Text { from: &from, to, body: "¿Qué tal?", quotes }).await
+    graph.send(&Text { from: &from, to: Recipient::Person(to), body: "¿Qué tal?", quotes }).await
 }
 
 fn phone() -> Sender {
-    Sender::Phone("16505551234".to_owned())
+    Sender::parse("16505551234").expect("a number")
 }
 
 #[tokio::test]
@@ -64,13 +66,75 @@ async fn a_reply_quotes_its_message_and_goes_out_from_the_number_that_was_asked(
 async fn a_user_id_goes_into_recipient_and_never_into_to() {
     let answer = json!({"messages": [{"id": "wamid.1"}], "contacts": [{"user_id": "US.1349"}]});
     let server = server(ResponseTemplate::new(200).set_body_json(answer)).await;
-    let to = Sender::UserId("US.1349".to_owned());
+    let to = Sender::parse("US.1349").expect("a user id");
     assert_eq!(send(&graph(&server.uri()), &to, None).await, Ok(Some("wamid.1".to_owned())));
     let request = server.received_requests().await.expect("recorded").remove(0);
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     assert_eq!((&body["recipient"], body.get("to")), (&json!("US.1349"), None));
     assert_eq!(body.get("context"), None);
     assert_eq!(body["recipient_type"], "individual");
+}
+
+#[tokio::test]
+async fn somebody_with_both_is_sent_to_by_number_and_a_group_by_its_id() {
+    let server = server(sent()).await;
+    let graph = graph(&server.uri());
+    let both: Sender =
+        serde_json::from_value(json!({"phone": "16505551234", "user_id": "US.1349"})).expect("both");
+    send(&graph, &both, None).await.expect("sent");
+    let from = "106540352242922".parse().expect("an id");
+    let text = Text { from: &from, to: Recipient::Group("Y2FwaV9ncm91cDox"), body: "Hi all", quotes: None };
+    graph.send(&text).await.expect("sent");
+    let bodies: Vec<Value> = server
+        .received_requests()
+        .await
+        .expect("recorded")
+        .iter()
+        .map(|request| serde_json::from_slice(&request.body).expect("JSON"))
+        .collect();
+    assert_eq!((&bodies[0]["to"], bodies[0].get("recipient")), (&json!("16505551234"), None));
+    assert_eq!(
+        (&bodies[1]["to"], &bodies[1]["recipient_type"]),
+        (&json!("Y2FwaV9ncm91cDox"), &json!("group"))
+    );
+}
+
+async fn mark_seen(graph: &Graph, typing: bool) -> Result<(), GraphError> {
+    let by = "106540352242922".parse().expect("an id");
+    graph.mark_seen(&Seen { by: &by, wamid: "wamid.Q", typing }).await
+}
+
+#[tokio::test]
+async fn a_message_is_marked_as_read_with_and_without_a_typing_indicator() {
+    let server = server(ResponseTemplate::new(200).set_body_json(json!({"success": true}))).await;
+    for typing in [false, true] {
+        mark_seen(&graph(&server.uri()), typing).await.expect("marked");
+    }
+    let requests = server.received_requests().await.expect("recorded");
+    let read = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.Q"});
+    let mut typing = read.clone();
+    typing["typing_indicator"] = json!({"type": "text"});
+    for (request, expected) in requests.iter().zip([read, typing]) {
+        assert_eq!(request.url.path(), "/v25.0/106540352242922/messages");
+        assert_eq!(serde_json::from_slice::<Value>(&request.body).expect("JSON"), expected);
+    }
+}
+
+#[tokio::test]
+async fn marking_as_read_can_fail_like_a_send() {
+    let error = json!({"error": {"message": "…", "code": 131009}});
+    let failing = server(ResponseTemplate::new(400).set_body_json(error)).await;
+    assert!(matches!(mark_seen(&graph(&failing.uri()), true).await, Err(GraphError::Rejected(_))));
+    assert_eq!(mark_seen(&graph("http://127.0.0.1:1"), true).await, Err(GraphError::Unreachable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn marking_as_read_is_given_two_seconds() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let start = tokio::time::Instant::now();
+    assert!(mark_seen(&graph(&url), true).await.is_err());
+    assert!(start.elapsed() <= SEEN_TIMEOUT + Duration::from_secs(1));
 }
 
 #[tokio::test]

@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use shared::lenient::Object;
+use shared::sender::{Sender, UserId};
 use tracing::warn;
 
 pub use error::{Class, GraphError, Rejection};
 pub use version::{GRAPH_API_VERSION, GraphVersion};
 
-use crate::incoming::Sender;
-
 /// How long a send may take, connecting included.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long marking a message as read may take: the person is waiting for the answer.
+pub const SEEN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where and how to reach the Graph API.
 #[derive(Clone, Debug)]
@@ -88,13 +91,22 @@ impl fmt::Display for PhoneNumberId {
     }
 }
 
+/// Who gets a message.
+#[derive(Clone, Copy)]
+pub enum Recipient<'a> {
+    /// A person: by number if it is known, else by user id.
+    Person(&'a Sender),
+    /// Everybody in a group, by its id.
+    Group(&'a str),
+}
+
 /// A text message to be sent.
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
     /// The business number that sends it.
     pub from: &'a PhoneNumberId,
     /// Who gets it.
-    pub to: &'a Sender,
+    pub to: Recipient<'a>,
     /// 1 to 4096 characters.
     pub body: &'a str,
     /// The wamid of the message that it answers, shown above it as a quotation.
@@ -116,6 +128,32 @@ struct SendRequest<'a> {
     text: TextBody<'a>,
 }
 
+/// A received message to be marked as read.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// The business number that received it.
+    pub by: &'a PhoneNumberId,
+    /// Its wamid.
+    pub wamid: &'a str,
+    /// Whether the phone shows that an answer is being written, for 25 s or until it comes.
+    pub typing: bool,
+}
+
+#[derive(Serialize)]
+struct SeenRequest<'a> {
+    messaging_product: &'static str,
+    status: &'static str,
+    message_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typing_indicator: Option<TypingIndicator>,
+}
+
+#[derive(Serialize)]
+struct TypingIndicator {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
 #[derive(Serialize)]
 struct Context<'a> {
     message_id: &'a str,
@@ -127,16 +165,6 @@ struct TextBody<'a> {
     preview_url: bool,
 }
 
-#[derive(Deserialize)]
-struct SendResponse {
-    messages: Vec<SentMessage>,
-}
-
-#[derive(Deserialize)]
-struct SentMessage {
-    id: String,
-}
-
 /// What sends answers: the Graph API, or a model of it.
 pub trait Messenger: Send + Sync {
     /// Sends a text and returns its wamid, if Meta said one.
@@ -146,6 +174,12 @@ pub trait Messenger: Send + Sync {
     /// # Errors
     /// See [`GraphError`].
     fn send(&self, text: &Text<'_>) -> impl Future<Output = Result<Option<String>, GraphError>> + Send;
+
+    /// Marks a message as read.
+    ///
+    /// # Errors
+    /// See [`GraphError`]. Nothing depends on it.
+    fn mark_seen(&self, seen: &Seen<'_>) -> impl Future<Output = Result<(), GraphError>> + Send;
 }
 
 /// A client of the Graph API.
@@ -171,42 +205,73 @@ impl Graph {
         ]);
         Ok(url)
     }
+
+    /// Posts to a number's messages, and returns the body of an answer that says success.
+    async fn post(
+        &self,
+        number: &PhoneNumberId,
+        request: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, GraphError> {
+        let sending = self
+            .http
+            .post(self.messages_url(number)?)
+            .bearer_auth(self.settings.access_token.expose_secret())
+            .timeout(timeout)
+            .json(request);
+        let response = sending.send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        if status.is_success() {
+            Ok(body.to_vec())
+        } else {
+            Err(GraphError::Rejected(Rejection::read(status.as_u16(), &body)))
+        }
+    }
+}
+
+/// The id of the message that was sent. (Beside it stand `contacts`, with `wa_id` or `user_id`: whom it went to.)
+fn sent_wamid(body: &[u8]) -> Option<String> {
+    let answer = Object::of(serde_json::from_slice(body).ok());
+    let message = answer.list("messages").first().copied();
+    Object::of(message).string("id")
 }
 
 impl Messenger for Graph {
     async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
-        let (to, recipient) = match text.to {
-            Sender::Phone(digits) => (Some(digits.as_str()), None),
-            // In `to` it would be accepted and silently dropped.
-            Sender::UserId(id) => (None, Some(id.as_str())),
+        let (recipient_type, to, recipient) = match text.to {
+            Recipient::Group(id) => ("group", Some(id), None),
+            Recipient::Person(sender) => match (sender.number(), sender.user_id()) {
+                (Some(number), _) => ("individual", Some(number.digits()), None),
+                // In `to` it would be accepted and silently dropped.
+                (None, user_id) => ("individual", None, user_id.map(UserId::as_str)),
+            },
         };
         let request = SendRequest {
             messaging_product: "whatsapp",
-            recipient_type: "individual",
+            recipient_type,
             to,
             recipient,
             context: text.quotes.map(|message_id| Context { message_id }),
             kind: "text",
             text: TextBody { body: text.body, preview_url: false },
         };
-        let sending = self
-            .http
-            .post(self.messages_url(text.from)?)
-            .bearer_auth(self.settings.access_token.expose_secret())
-            .timeout(SEND_TIMEOUT)
-            .json(&request);
-        let response = sending.send().await?;
-        let status = response.status();
-        let body = response.bytes().await?;
-        if !status.is_success() {
-            return Err(GraphError::Rejected(Rejection::read(status.as_u16(), &body)));
+        let body = self.post(text.from, &request, SEND_TIMEOUT).await?;
+        let wamid = sent_wamid(&body);
+        if wamid.is_none() {
+            warn!(counter = "unnamed_answers", "sent, but the Graph API's answer does not say its id");
         }
-        match serde_json::from_slice::<SendResponse>(&body) {
-            Ok(answer) => Ok(answer.messages.into_iter().next().map(|message| message.id)),
-            Err(_) => {
-                warn!(status = status.as_u16(), "sent, but the answer of the Graph API is not understood");
-                Ok(None)
-            }
-        }
+        Ok(wamid)
+    }
+
+    async fn mark_seen(&self, seen: &Seen<'_>) -> Result<(), GraphError> {
+        let request = SeenRequest {
+            messaging_product: "whatsapp",
+            status: "read",
+            message_id: seen.wamid,
+            typing_indicator: seen.typing.then_some(TypingIndicator { kind: "text" }),
+        };
+        self.post(seen.by, &request, SEEN_TIMEOUT).await?;
+        Ok(())
     }
 }

@@ -1,0 +1,91 @@
+//! What Meta says about the account, and what this version does not know: kept for a person to look at.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use shared::envelope::{ReceivedEvent, ReceivedMessage, ReceivedStatus};
+use shared::lenient::{Object, storable, text};
+use uuid::Uuid;
+
+use super::identity::IdentityChange;
+
+/// The namespace of the ids of events.
+const EVENT_IDS: Uuid = Uuid::from_u128(0xb1a7_5d0c_2c64_4b0e_8f1d_0d6c_99e5_7a18);
+
+/// A row of the table `account_events`.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Event {
+    /// The row's id, derived from what it says and when, so that writing twice is writing once.
+    pub id: Uuid,
+    /// When the webhook received it.
+    pub received_at: DateTime<Utc>,
+    /// The WhatsApp Business Account.
+    pub waba_id: Option<String>,
+    /// The business number that it is about.
+    pub phone_number_id: Option<String>,
+    /// The webhook field (`account_update`), or what it is beside a field's messages (`errors`, `messages.calls`).
+    pub name: String,
+    /// What Meta said, as JSON that PostgreSQL can hold. May be personal data.
+    pub payload: String,
+    /// Who has changed their number or user id, as it says.
+    pub changes: Vec<IdentityChange>,
+}
+
+impl Event {
+    /// Reads an event.
+    #[must_use]
+    pub fn read(received: &ReceivedEvent<'_>) -> Self {
+        let ReceivedEvent { received_at, time, waba_id, metadata, name, value, .. } = received;
+        let mut event = Self::new(name, value, *received_at, *waba_id, *metadata, *time);
+        if name == "user_id_update" {
+            event.changes = IdentityChange::of_user_id_update(value);
+        }
+        event
+    }
+
+    /// A message that is kept as an event: nobody's history is its place.
+    #[must_use]
+    pub fn of_message(received: &ReceivedMessage<'_>, kind: &str) -> Self {
+        let ReceivedMessage { received_at, waba_id, metadata, message, .. } = received;
+        Self::new(&format!("messages.{kind}"), message, *received_at, *waba_id, *metadata, None)
+    }
+
+    /// A status that is none of a message.
+    #[must_use]
+    pub fn of_status(received: &ReceivedStatus<'_>) -> Self {
+        let ReceivedStatus { received_at, waba_id, metadata, status, .. } = received;
+        Self::new("statuses", status, *received_at, *waba_id, *metadata, None)
+    }
+
+    /// `time` tells an event from an earlier one that said the same; where Meta gives none, the arrival does.
+    fn new(
+        name: &str,
+        value: &RawValue,
+        received_at: DateTime<Utc>,
+        waba_id: Option<&RawValue>,
+        metadata: Option<&RawValue>,
+        time: Option<&RawValue>,
+    ) -> Self {
+        let clean = |text: &str| text.replace('\0', "\u{fffd}");
+        let waba_id = text(waba_id).map(|id| clean(&id));
+        let phone_number_id = Object::of(metadata).string("phone_number_id").map(|id| clean(&id));
+        let time = text(time).map_or_else(|| received_at.to_rfc3339(), Into::into);
+        let account = waba_id.as_deref().unwrap_or_default();
+        let identity = [account, name, time.as_str(), value.get()].join("\n");
+        Self {
+            id: Uuid::new_v5(&EVENT_IDS, identity.as_bytes()),
+            received_at,
+            waba_id,
+            phone_number_id,
+            name: clean(name),
+            payload: storable(value).into_owned(),
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Event {
+    /// Without the payload, which may be personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Event").field("id", &self.id).finish_non_exhaustive()
+    }
+}

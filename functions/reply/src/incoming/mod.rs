@@ -1,0 +1,133 @@
+//! What Meta sent becomes something with types, once.
+//!
+//! | module | what it reads |
+//! |---|---|
+//! | [`content`] | what a message holds, by its type |
+//! | `text` | what the history shows of it |
+//! | `payload` | what its row keeps besides |
+//! | [`identity`] | a person's new number or user id |
+//! | [`status`] | what became of a message that was sent |
+//! | [`event`] | everything else |
+//! | `time` | when it was |
+
+pub mod content;
+pub mod event;
+pub mod identity;
+mod payload;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use shared::envelope::ReceivedMessage;
+use shared::lenient::{self, Object};
+use shared::people::Contacts;
+use shared::sender::Sender;
+use uuid::Uuid;
+
+pub use content::Content;
+pub use event::Event;
+pub use identity::IdentityChange;
+pub use status::Status;
+
+use crate::graph::PhoneNumberId;
+
+/// Characters of a type's name at most.
+const MAX_KIND: usize = 64;
+
+/// A message of a person.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Incoming {
+    /// Meta's id of the message, the wamid.
+    pub wamid: Option<String>,
+    /// From which the ids of its rows are derived: the wamid, or for lack of it something that its text gives.
+    pub key: String,
+    /// Who wrote it; `None` when nothing says so.
+    pub sender: Option<Sender>,
+    /// The business number that received it, when Meta said so.
+    pub phone_number_id: Option<PhoneNumberId>,
+    /// When it was sent: the second that Meta says, and the order of arrival within it.
+    pub sent_at: DateTime<Utc>,
+    /// What kind of message it is: `type`.
+    pub kind: String,
+    /// What it holds.
+    pub content: Content,
+    /// The group that it was written in.
+    pub group_id: Option<String>,
+    /// The wamid of the message that it answers.
+    pub quotes: Option<String>,
+    /// The name that the sender gave themselves.
+    pub sender_name: Option<String>,
+    /// Whether it is ours to answer: in a field such as `standby`, another app has the conversation.
+    pub is_ours: bool,
+    /// The column `payload`: JSON with the raw message and what is used most of it.
+    pub payload: String,
+    /// The same as an event, when nobody's history is its place: WhatsApp says something, or nothing says who wrote.
+    pub event: Option<Event>,
+}
+
+impl Incoming {
+    /// Reads a message. What cannot be read counts as absent.
+    #[must_use]
+    pub fn read(received: &ReceivedMessage<'_>) -> Self {
+        let message = Object::of(Some(received.message));
+        let (kind, content) = Content::read(&message);
+        let kind: String = kind.replace('\0', "\u{fffd}").chars().take(MAX_KIND).collect();
+        // Before there was a sender in the envelope.
+        let sender = received.sender.clone().or_else(|| of_contact(received.contact, &message));
+        let field = lenient::filled_text(received.field);
+        let is_event = sender.is_none() || matches!(content, Content::System(_) | Content::Welcome);
+        let event = is_event.then(|| {
+            let mut event = Event::of_message(received, &kind);
+            if let Content::System(system) = &content {
+                event.changes.extend(system.change.clone());
+            }
+            event
+        });
+        let wamid = message.string("id");
+        Self {
+            key: wamid.clone().unwrap_or_else(|| unnamed(received.message)),
+            wamid,
+            sender,
+            phone_number_id: Object::of(received.metadata)
+                .filled_text("phone_number_id")
+                .and_then(|id| id.parse().ok()),
+            sent_at: time::sent_at(message.get("timestamp"), received.received_at),
+            group_id: message.string("group_id"),
+            quotes: message.object("context").string("id"),
+            sender_name: Object::of(received.contact).object("profile").string("name"),
+            is_ours: field.is_none_or(|field| field == "messages"),
+            payload: payload::payload(received, &message, &content),
+            event,
+            kind,
+            content,
+        }
+    }
+}
+
+/// The key of a message without a wamid begins with it.
+pub const UNNAMED: &str = "unnamed.";
+
+/// A message without an id is only ever the same as one of the very same text.
+fn unnamed(message: &RawValue) -> String {
+    format!("{UNNAMED}{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, message.get().as_bytes()))
+}
+
+/// Who wrote a message that came with this contact.
+fn of_contact(contact: Option<&RawValue>, message: &Object<'_>) -> Option<Sender> {
+    Contacts::read(contact).author(message).0
+}
+
+impl fmt::Debug for Incoming {
+    /// Without what was written, and by whom.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Incoming");
+        debug.field("wamid", &self.wamid).field("sender", &self.sender).field("content", &self.content);
+        debug.finish_non_exhaustive()
+    }
+}

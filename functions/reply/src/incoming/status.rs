@@ -1,0 +1,163 @@
+//! What became of a message that was sent.
+
+use chrono::{DateTime, Utc};
+use shared::envelope::ReceivedStatus;
+use shared::lenient::{Object, storable};
+use shared::logging::plain;
+use uuid::Uuid;
+
+use super::time::believable;
+use crate::history::can_be_indexed;
+
+/// The namespace of the ids of statuses. Changing it would write every redelivered status a second time.
+const STATUS_IDS: Uuid = Uuid::from_u128(0x4c3f_1f0e_77a9_4f7b_9d52_60a8_e1b3_92d4);
+
+/// Characters of an error's text at most.
+const MAX_ERROR: usize = 1_000;
+
+/// One status of one message: a row of the table `message_statuses`.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Status {
+    /// The row's id, derived from what it says, so that writing twice is writing once.
+    pub id: Uuid,
+    /// Meta's id of the message that was sent.
+    pub wamid: String,
+    /// `sent`, `delivered`, `read`, `played`, `failed`, or what Meta says next year.
+    pub name: String,
+    /// When it became so, to the second; the time of arrival where Meta says none.
+    pub at: DateTime<Utc>,
+    /// Meta's error code, of `failed`.
+    pub error_code: Option<i32>,
+    /// And what Meta says about it.
+    pub error_text: Option<String>,
+    /// The business number that sent the message.
+    pub phone_number_id: Option<String>,
+    /// The status as Meta sent it, as JSON that PostgreSQL can hold. Personal data.
+    pub payload: String,
+}
+
+impl Status {
+    /// Reads a status; `None` when it is not one of a message: it has no id or no name, or is a call's or a payment's.
+    #[must_use]
+    pub fn read(received: &ReceivedStatus<'_>) -> Option<Self> {
+        let status = Object::of(Some(received.status));
+        if status.filled_text("type").is_some_and(|kind| kind != "message") {
+            return None;
+        }
+        let wamid = status.string("id").filter(|wamid| can_be_indexed(wamid))?;
+        let name = status.string("status")?;
+        let timestamp = status.text("timestamp").unwrap_or_default();
+        let error = status.list("errors").first().map(|error| Object::of(Some(error))).unwrap_or_default();
+        let code = error.text("code").unwrap_or_default();
+        let details = error.object("error_data").string("details").or_else(|| error.string("error_data"));
+        let text = details.or_else(|| error.string("message")).or_else(|| error.string("title"));
+        // In a group everybody has a status of their own.
+        let recipient = [
+            "recipient_participant_user_id",
+            "recipient_participant_id",
+            "participant_recipient_id",
+            "recipient_user_id",
+            "recipient_id",
+        ];
+        let recipient = recipient.into_iter().find_map(|key| status.filled_text(key)).unwrap_or_default();
+        let identity = [wamid.as_str(), &name, &timestamp, &code, &recipient].join("\n");
+        let clean = |text: String| text.replace('\0', "\u{fffd}");
+        Some(Self {
+            id: Uuid::new_v5(&STATUS_IDS, identity.as_bytes()),
+            wamid: clean(wamid),
+            name: clean(name),
+            at: believable(status.get("timestamp"), received.received_at).unwrap_or(received.received_at),
+            error_code: code.parse().ok(),
+            error_text: text.map(|text| clean(text.chars().take(MAX_ERROR).collect())),
+            phone_number_id: Object::of(received.metadata).string("phone_number_id").map(clean),
+            payload: storable(received.status).into_owned(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Status {
+    /// Without the payload, which names the recipient.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Status");
+        debug.field("wamid", &self.wamid).field("name", &plain(&self.name)).field("at", &self.at);
+        debug.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(status: &Value) -> Option<Status> {
+        let json = status.to_string();
+        Status::read(&ReceivedStatus {
+            received_at: DateTime::from_timestamp(1_750_030_100, 5_000).expect("a time"),
+            waba_id: None,
+            metadata: serde_json::from_str(r#"{"phone_number_id":"106540352242922"}"#).ok(),
+            cut: None,
+            status: serde_json::from_str(&json).expect("JSON"),
+        })
+    }
+
+    #[test]
+    fn a_failure_says_why() {
+        let status = json!({"id": "wamid.O", "status": "failed", "timestamp": "1750030073", "recipient_id": "16505551234",
+            "errors": [{"code": 131049, "title": "Title", "message": "Message", "error_data": {"details": "Details"}}]});
+        let read = read(&status).expect("a status");
+        assert_eq!((read.wamid.as_str(), read.name.as_str()), ("wamid.O", "failed"));
+        assert_eq!(read.at.timestamp(), 1_750_030_073);
+        assert_eq!((read.error_code, read.error_text.as_deref()), (Some(131_049), Some("Details")));
+        assert_eq!(read.phone_number_id.as_deref(), Some("106540352242922"));
+        assert!(!format!("{read:?}").contains("16505551234"));
+    }
+
+    #[test]
+    fn a_repetition_has_the_same_id_and_everything_else_another() {
+        let status = json!({"id": "w", "status": "read", "timestamp": "1750030073", "recipient_id": "1"});
+        let id = |changes: Value| {
+            let mut status = status.clone();
+            status
+                .as_object_mut()
+                .expect("an object")
+                .extend(changes.as_object().expect("an object").clone());
+            read(&status).expect("a status").id
+        };
+        let same = id(json!({"pricing": {"billable": true}}));
+        assert_eq!(same, id(json!({})));
+        for other in [
+            json!({"id": "v"}),
+            json!({"status": "sent"}),
+            json!({"timestamp": "1750030074"}),
+            json!({"recipient_participant_id": "2"}),
+            json!({"errors": [{"code": 7}]}),
+        ] {
+            assert_ne!(same, id(other.clone()), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_strange_is_absent_and_no_message_s_status_is_none() {
+        let status = read(
+            &json!({"id": "w", "status": "warning", "timestamp": 1, "errors": [{"code": 99999999999u64, "error_data": "why"}]}),
+        );
+        let status = status.expect("a status");
+        assert_eq!(
+            (status.name.as_str(), status.error_code, status.error_text.as_deref()),
+            ("warning", None, Some("why"))
+        );
+        assert_eq!(status.at.timestamp(), 1_750_030_100, "before there was WhatsApp");
+        for none in [
+            json!({"id": "w"}),
+            json!({"status": "sent"}),
+            json!(null),
+            json!([1]),
+            json!({"id": "wacid.1", "status": "RINGING", "type": "call"}),
+            json!({"id": "w", "status": "failed", "type": "payment"}),
+            json!({"id": "w".repeat(5000), "status": "read"}),
+        ] {
+            assert!(read(&none).is_none(), "{none}");
+        }
+    }
+}
