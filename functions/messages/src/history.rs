@@ -70,6 +70,7 @@ impl Pages for History {
         if let Some(before) = &page.before {
             request = before.restrict(request);
         }
+        let request = page.filter.restrict(request);
         let query = Query { request, caller: Caller::User(token), prefer: None, timeout: TIMEOUT };
         let body = self.supabase.run(query).await?;
         let mut messages: Vec<MessageResponse> =

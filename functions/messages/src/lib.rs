@@ -7,14 +7,16 @@
 //! |---|---|
 //! | [`handler`] | which request gets which answer |
 //! | [`bearer`] | the caller's token |
-//! | [`page`] | `limit` and `before`, and the link to the next page |
+//! | [`page`] | the parameters of a query, and the link to the next page |
 //! | [`cursor`] | where a page begins, as an opaque text |
+//! | [`filter`] | `channel` and `role` |
 //! | [`history`] | asking Supabase for a page |
 //! | [`problem`] | errors, as `application/problem+json` |
 //! | [`settings`] | environment variables |
 
 pub mod bearer;
 pub mod cursor;
+pub mod filter;
 pub mod handler;
 pub mod history;
 pub mod page;

@@ -4,19 +4,22 @@ use lambda_http::aws_lambda_events::query_map::QueryMap;
 use shared::message::MessageResponse;
 
 use crate::cursor::{Cursor, CursorError};
+use crate::filter::{Filter, FilterError};
 
 /// Messages in a page, unless `limit` says otherwise.
 pub const DEFAULT_LIMIT: usize = 50;
 /// Messages in a page at most.
 pub const MAX_LIMIT: usize = 200;
 
-/// `?limit=&before=`
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// `?limit=&before=&channel=&role=`
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page {
     /// Messages in it at most, 1 to [`MAX_LIMIT`].
     pub limit: usize,
     /// Where it begins; `None` is the newest message.
     pub before: Option<Cursor>,
+    /// Which messages it is a page of.
+    pub filter: Filter,
 }
 
 /// Parameters that name no page.
@@ -31,15 +34,19 @@ pub enum PageError {
     /// `before` is no cursor.
     #[error(transparent)]
     Before(#[from] CursorError),
+    /// `channel` or `role` is no name.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
 }
 
 impl Page {
-    /// Reads the parameters of a query.
+    /// Reads the parameters of a query. Others are ignored.
     ///
     /// # Errors
     /// See [`PageError`].
     pub fn parse(query: &QueryMap) -> Result<Self, PageError> {
         let (limit, before) = (only(query, "limit")?, only(query, "before")?);
+        let (channel, role) = (only(query, "channel")?, only(query, "role")?);
         let limit = match limit {
             None => DEFAULT_LIMIT,
             Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -47,16 +54,17 @@ impl Page {
             }
             Some(_) => return Err(PageError::Limit),
         };
-        Ok(Self { limit, before: before.map(str::parse).transpose()? })
+        let before = before.map(str::parse).transpose()?;
+        Ok(Self { limit, before, filter: Filter::parse(channel, role)? })
     }
 
     /// The value of a `Link` header (RFC 8288) that leads from the page whose last message is `last` to
-    /// the next. The address is relative, so that it holds behind any domain.
+    /// the next of the same messages. The address is relative, so that it holds behind any domain.
     #[must_use]
     pub fn link_to_next(&self, last: &MessageResponse) -> String {
-        let Self { limit, .. } = self;
+        let Self { limit, filter, .. } = self;
         let before = Cursor::after(last);
-        format!("</messages?limit={limit}&before={before}>; rel=\"next\"")
+        format!("</messages?limit={limit}&before={before}{filter}>; rel=\"next\"")
     }
 }
 
@@ -104,8 +112,49 @@ mod tests {
             ("limit=2&limit=abc", "limit"),
             ("limit=2&limit=2", "limit"),
             ("before=&limit=5&before=", "before"),
+            ("channel=web&channel=web", "channel"),
+            ("role=user&limit=5&role=", "role"),
         ] {
             assert_eq!(page(query), Err(PageError::Repeated(name)), "{query}");
+        }
+    }
+
+    #[test]
+    fn other_parameters_are_ignored_whatever_they_hold() {
+        assert_eq!(page("select=*&roles=,&or=(x)&or=(y)&Role=!"), page(""));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_link_of_a_page_leads_to_the_next_of_the_same_messages(
+            limit in 1..=MAX_LIMIT,
+            channel in proptest::option::of("[A-Za-z0-9_.-]{1,64}"),
+            role in proptest::option::of("user|assistant|[A-Za-z0-9_.-]{1,64}"),
+            seconds in 0i64..253_402_300_800,
+            id: u128,
+        ) {
+            let filter = Filter::parse(channel.as_deref(), role.as_deref()).expect("names");
+            let this = Page { limit, before: None, filter };
+            let row = serde_json::json!({
+                "id": uuid::Uuid::from_u128(id), "user_id": uuid::Uuid::nil(),
+                "created_at": chrono::DateTime::from_timestamp(seconds, 0)
+            });
+            let last = serde_json::from_value(row).expect("a row");
+
+            let link = this.link_to_next(&last);
+            let query = link.strip_prefix("</messages?").and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+            let next = Page { before: Some(Cursor::after(&last)), ..this };
+            proptest::prop_assert_eq!(page(query.expect("a link")), Ok(next.clone()));
+            // And from there on.
+            proptest::prop_assert_eq!(next.link_to_next(&last), link);
+        }
+
+        #[test]
+        fn no_query_makes_it_panic(text: String, values: [String; 4], known in "((limit|before|channel|role)=[^&]{0,9}&){0,4}") {
+            let _ = page(&text);
+            let _ = page(&known);
+            let [limit, before, channel, role] = values;
+            let _ = page(&format!("limit={limit}&before={before}&channel={channel}&role={role}"));
         }
     }
 }

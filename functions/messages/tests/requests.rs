@@ -43,7 +43,7 @@ fn get(query: &[(&str, &str)]) -> Request {
     event("GET", "/messages", query, json!({"authorization": "Bearer user.jwt.token"}))
 }
 
-fn rows(count: usize) -> Value {
+fn rows(count: usize) -> Vec<Value> {
     let row = |n: usize| {
         json!({
             "id": format!("00000000-0000-4000-8000-{n:012}"), "user_id": USER, "channel": "whatsapp",
@@ -78,8 +78,9 @@ async fn a_page_is_an_array_newest_first_read_with_the_callers_token() {
     assert_eq!(request.headers["apikey"], "sb_publishable_k");
     assert_eq!(request.url.path(), "/rest/v1/messages");
     let query: Vec<_> = request.url.query_pairs().into_owned().collect();
-    let expected =
-        [("select", "id,user_id,channel,role,content,created_at"), ("order", "created_at.desc,id.desc")];
+    let columns = "id,user_id,channel,role,content,created_at,type,phone_number_id,refers_to,status,sent_at,\
+        delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at";
+    let expected = [("select", columns), ("order", "created_at.desc,id.desc")];
     assert_eq!(query, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(request.headers["range"], "0-50", "the default limit, and one to see whether more follow");
 }
@@ -106,6 +107,68 @@ async fn another_page_is_announced_and_its_link_leads_to_it() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_message_is_shown_where_something_did() {
+    let mut row = rows(1).remove(0);
+    let nothing = ["phone_number_id", "refers_to", "played_at", "edited_at", "revoked_at"];
+    for (name, value) in [
+        ("type", json!("hologram")),
+        ("status", json!("failed")),
+        ("sent_at", json!("2026-11-24T03:06:00+00:00")),
+        ("delivered_at", json!("2026-11-24T03:06:01.5+00:00")),
+        ("read_at", json!("2026-11-24T05:06:02+02:00")),
+        ("failed_at", json!("2026-11-24T03:07:00+00:00")),
+        ("error_code", json!(131_047)),
+        ("error_text", json!("Re-engagement message")),
+    ] {
+        row[name] = value;
+    }
+    for name in nothing {
+        row[name] = Value::Null;
+    }
+    let server = supabase(ResponseTemplate::new(200).set_body_json(json!([row]))).await;
+    let response = messages(&server.uri()).handle(get(&[])).await;
+    let expected = json!([{
+        "id": "00000000-0000-4000-8000-000000000000", "user_id": USER, "channel": "whatsapp", "role": "user",
+        "content": "message 0", "created_at": "2026-11-24T03:05:59.000001Z", "type": "hologram",
+        "status": "failed", "sent_at": "2026-11-24T03:06:00Z", "delivered_at": "2026-11-24T03:06:01.500Z",
+        "read_at": "2026-11-24T03:06:02Z", "failed_at": "2026-11-24T03:07:00Z", "error_code": 131_047,
+        "error_text": "Re-engagement message"
+    }]);
+    assert_eq!(json_of(&response), expected);
+}
+
+#[tokio::test]
+async fn a_filter_holds_for_every_page_and_its_values_are_only_compared_with() {
+    let server = supabase(ResponseTemplate::new(206).set_body_json(rows(3))).await;
+    let messages = messages(&server.uri());
+    let cases: [(&[_], _); 5] = [
+        (&[("role", "user")], "&role=user"),
+        (&[("role", "assistant"), ("channel", "whatsapp")], "&channel=whatsapp&role=assistant"),
+        (&[("channel", "null"), ("role", "true")], "&channel=null&role=true"),
+        (&[("channel", "not.eq.web"), ("role", "is.null")], "&channel=not.eq.web&role=is.null"),
+        (&[("select", "*"), ("or", "(role.is.null)"), ("roles", "x"), ("user_id", "eq.x")], ""),
+    ];
+    for (filter, in_link) in cases {
+        let response = messages.handle(get(&[&[("limit", "2")], filter].concat())).await;
+        let link = response.headers()["link"].to_str().expect("ASCII");
+        let next = link.strip_prefix("</messages?").and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
+        let next = next.unwrap_or_else(|| panic!("{link}"));
+        assert!(next.starts_with("limit=2&before=") && next.ends_with(in_link), "{next}");
+        let next: Vec<_> = next.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        assert_eq!(next.len(), 2 + in_link.matches('&').count(), "{next:?}");
+
+        messages.handle(get(&next)).await;
+        let requests = server.received_requests().await.expect("recorded");
+        let asked: Vec<_> = requests.iter().map(|request| request.url.query().expect("a query")).collect();
+        let [first, second] = asked[asked.len() - 2..] else { panic!("{asked:?}") };
+        let compared = in_link.replace('=', "=eq.");
+        assert!(first.ends_with(&format!("&order=created_at.desc%2Cid.desc{compared}")), "{first}");
+        let before = "&or=%28created_at.lt.2026-11-24T03%3A05%3A58.000001Z%2Cid.lt.00000000-0000-4000-8000-000000000001%29";
+        assert!(second.ends_with(&format!("{before}{compared}")), "{second}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_a_token_is_401_and_supabase_is_not_asked() {
     let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
     for headers in [json!({}), json!({"authorization": "Basic dTpw"}), json!({"authorization": "Bearer "})] {
@@ -118,15 +181,25 @@ async fn a_request_without_a_token_is_401_and_supabase_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_bad_or_repeated_limit_or_cursor_is_400_and_says_what_would_be_good() {
+async fn a_bad_or_repeated_parameter_is_400_and_says_what_would_be_good() {
     let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
-    let cases: [(&[_], _); 6] = [
+    let name = |parameter| format!("{parameter} must be 1 to 64 of the characters a-z, A-Z, 0-9, _, - and .");
+    let (channel, role) = (name("channel"), name("role"));
+    let cases: [(&[_], &str); 14] = [
         (&[("limit", "0")], "limit must be a whole number from 1 to 200"),
         (&[("limit", "201")], "limit must be a whole number from 1 to 200"),
         (&[("limit", "ten")], "limit must be a whole number from 1 to 200"),
         (&[("before", "yesterday")], "before must be a cursor taken from a Link header of this API"),
         (&[("limit", "2"), ("limit", "abc")], "limit must not be given more than once"),
         (&[("before", ""), ("limit", "2"), ("before", "")], "before must not be given more than once"),
+        (&[("channel", "")], &channel),
+        (&[("channel", "web,whatsapp")], &channel),
+        (&[("role", "user)")], &role),
+        (&[("role", "%22user%22")], &role),
+        (&[("role", "user%00")], &role),
+        (&[("role", &"a".repeat(65))], &role),
+        (&[("role", "user"), ("role", "assistant")], "role must not be given more than once"),
+        (&[("channel", "web"), ("channel", "web")], "channel must not be given more than once"),
     ];
     for (query, detail) in cases {
         let response = messages(&server.uri()).handle(get(query)).await;
