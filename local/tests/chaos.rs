@@ -13,7 +13,7 @@ use tokio::process::Command;
 const SEED: u64 = 20_261_124;
 
 /// Every kind of fault that a run may meet.
-const FAULTS: [&str; 30] = [
+const FAULTS: [&str; 35] = [
     "Graph 131047 (final)",
     "Graph 131048",
     "Graph 131056",
@@ -23,16 +23,20 @@ const FAULTS: [&str; 30] = [
     "Graph 5xx",
     "Graph connection reset after effect",
     "Graph connection reset before effect",
+    "Graph loses a read receipt",
+    "Graph refuses a read receipt",
     "Graph timeout after effect",
     "Graph timeout before effect",
     "Graph unreachable",
     "SQS answer lost",
     "SQS refuses a batch",
     "SQS refuses a call",
+    "SQS refuses a status",
     "SQS refuses some entries",
     "database down",
     "database fails after the commit",
     "database fails while it answers",
+    "database refuses a status",
     "database silent",
     "database slow",
     "duplicate delivery",
@@ -40,6 +44,7 @@ const FAULTS: [&str; 30] = [
     "panic",
     "process died",
     "redelivery",
+    "repeated status",
     "responder fails",
     "short deadline",
     "webhook answer lost",
@@ -54,6 +59,7 @@ fn every_promise_is_kept_whatever_goes_wrong() {
     assert!(summary.is_clean(), "{summary}\n{violations:#?}");
     assert_eq!(summary.runs, 400);
     assert!(summary.messages > 4000 && summary.dead_letters > 0, "{summary}");
+    assert!(summary.statuses > 5_000 && summary.events > 200, "{summary}");
     let missing: Vec<_> = FAULTS.iter().filter(|kind| !summary.faults.contains_key(**kind)).collect();
     assert!(missing.is_empty(), "faults that never happened: {missing:?}\n{summary}");
 }
@@ -146,6 +152,36 @@ fn pages_that_do_not_go_on_are_noticed_in_the_history() {
     is_noticed(Break::IgnoreCursor, |summary| summary.history_errors);
 }
 
+#[test]
+fn statuses_that_are_dropped_are_noticed_as_lost() {
+    is_noticed(Break::DropRefusedStatuses, |summary| summary.lost_statuses);
+}
+
+#[test]
+fn status_ids_by_chance_are_noticed_as_duplicate_statuses() {
+    is_noticed(Break::RandomRowIds, |summary| summary.duplicate_statuses);
+}
+
+#[test]
+fn a_status_that_is_applied_after_a_later_one_is_noticed() {
+    is_noticed(Break::LastStatusWins, |summary| summary.wrong_statuses);
+}
+
+#[test]
+fn statuses_in_the_sender_s_group_are_noticed_as_answers_that_wait_for_them() {
+    is_noticed(Break::StatusesInSenderGroup, |summary| summary.delayed_by_statuses);
+}
+
+#[test]
+fn events_that_are_dropped_are_noticed_as_lost() {
+    is_noticed(Break::DropRefusedEvents, |summary| summary.lost_events);
+}
+
+#[test]
+fn links_that_stay_as_they_were_are_noticed() {
+    is_noticed(Break::LearnNothing, |summary| summary.unlearned);
+}
+
 async fn chaos(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     let output = command.arg("chaos").args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
@@ -161,7 +197,17 @@ async fn the_command_says_what_the_runs_came_to() {
     let summary: Value = serde_json::from_str(&json).expect("one JSON object");
     assert_eq!((&summary["runs"], &summary["seed"]), (&20.into(), &7.into()));
     assert!(summary["messages"].as_u64() > Some(100), "{json}");
-    for nothing in ["lost", "duplicate_rows", "second_echoes_outside", "order_violations"] {
+    assert!(summary["statuses"].as_u64() > Some(200) && summary["events"].as_u64() > Some(5), "{json}");
+    for nothing in [
+        "lost",
+        "duplicate_rows",
+        "second_echoes_outside",
+        "order_violations",
+        "lost_statuses",
+        "duplicate_statuses",
+        "wrong_statuses",
+        "lost_events",
+    ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }
     for by_kind in ["faults", "second_echoes_by_cause"] {

@@ -33,7 +33,8 @@ pub async fn run_command(seed: Option<u64>, runs: u64, json: bool) -> anyhow::Re
 /// happened at these moments to those who were busy with them.
 fn story(trace: &[Line], violations: &[String]) -> Vec<String> {
     let words = violations.iter().flat_map(|violation| violation.split([' ', ':', ',']));
-    let wamids: BTreeSet<&str> = words.filter(|word| word.starts_with("wamid.")).collect();
+    let wamids: BTreeSet<&str> =
+        words.filter(|word| word.starts_with("wamid.") || word.starts_with("event.")).collect();
     let names = |line: &Line| wamids.iter().any(|wamid| line.what.contains(wamid));
     let actors: BTreeSet<&str> =
         trace.iter().filter(|line| names(line)).map(|line| line.who.as_str()).collect();

@@ -10,11 +10,13 @@ use messages::history::{HistoryError, Messages, Pages};
 use messages::page::Page;
 use reply::database::Database;
 use reply::history::{RecordError, rows};
-use reply::incoming::Sender;
-use reply::users::LookupError;
+use reply::incoming::{Event, IdentityChange, Status};
+use reply::statuses::Applied;
+use reply::users::{Linked, LookupError};
 use secrecy::{ExposeSecret, SecretString};
 use shared::envelope::Exchange;
-use shared::message::MessageResponse;
+use shared::message::{MessageResponse, Role};
+use shared::sender::Sender;
 use shared::supabase::SupabaseError;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -23,9 +25,10 @@ use super::Break;
 use super::attempts::Stored;
 use super::faults::Outage;
 use super::world::{Row, State, World};
+use super::{events, statuses};
 
-/// How long an insert may take, as `reply` has it.
-const INSERT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a change may take, as `reply` has it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The project, as one invocation sees it.
 pub struct Project {
@@ -100,11 +103,9 @@ impl Project {
 }
 
 impl Database for Project {
-    async fn find_user(&self, sender: &Sender) -> Result<Option<Uuid>, LookupError> {
-        // As in production: only numbers are linked, and nobody else is asked for.
-        let Sender::Phone(digits) = sender else { return Ok(None) };
-        let digits = digits.clone();
-        self.look_up(move |state| state.people.user_of(&digits)).await
+    async fn find_user(&self, sender: &Sender) -> Result<Option<Linked>, LookupError> {
+        let sender = sender.clone();
+        self.look_up(move |state| state.people.links.find(&sender)).await
     }
 
     async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
@@ -138,14 +139,21 @@ impl Database for Project {
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
         let (invocation, wamid) = (self.invocation, exchange.wamid.clone());
         let rows = rows(user_id, exchange);
-        let written = self.ask(INSERT_TIMEOUT, true, move |state| {
+        let written = self.ask(WRITE_TIMEOUT, true, move |state| {
             let random_ids = state.breaks(Break::RandomRowIds);
             for row in rows {
                 let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;
                 let id = if random_ids { Uuid::from_u128(random) } else { row.id };
                 state.note("database", format_args!("{} of {wamid}", row.role.as_str()));
                 // Rows that exist are left as they are.
-                state.rows.entry(id).or_insert(Row { row, wamid: wamid.clone() });
+                if state.rows.contains_key(&id) {
+                    continue;
+                }
+                let is_answer = row.role == Role::Assistant;
+                state.rows.insert(id, Row { row, wamid: wamid.clone(), status: None });
+                if is_answer {
+                    statuses::take_up(state, id);
+                }
             }
         });
         let written = written.await;
@@ -160,6 +168,42 @@ impl Database for Project {
             attempt.stored = Stored::Rows;
         }
         Ok(written?)
+    }
+
+    async fn learn(&self, user_id: Uuid, sender: &Sender) -> Result<(), RecordError> {
+        if self.world.lock().breaks(Break::LearnNothing) {
+            return Ok(());
+        }
+        let sender = sender.clone();
+        Ok(self.ask(WRITE_TIMEOUT, true, move |state| state.people.links.learn(user_id, &sender)).await?)
+    }
+
+    async fn follow(&self, change: &IdentityChange) -> Result<Option<Uuid>, RecordError> {
+        let change = change.clone();
+        Ok(self.ask(WRITE_TIMEOUT, true, move |state| state.people.links.follow(&change)).await?)
+    }
+
+    async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {
+        let refused = {
+            let state = &mut *self.world.lock();
+            let refused = state.plan.refuses_statuses && state.faulty();
+            if refused {
+                state.inject("database refuses a status");
+            }
+            refused.then(|| state.chance.millis(5, 60))
+        };
+        if let Some(latency) = refused {
+            sleep(latency).await;
+            // Such as before the migration that makes the table.
+            return Err(SupabaseError::Rejected { status: 404, code: None }.into());
+        }
+        let status = status.clone();
+        Ok(self.ask(WRITE_TIMEOUT, true, move |state| statuses::add(state, &status)).await?)
+    }
+
+    async fn keep_event(&self, event: &Event) -> Result<(), RecordError> {
+        let event = event.clone();
+        Ok(self.ask(WRITE_TIMEOUT, true, move |state| events::keep(state, &event)).await?)
     }
 }
 
@@ -179,20 +223,23 @@ impl Pages for Table {
         let mut rows: Vec<_> = state
             .rows
             .iter()
-            .map(|(id, row)| (row.row.created_at, *id, &row.row))
-            .filter(|(at, id, row)| row.user_id == owner && before.is_none_or(|before| (*at, *id) < before))
+            .map(|(id, row)| (row.row.created_at, *id, row))
+            .filter(|(at, id, row)| {
+                row.row.user_id == owner && before.is_none_or(|before| (*at, *id) < before)
+            })
             .collect();
         rows.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
-        let messages = rows.iter().take(page.limit).map(|(at, id, row)| MessageResponse {
-            id: *id,
-            user_id: row.user_id,
-            channel: Some(row.channel.clone()),
-            role: Some(row.role.clone()),
-            content: Some(row.content.clone()),
-            created_at: *at,
-        });
-        Ok(Messages { messages: messages.collect(), more: rows.len() > page.limit })
+        let messages: Option<Vec<_>> =
+            rows.iter().take(page.limit).map(|(_, id, row)| shown(*id, row)).collect();
+        Ok(Messages { messages: messages.ok_or(HistoryError::Unreadable)?, more: rows.len() > page.limit })
     }
+}
+
+/// A row as PostgREST would give it back.
+fn shown(id: Uuid, row: &Row) -> Option<MessageResponse> {
+    let columns = serde_json::to_value(&row.row).ok()?;
+    let shown: MessageResponse = serde_json::from_value(columns).ok()?;
+    Some(MessageResponse { id, status: row.status.clone(), ..shown })
 }
 
 /// Where a cursor points: base64url of 8 bytes of microseconds and 16 of id.

@@ -51,18 +51,20 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
         Stored::Unknown if before.end == End::Died => Ok("the process died before the record"),
         Stored::Neither => Ok("the record queue refused after the database did"),
         Stored::Rows | Stored::Task => repeated(state, before, now),
-        Stored::Unknown if state.people.user_of(&earlier.to).is_none() => repeated(state, before, now),
+        Stored::Unknown if unlinked(state, now) => repeated(state, before, now),
         Stored::Unknown => Err(format!("the earlier attempt ended {:?} without a record", before.end)),
     }
 }
 
+/// Whether nobody linked the sender.
+fn unlinked(state: &State, attempt: &Attempt) -> bool {
+    let question = state.people.questions.get(&attempt.wamid);
+    question.is_some_and(|question| state.people.senders[question.sender].account.is_none())
+}
+
 /// The earlier attempt went well as far as it knew: why the message came again, and why nobody noticed.
 fn repeated(state: &State, before: &Attempt, now: &Attempt) -> Result<&'static str, String> {
-    let unlinked = state
-        .people
-        .questions
-        .get(&now.wamid)
-        .is_some_and(|question| state.people.senders[question.sender].user_id.is_none());
+    let unlinked = unlinked(state, now);
     if before.message_id == now.message_id {
         return match before.end {
             End::Died | End::Undeleted if unlinked => {

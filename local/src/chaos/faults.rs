@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use reply::seen::ReadReceipts;
 
 /// The only source of chance in a run. The same on every machine.
 #[derive(Debug)]
@@ -71,6 +72,8 @@ pub struct Rates {
     pub graph_final: u64,
     /// The request to the Graph API or its answer is lost.
     pub graph_lost: u64,
+    /// Marking a message as read fails.
+    pub receipt: u64,
     /// A database call fails.
     pub database: u64,
     /// A call to a queue fails.
@@ -112,6 +115,12 @@ pub struct Plan {
     pub full_batches: bool,
     /// Whether some answers are longer than one message.
     pub long_texts: bool,
+    /// Whether Meta says what became of answers: only in some runs, which take three times as long.
+    pub tells_statuses: bool,
+    /// Whether statuses are the only trouble: neither the database nor the record queue takes one until the faults end.
+    pub refuses_statuses: bool,
+    /// Whether messages are marked as read.
+    pub read_receipts: ReadReceipts,
 }
 
 const MINUTE: u64 = 60_000;
@@ -122,6 +131,8 @@ impl Plan {
     pub fn draw(chance: &mut Chance) -> Self {
         let isolated = chance.in_1000(120);
         let end = chance.pick(HOUR, &[10 * MINUTE, 4 * HOUR, 12 * HOUR]);
+        let refuses_statuses = isolated && chance.in_1000(300);
+        let mut trouble = |often: u64| chance.in_1000(often) && !refuses_statuses;
         let mut plan = Self {
             rates: Rates::default(),
             end,
@@ -129,14 +140,19 @@ impl Plan {
             graph: Vec::new(),
             queue: Vec::new(),
             isolated,
-            poison: chance.in_1000(if isolated { 500 } else { 60 }),
-            stubborn: chance.in_1000(if isolated { 300 } else { 40 }),
-            blocked_sender: chance.in_1000(if isolated { 500 } else { 60 }),
-            unreadable: chance.in_1000(if isolated { 200 } else { 20 }),
+            poison: trouble(if isolated { 500 } else { 60 }),
+            stubborn: trouble(if isolated { 300 } else { 40 }),
+            blocked_sender: trouble(if isolated { 500 } else { 60 }),
+            unreadable: trouble(if isolated { 200 } else { 20 }),
             full_batches: chance.in_1000(500),
             long_texts: chance.in_1000(100),
+            tells_statuses: refuses_statuses || chance.in_1000(350),
+            refuses_statuses,
+            read_receipts: chance.pick(ReadReceipts::Off, &[ReadReceipts::Read, ReadReceipts::Typing]),
         };
         if isolated {
+            // Always, or never: nobody must notice.
+            plan.rates.receipt = chance.pick(0, &[1000]);
             return plan;
         }
         let mut rate =
@@ -145,6 +161,7 @@ impl Plan {
             graph_passing: rate(500, 200),
             graph_final: rate(200, 60),
             graph_lost: rate(500, 120),
+            receipt: rate(500, 500),
             database: rate(500, 200),
             queue: rate(500, 200),
             death: rate(500, 200),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use reply::graph::{GraphError, Messenger, Rejection, SEND_TIMEOUT, Text};
+use reply::graph::{GraphError, Messenger, Recipient, Rejection, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text};
 use reply::split::MAX_CHARACTERS;
+use shared::sender::{PhoneNumber, UserId};
 use tokio::time::{sleep, timeout};
 
 use super::Break;
+use super::statuses;
 use super::world::{Send, State, World};
 
 /// The Graph API, as one invocation sees it.
@@ -37,6 +39,7 @@ enum Fate {
 impl Messenger for Graph {
     async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
         let wamid = text.quotes.unwrap_or_default().to_owned();
+        let to = reached(text.to);
         let (fate, latency, attempt) = {
             let mut state = self.world.lock();
             let state = &mut *state;
@@ -46,7 +49,7 @@ impl Messenger for Graph {
                 // As Meta answers: invalid parameter.
                 Fate::Rejected(400, 100)
             } else {
-                fate(state, text.to.id())
+                fate(state, &to)
             };
             let now = state.now;
             let attempt = state.attempts.current(self.invocation, &wamid).unwrap_or(usize::MAX);
@@ -63,17 +66,23 @@ impl Messenger for Graph {
             matches!(fate, Fate::Sent | Fate::Reset { after: true } | Fate::Timeout { after: true });
         let send = Send {
             at: 0,
+            id: String::new(),
             wamid: wamid.clone(),
             attempt,
             from: text.from.to_string(),
-            to: text.to.id().to_owned(),
+            to,
             body: text.body.to_owned(),
         };
+        let world = self.world.clone();
         let call = self.world.call(latency, move |state| {
-            if takes_effect {
-                state.note("Graph", format_args!("a phone gets the answer to {}", send.wamid));
-                state.sends.push(Send { at: state.now, ..send });
-            }
+            takes_effect.then(|| {
+                let id = format!("wamid.answer.{}.{:03}", send.wamid, state.sends.len());
+                state.note("Graph", format_args!("a phone gets the answer to {}: {id}", send.wamid));
+                let send = Send { at: state.now, id: id.clone(), ..send };
+                statuses::follow(&world, state, &send);
+                state.sends.push(send);
+                id
+            })
         });
         let result = match fate {
             Fate::Timeout { .. } => {
@@ -85,14 +94,14 @@ impl Messenger for Graph {
                 Err(GraphError::Lost)
             }
             fate => {
-                call.await;
+                let id = call.await;
                 match fate {
                     Fate::Rejected(status, code) => {
                         Err(GraphError::Rejected(Rejection { status, code: Some(code), fbtrace_id: None }))
                     }
                     Fate::Unreachable => Err(GraphError::Unreachable),
                     Fate::Reset { .. } => Err(GraphError::Lost),
-                    Fate::Sent | Fate::Timeout { .. } => Ok(Some(format!("wamid.answer.{wamid}"))),
+                    Fate::Sent | Fate::Timeout { .. } => Ok(id),
                 }
             }
         };
@@ -106,12 +115,49 @@ impl Messenger for Graph {
         }
         result
     }
+
+    async fn mark_seen(&self, seen: &Seen<'_>) -> Result<(), GraphError> {
+        let (result, latency) = {
+            let state = &mut *self.world.lock();
+            let wamid = seen.wamid;
+            if state.people.questions.get(wamid).is_none_or(|question| question.number != seen.by.to_string())
+            {
+                state.misread.insert(wamid.to_owned());
+            }
+            let rate = state.plan.rates.receipt;
+            let rejected =
+                Err(GraphError::Rejected(Rejection { status: 400, code: Some(131_009), fbtrace_id: None }));
+            if !state.strikes(rate) {
+                (Ok(()), state.chance.millis(50, 300))
+            } else if state.plan.isolated || state.chance.in_1000(500) {
+                state.inject("Graph refuses a read receipt");
+                (rejected, state.chance.millis(50, 300))
+            } else {
+                state.inject("Graph loses a read receipt");
+                // Until the client gives up.
+                (Err(GraphError::Lost), SEEN_TIMEOUT)
+            }
+        };
+        sleep(latency).await;
+        result
+    }
+}
+
+/// Whom it reaches, as Meta has it: a number if there is one.
+fn reached(to: Recipient<'_>) -> String {
+    match to {
+        Recipient::Group(id) => id.to_owned(),
+        Recipient::Person(sender) => {
+            let number = sender.number().map(PhoneNumber::digits);
+            number.or_else(|| sender.user_id().map(UserId::as_str)).unwrap_or_default().to_owned()
+        }
+    }
 }
 
 fn fate(state: &mut State, to: &str) -> Fate {
     let rates = state.plan.rates;
     let blocked = state.plan.blocked_sender && state.faulty();
-    if blocked && state.people.senders.first().is_some_and(|sender| sender.id == to) {
+    if blocked && state.people.senders.first().is_some_and(|person| person.is(to)) {
         state.inject("Graph 131056 to one sender");
         return Fate::Rejected(400, 131_056);
     }

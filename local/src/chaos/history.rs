@@ -14,7 +14,7 @@ use super::world::World;
 /// Reads everybody's history. What is wrong with it.
 pub async fn read_all(world: &Arc<World>) -> Vec<String> {
     let owners: BTreeSet<Uuid> =
-        world.lock().people.senders.iter().filter_map(|sender| sender.user_id).collect();
+        world.lock().people.senders.iter().filter_map(|sender| sender.account).collect();
     let mut errors = Vec::new();
     for owner in owners {
         let limit = world.lock().chance.between(1, 7);
@@ -23,10 +23,11 @@ pub async fn read_all(world: &Arc<World>) -> Vec<String> {
                 let state = world.lock();
                 let mut rows: Vec<_> = (state.rows.iter())
                     .filter(|(_, row)| row.row.user_id == owner)
-                    .map(|(id, row)| (row.row.created_at, *id))
+                    .map(|(id, row)| (row.row.created_at, *id, row.status.as_deref()))
                     .collect();
                 rows.sort_by_key(|row| std::cmp::Reverse(*row));
-                let shown: Vec<_> = shown.iter().map(|row| (row.created_at, row.id)).collect();
+                let shown = shown.iter().map(|row| (row.created_at, row.id, row.status.as_deref()));
+                let shown: Vec<_> = shown.collect();
                 if shown != rows {
                     let (shown, rows) = (shown.len(), rows.len());
                     errors.push(format!("{owner} is shown {shown} rows of {rows}, or in another order"));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reply::seen::ReadReceipts;
 use reply::split;
 use shared::message::Role;
 
@@ -9,10 +10,14 @@ use super::echoes;
 use super::meta::{Kind, Question};
 use super::queues::PAIRS;
 use super::report::Findings;
-use super::world::{Send, State};
+use super::world::{Row, Send, State};
+use super::{events, statuses};
 
 /// How long the look-ups may hold an answer back, in milliseconds, and what they take at most beyond that.
 const LOOK_UPS: u64 = 2_000 + 10;
+
+/// What marking the message as read may add to that, in milliseconds.
+const SEEN: u64 = 2_000 + 10;
 
 /// How long a message may wait for its answer while another sender is the only one in trouble.
 const UNDISTURBED: u64 = 60_000;
@@ -43,12 +48,15 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
     delays(state, &mut findings);
     dead_letters(state, &mut findings);
     texts(state, &mut findings);
+    links(state, &mut findings);
+    statuses::check(state, &mut findings);
+    events::check(state, &mut findings);
     findings
 }
 
 /// Promise 1, and the first half of promise 2.
 fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
-    let linked = state.people.senders[question.sender].user_id;
+    let linked = state.people.senders[question.sender].account;
     let answered = state.sends.iter().any(|send| send.wamid == wamid);
     let refused = refused_for_good(state, wamid);
     let of_role =
@@ -59,11 +67,8 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.lost += 1;
         findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
     };
-    if question.kind == Kind::Image {
-        return;
-    }
-    let silent = question.kind == Kind::Blank && linked.is_some();
-    if !answered && !refused && question.kind != Kind::Blank {
+    let silent = question.kind.is_silent();
+    if !answered && !refused && !silent {
         lost("no answer");
     }
     let Some(user_id) = linked else { return };
@@ -75,6 +80,12 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     }
     if told == 0 && !silent && !(refused && explained) {
         lost("no assistant row");
+    }
+    let says_what_it_is = |row: &Row| {
+        row.row.kind.as_deref() == Some(question.kind.name()) && row.row.refers_to == question.refers_to
+    };
+    if !of_role(Role::User).all(says_what_it_is) {
+        lost("its row does not say what it is, or what it is about");
     }
     let strange = state.rows.values().any(|row| row.wamid == wamid && row.row.user_id != user_id);
     if asked > 1 || told > 1 || strange {
@@ -105,9 +116,9 @@ fn order(state: &State, findings: &mut Findings) {
     let mut last: BTreeMap<(usize, &str), (usize, &str)> = BTreeMap::new();
     for Send { wamid, .. } in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
-        // One that was set aside, dead, or refused for good has lost its place. A blank one may have been answered
-        // with silence before.
-        if question.out_of_order || question.kind == Kind::Blank || refused_for_good(state, wamid) {
+        // One that was set aside, dead, or refused for good has lost its place. One without words may have been
+        // answered with silence before.
+        if question.out_of_order || question.kind.is_silent() || refused_for_good(state, wamid) {
             continue;
         }
         let Some((position, _)) = question.accepted else { continue };
@@ -129,8 +140,9 @@ fn first_answers(state: &State) -> impl Iterator<Item = &Send> {
 
 /// Promise 3, and the other half of promise 4: nobody waits for the database, or for somebody else.
 fn delays(state: &State, findings: &mut Findings) {
+    let limit = if state.plan.read_receipts == ReadReceipts::Off { LOOK_UPS } else { LOOK_UPS + SEEN };
     for attempt in &state.attempts.all {
-        if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > LOOK_UPS) {
+        if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > limit) {
             findings.delayed_answers += 1;
             findings.violations.push(format!("{}: its answer waited for the database", attempt.wamid));
         }
@@ -144,6 +156,13 @@ fn delays(state: &State, findings: &mut Findings) {
         let Some(question) = state.people.questions.get(&send.wamid) else { continue };
         let Some((_, accepted)) = question.accepted else { continue };
         let waited = (send.at - accepted) / 1000;
+        if state.plan.refuses_statuses {
+            if send.at - accepted > UNDISTURBED {
+                findings.delayed_by_statuses += 1;
+                findings.violations.push(format!("{} waited {waited} s for statuses", send.wamid));
+            }
+            continue;
+        }
         // The first sender is the one in trouble.
         let why = match question.sender {
             0 if state.plan.stubborn || question.out_of_order => continue,
@@ -168,13 +187,41 @@ fn texts(state: &State, findings: &mut Findings) {
     for wamid in &state.unsendable {
         wrong(format!("{wamid}: its answer is empty or too long for the Graph API"));
     }
+    for wamid in &state.misread {
+        wrong(format!("{wamid} was marked as read by a number that it was not written to"));
+    }
     for send in &state.sends {
         let question = state.people.questions.get(&send.wamid);
+        let needless = question.is_some_and(|question| {
+            let linked = state.people.senders[question.sender].account.is_some();
+            question.kind.is_never_answered() || (linked && question.kind.is_silent())
+        });
+        if needless {
+            wrong(format!("{}: answered, and there is nothing to answer", send.wamid));
+        }
         let right = question.is_some_and(|question| {
-            send.from == question.number && send.to == state.people.senders[question.sender].id
+            send.from == question.number && state.people.senders[question.sender].is(&send.to)
         });
         if !right {
             wrong(format!("{}: answered from or to the wrong number", send.wamid));
+        }
+    }
+}
+
+/// Who wrote with both number and user id, and was answered, is linked with both, if nothing went wrong.
+fn links(state: &State, findings: &mut Findings) {
+    if !state.plan.isolated {
+        return;
+    }
+    for send in &state.sends {
+        let Some(question) = state.people.questions.get(&send.wamid) else { continue };
+        let person = &state.people.senders[question.sender];
+        let Some(link) = person.account.and_then(|account| state.people.links.0.get(&account)) else {
+            continue;
+        };
+        if person.always_says_both() && (link.number != person.number || link.user_id != person.user_id) {
+            findings.unlearned += 1;
+            findings.violations.push(format!("{}: its sender is not linked with both", send.wamid));
         }
     }
 }

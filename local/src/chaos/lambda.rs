@@ -37,17 +37,18 @@ impl Responder for MostlyEcho {
     type Error = &'static str;
 
     async fn respond(&self, question: Question<'_>) -> Result<Option<String>, &'static str> {
+        let Some(text) = question.message.content.said() else { return Ok(None) };
         let repaired = self.0.lock().repaired;
-        if question.text.starts_with("poison") && !repaired {
+        if text.starts_with("poison") && !repaired {
             self.0.lock().inject("panic");
             // Without the hook that would print it.
             std::panic::resume_unwind(Box::new(IntendedPanic));
         }
-        if question.text.starts_with("stubborn") && !repaired {
+        if text.starts_with("stubborn") && !repaired {
             self.0.lock().inject("responder fails");
             return Err("nothing comes to mind");
         }
-        Ok(Some(question.text.to_owned()))
+        Ok(Some(text.to_owned()))
     }
 }
 
@@ -116,13 +117,15 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         };
         (id, lives, time)
     };
-    let clock = world.clone();
+    let (clock, read_receipts) = (world.clone(), world.lock().plan.read_receipts);
     let reply = Reply {
         database: Project { world: world.clone(), invocation: id },
         messenger: Graph { world: world.clone(), invocation: id },
         queues: Told { world: world.clone(), invocation: id },
         responder: MostlyEcho(world.clone()),
         registration_text: "Please register.".to_owned(),
+        read_receipts,
+        answers_groups: false,
         phone_number_id: match "106540352242920".parse() {
             Ok(id) => id,
             Err(_) => return,

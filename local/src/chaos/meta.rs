@@ -1,14 +1,15 @@
 //! Meta's side of the webhook: who writes what, and payloads that are posted, posted again and posted twice.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::sleep;
-use uuid::Uuid;
 
+use super::events::Events;
 use super::faults::{Chance, Plan};
+use super::payloads::{self, Request};
+use super::people::{Links, Person};
 use super::webhook;
 use super::world::World;
 
@@ -21,20 +22,13 @@ const GIVES_UP: u64 = 7 * DAY;
 #[derive(Debug, Default)]
 pub struct People {
     /// Who writes.
-    pub senders: Vec<Sender>,
+    pub senders: Vec<Person>,
+    /// What the database has linked of them.
+    pub links: Links,
     /// What they wrote, by wamid.
     pub questions: BTreeMap<String, Question>,
     /// Messages that the inbound queue has accepted so far.
     accepted: usize,
-}
-
-/// A person.
-#[derive(Debug)]
-pub struct Sender {
-    /// The digits of the phone number, or a business-scoped user id.
-    pub id: String,
-    /// The account that the number is linked to.
-    pub user_id: Option<Uuid>,
 }
 
 /// What is special about a message.
@@ -50,8 +44,42 @@ pub enum Kind {
     Poison,
     /// A text to which the responder has no answer until it is repaired.
     Stubborn,
-    /// Not a text.
+    /// An image with a caption, which is answered as a text is.
+    Caption,
+    /// An image without one.
     Image,
+    /// A reaction to an earlier message.
+    Reaction,
+    /// Another text in the place of an earlier one.
+    Edit,
+    /// A message of a type that nobody knows.
+    Hologram,
+}
+
+impl Kind {
+    /// Whether a linked person gets no answer to it.
+    #[must_use]
+    pub fn is_silent(self) -> bool {
+        matches!(self, Self::Blank | Self::Image | Self::Reaction | Self::Edit | Self::Hologram)
+    }
+
+    /// Whether even somebody whom nobody linked gets none.
+    #[must_use]
+    pub fn is_never_answered(self) -> bool {
+        matches!(self, Self::Reaction | Self::Edit | Self::Hologram)
+    }
+
+    /// Meta's name for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text | Self::Blank | Self::Long | Self::Poison | Self::Stubborn => "text",
+            Self::Caption | Self::Image => "image",
+            Self::Reaction => "reaction",
+            Self::Edit => "edit",
+            Self::Hologram => "hologram",
+        }
+    }
 }
 
 /// A message of a person, and what is known of it.
@@ -65,6 +93,10 @@ pub struct Question {
     pub kind: Kind,
     /// What it says.
     pub text: String,
+    /// The message that it is about.
+    pub refers_to: Option<String>,
+    /// The message group that it is in.
+    pub group: Option<String>,
     /// Whether Meta got 200 for it.
     pub ok: bool,
     /// Where it stands among the messages that the queue accepted, and when that was.
@@ -78,42 +110,42 @@ pub struct Question {
 /// A payload.
 #[derive(Debug)]
 pub struct Post {
-    at: u64,
+    /// When it is posted, from now.
+    pub after: u64,
     /// The messages in it.
     pub wamids: Vec<String>,
-    /// The request as API Gateway hands it over, as JSON.
-    pub event: String,
+    /// The events in it, by their marks.
+    pub events: Vec<String>,
     /// When it is posted again although nobody asked for it, after the first time.
-    again: Vec<u64>,
+    pub again: Vec<u64>,
+    /// What is posted: always the same.
+    pub request: OnceLock<Request>,
 }
 
 impl People {
     /// Draws who writes what, and in which payloads it arrives.
-    pub fn draw(chance: &mut Chance, plan: &Plan) -> (Self, Vec<Post>) {
+    pub fn draw(chance: &mut Chance, plan: &Plan, events: &mut Events) -> (Self, Vec<Post>) {
         let mut people = Self::default();
-        for number in 0..chance.between(2, 6) {
-            let id = format!("1650555{:04}", 1234 + number);
-            let user_id =
-                Some(Uuid::from_u128(0x1111_1111_1111_4111_8111_0000_0000_0000 + u128::from(number)));
-            people.senders.push(match chance.between(0, 19) {
-                0 => Sender { id: format!("US.1349120865530274191{number}"), user_id: None },
-                1 | 2 => Sender { id, user_id: None },
-                _ => Sender { id, user_id },
-            });
+        for index in 0..chance.between(2, 6) {
+            let (person, link) = Person::draw(chance, index);
+            if let Some(account) = person.account {
+                people.links.0.insert(account, link);
+            }
+            people.senders.push(person);
         }
         let numbers = chance.between(1, 2);
         // A burst, or an hour of talk.
         let span = chance.pick(5_000, &[10 * MINUTE, 60 * MINUTE]);
         let count = chance.between(5, 40);
         let mut posts = Vec::new();
-        let mut at = 0;
+        let mut after = 0;
         while people.questions.len() < usize::try_from(count).unwrap_or(usize::MAX) {
-            at += chance.between(0, 2 * span / count);
+            after += chance.between(0, 2 * span / count);
             let many = chance.between(1, 8);
-            let wamids: Vec<_> =
+            let wamids =
                 (0..chance.pick(1, &[1, 2, many])).map(|_| people.write(chance, plan, numbers)).collect();
-            let event = webhook::event(&people.payload(&wamids, at).to_string());
-            posts.push(Post { at, wamids, event, again: again(chance, plan) });
+            let events = if chance.in_1000(100) { vec![events.draw(chance)] } else { Vec::new() };
+            posts.push(Post { after, wamids, events, again: again(chance, plan), request: OnceLock::new() });
         }
         (people, posts)
     }
@@ -127,6 +159,10 @@ impl People {
             0..=2 => Kind::Image,
             3 => Kind::Blank,
             4 if plan.long_texts => Kind::Long,
+            5 => Kind::Reaction,
+            6 => Kind::Edit,
+            7 => Kind::Hologram,
+            8 | 9 => Kind::Caption,
             _ if plan.poison && sender == 0 && chance.in_1000(250) => Kind::Poison,
             _ if plan.stubborn && sender == 0 && chance.in_1000(150) => Kind::Stubborn,
             _ => Kind::Text,
@@ -136,16 +172,18 @@ impl People {
             Kind::Long => format!("{wamid} {}", "says a word and another ".repeat(600)),
             Kind::Poison => format!("poison {wamid}"),
             Kind::Stubborn => format!("stubborn {wamid}"),
-            Kind::Text | Kind::Image => format!("hello from {wamid}"),
+            _ => format!("hello from {wamid}"),
         };
-        let number = format!("10654035224292{}", chance.between(1, numbers));
+        let earlier = format!("wamid.{:03}", chance.between(0, position as u64));
         self.questions.insert(
             wamid.clone(),
             Question {
                 sender,
-                number,
+                number: format!("10654035224292{}", chance.between(1, numbers)),
                 kind,
                 text,
+                refers_to: matches!(kind, Kind::Reaction | Kind::Edit).then_some(earlier),
+                group: None,
                 ok: false,
                 accepted: None,
                 copies: BTreeMap::new(),
@@ -155,48 +193,15 @@ impl People {
         wamid
     }
 
-    /// What Meta posts: one change for each business number, a status among them.
-    fn payload(&self, wamids: &[String], at: u64) -> Value {
-        let mut changes: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-        let seconds = super::world::EPOCH_SECONDS + at / 1000;
-        for wamid in wamids {
-            let Some(question) = self.questions.get(wamid) else { continue };
-            let sender = &self.senders[question.sender];
-            let mut message = json!({"id": wamid, "timestamp": seconds.to_string()});
-            let from = if sender.id.starts_with("US.") { "from_user_id" } else { "from" };
-            message[from] = json!(sender.id);
-            if question.kind == Kind::Image {
-                message["type"] = json!("image");
-                message["image"] = json!({"id": "1", "mime_type": "image/jpeg"});
-            } else {
-                message["type"] = json!("text");
-                message["text"] = json!({"body": question.text});
-            }
-            changes.entry(&question.number).or_default().push(message);
-        }
-        let change = |(number, messages): (&str, Vec<Value>)| {
-            let metadata = json!({"display_phone_number": "15550783881", "phone_number_id": number});
-            json!({"field": "messages", "value": {"messaging_product": "whatsapp", "metadata": metadata,
-                "messages": messages, "statuses": [{"id": "wamid.answer", "status": "read"}]}})
-        };
-        let changes: Vec<_> = changes.into_iter().map(change).collect();
-        json!({"object": "whatsapp_business_account", "entry": [{"id": "419561257915477", "changes": changes}]})
-    }
-
     /// The inbound queue has accepted a message under this id, or has recognised it.
-    pub fn accept(&mut self, wamid: &str, message_id: String, at: u64) {
+    pub fn accept(&mut self, wamid: &str, group: &str, message_id: String, at: u64) {
         let Some(question) = self.questions.get_mut(wamid) else { return };
+        question.group = Some(group.to_owned());
         if question.accepted.is_none() {
             question.accepted = Some((self.accepted, at));
             self.accepted += 1;
         }
         question.copies.entry(message_id).or_insert(at);
-    }
-
-    /// The account that a number is linked to.
-    #[must_use]
-    pub fn user_of(&self, id: &str) -> Option<Uuid> {
-        self.senders.iter().find(|sender| sender.id == id)?.user_id
     }
 }
 
@@ -212,6 +217,17 @@ fn again(chance: &mut Chance, plan: &Plan) -> Vec<u64> {
     again
 }
 
+/// Posts the statuses that wait, in a payload of their own.
+pub fn post_statuses(world: &Arc<World>) {
+    let post = {
+        let state = &mut *world.lock();
+        let again = again(&mut state.chance, &state.plan);
+        let request = OnceLock::from(payloads::request(state, &[], &[]));
+        Post { after: 0, wamids: Vec::new(), events: Vec::new(), again, request }
+    };
+    start(world, vec![post]);
+}
+
 /// Meta: posts everything when its time has come.
 pub fn start(world: &Arc<World>, posts: Vec<Post>) {
     for post in posts {
@@ -220,13 +236,8 @@ pub fn start(world: &Arc<World>, posts: Vec<Post>) {
             world.lock().busy += 1;
             let (world, post) = (world.clone(), post.clone());
             tokio::spawn(async move {
-                sleep(Duration::from_millis(post.at + later)).await;
-                if copy > 0 {
-                    let mut state = world.lock();
-                    state.inject("duplicate delivery");
-                    state.note("Meta", format_args!("posts {} once more", post.wamids.join(", ")));
-                }
-                deliver(&world, &post).await;
+                sleep(Duration::from_millis(post.after + later)).await;
+                deliver(&world, &post, copy).await;
                 world.done();
             });
         }
@@ -234,20 +245,32 @@ pub fn start(world: &Arc<World>, posts: Vec<Post>) {
 }
 
 /// Posts a payload until it is answered with 200: at once, and then less and less often, for 7 days.
-async fn deliver(world: &Arc<World>, post: &Post) {
-    let start = world.lock().now;
+async fn deliver(world: &Arc<World>, post: &Post, copy: usize) {
+    let request =
+        post.request.get_or_init(|| payloads::request(&mut world.lock(), &post.wamids, &post.events));
+    let start = {
+        let mut state = world.lock();
+        if copy > 0 {
+            state.inject("duplicate delivery");
+            state.note("Meta", format_args!("posts {} once more", request.what));
+        }
+        state.now
+    };
     let mut wait = 1_000;
     loop {
-        let status = webhook::invoke(world, post).await;
+        let status = webhook::invoke(world, &request.what, &request.event).await;
         let pause = {
             let state = &mut *world.lock();
-            state.note("Meta", format_args!("{} answered {status:?}", post.wamids.join(", ")));
+            state.note("Meta", format_args!("{} answered {status:?}", request.what));
             if status == Some(200) {
                 for wamid in &post.wamids {
                     if let Some(question) = state.people.questions.get_mut(wamid) {
                         question.ok = true;
                     }
                 }
+                state.events.accept(&post.events);
+                let told = request.statuses.iter().cloned().map(|told| (told, true));
+                state.statuses.told.extend(told);
                 return;
             }
             if state.now - start > GIVES_UP {

@@ -8,7 +8,11 @@
 //! | [`command`] | the command: runs, and tells what went wrong |
 //! | [`world`] | what every service remembers, and the clock |
 //! | [`faults`] | what goes wrong, and how often |
-//! | [`meta`] | who writes what; payloads posted, posted again, posted twice |
+//! | [`people`] | who writes, and what the database has linked of them |
+//! | [`meta`] | what they write; payloads posted, posted again, posted twice |
+//! | [`payloads`] | what they and Meta say, as payloads |
+//! | [`statuses`] | what Meta says became of answers |
+//! | [`events`] | what else Meta says |
 //! | [`webhook`] | `webhook` on Lambda, and its queue |
 //! | [`lambda`] | `reply` on Lambda: batches, deadlines, processes that die |
 //! | [`queues`] | the queues of the template, over `local-sqs`, and what `reply` tells them |
@@ -28,6 +32,7 @@ pub mod attempts;
 pub mod command;
 pub mod database;
 pub mod echoes;
+pub mod events;
 pub mod faults;
 pub mod graph;
 pub mod history;
@@ -35,9 +40,12 @@ pub mod invariants;
 pub mod lambda;
 pub mod many;
 pub mod meta;
+pub mod payloads;
+pub mod people;
 pub mod queues;
 pub mod report;
 pub mod run;
+pub mod statuses;
 pub mod trace;
 pub mod webhook;
 pub mod world;
@@ -71,6 +79,16 @@ pub enum Break {
     ShorterTexts,
     /// Every page of the history is the first.
     IgnoreCursor,
+    /// Statuses that the database refuses are confirmed and dropped.
+    DropRefusedStatuses,
+    /// The same for events.
+    DropRefusedEvents,
+    /// Statuses of answers are in the group of the sender's messages.
+    StatusesInSenderGroup,
+    /// The row of an answer shows the status that came last.
+    LastStatusWins,
+    /// Nobody learns the number or user id that was not linked before.
+    LearnNothing,
 }
 
 /// A request as an HTTP API of API Gateway hands it over, in the payload's format 2.0.

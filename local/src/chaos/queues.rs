@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::Break;
 use super::attempts::Stored;
+use super::events;
 use super::world::{State, World};
 use crate::queues::{
     INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
@@ -55,6 +56,10 @@ pub enum About {
     Message(String),
     /// The rows of a message.
     Record(String),
+    /// A status of the text of this wamid.
+    Status(String, String),
+    /// An event, by its mark.
+    Event(String),
     /// Nothing that we know.
     Unreadable,
 }
@@ -63,7 +68,12 @@ pub enum About {
 #[must_use]
 pub fn about(body: &str) -> About {
     match Work::read(body) {
-        Ok(Work::Answer(message)) => About::Message(message.wamid.unwrap_or_default()),
+        Ok(Work::Answer(message)) => match &message.event {
+            Some(event) => About::Event(events::mark(event)),
+            None => About::Message(message.wamid.unwrap_or_default()),
+        },
+        Ok(Work::Status(status)) => About::Status(status.wamid, status.name),
+        Ok(Work::Event(event)) => About::Event(events::mark(&event)),
         Ok(Work::Record(task)) => About::Record(task.exchange.wamid),
         Err(_) => About::Unreadable,
     }
@@ -141,6 +151,19 @@ impl Queues for Told {
 
     async fn record_later(&self, body: String) -> Result<(), QueueError> {
         let what = about(&body);
+        let dropped = {
+            let state = &mut *self.world.lock();
+            match what {
+                About::Status(..) if state.plan.refuses_statuses && state.faulty() => {
+                    state.inject("SQS refuses a status");
+                    return Err(QueueError("unavailable".to_owned()));
+                }
+                About::Record(_) => state.breaks(Break::DropRecordTasks),
+                About::Status(..) => state.breaks(Break::DropRefusedStatuses),
+                About::Event(_) => state.breaks(Break::DropRefusedEvents),
+                About::Message(_) | About::Unreadable => false,
+            }
+        };
         let (asked, invocation) = (what.clone(), self.invocation);
         let queued = self.call(move |state| {
             let at = state.timestamp();
@@ -150,7 +173,7 @@ impl Queues for Told {
             {
                 question.out_of_order = true;
             }
-            if !state.breaks(Break::DropRecordTasks) {
+            if !dropped {
                 state.broker.send(at, RECORDS, &NewMessage::new(body))?;
             }
             Ok(())

@@ -28,8 +28,21 @@ pub struct Findings {
     pub history_errors: u64,
     /// Dead letters that were never tried.
     pub untried: u64,
-    /// Texts that the Graph API does not take, or that went to or from another number than they should.
+    /// Texts that the Graph API does not take, that nobody should have got, or that went to or from another number
+    /// than they should.
     pub wrong_texts: u64,
+    /// Statuses that are missing.
+    pub lost_statuses: u64,
+    /// Statuses that are there more than once.
+    pub duplicate_statuses: u64,
+    /// Answers whose row does not say how far they have come.
+    pub wrong_statuses: u64,
+    /// Answers that waited for statuses.
+    pub delayed_by_statuses: u64,
+    /// Events that are missing, or there twice although they say when they were.
+    pub lost_events: u64,
+    /// Links that lack what a message said.
+    pub unlearned: u64,
     /// What is wrong, in words. Empty when every promise was kept.
     pub violations: Vec<String>,
 }
@@ -41,6 +54,10 @@ pub struct Outcome {
     pub seed: u64,
     /// Messages that people wrote.
     pub messages: u64,
+    /// Statuses that Meta had to tell.
+    pub statuses: u64,
+    /// Events that Meta had to tell.
+    pub events: u64,
     /// Faults, by kind.
     pub injected: BTreeMap<&'static str, u64>,
     /// Messages in dead-letter queues when everything had come to rest.
@@ -62,6 +79,10 @@ pub struct Summary {
     pub runs: u64,
     /// Messages.
     pub messages: u64,
+    /// Statuses.
+    pub statuses: u64,
+    /// Events.
+    pub events: u64,
     /// Faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// See [`Findings::lost`].
@@ -88,6 +109,18 @@ pub struct Summary {
     pub untried: u64,
     /// See [`Findings::wrong_texts`].
     pub wrong_texts: u64,
+    /// See [`Findings::lost_statuses`].
+    pub lost_statuses: u64,
+    /// See [`Findings::duplicate_statuses`].
+    pub duplicate_statuses: u64,
+    /// See [`Findings::wrong_statuses`].
+    pub wrong_statuses: u64,
+    /// See [`Findings::delayed_by_statuses`].
+    pub delayed_by_statuses: u64,
+    /// See [`Findings::lost_events`].
+    pub lost_events: u64,
+    /// See [`Findings::unlearned`].
+    pub unlearned: u64,
     /// Seeds of runs that broke a promise.
     pub failed: Vec<u64>,
 }
@@ -98,6 +131,8 @@ impl Summary {
         let findings = &outcome.findings;
         self.runs += 1;
         self.messages += outcome.messages;
+        self.statuses += outcome.statuses;
+        self.events += outcome.events;
         self.dead_letters += outcome.dead_letters;
         for (kind, count) in &outcome.injected {
             *self.faults.entry(kind).or_default() += count;
@@ -115,6 +150,12 @@ impl Summary {
         self.history_errors += findings.history_errors;
         self.untried += findings.untried;
         self.wrong_texts += findings.wrong_texts;
+        self.lost_statuses += findings.lost_statuses;
+        self.duplicate_statuses += findings.duplicate_statuses;
+        self.wrong_statuses += findings.wrong_statuses;
+        self.delayed_by_statuses += findings.delayed_by_statuses;
+        self.lost_events += findings.lost_events;
+        self.unlearned += findings.unlearned;
         if !findings.violations.is_empty() {
             self.failed.push(outcome.seed);
         }
@@ -140,12 +181,15 @@ impl fmt::Display for Summary {
         }
         write!(
             f,
-            "seed {}: runs {}, messages {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
-             {} and outside {}, order violations {}, answers delayed by the database {} and by other senders {}, \
-             dead letters {} ({} of them never tried), wrong texts {}, history errors {}",
+            "seed {}: runs {}, messages {}, statuses {}, events {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
+             {} and outside {}, order violations {}, answers delayed by the database {}, by other senders {} and by statuses \
+             {}, dead letters {} ({} of them never tried), wrong texts {}, history errors {}, lost statuses {}, \
+             duplicate statuses {}, wrong statuses {}, lost events {}, unlearned links {}",
             self.seed,
             self.runs,
             self.messages,
+            self.statuses,
+            self.events,
             self.faults.values().sum::<u64>(),
             self.lost,
             self.duplicate_rows,
@@ -154,10 +198,16 @@ impl fmt::Display for Summary {
             self.order_violations,
             self.delayed_answers,
             self.delayed_senders,
+            self.delayed_by_statuses,
             self.dead_letters,
             self.untried,
             self.wrong_texts,
             self.history_errors,
+            self.lost_statuses,
+            self.duplicate_statuses,
+            self.wrong_statuses,
+            self.lost_events,
+            self.unlearned,
         )
     }
 }

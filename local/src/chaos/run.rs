@@ -9,11 +9,13 @@ use tokio::time::{sleep, timeout};
 use tracing::subscriber::NoSubscriber;
 
 use super::attempts::Attempts;
+use super::events::Events;
 use super::faults::{Chance, Plan};
 use super::invariants;
-use super::meta::{Kind, People};
+use super::meta::People;
 use super::queues::{self, About, PAIRS};
 use super::report::Outcome;
+use super::statuses::Statuses;
 use super::trace::Trace;
 use super::world::{State, World};
 use super::{Break, history, lambda, meta};
@@ -37,7 +39,8 @@ pub fn run(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Resul
 async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Result<Outcome> {
     let mut chance = Chance::new(seed);
     let plan = Plan::draw(&mut chance);
-    let (people, posts) = People::draw(&mut chance, &plan);
+    let mut events = Events::default();
+    let (people, posts) = People::draw(&mut chance, &plan, &mut events);
     let concurrency = usize::try_from(chance.between(2, 5))?;
     let world = World::new(State {
         now: 0,
@@ -48,12 +51,15 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
         trace: Trace::new(keeps_lines),
         injected: BTreeMap::new(),
         rows: BTreeMap::new(),
+        statuses: Statuses::default(),
+        events,
         sends: Vec::new(),
         attempts: Attempts::default(),
         people,
         busy: 0,
         invocations: 0,
         untried: BTreeSet::new(),
+        misread: BTreeSet::new(),
         unsendable: BTreeSet::new(),
         repaired: false,
     });
@@ -90,6 +96,8 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
     Ok(Outcome {
         seed,
         messages: state.people.questions.len() as u64,
+        statuses: state.statuses.told.len() as u64,
+        events: state.events.told.len() as u64,
         injected: std::mem::take(&mut state.injected),
         dead_letters,
         findings,
@@ -150,9 +158,9 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
             {
                 question.out_of_order = true;
                 let tried = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid);
-                // Nobody begins to answer an image. When SQS refuses every call for hours, `reply` cannot give up
-                // what is at the head of a group, and SQS's own count goes on for those behind it.
-                if !tried && question.kind != Kind::Image && state.plan.queue.is_empty() {
+                // When SQS refuses every call for hours, `reply` cannot give up what is at the head of a group, and
+                // SQS's own count goes on for those behind it.
+                if !tried && state.plan.queue.is_empty() {
                     state.untried.insert(wamid);
                 }
             }

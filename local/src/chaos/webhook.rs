@@ -16,7 +16,6 @@ use webhook::signature::{AppSecret, HEADER};
 
 use super::Break;
 use super::lambda::mortal;
-use super::meta::Post;
 use super::world::{State, World};
 use crate::queues::INBOUND;
 
@@ -39,14 +38,14 @@ pub fn event(body: &str) -> String {
     event.to_string()
 }
 
-/// Invokes the function with a payload. The status that Meta got, if any.
-pub async fn invoke(world: &Arc<World>, post: &Post) -> Option<u16> {
+/// Invokes the function with a request that holds `what`. The status that Meta got, if any.
+pub async fn invoke(world: &Arc<World>, what: &str, request: &str) -> Option<u16> {
     let (id, lives, answer_lost) = {
         let mut state = world.lock();
         let state = &mut *state;
         state.invocations += 1;
         let id = state.invocations;
-        state.note(format_args!("webhook {id}"), format_args!("gets {}", post.wamids.join(", ")));
+        state.note(format_args!("webhook {id}"), format_args!("gets {what}"));
         let death = state.plan.rates.death;
         let lives = state.strikes(death / 2).then(|| state.chance.between(0, 6));
         let answer_lost = state.strikes(death / 4);
@@ -60,7 +59,7 @@ pub async fn invoke(world: &Arc<World>, post: &Post) -> Option<u16> {
         VerifyToken::new(SecretString::from("chaos")),
         Inbound { world: world.clone(), id },
     );
-    let request = lambda_http::request::from_str(&post.event).ok()?;
+    let request = lambda_http::request::from_str(request).ok()?;
     let answer = timeout(TIMEOUT, mortal(webhook.handle(request), lives)).await;
     let Ok(Some(answer)) = answer else {
         let mut state = world.lock();
@@ -137,21 +136,27 @@ impl Queue for Inbound {
 /// Puts an entry on the queue, as of the world's time. Whether the queue took it.
 fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
     let at = state.timestamp();
+    let wamid = entry.subject.wamid.as_deref().unwrap_or_default();
     let group = if state.breaks(Break::NoGroups) {
-        &entry.deduplication_id
+        entry.deduplication_id.clone()
     } else if state.breaks(Break::OneGroup) {
-        "everybody"
+        "everybody".to_owned()
+    } else if state.breaks(Break::StatusesInSenderGroup) && entry.subject.update == "status" {
+        let send = state.sends.iter().find(|send| send.id == wamid);
+        let group = send.and_then(|send| state.people.questions.get(&send.wamid)?.group.clone());
+        group.unwrap_or_else(|| entry.message_group_id.clone())
     } else {
-        entry.message_group_id.as_str()
+        entry.message_group_id.clone()
     };
     let body = received_now(state, &entry.body);
-    let message = NewMessage::fifo(body, group, &entry.deduplication_id);
+    let message = NewMessage::fifo(body, group.as_str(), &entry.deduplication_id);
     match state.broker.send(at, INBOUND, &message) {
         Ok(sent) => {
-            let wamid = entry.wamid.as_deref().unwrap_or_default();
             let now = state.now;
-            state.people.accept(wamid, sent.message_id.to_string(), now);
-            state.note(format_args!("webhook {id}"), format_args!("{wamid} is on the queue"));
+            if entry.subject.update == "message" {
+                state.people.accept(wamid, &group, sent.message_id.to_string(), now);
+            }
+            state.note(format_args!("webhook {id}"), format_args!("{} is on the queue", entry.subject));
             true
         }
         Err(error) => {
@@ -164,14 +169,15 @@ fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
 /// The envelope with the world's time in the place of the machine's, which `webhook` reads. The last three
 /// digits, the position in the request, stay.
 fn received_now(state: &State, body: &str) -> String {
-    const BEFORE: &str = r#"{"v1":{"message":{"received_at":""#;
     const TIME: usize = "2026-11-24T03:05:00.123".len();
-    let Some(rest) = body.strip_prefix(BEFORE) else { return body.to_owned() };
+    let kinds = ["message", "status", "event"].map(|kind| format!(r#"{{"v1":{{"{kind}":{{"received_at":""#));
+    let found = kinds.iter().find_map(|before| Some((before, body.strip_prefix(before.as_str())?)));
+    let Some((before, rest)) = found else { return body.to_owned() };
     let now = state.utc().format("%Y-%m-%dT%H:%M:%S%.3f");
     // A time on a full second is written without its fraction.
     match rest.split_once('Z') {
         Some((time, rest)) => format!(
-            "{BEFORE}{now}{}Z{rest}",
+            "{before}{now}{}Z{rest}",
             match time.get(TIME..) {
                 Some(position) if position.len() == 3 => position,
                 _ => "000",

@@ -14,8 +14,10 @@ use uuid::Uuid;
 
 use super::Break;
 use super::attempts::Attempts;
+use super::events::Events;
 use super::faults::{Chance, Plan};
 use super::meta::People;
+use super::statuses::Statuses;
 use super::trace::Trace;
 
 /// When every run starts, in seconds since 1970: 2026-11-24 00:00 UTC.
@@ -50,6 +52,10 @@ pub struct State {
     pub broker: Broker,
     /// The table `messages`.
     pub rows: BTreeMap<Uuid, Row>,
+    /// What became of answers, as Meta says.
+    pub statuses: Statuses,
+    /// What else Meta says.
+    pub events: Events,
     /// What people got, in order.
     pub sends: Vec<Send>,
     /// What the functions tried.
@@ -62,6 +68,8 @@ pub struct State {
     pub invocations: u64,
     /// Messages that became dead letters without ever being tried, by wamid.
     pub untried: BTreeSet<String>,
+    /// Messages that were marked as read by another number than they were written to, by wamid.
+    pub misread: BTreeSet<String>,
     /// Messages to which an empty or too long text was sent, by wamid.
     pub unsendable: BTreeSet<String>,
     /// Whether what made messages poison has been repaired.
@@ -75,6 +83,16 @@ pub struct Row {
     pub row: MessageCreate,
     /// The message.
     pub wamid: String,
+    /// How far an answer has come, as its statuses say.
+    pub status: Option<String>,
+}
+
+impl Row {
+    /// Meta's ids of what the row holds.
+    #[must_use]
+    pub fn wamids(&self) -> &[String] {
+        self.row.wamids.as_deref().unwrap_or_default()
+    }
 }
 
 /// A text that arrived on a phone.
@@ -82,13 +100,15 @@ pub struct Row {
 pub struct Send {
     /// When.
     pub at: u64,
+    /// Its own wamid.
+    pub id: String,
     /// The wamid of the message that it answers.
     pub wamid: String,
     /// The attempt that sent it.
     pub attempt: usize,
     /// The business number that sent it.
     pub from: String,
-    /// The phone.
+    /// The phone number, or the user id.
     pub to: String,
     /// Its text.
     pub body: String,

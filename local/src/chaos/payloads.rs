@@ -1,0 +1,105 @@
+//! Payloads, as Meta writes them: messages, statuses and events, in any mix.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::faults::Chance;
+use super::meta::{Kind, Question};
+use super::statuses::Told;
+use super::webhook;
+use super::world::{EPOCH_SECONDS, State};
+
+/// What Meta posts.
+#[derive(Debug)]
+pub struct Request {
+    /// As API Gateway hands it over, as JSON.
+    pub event: String,
+    /// The statuses in it.
+    pub statuses: Vec<Told>,
+    /// What is in it, to be read.
+    pub what: String,
+}
+
+/// What a change of one business number holds.
+#[derive(Default)]
+struct Change {
+    messages: Vec<Value>,
+    contacts: Vec<Value>,
+    statuses: Vec<Value>,
+}
+
+/// What Meta posts now: these messages and events, and the statuses that wait.
+pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Request {
+    let seconds = EPOCH_SECONDS + state.now / 1000;
+    let State { chance, people, statuses, events, .. } = state;
+    let statuses = std::mem::take(&mut statuses.waiting);
+    let mut changes: BTreeMap<&str, Change> = BTreeMap::new();
+    for wamid in wamids {
+        let Some(question) = people.questions.get(wamid) else { continue };
+        let mut message = message(wamid, question, seconds);
+        let contact = people.senders[question.sender].name(chance, &people.links, &mut message);
+        let change = changes.entry(&question.number).or_default();
+        change.messages.push(message);
+        change.contacts.extend(contact);
+    }
+    for told in &statuses {
+        changes.entry(&told.number).or_default().statuses.push(status(told, chance));
+    }
+    let mut entries = Vec::new();
+    if !changes.is_empty() {
+        let changes: Vec<_> = changes.into_iter().map(|(number, change)| change.written(number)).collect();
+        entries.push(json!({"id": "419561257915477", "changes": changes}));
+    }
+    entries.extend(marks.iter().map(|mark| events.entry(mark, &metadata("106540352242921"), seconds)));
+    let payload = json!({"object": "whatsapp_business_account", "entry": entries});
+    let of_statuses = statuses.iter().map(|told| format!("{} ({})", told.wamid, told.name));
+    let what: Vec<_> = wamids.iter().chain(marks).cloned().chain(of_statuses).collect();
+    Request { event: webhook::event(&payload.to_string()), statuses, what: what.join(", ") }
+}
+
+fn metadata(number: &str) -> Value {
+    json!({"display_phone_number": "15550783881", "phone_number_id": number})
+}
+
+impl Change {
+    fn written(self, number: &str) -> Value {
+        let Self { messages, contacts, statuses } = self;
+        let mut value = json!({"messaging_product": "whatsapp", "metadata": metadata(number)});
+        for (name, list) in [("contacts", contacts), ("messages", messages), ("statuses", statuses)] {
+            if !list.is_empty() {
+                value[name] = json!(list);
+            }
+        }
+        json!({"field": "messages", "value": value})
+    }
+}
+
+fn message(wamid: &str, question: &Question, seconds: u64) -> Value {
+    let Question { kind, text, refers_to, .. } = question;
+    let body = match kind {
+        Kind::Caption => json!({"id": "1", "mime_type": "image/jpeg", "caption": text}),
+        Kind::Image => json!({"id": "1", "mime_type": "image/jpeg"}),
+        Kind::Reaction => json!({"message_id": refers_to, "emoji": "👍"}),
+        Kind::Edit => {
+            json!({"original_message_id": refers_to, "message": {"type": "text", "text": {"body": text}}})
+        }
+        Kind::Hologram => json!({"depth": 3}),
+        Kind::Text | Kind::Blank | Kind::Long | Kind::Poison | Kind::Stubborn => json!({"body": text}),
+    };
+    json!({"id": wamid, "timestamp": seconds.to_string(), "type": kind.name(), kind.name(): body})
+}
+
+/// The same status is not always the same text.
+fn status(told: &Told, chance: &mut Chance) -> Value {
+    let Told { wamid, name, at, recipient, .. } = told;
+    let mut status = json!({"id": wamid, "status": name, "timestamp": at.to_string()});
+    status[if recipient.contains('.') { "recipient_user_id" } else { "recipient_id" }] = json!(recipient);
+    if *name == "failed" {
+        status["errors"] = json!([{"code": 131_026, "title": "Message undeliverable"}]);
+    }
+    if chance.in_1000(300) {
+        status["pricing"] = json!({"billable": true, "category": "service"});
+    }
+    status
+}
