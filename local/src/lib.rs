@@ -9,6 +9,7 @@
 //! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
 //! | [`journal`] | what the functions logged, and waiting for it |
 //! | [`play`] | posts one payload and finds out what became of it |
+//! | [`story`] | what the functions' log says of a payload's updates |
 //! | [`dead_letters`] | what could not be delivered: why, and sending it again |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
@@ -39,4 +40,5 @@ pub mod replay;
 pub mod services;
 pub mod show;
 pub mod stack;
+pub mod story;
 pub mod up;

@@ -4,20 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use reply::delivery::Work;
 use reply::history::row_id;
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use shared::lenient;
+use shared::lenient::Object;
 use shared::message::Role;
 use uuid::Uuid;
 use webhook::entry::Entry as QueueEntry;
-use webhook::payload::{self, Updates};
+use webhook::payload::{self, Update};
 use webhook::signature::{self, AppSecret};
 
-use crate::journal::{Entry, Journal, Mark};
+use crate::journal::Mark;
 use crate::services::APP_SECRET;
 use crate::stack::Stack;
+use crate::story::{Became, Expected, Story};
 
 /// How long a message may take from the queue, or from the outcome of the one before it, to its own: two look-ups,
 /// a send and an insert that run into their timeouts, and some.
@@ -39,8 +41,15 @@ pub struct Played {
     pub echoes: Vec<Echo>,
     /// Rows in the table `messages`.
     pub rows: Vec<Row>,
+    /// What became of its statuses.
+    pub statuses: Vec<Status>,
+    /// What is kept in the table `account_events`.
+    pub events: Vec<Event>,
     /// What was not answered or not recorded, and why.
     pub ignored: Vec<Ignored>,
+    /// Every update, and what became of it.
+    #[serde(skip)]
+    pub updates: Vec<(String, Became)>,
     /// Whether something is missing that should have come: then the log says more.
     #[serde(skip)]
     pub incomplete: bool,
@@ -69,12 +78,35 @@ pub struct Row {
     pub content: String,
     /// Whose history it belongs to.
     pub user_id: Uuid,
+    /// Meta's type of it.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+/// A status of a message that was sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The message's wamid.
+    pub wamid: String,
+    /// `sent`, `delivered`, …
+    pub status: String,
+    /// `applied` to a row, `applied_before`, or `kept` for a row that is not there.
+    pub outcome: String,
+}
+
+/// Something that is kept for a person to look at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Event {
+    /// The webhook field, or what it is beside a field's messages.
+    pub field: String,
+    /// `kept`
+    pub outcome: &'static str,
 }
 
 /// Something that was not handled to the end.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Ignored {
-    /// What it is: a message by its wamid, or another update by its name.
+    /// What it is: a message by its type and wamid, another update by its name.
     pub what: String,
     /// Why.
     pub why: String,
@@ -94,7 +126,7 @@ impl Sent {
 }
 
 impl Stack {
-    /// Posts `body` as Meta would and waits until every message in it has been handled.
+    /// Posts `body` as Meta would and waits until every update in it has been handled.
     ///
     /// # Errors
     /// When the gateway or the database cannot be reached.
@@ -112,7 +144,7 @@ impl Stack {
         for id in phone_number_ids(&updates) {
             self.services.graph.allow_number(id);
         }
-        let entries = QueueEntry::all(&updates.messages, std::time::SystemTime::now().into())?;
+        let entries = QueueEntry::all(&updates, std::time::SystemTime::now().into())?;
         let posted = entries.len();
 
         let since = self.journal.mark();
@@ -124,25 +156,24 @@ impl Stack {
         let mut own = HashSet::new();
         let mut story = Story::default();
         for entry in entries {
-            let wamid = entry.wamid.unwrap_or_default();
+            let expected = Expected::new(&entry);
             let identity = (entry.message_group_id, entry.deduplication_id);
             let why = if sent.holds(&identity) {
                 "a duplicate of an earlier payload: the queue keeps one"
             } else if own.insert(identity) {
-                story.expect(wamid);
+                story.expect(expected);
                 continue;
             } else {
                 "a duplicate in the same payload: the queue keeps one"
             };
-            ignored.push(Ignored { what: named(&wamid), why: why.to_owned() });
+            ignored.push(Ignored { what: expected.what, why: why.to_owned() });
         }
         let now = Instant::now();
         sent.0.extend(own.into_iter().map(|identity| (identity, now)));
 
         let mut mark = since;
-        story.follow(&self.journal, &mut mark, LOG_PATIENCE, |story| story.accounted_for >= posted).await;
+        story.follow(&self.journal, &mut mark, LOG_PATIENCE, |story| story.queued >= posted).await;
         story.follow(&self.journal, &mut mark, OUTCOME_PATIENCE, |story| story.missing == 0).await;
-        ignored.extend(story.unanswered());
 
         let received = self.services.graph.received().split_off(received_before);
         let echoes = received.into_iter().map(|received| Echo {
@@ -150,9 +181,20 @@ impl Stack {
             body: received.body,
             quotes: received.quotes,
         });
-        let (echoes, rows) = (echoes.collect(), self.rows(&story).await?);
-        let incomplete = story.missing > 0 || story.accounted_for < posted;
-        Ok(Played { status, queued: story.queued, echoes, rows, ignored, incomplete, since })
+        let mut played = Played {
+            status,
+            queued: story.queued_messages,
+            echoes: echoes.collect(),
+            rows: self.rows(&story).await?,
+            ignored,
+            incomplete: story.missing > 0 || story.queued < posted,
+            since,
+            ..Played::default()
+        };
+        for (expected, became) in story.told() {
+            played.add(expected, became);
+        }
+        Ok(played)
     }
 
     /// Posts `body`, signed, and returns the gateway's status.
@@ -171,18 +213,17 @@ impl Stack {
 
     /// The rows of the story's messages, in the order of the conversation.
     async fn rows(&self, story: &Story) -> anyhow::Result<Vec<Row>> {
-        let ids: Vec<Uuid> = story
-            .wamids
-            .iter()
-            .flat_map(|wamid| [Role::User, Role::Assistant].map(|role| row_id(wamid, &role)))
-            .collect();
-        let rows: Vec<(String, String, Uuid)> = sqlx::query_as(
-            "select role, content, user_id from messages where id = any($1) order by created_at, id",
+        let keys = story.expected.iter().filter_map(Expected::message_key);
+        let ids: Vec<Uuid> =
+            keys.flat_map(|key| [Role::User, Role::Assistant].map(|role| row_id(key, &role))).collect();
+        let rows: Vec<(String, String, Uuid, Option<String>)> = sqlx::query_as(
+            "select role, content, user_id, type from messages where id = any($1) order by created_at, id",
         )
         .bind(ids)
         .fetch_all(self.services.supabase.pool())
         .await?;
-        Ok(rows.into_iter().map(|(role, content, user_id)| Row { role, content, user_id }).collect())
+        let row = |(role, content, user_id, kind)| Row { role, content, user_id, kind };
+        Ok(rows.into_iter().map(row).collect())
     }
 
     /// `GET /messages` as the owner of `token` sees it.
@@ -220,138 +261,44 @@ pub async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> anyhow:
     Ok(response.status().as_u16())
 }
 
-/// What the payload holds, read as webhook reads it, and what webhook will leave aside.
-fn expected(body: &[u8]) -> (Updates<'_>, Vec<Ignored>) {
-    match payload::read(body) {
-        Ok(updates) => {
-            let ignored = updates.ignored.iter();
-            let ignored =
-                ignored.map(|one| Ignored { what: one.what.clone(), why: one.why.to_owned() }).collect();
-            (updates, ignored)
+impl Played {
+    /// Adds what became of an update to the list where it belongs.
+    fn add(&mut self, expected: Expected, became: Became) {
+        let Expected { what, work, .. } = expected;
+        let Became { outcome, reason } = &became;
+        let event = |field: &str| Event { field: field.to_owned(), outcome: "kept" };
+        match (outcome.as_str(), &work) {
+            ("answered" | "recorded", _) => {}
+            ("applied" | "applied_before" | "kept", Some(Work::Status(status))) => {
+                let (wamid, status) = (status.wamid.clone(), status.name.clone());
+                self.statuses.push(Status { wamid, status, outcome: outcome.clone() });
+            }
+            ("event_kept", Some(Work::Event(kept))) => self.events.push(event(&kept.name)),
+            ("event_kept", Some(Work::Answer(message))) => {
+                self.events.extend(message.event.as_ref().map(|kept| event(&kept.name)));
+            }
+            ("", _) => self.ignored.push(Ignored { what: what.clone(), why: reason.clone() }),
+            (other, _) => {
+                let why = format!("{}: {reason}", other.replace('_', " "));
+                self.ignored.push(Ignored { what: what.clone(), why });
+            }
         }
+        self.updates.push((what, became));
+    }
+}
+
+/// What the payload holds, read as webhook reads it, and what webhook will leave aside.
+fn expected(body: &[u8]) -> (Vec<Update<'_>>, Vec<Ignored>) {
+    match payload::read(body) {
+        Ok(updates) => (updates, Vec::new()),
         Err(error) => {
             let ignored = Ignored { what: "the whole body".to_owned(), why: error.to_string() };
-            (Updates::default(), vec![ignored])
+            (Vec::new(), vec![ignored])
         }
     }
 }
 
 /// The business numbers that the payload is for: its owner may send from them.
-fn phone_number_ids(updates: &Updates<'_>) -> HashSet<String> {
-    #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow, default)]
-        phone_number_id: Option<&'a serde_json::value::RawValue>,
-    }
-    let metadata = updates.messages.iter().filter_map(|update| lenient::read::<Metadata>(update.metadata));
-    metadata.filter_map(|metadata| lenient::filled_text(metadata.phone_number_id)).map(Into::into).collect()
-}
-
-/// What the functions' log says of a payload's messages. Those without an id share the empty wamid.
-#[derive(Default)]
-struct Story {
-    /// Every wamid, in the payload's order.
-    wamids: Vec<String>,
-    messages: HashMap<String, Messages>,
-    /// How many outcomes are still to come.
-    missing: usize,
-    /// How many messages webhook has queued.
-    queued: usize,
-    /// How many it has queued or left out.
-    accounted_for: usize,
-}
-
-/// The messages of one wamid: one, unless it is the empty one or two senders' messages have the same.
-#[derive(Default)]
-struct Messages {
-    count: usize,
-    outcomes: Vec<Entry>,
-    unrecorded: Option<String>,
-}
-
-impl Story {
-    fn expect(&mut self, wamid: String) {
-        let messages = self.messages.entry(wamid.clone()).or_default();
-        if messages.count == 0 {
-            self.wamids.push(wamid);
-        }
-        messages.count += 1;
-        self.missing += 1;
-    }
-
-    /// Reads on from `mark` until it is `enough`, or nothing about the messages has come for as long as `patience`.
-    async fn follow(
-        &mut self,
-        journal: &Journal,
-        mark: &mut Mark,
-        patience: Duration,
-        enough: impl Fn(&Self) -> bool,
-    ) {
-        let mut progress = tokio::time::Instant::now();
-        while !enough(self) {
-            let Ok(logged) = tokio::time::timeout_at(progress + patience, journal.next(mark)).await else {
-                return;
-            };
-            for entry in logged {
-                if self.read(entry) {
-                    progress = tokio::time::Instant::now();
-                }
-            }
-        }
-    }
-
-    /// Whether the line says something about the messages.
-    fn read(&mut self, entry: Entry) -> bool {
-        let counter = entry.field("counter");
-        if &*entry.function == "webhook" {
-            let (queued, left_out) = (counter == "accepted_messages", counter == "oversized_messages");
-            self.queued += usize::from(queued);
-            self.accounted_for += usize::from(queued || left_out);
-            if !left_out {
-                return queued;
-            }
-        }
-        let Some(messages) = self.messages.get_mut(entry.field("wamid")) else { return false };
-        if counter == "unrecorded_messages" {
-            messages.unrecorded = Some(entry.field("message").to_owned());
-        }
-        if counter != "oversized_messages" && entry.field("outcome").is_empty() {
-            return false;
-        }
-        messages.outcomes.push(entry);
-        if messages.outcomes.len() <= messages.count {
-            self.missing -= 1;
-        }
-        true
-    }
-
-    /// The messages that have no answer or no rows, and why.
-    fn unanswered(&self) -> Vec<Ignored> {
-        let of_wamid = self.wamids.iter().filter_map(|wamid| Some((wamid, self.messages.get(wamid)?)));
-        of_wamid
-            .flat_map(|(wamid, messages)| {
-                let without = messages.count.saturating_sub(messages.outcomes.len());
-                // The last ones: an earlier one may have been tried again.
-                let last = messages.outcomes.iter().rev().take(messages.count).rev();
-                let why = last.filter_map(|outcome| messages.why(outcome));
-                let unclear = std::iter::repeat_n("no outcome in time: see the log".to_owned(), without);
-                why.chain(unclear).map(|why| Ignored { what: named(wamid), why })
-            })
-            .collect()
-    }
-}
-
-impl Messages {
-    /// Why a message with this outcome has no answer or no rows; nothing when it has both.
-    fn why(&self, outcome: &Entry) -> Option<String> {
-        match outcome.field("outcome") {
-            "" => Some(outcome.field("message").to_owned()),
-            "answered" => self.unrecorded.clone(),
-            other => Some(format!("{}: {}", other.replace('_', " "), outcome.field("reason"))),
-        }
-    }
-}
-
-fn named(wamid: &str) -> String {
-    if wamid.is_empty() { "a message without an id".to_owned() } else { format!("message {wamid}") }
+fn phone_number_ids(updates: &[Update<'_>]) -> HashSet<String> {
+    updates.iter().filter_map(|update| Object::of(update.metadata).string("phone_number_id")).collect()
 }

@@ -1,4 +1,4 @@
-//! Wamids that the queue has not seen, for payloads that are posted more than once.
+//! Ids that the queue has not seen, for payloads that are posted more than once.
 
 use std::collections::HashSet;
 
@@ -38,8 +38,15 @@ impl Renewal {
 
     /// Gives the payload's messages new wamids where they need them; says how many.
     pub fn renew(&mut self, payload: &mut Payload) -> usize {
-        let Ok(json) = serde_json::from_slice::<Value>(&payload.body) else { return 0 };
-        let own: HashSet<String> = wamids(&json).collect();
+        let Ok(mut json) = serde_json::from_slice::<Value>(&payload.body) else { return 0 };
+        if let Some(run) = &self.run
+            && mark_events(&mut json, run)
+        {
+            payload.body = json.to_string().into_bytes();
+        }
+        // A status names a message that was sent: only a queue that may know the status wants another.
+        let lists: &[&str] = if self.run.is_some() { &["messages", "statuses"] } else { &["messages"] };
+        let own: HashSet<String> = lists.iter().flat_map(|list| ids(&json, list)).collect();
         let mut renewed = 0;
         for wamid in &own {
             let new = |wamid: &String| !self.used.contains(wamid) && !own.contains(wamid);
@@ -61,16 +68,38 @@ impl Renewal {
     }
 }
 
-fn wamids(payload: &Value) -> impl Iterator<Item = String> {
+/// The ids in `value.messages` or `value.statuses`.
+fn ids(payload: &Value, updates: &str) -> Vec<String> {
     let list =
         |json: &Value, name: &str| json.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     list(payload, "entry")
         .into_iter()
-        .flat_map(move |entry| list(&entry, "changes"))
-        .flat_map(move |change| change.get("value").map(|value| list(value, "messages")).unwrap_or_default())
-        .filter_map(|message| message.get("id").and_then(Value::as_str).map(str::to_owned))
+        .flat_map(|entry| list(&entry, "changes"))
+        .flat_map(|change| change.get("value").map(|value| list(value, updates)).unwrap_or_default())
+        .filter_map(|update| update.get("id").and_then(Value::as_str).map(str::to_owned))
         // Not an id: webhook takes the message for one without.
         .filter(|wamid| !wamid.trim().is_empty())
+        .collect()
+}
+
+/// Gives an event a time that no earlier run has given it: it is told from others by that. Whether there is one.
+fn mark_events(payload: &mut Value, run: &str) -> bool {
+    let is_event = |change: &Value| {
+        let value = change.get("value");
+        let has = |list| value.is_some_and(|value| value.get(list).is_some());
+        !has("messages") && !has("statuses") || has("errors")
+    };
+    let mut marked = false;
+    for entry in payload.get_mut("entry").and_then(Value::as_array_mut).into_iter().flatten() {
+        let changes = entry.get("changes").and_then(Value::as_array);
+        if changes.is_some_and(|changes| changes.iter().any(is_event))
+            && let Some(entry) = entry.as_object_mut()
+        {
+            entry.insert("time".to_owned(), u32::from_str_radix(run, 16).unwrap_or_default().into());
+            marked = true;
+        }
+    }
+    marked
 }
 
 /// Replaces the string wherever it stands, and leaves every other byte alone if that can be done.
@@ -139,7 +168,7 @@ mod tests {
             play(&mut renewal, &body(wamid));
             let (renewed, renewed_body) = play(&mut renewal, &body(wamid));
             let json: Value = serde_json::from_str(&renewed_body).expect("JSON");
-            assert_eq!(wamids(&json).collect::<Vec<_>>(), [format!("{value}~2")], "{renewed}");
+            assert_eq!(ids(&json, "messages"), [format!("{value}~2")], "{renewed}");
             if wamid == "a" {
                 assert_eq!(renewed_body, body("a~2"));
             }

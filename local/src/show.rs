@@ -9,6 +9,7 @@ use crate::journal::{Entry, Journal, Mark};
 use crate::replay::Report;
 use crate::services::{APP_SECRET, Services, VERIFY_TOKEN};
 use crate::stack::Stack;
+use crate::story::Became;
 
 /// A step has begun.
 pub fn progress(step: &str) {
@@ -131,16 +132,31 @@ pub fn report(report: &Report, renewed: usize, reason: &str) {
     let name = if report.name.is_empty() { report.file.display().to_string() } else { report.name.clone() };
     let mark = if played.status == 200 { '✓' } else { '✗' };
     println!(
-        "{mark} {name}\n    {}  queued {}  echoes {}  rows {}",
+        "{mark} {name}\n    {}  queued {}  echoes {}  rows {}  statuses {}  events {}",
         played.status,
         played.queued,
         played.echoes.len(),
-        played.rows.len()
+        played.rows.len(),
+        played.statuses.len(),
+        played.events.len()
     );
+    for (what, Became { outcome, reason }) in &played.updates {
+        let became = outcome.replace('_', " ");
+        match (became.as_str(), reason.as_str()) {
+            ("", reason) => println!("    {what}: {reason}"),
+            (became, "") => println!("    {what}: {became}"),
+            (became, reason) => println!("    {what}: {became} ({reason})"),
+        }
+    }
     for echo in &played.echoes {
         println!("    phone {}: “{}”", echo.to, echo.body.as_deref().unwrap_or_default());
     }
-    for ignored in &played.ignored {
+    for row in &played.rows {
+        println!("    row {} of {}: “{}”", row.role, row.user_id, row.content);
+    }
+    // What did not get as far as an outcome.
+    let told: Vec<_> = played.updates.iter().map(|(what, _)| what).collect();
+    for ignored in played.ignored.iter().filter(|ignored| !told.contains(&&ignored.what)) {
         println!("    ignored {}: {}", ignored.what, ignored.why);
     }
     if renewed > 0 {

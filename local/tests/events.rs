@@ -109,11 +109,11 @@ async fn the_real_functions_answer_every_event_as_its_status_file_says() {
         }
     }
     // What was written is what the events hold, and each user sees their own part.
-    let expected = json!({"first-page": [8, false], "limit": [1, true], "other-user": [4, false]});
+    let expected = json!({"first-page": [10, false], "limit": [1, true], "other-user": [4, false]});
     assert_eq!(Value::Object(pages), expected);
     let received = stack.services.graph.received();
     let invitations = received.iter().filter(|echo| echo.body.as_deref() == Some(REGISTRATION_TEXT)).count();
-    assert_eq!((received.len(), invitations), (8, 2));
+    assert_eq!((received.len(), invitations), (9, 2));
     stack.stop().await.expect("stopped");
 }
 
@@ -165,32 +165,43 @@ fn tokens_are_valid_to_the_end_of_the_century_unless_the_name_says_otherwise() {
     }
 }
 
+/// A change of a request that brings what is in this envelope, and when it was received.
+fn change(body: &str) -> (String, DateTime<Utc>) {
+    let raw = |part: Option<&RawValue>| part.expect("all that Meta sends").get().to_owned();
+    let (waba_id, time, change, received_at) = match Envelope::from_body(body).expect("an envelope") {
+        Envelope::V1(V1::Message(received)) => {
+            let (metadata, contact, message) =
+                (raw(received.metadata), raw(received.contact), received.message);
+            let value = format!(r#"{{"metadata":{metadata},"contacts":[{contact}],"messages":[{message}]}}"#);
+            let change = format!(r#"{{"field":{},"value":{value}}}"#, raw(received.field));
+            (raw(received.waba_id), None, change, received.received_at)
+        }
+        Envelope::V1(V1::Status(received)) => {
+            let (metadata, status) = (raw(received.metadata), received.status);
+            let change =
+                format!(r#"{{"field":"messages","value":{{"metadata":{metadata},"statuses":[{status}]}}}}"#);
+            (raw(received.waba_id), None, change, received.received_at)
+        }
+        Envelope::V1(V1::Event(received)) => {
+            let change = format!(r#"{{"field":"{}","value":{}}}"#, received.name, received.value);
+            (raw(received.waba_id), received.time.map(RawValue::get), change, received.received_at)
+        }
+        Envelope::V1(V1::Record(_)) => panic!("the webhook makes no record task: {body}"),
+    };
+    let time = time.map(|time| format!(r#""time":{time},"#)).unwrap_or_default();
+    (format!(r#"{{"id":{waba_id},{time}"changes":[{change}]}}"#), received_at)
+}
+
 #[test]
 fn batches_hold_what_webhook_puts_on_the_queue_byte_for_byte() {
     for event in events("reply") {
         let records = event.json["Records"].as_array().expect("records");
-        let bodies: Vec<_> = records.iter().map(|record| record["body"].as_str().expect("a body")).collect();
-        let received = bodies.iter().map(|body| match Envelope::from_body(body).expect("an envelope") {
-            Envelope::V1(V1::Message(received)) => received,
-            Envelope::V1(V1::Record(_)) => panic!("the webhook makes no record task: {body}"),
-        });
-        let received: Vec<_> = received.collect();
-        // The same messages, sent by Meta in one request and received at the same time.
-        let raw = |part: Option<&RawValue>| part.expect("all that Meta sends").get().to_owned();
-        let sent = received.iter().map(|received| {
-            format!(
-                r#"{{"id":{},"changes":[{{"field":{},"value":{{"metadata":{},"contacts":[{}],"messages":[{}]}}}}]}}"#,
-                raw(received.waba_id),
-                raw(received.field),
-                raw(received.metadata),
-                raw(received.contact),
-                received.message.get()
-            )
-        });
-        let sent = sent.collect::<Vec<_>>().join(",");
-        let payload = format!(r#"{{"object":"whatsapp_business_account","entry":[{sent}]}}"#);
+        let bodies = records.iter().map(|record| record["body"].as_str().expect("a body"));
+        // The same updates, sent by Meta in one request and received at the same time.
+        let (sent, received_at): (Vec<_>, Vec<_>) = bodies.map(change).unzip();
+        let payload = format!(r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#, sent.join(","));
         let updates = payload::read(payload.as_bytes()).expect("a payload");
-        let entries = Entry::all(&updates.messages, received[0].received_at).expect("entries");
+        let entries = Entry::all(&updates, received_at[0]).expect("entries");
         assert_eq!(entries.len(), records.len(), "{:?}", event.path);
         for (entry, record) in entries.iter().zip(records) {
             assert_eq!(record["body"], entry.body, "{:?}", event.path);

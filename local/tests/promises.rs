@@ -1,12 +1,16 @@
 //! The tests that `docs/RELIABILITY.md` names for its promises exist.
 
 /// Each test file by the name that the page uses.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 10] = [
     ("chaos", include_str!("chaos.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
     ("dead_letters", include_str!("dead_letters.rs")),
+    ("updates", include_str!("updates.rs")),
     ("messages", include_str!("../../functions/reply/tests/messages.rs")),
+    ("people", include_str!("../../functions/reply/tests/people.rs")),
+    ("kinds", include_str!("../../functions/reply/tests/kinds.rs")),
+    ("statuses", include_str!("../supabase/tests/statuses.rs")),
     ("batch::tests", include_str!("../../functions/reply/src/batch_tests.rs")),
 ];
 

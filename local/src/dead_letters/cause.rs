@@ -4,15 +4,20 @@
 //! a message cannot be changed while it waits. Then what the body alone proves is named here; the rest is in
 //! the log of `reply`: see [`super::reasons`].
 
-use reply::incoming::{Content, Incoming};
+use reply::incoming::{Incoming, Status};
 use serde_json::Value;
 use shared::envelope::{Envelope, V1};
+use shared::logging::plain;
 
 /// What a dead letter holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// A message that was to be answered.
     Message,
+    /// A status of a message that was sent.
+    Status,
+    /// Something about the account.
+    Event,
     /// Rows that were to be written; the answer was sent.
     Record,
     /// Nothing that this version can read.
@@ -38,6 +43,8 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Status => "status",
+            Self::Event => "event",
             Self::Record => "record",
             Self::Unreadable => "unreadable",
         }
@@ -68,16 +75,24 @@ impl Finding {
             }
             Ok(Envelope::V1(V1::Message(received))) => {
                 let message = Incoming::read(&received);
-                let cause = match (&message.content, fifo) {
-                    (_, false) => {
+                let cause = match (message.event, fifo) {
+                    (Some(_), _) => "the database did not take it",
+                    (None, false) => {
                         "set aside: it made reply panic, or the reply of that time could not read it"
                     }
-                    (Content::Text(_), true) => {
+                    (None, true) => {
                         "no answer could be sent (Meta's error, or the network's), or none was found"
                     }
-                    (Content::Other(_), true) => "reply was cut off each time: it does not answer this type",
                 };
                 (Kind::Message, message.wamid, cause.to_owned(), true)
+            }
+            Ok(Envelope::V1(V1::Status(received))) => {
+                let wamid = Status::read(&received).map(|status| status.wamid);
+                (Kind::Status, wamid, "the database did not take the status".to_owned(), true)
+            }
+            Ok(Envelope::V1(V1::Event(received))) => {
+                let cause = format!("the database did not take the event {}", plain(&received.name));
+                (Kind::Event, None, cause, true)
             }
         };
         Self { kind, wamid, cause, ask_the_log }
@@ -100,7 +115,8 @@ fn unknown(body: &str) -> Option<String> {
         return number.parse::<u32>().is_ok().then(|| format!("envelope version {version}"));
     }
     let (kind, _) = only(&inner)?;
-    (!["message", "record"].contains(&kind.as_str())).then(|| format!("envelope kind {kind}"))
+    (!["message", "status", "event", "record"].contains(&kind.as_str()))
+        .then(|| format!("envelope kind {kind}"))
 }
 
 #[cfg(test)]
@@ -142,7 +158,14 @@ mod tests {
         let of = |kind, fifo| Finding::of(&message(kind), fifo);
         assert_eq!(of("text", true).wamid.as_deref(), Some("wamid.1"));
         assert!(of("text", true).cause.starts_with("no answer could be sent"));
-        assert!(of("image", true).cause.starts_with("reply was cut off"));
+        assert!(of("system", true).cause.starts_with("the database"));
         assert!(of("text", false).cause.starts_with("set aside"));
+        let other = |json: &str| Finding::of(&format!(r#"{{"v1":{{{json}}}}}"#), true);
+        let received = r#""received_at":"2026-11-24T03:05:00Z""#;
+        let status =
+            other(&format!(r#""status":{{{received},"status":{{"id":"wamid.1","status":"read"}}}}"#));
+        assert_eq!((status.kind, status.wamid.as_deref()), (Kind::Status, Some("wamid.1")));
+        let event = other(&format!(r#""event":{{{received},"name":"account_update","value":{{}}}}"#));
+        assert_eq!((event.kind, event.cause.ends_with("the event account_update")), (Kind::Event, true));
     }
 }

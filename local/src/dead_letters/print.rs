@@ -11,7 +11,7 @@ use super::queue::DeadLetter;
 use super::reasons::Reasons;
 
 /// Fields of an envelope whose values are no personal data.
-const PLAIN: [&str; 12] = [
+const PLAIN: [&str; 14] = [
     "at",
     "display_phone_number",
     "field",
@@ -19,6 +19,8 @@ const PLAIN: [&str; 12] = [
     "messaging_product",
     "phone_number_id",
     "received_at",
+    "refers_to",
+    "status",
     "timestamp",
     "type",
     "unanswered_because",
@@ -26,7 +28,7 @@ const PLAIN: [&str; 12] = [
     "wamid",
 ];
 /// Fields that say who somebody is.
-const IDENTITIES: [&str; 6] = ["from", "from_user_id", "recipient_id", "sender", "user_id", "wa_id"];
+const IDENTITIES: [&str; 7] = ["from", "from_user_id", "phone", "recipient_id", "sender", "user_id", "wa_id"];
 
 /// One line for each, with its cause; then where to look for the causes that only the log knows.
 #[must_use]

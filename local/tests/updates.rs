@@ -1,0 +1,316 @@
+//! Everything that is no plain text from a phone number, on the real binaries and a real database.
+
+mod support;
+
+use local::journal::Mark;
+use local::stack::Stack;
+use local_graph::Received;
+use local_supabase::{USER_A, USER_B};
+use serde_json::{Value, json};
+use support::*;
+
+/// A payload of statuses, from the business number of the samples.
+fn statuses(statuses: &[Value]) -> Vec<u8> {
+    with_value(json!({"statuses": statuses}))
+}
+
+/// A payload whose value holds this.
+fn with_value(value: Value) -> Vec<u8> {
+    let mut payload: Value = serde_json::from_slice(&payload(&[])).expect("JSON");
+    let whole = payload["entry"][0]["changes"][0]["value"].as_object_mut().expect("a value");
+    whole.remove("messages");
+    whole.extend(value.as_object().expect("an object").clone());
+    payload.to_string().into_bytes()
+}
+
+fn status(wamid: &str, name: &str, second: i64) -> Value {
+    json!({"id": wamid, "status": name, "timestamp": second.to_string(), "recipient_id": PHONE_A})
+}
+
+async fn history(stack: &Stack, user: usize, query: &str) -> Vec<Value> {
+    let (_, token) = &stack.users().expect("tokens")[user];
+    let client = shared::http::client().expect("a client");
+    let response = client.get(format!("{}/messages{query}", stack.url())).bearer_auth(token).send().await;
+    let response = response.expect("answered");
+    assert_eq!(response.status().as_u16(), 200, "{query}");
+    response.json().await.expect("JSON")
+}
+
+/// What the phone received, and the history's row of it.
+async fn answer(stack: &Stack, wamid: &str) -> (Received, Value) {
+    let received = stack.services.graph.received();
+    let received = received.into_iter().find(|echo| echo.quotes.as_deref() == Some(wamid)).expect("an echo");
+    let rows = history(stack, 0, "?role=assistant").await;
+    let row = rows.into_iter().find(|row| row["content"].as_str() == received.body.as_deref());
+    (received, row.expect("a row"))
+}
+
+#[tokio::test]
+async fn statuses_in_any_order_and_twice_say_how_far_an_answer_got() {
+    let stack = stack().await;
+    stack.play(&payload(&[text(PHONE_A, "wamid.q", "How far?")])).await.expect("played");
+    let (echo, row) = answer(&stack, "wamid.q").await;
+    assert_eq!((row.get("status"), &row["type"]), (None, &json!("text")));
+
+    let [sent, delivered, read] = [("sent", 10), ("delivered", 20), ("read", 30)]
+        .map(|(name, second)| status(&echo.id, name, 1_750_000_000 + second));
+    let played = stack.play(&statuses(&[read.clone(), sent.clone()])).await.expect("played");
+    let outcomes: Vec<_> = played.statuses.iter().map(|status| status.outcome.as_str()).collect();
+    assert_eq!((outcomes.as_slice(), played.queued), (["applied", "applied"].as_slice(), 0));
+    assert_eq!(answer(&stack, "wamid.q").await.1["status"], "read");
+    // Later than SQS recognises it, a repetition would be like this one, which only looks different to the queue.
+    let mut again = sent.clone();
+    again["pricing"] = json!({"billable": true});
+    let played = stack.play(&statuses(&[delivered, again])).await.expect("played");
+    let outcomes: Vec<_> = played.statuses.iter().map(|status| status.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["applied", "applied_before"]);
+    let (_, row) = answer(&stack, "wamid.q").await;
+    assert_eq!((&row["status"], &row["read_at"]), (&json!("read"), &json!("2025-06-15T15:07:10Z")));
+    assert_eq!(
+        (&row["sent_at"], &row["delivered_at"]),
+        (&json!("2025-06-15T15:06:50Z"), &json!("2025-06-15T15:07:00Z"))
+    );
+
+    // One that never got there.
+    stack.play(&payload(&[text(PHONE_A, "wamid.r", "And this?")])).await.expect("played");
+    let (echo, _) = answer(&stack, "wamid.r").await;
+    let mut failed = status(&echo.id, "failed", 1_750_000_100);
+    failed["errors"] =
+        json!([{"code": 131_026, "title": "Undeliverable", "error_data": {"details": "No WhatsApp"}}]);
+    stack.play(&statuses(&[failed, status(&echo.id, "sent", 1_750_000_099)])).await.expect("played");
+    let (_, row) = answer(&stack, "wamid.r").await;
+    assert_eq!(
+        (&row["status"], &row["error_code"], &row["error_text"]),
+        (&json!("failed"), &json!(131_026), &json!("No WhatsApp"))
+    );
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn statuses_that_the_database_cannot_take_delay_no_message_and_are_applied_later() {
+    let stack = stack().await;
+    stack.play(&payload(&[text(PHONE_A, "wamid.q", "How far?")])).await.expect("played");
+    let (echo, _) = answer(&stack, "wamid.q").await;
+    let database = stack.services.supabase.database();
+    database.stop().await.expect("stopped");
+    let mark = stack.journal.mark();
+    let many: Vec<_> = (0..20).map(|n| status(&echo.id, "delivered", 1_750_000_000 + n)).collect();
+    assert_eq!(stack.post(&statuses(&many)).await.expect("answered"), 200);
+    assert_eq!(
+        stack.post(&payload(&[text(PHONE_A, "wamid.r", "Still there?")])).await.expect("answered"),
+        200
+    );
+    outcome(&stack, mark, "wamid.r", "answered").await;
+    outcome(&stack, mark, &echo.id, "deferred").await;
+    database.start().await.expect("started");
+    until("the status is applied", async || {
+        let status: Option<(Option<String>, i64)> = sqlx::query_as(
+            "select m.status, (select count(*) from message_statuses s where s.message_id = m.id) from messages m
+                where $1 = any (m.wamids)")
+            .bind(&echo.id).fetch_optional(database.pool()).await.ok().flatten();
+        status == Some((Some("delivered".to_owned()), 20))
+    })
+    .await;
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn edits_and_revokes_mark_their_message_and_a_reaction_refers_to_its_own() {
+    let stack = stack().await;
+    let message = |wamid: &str, kind: &str, body: Value| json!({"from": PHONE_A, "id": wamid, "timestamp": "1749416400", "type": kind, kind: body});
+    stack
+        .play(&payload(&[text(PHONE_A, "wamid.1", "Helo"), text(PHONE_A, "wamid.2", "Oops")]))
+        .await
+        .expect("played");
+    let played = stack
+        .play(&payload(&[
+            message("wamid.3", "edit", json!({"original_message_id": "wamid.1", "message": {"type": "text", "text": {"body": "Hello"}}})),
+            message("wamid.4", "revoke", json!({"original_message_id": "wamid.2"})),
+            message("wamid.5", "reaction", json!({"message_id": "wamid.1", "emoji": "👍"})),
+        ]))
+        .await
+        .expect("played");
+    assert_eq!((played.queued, played.echoes.len(), played.rows.len()), (3, 0, 3));
+    let rows = history(&stack, 0, "?role=user").await;
+    let row = |content: &str| {
+        rows.iter().find(|row| row["content"] == content).unwrap_or_else(|| panic!("{content}: {rows:?}"))
+    };
+    assert!(row("Helo")["edited_at"].is_string() && row("Helo").get("revoked_at").is_none());
+    assert!(row("Oops")["revoked_at"].is_string() && row("Oops").get("edited_at").is_none());
+    for (content, kind, refers_to) in [
+        ("Hello", "edit", "wamid.1"),
+        ("[deleted message]", "revoke", "wamid.2"),
+        ("👍", "reaction", "wamid.1"),
+    ] {
+        assert_eq!((&row(content)["type"], &row(content)["refers_to"]), (&json!(kind), &json!(refers_to)));
+    }
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when_that_changes() {
+    let stack = stack().await;
+    let message = |wamid: &str, from: Option<&str>, user_id: &str, body: &str| {
+        let mut message = text(from.unwrap_or_default(), wamid, body);
+        if from.is_none() {
+            message.as_object_mut().expect("an object").remove("from");
+        }
+        message["from_user_id"] = json!(user_id);
+        message
+    };
+    let recipients = |stack: &Stack| -> Vec<_> {
+        stack.services.graph.received().into_iter().map(|echo| (echo.to, echo.recipient, echo.body)).collect()
+    };
+    let echo = |to: Option<&str>, recipient: Option<&str>, body: &str| {
+        (to.map(str::to_owned), recipient.map(str::to_owned), Some(body.to_owned()))
+    };
+    // Learned from a message with both.
+    stack.play(&payload(&[message("wamid.1", Some(PHONE_A), "US.1", "with both")])).await.expect("played");
+    stack.play(&payload(&[message("wamid.2", None, "US.1", "without a number")])).await.expect("played");
+    // The person gets another number, and with it another user id.
+    let system = json!({"type": "user_changed_user_id", "user_id": "US.2", "previous_user_id": "US.1"});
+    let changed = json!({"id": "wamid.3", "timestamp": "1749416400", "type": "system", "system": system});
+    let played = stack.play(&payload(&[changed])).await.expect("played");
+    assert_eq!(played.events[0].field, "messages.system");
+    stack.play(&payload(&[message("wamid.4", None, "US.2", "somewhere else")])).await.expect("played");
+    let expected = [
+        echo(Some(PHONE_A), None, "with both"),
+        echo(None, Some("US.1"), "without a number"),
+        echo(None, Some("US.2"), "somewhere else"),
+    ];
+    assert_eq!(recipients(&stack), expected);
+    assert_eq!(stack.services.graph.kept().dropped, [], "a user id in `to`");
+    assert_eq!(history(&stack, 0, "").await.len(), 6);
+    assert!(history(&stack, 1, "").await.is_empty());
+
+    let update = json!({"user_id": {"previous": "US.2", "current": "US.3"}, "timestamp": "1750030073"});
+    let mut event: Value =
+        serde_json::from_slice(&with_value(json!({"user_id_update": [update]}))).expect("JSON");
+    event["entry"][0]["changes"][0]["field"] = json!("user_id_update");
+    stack.play(event.to_string().as_bytes()).await.expect("played");
+    let played = stack.play(&payload(&[message("wamid.5", None, "US.3", "here")])).await.expect("played");
+    assert_eq!(played.rows.iter().map(|row| row.user_id).collect::<Vec<_>>(), [USER_A, USER_A]);
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn national_variants_of_a_number_are_one_number() {
+    let stack = stack().await;
+    for (linked, from) in [("+5511987654321", "551187654321"), ("+525512345678", "5215512345678")] {
+        let pool = stack.services.supabase.pool();
+        sqlx::query("update user_preferences set whatsapp_phone = $1 where user_id = $2")
+            .bind(linked)
+            .bind(USER_B)
+            .execute(pool)
+            .await
+            .expect("linked");
+        let message = text(from, &format!("wamid.{from}"), "the other spelling");
+        let played = stack.play(&payload(&[message])).await.expect("played");
+        assert_eq!((played.echoes[0].to.as_str(), played.rows[0].user_id), (from, USER_B), "{linked}");
+    }
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn each_message_is_answered_from_the_number_that_it_came_to_and_the_rows_say_which() {
+    let stack = stack().await;
+    let to = |number: &str, message: Value| json!({"field": "messages", "value": {"metadata": {"phone_number_id": number}, "messages": [message]}});
+    let changes = [
+        to("111111111111111", text(PHONE_A, "wamid.1", "one")),
+        to("222222222222222", text(PHONE_B, "wamid.2", "two")),
+    ];
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});
+    stack.play(body.to_string().as_bytes()).await.expect("played");
+    let mut sent: Vec<_> = stack
+        .services
+        .graph
+        .received()
+        .into_iter()
+        .map(|echo| (echo.body.expect("a text"), echo.phone_number_id))
+        .collect();
+    sent.sort();
+    let expected = [("one", "111111111111111"), ("two", "222222222222222")];
+    assert_eq!(sent, expected.map(|(body, number)| (body.to_owned(), number.to_owned())));
+    for (user, (body, number)) in expected.into_iter().enumerate() {
+        let rows = history(&stack, user, "").await;
+        assert!(
+            rows.iter().all(|row| row["content"] == body && row["phone_number_id"] == number),
+            "{rows:?}"
+        );
+        assert_eq!(rows.len(), 2);
+    }
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_thousand_mixed_updates_in_one_request_are_all_handled() {
+    let stack = stack().await;
+    let mut changes = Vec::new();
+    for n in 0..250 {
+        let from = [PHONE_A, PHONE_B][n % 2];
+        let image = json!({"from": from, "id": format!("wamid.i{n}"), "type": "image", "image": {"id": n.to_string()}});
+        let messages = [text(from, &format!("wamid.t{n}"), &format!("text {n}")), image];
+        let statuses = [status(&format!("wamid.s{n}"), "delivered", 1_750_000_000)];
+        let metadata = json!({"phone_number_id": local::services::PHONE_NUMBER_ID});
+        changes.push(json!({"field": "messages", "value": {"metadata": metadata, "messages": messages, "statuses": statuses}}));
+        changes.push(json!({"field": "account_update", "value": {"event": "X", "number": n}}));
+    }
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});
+    let played = stack.play(body.to_string().as_bytes()).await.expect("played");
+    assert!(!played.incomplete, "{:?}", played.ignored);
+    assert_eq!((played.status, played.queued, played.echoes.len(), played.rows.len()), (200, 500, 250, 750));
+    assert_eq!((played.statuses.len(), played.events.len(), played.ignored.len()), (250, 250, 0));
+    for user in [USER_A, USER_B] {
+        let rows: (i64,) = sqlx::query_as("select count(*) from messages where user_id = $1")
+            .bind(user)
+            .fetch_one(stack.services.supabase.pool())
+            .await
+            .expect("rows");
+        assert_eq!(rows.0, 375);
+    }
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_loses_its_end_and_its_row_says_so() {
+    let stack = stack().await;
+    let caption = "long ".repeat(400_000);
+    let large = json!({"from": PHONE_A, "id": "wamid.1", "timestamp": "1749416383", "type": "order",
+        "order": {"catalog_id": "1", "text": caption, "product_items": [{}, {}]}});
+    let played = stack.play(&payload(&[large, text(PHONE_A, "wamid.2", "short")])).await.expect("played");
+    assert_eq!((played.queued, played.echoes.len(), played.rows.len()), (2, 1, 3));
+    let (content, cut): (String, Value) =
+        sqlx::query_as("select content, payload->'cut' from messages where 'wamid.1' = any (wamids)")
+            .fetch_one(stack.services.supabase.pool())
+            .await
+            .expect("a row");
+    assert!(caption.starts_with(&content) && content.len() > 900_000, "{}", content.len());
+    assert!(cut["bytes"].as_u64().is_some_and(|bytes| bytes > 2_000_000), "{cut}");
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn what_a_function_logs_of_all_this_holds_no_text_and_no_number() {
+    let stack = stack().await;
+    let mark = Mark::default();
+    let contacts = json!([{"wa_id": PHONE_A, "user_id": "US.13491208655302741918", "profile": {"name": "Sheena Nelson"}}]);
+    let messages = json!([
+        {"from": PHONE_A, "from_user_id": "US.13491208655302741918", "id": "wamid.1", "type": "text", "text": {"body": "a private text"}},
+        {"from": PHONE_A, "id": "wamid.2", "type": "a private type", "image": {"caption": "a private caption"}},
+        {"from": PHONE_A, "id": "wamid.3", "type": "system", "system": {"type": "user_changed_number", "wa_id": "12195555358", "body": "a private body"}},
+        {"from": "somebody private", "id": "wamid.4", "type": "text", "text": {"body": "a private text"}},
+    ]);
+    let statuses = json!([{"id": "wamid.5", "status": "a private status", "recipient_id": PHONE_A}, status("wamid.6", "failed", 1)]);
+    let errors = json!([{"code": 1, "title": "a private title"}]);
+    let value = json!({"contacts": contacts, "messages": messages, "statuses": statuses, "errors": errors, "a private key": 1});
+    let played = stack.play(&with_value(value)).await.expect("played");
+    assert!(!played.incomplete);
+    let logged = stack.journal.since(mark);
+    assert!(logged.len() > 15, "{}", logged.len());
+    for entry in logged {
+        for private in ["private", "Sheena", PHONE_A, "13491208655302741918", "12195555358"] {
+            assert!(!entry.text.contains(private), "{}", entry.text);
+        }
+    }
+    stack.stop().await.expect("stopped");
+}
