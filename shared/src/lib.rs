@@ -4,15 +4,20 @@
 //! |---|---|---|
 //! | [`env`] | all | settings from environment variables |
 //! | [`logging`] | all | JSON logs, and how a phone number may appear in them |
+//! | [`metrics`] | all | counts and times, for CloudWatch |
+//! | [`trace`] | all | which X-Ray trace the work belongs to |
 //! | [`envelope`] | `webhook`, `reply` | what travels on the queues |
 //! | [`lenient`] | `webhook`, `reply` | reading what Meta sent without refusing it |
 //! | [`sender`] | `webhook`, `reply` | who writes: a phone number, a user id, or both |
 //! | [`people`] | `webhook`, `reply` | whom a message is from, and which contact is theirs |
 //! | [`message`] | `reply`, `messages` | rows of the table `messages` |
-//! | [`sqs`] | `webhook`, `reply` | the SQS client |
+//! | [`aws`] | `webhook`, `reply` | clients of SQS and Secrets Manager |
+//! | [`secrets`] | `webhook`, `reply` | secrets, and what is built with them |
 //! | [`http`] | `reply`, `messages` | the one HTTP client |
 //! | [`supabase`] | `reply`, `messages` | Supabase's REST API and its keys |
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod env;
 pub mod envelope;
 #[cfg(feature = "supabase")]
@@ -20,9 +25,11 @@ pub mod http;
 pub mod lenient;
 pub mod logging;
 pub mod message;
+pub mod metrics;
 pub mod people;
+#[cfg(feature = "aws")]
+pub mod secrets;
 pub mod sender;
-#[cfg(feature = "sqs")]
-pub mod sqs;
 #[cfg(feature = "supabase")]
 pub mod supabase;
+pub mod trace;

@@ -2,20 +2,30 @@
 
 use std::fmt;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
-/// Starts logging: one JSON object a line, filtered by `RUST_LOG` (default `info`).
+use crate::metrics;
+
+/// Starts logging and counting for `function`: one JSON object a line, filtered by `RUST_LOG` (default `info`), with the
+/// id of the invocation in `span.requestId`.
 ///
-/// An event that is counted carries a field `counter` with the counter's name.
+/// An event that is counted carries a field `counter` with the counter's name; it becomes a metric, whatever the filter:
+/// see [`metrics`].
 /// Message bodies, full phone numbers and secrets are never logged; see [`Masked`].
-pub fn init() {
+pub fn init(function: &'static str) {
     let directives = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     let filter = Some(directives.as_str()).filter(|directives| !directives.trim().is_empty());
     let filter = filter.and_then(|directives| EnvFilter::try_new(directives).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false);
+    let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
+    let logs = logs.with_ansi(false).with_filter(filter);
+    let counts = metrics::Counts.with_filter(LevelFilter::INFO);
+    metrics::init(function);
     // A second start, in a test, is not worth a panic.
-    let _ = logs.with_env_filter(filter).with_ansi(false).try_init();
+    let _ = tracing_subscriber::registry().with(logs).with(counts).try_init();
 }
 
 /// A name of Meta's (a type, a status, a webhook field) as it may appear in a log: letters, digits, `_`, `-` and `.`, at

@@ -126,12 +126,15 @@ pub struct MessageResponse {
     /// When its author took it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<DateTime<Utc>>,
+    /// Meta's ids of it. Not shown: for the log, in which a message is followed by them.
+    #[serde(default, skip_serializing)]
+    pub wamids: Option<Vec<String>>,
 }
 
 impl MessageResponse {
-    /// The columns that make one, as PostgREST's `select` wants them.
+    /// The columns that make one, as PostgREST's `select` wants them; the last is read and not shown.
     pub const COLUMNS: &str = "id,user_id,channel,role,content,created_at,type,phone_number_id,refers_to,\
-        status,sent_at,delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at";
+        status,sent_at,delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at,wamids";
 }
 
 impl std::fmt::Debug for MessageCreate {
@@ -205,8 +208,8 @@ mod tests {
         }
         let row: MessageResponse = serde_json::from_value(Value::Object(row)).expect("a row");
         let shown = serde_json::to_string(&row).expect("JSON");
-        let in_order: Vec<_> =
-            MessageResponse::COLUMNS.split(',').map(|name| format!("\"{name}\":{}", value(name))).collect();
+        let shown_columns = MessageResponse::COLUMNS.split(',').filter(|name| *name != "wamids");
+        let in_order: Vec<_> = shown_columns.map(|name| format!("\"{name}\":{}", value(name))).collect();
         assert_eq!(shown, format!("{{{}}}", in_order.join(",")));
     }
 

@@ -52,6 +52,18 @@ async fn a_user_s_token_goes_beside_the_publishable_key() {
 }
 
 #[tokio::test]
+async fn a_request_says_which_trace_it_belongs_to() {
+    let server = server(ResponseTemplate::new(200).set_body_string("[]")).await;
+    let supabase = client(&server, "sb_secret_k");
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
+    let asked = supabase.run(select(&supabase, Caller::Key));
+    shared::trace::within(Some(trace.to_owned()), asked).await.expect("an answer");
+    assert_eq!(header(&sent(&server).await, "x-amzn-trace-id"), Some(trace));
+    supabase.run(select(&supabase, Caller::Key)).await.expect("an answer");
+    assert_eq!(header(&sent(&server).await, "x-amzn-trace-id"), None);
+}
+
+#[tokio::test]
 async fn a_new_key_stands_in_apikey_alone_and_an_old_one_in_both_headers() {
     let server = server(ResponseTemplate::new(200).set_body_string("[]")).await;
     let supabase = client(&server, "sb_secret_k");

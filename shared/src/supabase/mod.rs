@@ -15,6 +15,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::trace;
+
 pub use error::SupabaseError;
 pub use key::{ApiKey, ApiKeyError};
 
@@ -91,6 +93,9 @@ impl Supabase {
         let headers = request.headers_mut();
         if let Some(prefer) = query.prefer {
             headers.insert("prefer", HeaderValue::from_static(prefer));
+        }
+        if let Some(trace) = trace::current().and_then(|trace| HeaderValue::try_from(trace).ok()) {
+            headers.insert(trace::HEADER, trace);
         }
         headers.insert("apikey", secret_header("", self.key.secret())?);
         match (query.caller, self.key.is_jwt()) {

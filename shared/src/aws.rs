@@ -1,0 +1,137 @@
+//! Clients of AWS: hyper 1, rustls on ring, no `aws-config`.
+
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_sqs::config::retry::RetryConfig;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::env::{self, EnvError};
+
+/// Another endpoint than SQS's own.
+pub const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
+/// Another endpoint than Secrets Manager's own.
+pub const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+
+/// Attempts of a call, the first included.
+const ATTEMPTS: u32 = 3;
+
+/// How to reach a service of AWS.
+///
+/// On Lambda all of it is set by the service. Reading it here, instead of with `aws-config`, saves a good
+/// part of the binary and of a cold start.
+#[derive(Clone, Debug)]
+pub struct AwsSettings {
+    /// [`SQS_ENDPOINT`] and the like: another endpoint than AWS's own.
+    pub endpoint_url: Option<String>,
+    /// `AWS_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: SecretString,
+    /// `AWS_SESSION_TOKEN`: set on Lambda.
+    pub session_token: Option<SecretString>,
+}
+
+/// How long calls may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// A call, its repetitions included.
+    pub call: Duration,
+    /// One attempt of a call.
+    pub attempt: Duration,
+    /// Opening a connection.
+    pub connect: Duration,
+}
+
+impl AwsSettings {
+    /// Reads the variables that Lambda sets, and the one that names another `endpoint`.
+    ///
+    /// # Errors
+    /// Names the variable that is missing.
+    pub fn from_env(endpoint: &'static str) -> Result<Self, EnvError> {
+        Ok(Self {
+            endpoint_url: env::optional(endpoint)?,
+            region: env::required("AWS_REGION")?,
+            access_key_id: env::required("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: env::secret("AWS_SECRET_ACCESS_KEY")?,
+            session_token: env::optional("AWS_SESSION_TOKEN")?.map(SecretString::from),
+        })
+    }
+
+    fn http(&self) -> SharedHttpClient {
+        let http = aws_smithy_http_client::Builder::new();
+        // Without an `https` endpoint there is no TLS to be set up.
+        let plain = self.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
+        match plain {
+            true => http.build_http(),
+            false => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        let session_token = self.session_token.as_ref().map(|token| token.expose_secret().to_owned());
+        let secret = self.secret_access_key.expose_secret();
+        Credentials::new(&self.access_key_id, secret, session_token, None, "environment")
+    }
+}
+
+impl Timeouts {
+    fn config(self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.connect)
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.call)
+            .build()
+    }
+}
+
+/// A client of SQS; connections are opened when they are needed, and kept.
+#[must_use]
+pub fn sqs(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(settings.region.clone()))
+        .credentials_provider(settings.credentials())
+        .http_client(settings.http())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts.config());
+    let config = match &settings.endpoint_url {
+        Some(url) => config.endpoint_url(url),
+        None => config,
+    };
+    aws_sdk_sqs::Client::from_conf(config.build())
+}
+
+/// A client of Secrets Manager, like [`sqs`].
+#[must_use]
+pub fn secrets_manager(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_secretsmanager::Client {
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::v2026_01_12())
+        .region(Region::new(settings.region.clone()))
+        .credentials_provider(settings.credentials())
+        .http_client(settings.http())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts.config());
+    let config = match &settings.endpoint_url {
+        Some(url) => config.endpoint_url(url),
+        None => config,
+    };
+    aws_sdk_secretsmanager::Client::from_conf(config.build())
+}
+
+/// The kind of failure, without what the request held.
+#[must_use]
+pub fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
+    match error {
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        SdkError::ServiceError(error) => error.err().code().unwrap_or("no error code").to_owned(),
+        _ => "the call could not be made or its answer not be read".to_owned(),
+    }
+}

@@ -1,0 +1,96 @@
+//! Metrics in CloudWatch's embedded metric format: JSON lines among the logs, from which CloudWatch makes metrics.
+//!
+//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which tells stacks apart. Every log line with a `counter` counts under that name; times are
+//! measured with [`timed`], in milliseconds. Source: “Embedded metric format specification”, Amazon CloudWatch User Guide.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_cloudwatch_embedded::{Builder, Collector};
+use tokio::time::Instant;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+
+use crate::env;
+
+/// The namespace of all metrics.
+const NAMESPACE: &str = "WhatsAppLambda";
+
+/// Times that are measured, in milliseconds.
+pub const TIMES: [(&str, &str); 8] = [
+    ("webhook_ms", "from a request to its answer"),
+    ("queue_ms", "all calls to SQS of a request"),
+    ("lookup_ms", "whose number it is, and whether it was answered"),
+    ("respond_ms", "what the responder takes"),
+    ("send_ms", "a call of the Graph API that sends"),
+    ("insert_ms", "writing rows"),
+    ("receipt_to_echo_ms", "from the webhook's receipt of a message to its answer"),
+    ("history_ms", "from a request for a page to its answer"),
+];
+
+static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
+
+/// Starts collecting for `function`, and counts its cold start.
+pub(crate) fn init(function: &'static str) {
+    let name = env::optional("AWS_LAMBDA_FUNCTION_NAME").ok().flatten();
+    let name = name.unwrap_or_else(|| function.to_owned());
+    let collector = Builder::new().cloudwatch_namespace(NAMESPACE).with_dimension("function", name).init();
+    // A second start, in a test, keeps the first collector.
+    if let Ok(collector) = collector {
+        let _ = COLLECTOR.set(collector);
+        for (name, what) in TIMES {
+            metrics::describe_histogram!(name, metrics::Unit::Milliseconds, what);
+        }
+        metrics::counter!("cold_starts").increment(1);
+    }
+}
+
+/// Writes what was collected since the last time. At the end of an invocation: after it the process is frozen.
+pub fn flush() {
+    if let Some(collector) = COLLECTOR.get() {
+        // Where standard output is gone there is nobody to be told.
+        let _ = collector.flush(std::io::stdout());
+    }
+}
+
+/// Runs `work` and records how long it took under a name of [`TIMES`], whatever became of it.
+pub async fn timed<T>(name: &'static str, work: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let result = work.await;
+    record(name, start.elapsed());
+    result
+}
+
+/// Records a time under a name of [`TIMES`].
+pub fn record(name: &'static str, time: Duration) {
+    metrics::histogram!(name).record(time.as_secs_f64() * 1000.0);
+}
+
+/// Whole milliseconds since `start`, as log lines give them.
+#[must_use]
+pub fn milliseconds_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts log lines by their field `counter`.
+pub(crate) struct Counts;
+
+impl<S: Subscriber> Layer<S> for Counts {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        event.record(&mut Counter);
+    }
+}
+
+struct Counter;
+
+impl Visit for Counter {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "counter" {
+            metrics::counter!(value.to_owned()).increment(1);
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}

@@ -1,0 +1,117 @@
+//! Secrets from Secrets Manager over real HTTP: request, success, errors, timeout; and what a rotation does.
+#![cfg(feature = "aws")]
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use shared::aws::AwsSettings;
+use shared::env::EnvError;
+use shared::secrets::{FRESH, Rotating, Secrets, SecretsError};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const ID: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:whatsapp-lambda-a1b2c3";
+
+fn settings(endpoint: &str) -> AwsSettings {
+    AwsSettings {
+        endpoint_url: Some(endpoint.to_owned()),
+        region: "eu-central-1".to_owned(),
+        access_key_id: "AKIDEXAMPLE".to_owned(),
+        secret_access_key: SecretString::from("secret"),
+        session_token: Some(SecretString::from("session")),
+    }
+}
+
+fn answer(version: &str, secret: &Value) -> ResponseTemplate {
+    let answer = json!({"ARN": ID, "Name": "whatsapp-lambda", "VersionId": version, "SecretString": secret.to_string()});
+    ResponseTemplate::new(200)
+        .insert_header("content-type", "application/x-amz-json-1.1")
+        .set_body_json(answer)
+}
+
+fn refusal(status: u16, code: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status)
+        .insert_header("content-type", "application/x-amz-json-1.1")
+        .set_body_json(json!({"__type": code, "message": "a secret message"}))
+}
+
+/// Builds the token alone.
+fn token(secrets: &Secrets) -> Result<String, EnvError> {
+    Ok(secrets.required("WHATSAPP_ACCESS_TOKEN")?.expose_secret().to_owned())
+}
+
+async fn start(server: &MockServer) -> Result<Rotating<String>, SecretsError> {
+    Rotating::start_with(&settings(&server.uri()), ID, token).await
+}
+
+#[tokio::test]
+async fn the_secret_is_read_once_and_its_members_are_the_secrets() {
+    let server = MockServer::start().await;
+    let secret = json!({"WHATSAPP_ACCESS_TOKEN": "EAAx\n", "OTHER": ""});
+    Mock::given(any()).respond_with(answer("1", &secret)).expect(1).mount(&server).await;
+    let rotating = start(&server).await.expect("read");
+    assert_eq!(*rotating.current().await, "EAAx");
+    assert_eq!(*rotating.current().await, "EAAx");
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    assert_eq!(request.headers["x-amz-target"], "secretsmanager.GetSecretValue");
+    assert!(
+        request.headers["authorization"].to_str().expect("text").contains("/eu-central-1/secretsmanager/")
+    );
+    assert_eq!(request.headers["x-amz-security-token"], "session");
+    assert_eq!(serde_json::from_slice::<Value>(&request.body).expect("JSON"), json!({"SecretId": ID}));
+}
+
+#[tokio::test]
+async fn a_start_without_its_secrets_says_what_is_missing_and_shows_nothing() {
+    for (answer, said) in [
+        (refusal(400, "ResourceNotFoundException"), "Secrets Manager: ResourceNotFoundException"),
+        (refusal(400, "AccessDeniedException"), "Secrets Manager: AccessDeniedException"),
+        (answer("1", &json!({"OTHER": "hunter2"})), "WHATSAPP_ACCESS_TOKEN is not in the secret"),
+        (answer("1", &json!({"WHATSAPP_ACCESS_TOKEN": " "})), "WHATSAPP_ACCESS_TOKEN is not in the secret"),
+        (answer("1", &json!({"WHATSAPP_ACCESS_TOKEN": ["hunter2"]})), "is not a JSON object"),
+        (answer("1", &json!("hunter2")), "is not a JSON object"),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(answer).mount(&server).await;
+        let error = start(&server).await.err().expect("an error");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(said) && !shown.contains("hunter2") && !shown.contains("message"), "{shown}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secrets_manager_that_says_nothing_is_waited_for_four_seconds() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let start = tokio::time::Instant::now();
+    let error = Rotating::start_with(&settings(&url), ID, token).await.err().expect("an error");
+    assert!(matches!(error, SecretsError::Call(_)), "{error}");
+    assert!(start.elapsed() <= Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_used_after_a_while_and_an_outage_changes_nothing() {
+    let server = MockServer::start().await;
+    let value = |token: &str| json!({"WHATSAPP_ACCESS_TOKEN": token});
+    let once = |answer: ResponseTemplate| Mock::given(any()).respond_with(answer).up_to_n_times(1);
+    once(answer("1", &value("old"))).mount(&server).await;
+    let rotating = start(&server).await.expect("read");
+    // Only the clock of the runtime is moved on, not that of the sockets.
+    let later = async |time: Duration| {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+        rotating.current().await
+    };
+    once(answer("1", &value("not looked at: it is the same version"))).mount(&server).await;
+    assert_eq!(*later(FRESH).await, "old");
+    once(refusal(400, "AccessDeniedException")).mount(&server).await;
+    assert_eq!(*later(FRESH).await, "old");
+    once(answer("2", &json!({}))).mount(&server).await;
+    assert_eq!(*later(Duration::from_secs(31)).await, "old");
+    once(answer("3", &value("new"))).mount(&server).await;
+    assert_eq!(*later(Duration::from_secs(31)).await, "new");
+    assert_eq!(*later(Duration::from_secs(60)).await, "new", "fresh");
+    assert_eq!(server.received_requests().await.expect("recorded").len(), 5);
+}
