@@ -3,6 +3,8 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{Method, Response};
 use lambda_http::{Body, Request, RequestExt};
+use shared::metrics::milliseconds_since;
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::bearer;
@@ -36,9 +38,24 @@ impl<P: Pages> Messages<P> {
     async fn page(&self, request: &Request) -> Result<Response<Body>, Problem> {
         let token = bearer::token(request.headers())?;
         let page = Page::parse(&request.query_string_parameters())?;
+        let start = Instant::now();
         let found = self.history.page(&token, &page).await?;
+        let duration_ms = milliseconds_since(start);
         let body = serde_json::to_string(&found.messages).map_err(|_| HistoryError::Unreadable)?;
-        info!(counter = "history_pages", messages = found.messages.len(), more = found.more, "history read");
+        let wamids: Vec<_> =
+            found.messages.iter().flat_map(|message| message.wamids.iter().flatten()).collect();
+        let wamids = wamids.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let user_id = found.messages.first().map(|message| tracing::field::display(message.user_id));
+        let messages = found.messages.len();
+        info!(
+            counter = "history_pages",
+            user_id,
+            messages,
+            more = found.more,
+            wamids,
+            duration_ms,
+            "history read"
+        );
 
         let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();

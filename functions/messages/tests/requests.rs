@@ -79,7 +79,7 @@ async fn a_page_is_an_array_newest_first_read_with_the_callers_token() {
     assert_eq!(request.url.path(), "/rest/v1/messages");
     let query: Vec<_> = request.url.query_pairs().into_owned().collect();
     let columns = "id,user_id,channel,role,content,created_at,type,phone_number_id,refers_to,status,sent_at,\
-        delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at";
+        delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at,wamids";
     let expected = [("select", columns), ("order", "created_at.desc,id.desc")];
     assert_eq!(query, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(request.headers["range"], "0-50", "the default limit, and one to see whether more follow");

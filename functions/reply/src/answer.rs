@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::envelope::{Exchange, Line, Unsent};
+use shared::metrics::{self, timed};
 use shared::sender::Sender;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -51,7 +52,8 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let key = message.key.as_str();
         let wamid = message.wamid.as_deref();
         // A database that says nothing must not stop the answer: better a second one than none.
-        let (user, recorded) = tokio::join!(self.database.find_user(sender), self.database.is_recorded(key));
+        let asked = async { tokio::join!(self.database.find_user(sender), self.database.is_recorded(key)) };
+        let (user, recorded) = timed("lookup_ms", asked).await;
         if let Err(cause) = &user {
             error!(counter = "failed_lookups", wamid, %cause, "not known whose number it is, answering all the same");
         }
@@ -135,7 +137,8 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         }
         let question = Question { message, user_id };
         // Seen before it is answered, which takes away the sign that an answer is being written.
-        let (answer, ()) = tokio::join!(self.responder.respond(question), self.mark_seen(message));
+        let (answer, ()) =
+            tokio::join!(timed("respond_ms", self.responder.respond(question)), self.mark_seen(message));
         let answer = answer.map_err(|cause| Failure::NoAnswer(cause.to_string()))?;
         let Some(answer) = answer.filter(|answer| !answer.trim().is_empty()) else {
             self.record(user_id, sender, exchange).await?;
@@ -145,6 +148,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let route = Route { from, to, wamid: message.wamid.as_deref() };
         let Sent { wamids, how_far } = self.send(route, &answer).await?;
         let at = (self.clock)();
+        metrics::record("receipt_to_echo_ms", (at - message.received_at).to_std().unwrap_or_default());
         exchange.answer_wamids = wamids;
         match how_far {
             HowFar::Whole => {

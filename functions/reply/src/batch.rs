@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
 use futures::future::{join, join_all};
+use shared::trace;
 use tokio::time::Instant;
 use tracing::{error, info};
 
@@ -102,7 +103,8 @@ async fn process_group(
 
 /// A panic fails its message alone.
 async fn handle(delivery: &Delivery, handler: &impl Handle) -> Outcome {
-    match AssertUnwindSafe(handler.handle(delivery)).catch_unwind().await {
+    let handled = trace::within(delivery.trace.clone(), handler.handle(delivery));
+    match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_) => {
             error!(counter = "panics", message_id = delivery.message_id, "a message made its handler panic");

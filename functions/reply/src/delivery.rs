@@ -3,6 +3,7 @@
 use aws_lambda_events::event::sqs::SqsMessage;
 use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
 use shared::logging::plain;
+use shared::trace;
 
 use crate::incoming::{Event, Incoming, Status};
 use crate::queues::Queue;
@@ -21,6 +22,8 @@ pub struct Delivery {
     pub group: Option<String>,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// The X-Ray trace that it belongs to.
+    pub trace: Option<String>,
     /// What is to be done, or why nobody can say.
     pub work: Result<Work, UnreadableEnvelope>,
     /// The envelope as it arrived, for when the message goes to another queue. Personal data.
@@ -111,6 +114,7 @@ impl From<SqsMessage> for Delivery {
             queue: if fifo { Queue::Inbound } else { Queue::Records },
             group: if fifo { group } else { wamid() },
             receive_count,
+            trace: attribute(trace::SQS_ATTRIBUTE),
             work,
             body,
         }

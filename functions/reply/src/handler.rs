@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::logging::plain;
+use shared::metrics::milliseconds_since;
+use shared::trace;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -66,20 +68,24 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
         let result = self.follow(delivery, &mut story).await;
         let Story { user_id, outcome, reason } = story;
         let user_id = user_id.map(tracing::field::display);
-        let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = milliseconds_since(start);
         let work = delivery.work.as_ref().ok();
         let (update, wamid, name) =
             work.map_or(("unknown", None, None), |work| (work.update(), work.wamid(), work.name()));
         match result {
             Ok(()) => {
-                let counter = match update {
-                    "status" => "handled_statuses",
-                    "event" => "handled_events",
+                let counter = match (update, outcome) {
+                    (_, "answered") => "answered_messages",
+                    (_, "registration_sent") => "registration_texts",
+                    ("message", "recorded") => "recorded_messages",
+                    ("status", _) => "handled_statuses",
+                    ("event", _) => "handled_events",
                     _ => "handled_messages",
                 };
+                let trace_id = trace::current();
                 info!(
                     counter,
-                    update, wamid, name, user_id, outcome, reason, duration_ms, "{update} handled"
+                    trace_id, update, wamid, name, user_id, outcome, reason, duration_ms, "{update} handled"
                 );
                 Outcome::Done
             }

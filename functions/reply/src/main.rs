@@ -11,27 +11,31 @@ use reply::queues::Sqs;
 use reply::responder::Echo;
 use reply::settings::Settings;
 use reply::{Reply, batch};
+use shared::metrics::flush;
+use shared::secrets::Rotating;
 use shared::supabase::Supabase;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::logging::init();
-    let reply = start().inspect_err(|error| tracing::error!(%error, "reply cannot start"))?;
+    shared::logging::init("reply");
+    let http = shared::http::client()?;
+    let reply = Rotating::start(move |secrets| Ok(build(Settings::read(secrets)?, http.clone()))).await;
+    let reply = reply.inspect_err(|error| tracing::error!(%error, "reply cannot start"))?;
     let reply = &reply;
     let handle = async |event: LambdaEvent<SqsEvent>| {
         let deadline = batch::deadline(event.context.deadline());
         let deliveries = event.payload.records.into_iter().map(Into::into).collect();
-        Ok::<_, Error>(batch::process(deliveries, deadline, reply).await)
+        let answer = batch::process(deliveries, deadline, &*reply.current().await).await;
+        flush();
+        Ok::<_, Error>(answer)
     };
     lambda_runtime::run(service_fn(handle)).await
 }
 
-fn start() -> Result<Reply<Project, Graph, Sqs, Echo>, Error> {
-    let settings = Settings::from_env()?;
+fn build(settings: Settings, http: reqwest::Client) -> Reply<Project, Graph, Sqs, Echo> {
     settings.graph.version.warn_if_retired(Utc::now().date_naive());
-    let http = shared::http::client()?;
     let supabase = Supabase::new(&settings.supabase_url, settings.supabase_key, http.clone());
-    Ok(Reply {
+    Reply {
         database: Project::new(supabase),
         messenger: Graph::new(settings.graph, http),
         queues: Sqs::new(settings.queues),
@@ -41,5 +45,5 @@ fn start() -> Result<Reply<Project, Graph, Sqs, Echo>, Error> {
         answers_groups: settings.answers_groups,
         phone_number_id: settings.phone_number_id,
         clock: Arc::new(Utc::now),
-    })
+    }
 }

@@ -1,10 +1,14 @@
 //! What `reply` tells the queues that it is fed from.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::MessageAttributeValue;
-use shared::sqs::{self, SqsSettings, Timeouts, reason};
+use aws_sdk_sqs::types::{
+    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+};
+use shared::aws::{self, AwsSettings, Timeouts, reason};
+use shared::trace;
 
 use crate::delivery::Delivery;
 
@@ -90,7 +94,7 @@ pub struct QueueSettings {
     /// `RECORD_DEAD_LETTERS_URL`.
     pub record_dead_letters_url: String,
     /// How to reach SQS.
-    pub sqs: SqsSettings,
+    pub sqs: AwsSettings,
 }
 
 /// Amazon SQS, or what speaks its protocol.
@@ -104,7 +108,7 @@ impl Sqs {
     /// Builds the client; connections are opened when they are needed, and kept.
     #[must_use]
     pub fn new(settings: QueueSettings) -> Self {
-        Self { client: sqs::client(&settings.sqs, TIMEOUTS), settings }
+        Self { client: aws::sqs(&settings.sqs, TIMEOUTS), settings }
     }
 }
 
@@ -122,6 +126,7 @@ impl Queues for Sqs {
 
     async fn record_later(&self, body: String) -> Result<(), QueueError> {
         let call = self.client.send_message().queue_url(&self.settings.records_url).message_body(body);
+        let call = call.set_message_system_attributes(trace_attribute()?);
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())
     }
@@ -131,6 +136,7 @@ impl Queues for Sqs {
         let attribute = attribute.build().map_err(|error| QueueError(error.to_string()))?;
         let call =
             self.client.send_message().message_body(&delivery.body).message_attributes(CAUSE, attribute);
+        let call = call.set_message_system_attributes(trace_attribute()?);
         let call = match delivery.queue {
             // The same group: they stay in order there, too. Of two attempts to give up one is enough.
             Queue::Inbound => call
@@ -142,4 +148,13 @@ impl Queues for Sqs {
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())
     }
+}
+
+/// What goes on belongs to the trace of the message.
+fn trace_attribute()
+-> Result<Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>>, QueueError> {
+    let Some(header) = trace::current() else { return Ok(None) };
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
+    let value = value.build().map_err(|error| QueueError(error.to_string()))?;
+    Ok(Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)].into()))
 }

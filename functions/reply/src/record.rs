@@ -2,8 +2,10 @@
 //! too.
 
 use shared::envelope::{Envelope, Exchange, Line, RecordTask, Unsent, V1};
+use shared::metrics::{milliseconds_since, timed};
 use shared::sender::Sender;
-use tracing::{error, warn};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::database::Database;
@@ -28,8 +30,13 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     ) -> Result<(), Failure> {
         let wamid = &exchange.wamid;
         if let Some(user_id) = user_id {
-            match self.database.record(user_id, &exchange).await {
-                Ok(()) => return Ok(()),
+            let start = Instant::now();
+            match timed("insert_ms", self.database.record(user_id, &exchange)).await {
+                Ok(()) => {
+                    let duration_ms = milliseconds_since(start);
+                    info!(wamid, %user_id, duration_ms, "rows written");
+                    return Ok(());
+                }
                 Err(cause) => {
                     error!(counter = "deferred_records", wamid, %user_id, %cause, "rows not written yet");
                 }

@@ -1,5 +1,7 @@
 //! An answer goes out, in as many parts as it needs.
 
+use shared::metrics::milliseconds_since;
+use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::database::Database;
@@ -53,9 +55,11 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let mut wamids = Vec::new();
         while !rest.is_empty() {
             let (body, after) = split::first(rest);
+            let start = Instant::now();
             match self.messenger.send(&Text { from, to, body, quotes: wamid }).await {
                 Ok(answer) => {
-                    info!(wamid, answer, phone_number_id = %from, "answer sent");
+                    let duration_ms = milliseconds_since(start);
+                    info!(wamid, answer, phone_number_id = %from, duration_ms, "answer sent");
                     wamids.extend(answer);
                 }
                 Err(cause) => {

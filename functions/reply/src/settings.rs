@@ -1,9 +1,10 @@
-//! What `reply` reads from its environment.
+//! What `reply` reads from its environment and its secrets.
 
 use shared::env::{self, EnvError};
+use shared::secrets::Secrets;
 use shared::supabase::{ApiKey, ProjectUrl};
 
-use shared::sqs::SqsSettings;
+use shared::aws::{self, AwsSettings};
 
 use crate::graph::{GraphSettings, PhoneNumberId};
 use crate::queues::QueueSettings;
@@ -36,24 +37,24 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads all settings.
+    /// Reads all settings, with these secrets.
     ///
     /// # Errors
     /// Names the variable that is missing or unusable.
-    pub fn from_env() -> Result<Self, EnvError> {
-        let supabase_key = usable(env::parsed("SUPABASE_SECRET_KEY")?)?;
+    pub fn read(secrets: &Secrets) -> Result<Self, EnvError> {
+        let supabase_key = usable(secrets.parsed("SUPABASE_SECRET_KEY")?)?;
         Ok(Self {
             graph: GraphSettings {
                 url: env::optional_parsed("GRAPH_API_URL")?.unwrap_or_default(),
                 version: env::optional_parsed("GRAPH_API_VERSION")?.unwrap_or_default(),
-                access_token: env::secret("WHATSAPP_ACCESS_TOKEN")?,
+                access_token: secrets.required("WHATSAPP_ACCESS_TOKEN")?,
             },
             queues: QueueSettings {
                 inbound_url: env::required("INBOUND_QUEUE_URL")?,
                 inbound_dead_letters_url: env::required("INBOUND_DEAD_LETTERS_URL")?,
                 records_url: env::required("RECORD_QUEUE_URL")?,
                 record_dead_letters_url: env::required("RECORD_DEAD_LETTERS_URL")?,
-                sqs: SqsSettings::from_env()?,
+                sqs: AwsSettings::from_env(aws::SQS_ENDPOINT)?,
             },
             phone_number_id: env::parsed("WHATSAPP_PHONE_NUMBER_ID")?,
             registration_text: env::optional("WHATSAPP_REGISTRATION_TEXT")?

@@ -6,7 +6,7 @@ use reply::delivery::{Delivery, Work};
 use reply::queues::{Queue, QueueError, QueueSettings, Queues, Sqs};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::sqs::SqsSettings;
+use shared::aws::AwsSettings;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -20,7 +20,7 @@ fn sqs(endpoint: &str) -> Sqs {
         inbound_dead_letters_url: url("inbound-dead-letters.fifo"),
         records_url: url("records"),
         record_dead_letters_url: url("records-dead-letters"),
-        sqs: SqsSettings {
+        sqs: AwsSettings {
             endpoint_url: Some(endpoint.to_owned()),
             region: "us-east-1".to_owned(),
             access_key_id: "AKIDEXAMPLE".to_owned(),
@@ -33,7 +33,16 @@ fn sqs(endpoint: &str) -> Sqs {
 fn delivery(queue: Queue) -> Delivery {
     let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
     let (group, body) = (Some("group".to_owned()), "an envelope".to_owned());
-    Delivery { message_id, receipt_handle, queue, group, receive_count: 50, work: Work::read(&body), body }
+    Delivery {
+        message_id,
+        receipt_handle,
+        queue,
+        group,
+        receive_count: 50,
+        trace: None,
+        work: Work::read(&body),
+        body,
+    }
 }
 
 async fn server(answer: ResponseTemplate) -> MockServer {

@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn what_serde_json_cannot_hold_is_kept_as_text() {
-        let json = format!("[1e999999,\"{}\"]", "x".repeat(2_000));
+        let json = format!("[7,{}{}]", "[".repeat(900), "]".repeat(900));
         let (kept, _) = fit(&RawValue::from_string(json).expect("JSON"), 1_000).expect("too large");
-        assert!(kept.get().starts_with("\"[1e999999,"), "{kept}");
+        assert!(kept.get().starts_with("\"[7,[[[["), "{kept}");
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

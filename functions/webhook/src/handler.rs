@@ -8,7 +8,9 @@ use futures::stream;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
-use tokio::time::timeout;
+use shared::metrics::{milliseconds_since, timed};
+use shared::trace;
+use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::batches::{self, Lane};
@@ -58,13 +60,17 @@ impl<Q: Queue> Webhook<Q> {
 
     /// Answers one request. Every failure is an answer: Meta must get one.
     pub async fn handle(&self, request: Request) -> Response<Body> {
+        let start = Instant::now();
         let answer = match (request.uri().path(), request.method()) {
             ("/webhook" | "/webhook/", &Method::GET) => self.handshake(&request),
             ("/webhook" | "/webhook/", &Method::POST) => self.receive(&request).await,
             ("/webhook" | "/webhook/", _) => Err(Refusal::Method),
             _ => Err(Refusal::NotFound),
         };
-        answer.unwrap_or_else(Refusal::into_response)
+        let answer = answer.unwrap_or_else(Refusal::into_response);
+        let duration_ms = milliseconds_since(start);
+        info!(status = answer.status().as_u16(), duration_ms, "request answered");
+        answer
     }
 
     fn handshake(&self, request: &Request) -> Result<Response<Body>, Refusal> {
@@ -95,14 +101,15 @@ impl<Q: Queue> Webhook<Q> {
         };
         let entries = Entry::all(&updates, received_at)?;
         let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
-        self.queue_all(batches::pack(entries)).await?;
+        timed("queue_ms", self.queue_all(batches::pack(entries))).await?;
+        let trace_id = trace::current();
         for Subject { update, wamid, name, cut_from } in subjects {
             let counter = match update {
                 "message" => "accepted_messages",
                 "status" => "accepted_statuses",
                 _ => "accepted_events",
             };
-            info!(counter, update, wamid, name, "{update} queued");
+            info!(counter, trace_id, update, wamid, name, "{update} queued");
             if let Some(bytes) = cut_from {
                 // A text of Meta's is short: whatever it is, its largest part is not what is answered.
                 warn!(counter = "cut_updates", update, wamid, name, bytes, "too large for the queue: cut");

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use shared::sqs::{self, Timeouts, reason};
+use aws_sdk_sqs::types::{
+    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
+};
+use shared::aws::{self, Timeouts, reason};
+use shared::trace;
 
 use crate::batches::Batch;
 use crate::settings::QueueSettings;
@@ -57,13 +60,20 @@ impl Sqs {
     /// Builds the client; connections are opened when they are needed, and kept.
     #[must_use]
     pub fn new(settings: &QueueSettings) -> Self {
-        Self { client: sqs::client(&settings.sqs, TIMEOUTS), queue_url: settings.url.clone() }
+        Self { client: aws::sqs(&settings.sqs, TIMEOUTS), queue_url: settings.url.clone() }
     }
 }
 
 impl Queue for Sqs {
     async fn send(&self, batch: Batch) -> Result<(), QueueError> {
         let sent = batch.entries.len();
+        let trace = match trace::current() {
+            Some(header) => {
+                let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
+                Some(value.build().map_err(|error| QueueError::Call(error.to_string()))?)
+            }
+            None => None,
+        };
         let mut call = self.client.send_message_batch().queue_url(&self.queue_url);
         for (position, entry) in batch.entries.into_iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -71,6 +81,11 @@ impl Queue for Sqs {
                 .message_group_id(entry.message_group_id)
                 .message_deduplication_id(entry.deduplication_id)
                 .message_body(entry.body)
+                .set_message_system_attributes(
+                    trace
+                        .clone()
+                        .map(|trace| [(MessageSystemAttributeNameForSends::AwsTraceHeader, trace)].into()),
+                )
                 .build()
                 .map_err(|error| QueueError::Call(error.to_string()))?;
             call = call.entries(entry);

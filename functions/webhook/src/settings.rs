@@ -1,7 +1,8 @@
-//! What `webhook` reads from its environment.
+//! What `webhook` reads from its environment and its secrets.
 
+use shared::aws::{self, AwsSettings};
 use shared::env::{self, EnvError};
-use shared::sqs::SqsSettings;
+use shared::secrets::Secrets;
 
 use crate::handshake::VerifyToken;
 use crate::signature::AppSecret;
@@ -23,19 +24,22 @@ pub struct QueueSettings {
     /// `INBOUND_QUEUE_URL`.
     pub url: String,
     /// How to reach SQS.
-    pub sqs: SqsSettings,
+    pub sqs: AwsSettings,
 }
 
 impl Settings {
-    /// Reads all settings.
+    /// Reads all settings, with these secrets.
     ///
     /// # Errors
     /// Names the variable that is missing.
-    pub fn from_env() -> Result<Self, EnvError> {
+    pub fn read(secrets: &Secrets) -> Result<Self, EnvError> {
         Ok(Self {
-            app_secret: AppSecret::new(&env::secret("WHATSAPP_APP_SECRET")?),
-            verify_token: VerifyToken::new(env::secret("WHATSAPP_VERIFY_TOKEN")?),
-            queue: QueueSettings { url: env::required("INBOUND_QUEUE_URL")?, sqs: SqsSettings::from_env()? },
+            app_secret: AppSecret::new(&secrets.required("WHATSAPP_APP_SECRET")?),
+            verify_token: VerifyToken::new(secrets.required("WHATSAPP_VERIFY_TOKEN")?),
+            queue: QueueSettings {
+                url: env::required("INBOUND_QUEUE_URL")?,
+                sqs: AwsSettings::from_env(aws::SQS_ENDPOINT)?,
+            },
         })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::sqs::SqsSettings;
+use shared::aws::AwsSettings;
 use webhook::batches::{Batch, pack};
 use webhook::entry::{Entry, Subject};
 use webhook::queue::{Queue, QueueError, Sqs};
@@ -15,7 +15,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 fn sqs(endpoint: &str) -> Sqs {
     Sqs::new(&QueueSettings {
         url: "https://sqs.us-east-1.amazonaws.com/000000000000/inbound.fifo".to_owned(),
-        sqs: SqsSettings {
+        sqs: AwsSettings {
             endpoint_url: Some(endpoint.to_owned()),
             region: "us-east-1".to_owned(),
             access_key_id: "AKIDEXAMPLE".to_owned(),

@@ -13,7 +13,9 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use shared::lenient::Object;
+use shared::metrics::timed;
 use shared::sender::{Sender, UserId};
+use shared::trace;
 use tracing::warn;
 
 pub use error::{Class, GraphError, Rejection};
@@ -219,6 +221,10 @@ impl Graph {
             .bearer_auth(self.settings.access_token.expose_secret())
             .timeout(timeout)
             .json(request);
+        let sending = match trace::current() {
+            Some(trace) => sending.header(trace::HEADER, trace),
+            None => sending,
+        };
         let response = sending.send().await?;
         let status = response.status();
         let body = response.bytes().await?;
@@ -256,7 +262,7 @@ impl Messenger for Graph {
             kind: "text",
             text: TextBody { body: text.body, preview_url: false },
         };
-        let body = self.post(text.from, &request, SEND_TIMEOUT).await?;
+        let body = timed("send_ms", self.post(text.from, &request, SEND_TIMEOUT)).await?;
         let wamid = sent_wamid(&body);
         if wamid.is_none() {
             warn!(counter = "unnamed_answers", "sent, but the Graph API's answer does not say its id");

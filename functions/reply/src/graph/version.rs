@@ -15,8 +15,16 @@ use super::SettingError;
 pub const GRAPH_API_VERSION: &str = "v19.0";
 
 /// When Meta retires versions. Source: “Graph API changelog”, Meta for Developers, November 2026.
-const RETIREMENT: [(u32, NaiveDate); 3] =
-    [(19, date(2026, 5, 21)), (20, date(2026, 9, 24)), (21, date(2027, 1, 21))];
+/// <https://developers.facebook.com/docs/graph-api/changelog/versions/>
+const RETIREMENT: [(u32, NaiveDate); 7] = [
+    (19, date(2026, 5, 21)),
+    (20, date(2026, 9, 24)),
+    (21, date(2027, 1, 21)),
+    (22, date(2027, 5, 20)),
+    (23, date(2027, 10, 8)),
+    (24, date(2028, 2, 18)),
+    (25, date(2028, 7, 29)),
+];
 
 /// A version of the Graph API, such as `v25.0`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -101,7 +109,8 @@ mod tests {
         assert_eq!(retirement("v3.2"), Some(date(2026, 5, 21)));
         assert_eq!(retirement("v20.0"), Some(date(2026, 9, 24)));
         assert_eq!(retirement("v21.0"), Some(date(2027, 1, 21)));
-        assert_eq!(retirement("v25.0"), None);
+        assert_eq!(retirement("v25.0"), Some(date(2028, 7, 29)));
+        assert_eq!(retirement("v26.0"), None);
         assert_eq!(retirement("v140.0"), None);
     }
 

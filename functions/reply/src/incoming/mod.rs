@@ -51,6 +51,8 @@ pub struct Incoming {
     pub sender: Option<Sender>,
     /// The business number that received it, when Meta said so.
     pub phone_number_id: Option<PhoneNumberId>,
+    /// When the webhook received it.
+    pub received_at: DateTime<Utc>,
     /// When it was sent: the second that Meta says, and the order of arrival within it.
     pub sent_at: DateTime<Utc>,
     /// What kind of message it is: `type`.
@@ -97,6 +99,7 @@ impl Incoming {
             phone_number_id: Object::of(received.metadata)
                 .filled_text("phone_number_id")
                 .and_then(|id| id.parse().ok()),
+            received_at: received.received_at,
             sent_at: time::sent_at(message.get("timestamp"), received.received_at),
             group_id: message.string("group_id"),
             quotes: message.object("context").string("id"),

@@ -177,7 +177,16 @@ pub fn delivery(body: String, receive_count: u32) -> Delivery {
     let group = Some("group".to_owned());
     let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
     let work = Work::read(&body);
-    Delivery { message_id, receipt_handle, queue: Queue::Inbound, group, receive_count, work, body }
+    Delivery {
+        message_id,
+        receipt_handle,
+        queue: Queue::Inbound,
+        group,
+        receive_count,
+        trace: None,
+        work,
+        body,
+    }
 }
 
 /// Whether the message comes again, after some time.
