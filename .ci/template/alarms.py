@@ -1,0 +1,111 @@
+"""Every alarm has its section in the runbook, and every metric that is looked at is one that is written."""
+
+import json
+import re
+
+from project import anchor, section
+
+NAMESPACE = "WhatsAppLambda"
+ALARM = "AWS::CloudWatch::Alarm"
+RUNBOOK = "docs/RUNBOOK.md"
+
+
+def check(project):
+    runbook = project.text(RUNBOOK)
+    sections = {anchor(heading) for heading in re.findall(r"^### (.+)$", section(runbook, "## Alarms"), re.M)}
+    woken = section(runbook, "## Who is woken when")
+    named = set()
+    for name, resource in project.of_type(ALARM):
+        alarm = resource["Properties"]
+        match = re.search(rf"{re.escape(RUNBOOK)}#(\S+)$", alarm.get("AlarmDescription", ""))
+        if not match:
+            yield f"{name}: its description does not end in its section of {RUNBOOK}"
+        else:
+            named.add(match.group(1))
+            if match.group(1) not in sections:
+                yield f"{name}: {RUNBOOK} has no section {match.group(1)} below Alarms"
+        if f"`{name}`" not in woken:
+            yield f"{name}: {RUNBOOK} does not say who is woken"
+        if not alarm.get("AlarmActions"):
+            yield f"{name}: tells nobody"
+        if "TreatMissingData" not in alarm:
+            yield f"{name}: does not say what no data mean"
+    for heading in sorted(sections - named):
+        yield f"{RUNBOOK}: no alarm names the section {heading}"
+    first_cells = "\n".join(re.findall(r"^\|([^|]*)\|", woken, re.M))
+    for name in set(re.findall(r"`(\w+)`", first_cells)) - {name for name, _ in project.of_type(ALARM)}:
+        yield f"{RUNBOOK}: somebody is woken by {name}, which is no alarm"
+    for dead in project.dead_letter_queues().values():
+        if not any(watches(resource["Properties"], dead) for _, resource in project.of_type(ALARM)):
+            yield f"{dead}: no alarm says that it holds messages"
+    yield from metrics(project)
+    yield from dashboard(project)
+
+
+def watches(alarm, queue):
+    """Whether an alarm goes off at the first message of a queue."""
+    return (
+        alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
+        and {"Fn::GetAtt": [queue, "QueueName"]} in [dimension["Value"] for dimension in alarm["Dimensions"]]
+        and (alarm["ComparisonOperator"], alarm["Threshold"]) in
+        (("GreaterThanThreshold", 0), ("GreaterThanOrEqualToThreshold", 1))
+    )
+
+
+def metrics(project):
+    names = project.function_names()
+    written = {
+        name: strings(project.code(f"functions/{folder}/src", "shared/src")) for name, folder in names.items()
+    }
+    for where, metric, dimensions in own_metrics(project):
+        function = referred(dimensions.get("function"))
+        if list(dimensions) != ["function"] or function not in names:
+            yield f"{where}: {metric} has the one dimension function, the name of {', '.join(sorted(names))}"
+        elif metric not in written[function]:
+            yield f"{where}: {names[function]} writes no metric {metric}"
+
+
+def referred(value):
+    """The logical id behind !Ref, or ${...} in a text."""
+    if isinstance(value, dict):
+        return value.get("Ref")
+    match = re.fullmatch(r"\$\{(\w+)\}", value or "")
+    return match and match.group(1)
+
+
+def own_metrics(project):
+    """Where each metric of our own is looked at, its name and its dimensions."""
+    for name, resource in project.of_type(ALARM):
+        alarm = resource["Properties"]
+        queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+        for metric in queries or [alarm]:
+            if metric.get("Namespace") == NAMESPACE:
+                dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+                yield name, metric["MetricName"], dimensions
+    for name, body in dashboards(project):
+        for widget in body["widgets"]:
+            for metric in widget["properties"].get("metrics", []):
+                words = [word for word in metric if isinstance(word, str)]
+                if words[0] == NAMESPACE:
+                    yield name, words[1], dict(zip(words[2::2], words[3::2]))
+
+
+def strings(code):
+    """The texts in a piece of Rust code that can be the name of a metric."""
+    return set(re.findall(r'"([a-z][a-z0-9_]+)"', code))
+
+
+def dashboard(project):
+    for name, body in dashboards(project):
+        headings = [
+            (widget["y"], widget["x"], match.group(1))
+            for widget in body["widgets"]
+            if (match := re.match(r"## (\d+) ", widget["properties"].get("markdown", "")))
+        ]
+        if [number for _, _, number in sorted(headings)] != [str(i + 1) for i in range(len(headings))]:
+            yield f"{name}: its columns do not count from left to right"
+
+
+def dashboards(project):
+    for name, resource in project.of_type("AWS::CloudWatch::Dashboard"):
+        yield name, json.loads(resource["Properties"]["DashboardBody"]["Fn::Sub"])

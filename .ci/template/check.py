@@ -1,0 +1,28 @@
+"""Checks a template for what cfn-lint does not look at. Prints what is wrong, a line each.
+
+    check.py [TEMPLATE]
+"""
+
+import sys
+
+import alarms
+import functions
+import permissions
+import queues
+import samconfig
+import variables
+from project import Project
+
+CONCERNS = [queues, permissions, functions, alarms, variables, samconfig]
+
+
+def faults(project):
+    return [fault for concern in CONCERNS for fault in concern.check(project)]
+
+
+if __name__ == "__main__":
+    template = sys.argv[1]
+    found = faults(Project(template))
+    for fault in found:
+        print(f"{template}: {fault}", file=sys.stderr)
+    sys.exit(bool(found))

@@ -1,0 +1,149 @@
+"""Checks the checks: breaks a copy of the template, or of a file that it must agree with, in one place, and expects
+the fault to be named.
+
+    mutations.py CHECK_TEMPLATE       the script that also calls cfn-lint
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+
+from check import faults
+from project import Project
+
+TEMPLATE, RUNBOOK, README, SAMCONFIG = "template.yaml", "docs/RUNBOOK.md", "README.md", "samconfig.toml"
+REPLY_SETTINGS = "functions/reply/src/settings.rs"
+
+# File, regular expression, what the first match becomes, and what must be said then.
+MUTATIONS = [
+    # queues
+    (TEMPLATE, "VisibilityTimeout: 540", "VisibilityTimeout: 539", "VisibilityTimeout 539 is below 6 times"),
+    (TEMPLATE, "Timeout: 90", "Timeout: 91", "below 6 times the timeout of ReplyFunction"),
+    (TEMPLATE, "ReportBatchItemFailures", "ReportBatchItemFailure", "must be [ReportBatchItemFailures]"),
+    (TEMPLATE, r"FunctionResponseTypes: \[ReportBatchItemFailures\]\n", "\n", "must be [ReportBatchItemFailures]"),
+    (TEMPLATE, r"ScalingConfig:\n +MaximumConcurrency: .*", "Enabled: true", "without MaximumConcurrency"),
+    (TEMPLATE, "BatchSize: 5", "BatchSize: 11", "a batch of a FIFO queue"),
+    (TEMPLATE, r"Queue: !GetAtt InboundQueue.Arn", "Queue: arn:aws:sqs:x:1:q", "its queue is not in this template"),
+    (TEMPLATE, r"(?s)Type: SQS(.*)Type: SQS", r"Type: Kinesis\1Type: Kinesis", "no function is fed by a queue"),
+    (TEMPLATE, r"(InboundDeadLetters:\n(?:.*\n){1,12}? +)FifoQueue: true", r"\1FifoQueue: false",
+     "InboundDeadLetters: must be FIFO exactly when InboundQueue is"),
+    (TEMPLATE, "DeduplicationScope: messageGroup", "DeduplicationScope: queue", "high-throughput"),
+    (TEMPLATE, r"(FifoThroughputLimit: perMessageGroupId\n +MessageRetentionPeriod: )1209600", r"\g<1>345600",
+     "InboundDeadLetters: MessageRetentionPeriod must be 14 days"),
+    (TEMPLATE, "SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false", "SqsManagedSseEnabled must be true"),
+    (TEMPLATE, "DeletionPolicy: RetainExceptOnCreate", "DeletionPolicy: Delete", "DeletionPolicy must be Retain"),
+    (TEMPLATE, "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete", "UpdateReplacePolicy must be Retain"),
+    (TEMPLATE, '"aws:SecureTransport": "false"', '"aws:SecureTransport": "true"', "over TLS"),
+    (TEMPLATE, r"Queues: \[!Ref RecordQueue\]", "Queues: [!Ref InboundQueue]", "RecordQueue: no policy denies"),
+    (TEMPLATE, "redrivePermission: byQueue", "redrivePermission: allowAll", "RedriveAllowPolicy must allow"),
+    (TEMPLATE, r":\$\{AWS::StackName\}-inbound-", ":${AWS::StackName}-inbox-", "RedriveAllowPolicy must allow InboundQueue"),
+    (TEMPLATE, r"RedrivePolicy:\n +deadLetterTargetArn: !GetAtt RecordDead(.*\n){3}", "\n", "has no dead-letter queue"),
+    (TEMPLATE, "deadLetterTargetArn: !GetAtt RecordDeadLetters.Arn", "deadLetterTargetArn: arn:aws:sqs:x:1:q",
+     "its dead-letter queue is not in this template"),
+    # permissions
+    (TEMPLATE, "Action: sqs:SendMessage", "Action: sqs:*", "wildcard in the action sqs:*"),
+    (TEMPLATE, r"Resource: !Ref SecretArn", 'Resource: "*"', "wildcard in the resource of secretsmanager:GetSecretValue"),
+    (TEMPLATE, r"Resource: !Ref SecretArn", 'Resource: !Sub "${SecretArn}*"', "wildcard in the resource of secretsm"),
+    (TEMPLATE, r"- sqs:ReceiveMessage\n", "- sqs:ReceiveMessage\n                  - sqs:PurgeQueue\n",
+     "reply may not have sqs:PurgeQueue on InboundQueue"),
+    (TEMPLATE, r"(webhook(?:.*\n){1,9}.*sqs:SendMessage\n +Resource: )!GetAtt InboundQueue.Arn",
+     r"\1[!GetAtt InboundQueue.Arn, !GetAtt RecordQueue.Arn]", "webhook may not have sqs:SendMessage on RecordQueue"),
+    (TEMPLATE, r" +- sqs:ChangeMessageVisibility\n", "", "reply needs sqs:ChangeMessageVisibility on InboundQueue"),
+    (TEMPLATE, r"Role: !GetAtt MessagesRole.Arn", "Role: !GetAtt ReplyRole.Arn", "shares its role with"),
+    (TEMPLATE, r"Role: !GetAtt MessagesRole.Arn", "Policies: [AmazonSQSFullAccess]", "must have a Role of this template"),
+    (TEMPLATE, r"(MessagesRole:\n +Type: AWS::IAM::Role\n +Properties:\n)",
+     r"\1      ManagedPolicyArns: [arn:aws:iam::aws:policy/AWSLambda_FullAccess]\n", "policies of AWS's"),
+    (TEMPLATE, r" +Role: !GetAtt ReplyDeploymentRole.Arn\n", "", "without a Role of its own CodeDeploy"),
+    (TEMPLATE, r"(ReplyDeploymentRole(?:.*\n){1,20}?.*Resource: \[!GetAtt )ReplyFunction.Arn", r"\1WebhookFunction.Arn",
+     "ReplyDeploymentRole: must be about ReplyFunction only"),
+    (TEMPLATE, r"(?m)^Outputs:", "  More:\n    Type: AWS::IAM::Policy\n    Properties: {}\nOutputs:", "stands in the role"),
+    # functions, logs and the API
+    (TEMPLATE, r"Architectures: \[arm64\]", "Architectures: [x86_64]", "Architectures must be"),
+    (TEMPLATE, "DependsOn: ReplyFunctionAliaslive", "DependsOn: ReplyFunction", "before reply's new code"),
+    (TEMPLATE, "Path: /messages", "Path: /message", "the routes must be"),
+    (TEMPLATE, "BuildMethod: rust-cargolambda", "BuildMethod: makefile", "BuildMethod must be rust-cargolambda"),
+    (TEMPLATE, r" +AutoPublishAliasAllProperties: true\n", "", "a changed parameter is not published"),
+    (TEMPLATE, r" +Alarms: \[!Ref NewReplyErrors\]\n", "", "no alarm takes a bad deployment back"),
+    (TEMPLATE, r"LoggingConfig:\n +LogGroup: .*\n", "\n", "logs to no group of this template"),
+    (TEMPLATE, r" +RetentionInDays: .*\n", "", "has no RetentionInDays"),
+    (TEMPLATE, r" +ThrottlingBurstLimit: .*\n", "", "has no throttling"),
+    (TEMPLATE, "DestinationArn: !GetAtt ApiLogGroup.Arn", "DestinationArn: arn:aws:logs:x:1:log-group:y", "no access log"),
+    (TEMPLATE, r'\{"requestId":', '{requestId:', "the access log is not JSON"),
+    (TEMPLATE, r"\$context.routeKey", "$context.path", "may hold secrets or personal data"),
+    (TEMPLATE, r"\$context.integrationLatency", "-", "the access log lacks integrationLatency"),
+    # alarms, metrics and the dashboard
+    (TEMPLATE, "docs/RUNBOOK.md#inbound-age", "docs/RUNBOOK.md#age", "has no section age"),
+    (TEMPLATE, " docs/RUNBOOK.md#record-backlog", "", "does not end in its section"),
+    (RUNBOOK, "### Throttles\n", "### Throttling\n", "no alarm names the section throttling"),
+    (RUNBOOK, "`SetAsideAlarm`", "`AsideAlarm`", "SetAsideAlarm: docs/RUNBOOK.md does not say who is woken"),
+    (RUNBOOK, "`SetAsideAlarm`", "`AsideAlarm`", "somebody is woken by AsideAlarm"),
+    (TEMPLATE, r" +AlarmActions: .*\n", "", "tells nobody"),
+    (TEMPLATE, r" +TreatMissingData: .*\n", "", "what no data mean"),
+    (TEMPLATE, r"(RecordDeadLettersAlarm:\n(?:.*\n){1,16}? +Threshold: )1", r"\g<1>100",
+     "RecordDeadLetters: no alarm says that it holds messages"),
+    (TEMPLATE, "MetricName: graph_account_errors", "MetricName: graph_acount_errors", "writes no metric graph_acount"),
+    (TEMPLATE, r"\{ Name: function, Value: !Ref ReplyFunction \}", "{ Name: function, Value: !Ref WebhookFunction }",
+     "webhook writes no metric graph_account_errors"),
+    (TEMPLATE, r"\{ Name: function, Value: !Ref ReplyFunction \}", "{ Name: FunctionName, Value: !Ref ReplyFunction }", "the one dimension function"),
+    (TEMPLATE, r'"receipt_to_echo_ms", "function"', '"echo_ms", "function"', "Dashboard: reply writes no metric echo_ms"),
+    (TEMPLATE, "## 2 webhook", "## 3 webhook", "do not count from left to right"),
+    # environment variables
+    (TEMPLATE, r" +RECORD_QUEUE_URL: .*\n", "", "reply reads RECORD_QUEUE_URL, which the template does not set"),
+    (TEMPLATE, "SUPABASE_URL: !Ref", "SUPABASE_UR: !Ref", "SUPABASE_UR is set, but reply does not read it"),
+    (TEMPLATE, r"(\n +)(INBOUND_QUEUE_URL: .*)", r"\1\2\1GRAPH_API_URL: https://example.com", "must not be set on AWS"),
+    (TEMPLATE, "SECRET_ID: !Ref SecretArn", "WHATSAPP_APP_SECRET: x", "WHATSAPP_APP_SECRET is a secret"),
+    (TEMPLATE, r"SECRET_ID: !Ref SecretArn",
+     'SECRET_ID: "{{resolve:secretsmanager:x:SecretString:y}}"', "a value that CloudFormation resolves"),
+    (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "reply reads WHATSAPP_RECEIPTS, which"),
+    (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "WHATSAPP_RECEIPTS is not in the table"),
+    ("shared/src/env.rs", r"\A", 'fn x() { optional("SHARED_THING"); }', "shared reads SHARED_THING"),
+    (README, r"\| `WHATSAPP_ANSWER_GROUPS` .*\n", "", "WHATSAPP_ANSWER_GROUPS is not in the table"),
+    (README, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
+    (README, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),
+    (README, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table says otherwise"),
+    # samconfig.toml
+    (SAMCONFIG, r'    "SecretArn=FILL-IN",\n', "", "default does not give SecretArn"),
+    (SAMCONFIG, "LogRetentionDays=7", "LogRetentionDays=8", "a value that the template refuses"),
+    (SAMCONFIG, "GraphApiVersion=", "GraphVersion=", "GraphVersion, which is no parameter"),
+    (SAMCONFIG, "GraphApiVersion=v26.0", "RegistrationText=FILL-IN", "would take FILL-IN for RegistrationText"),
+    (SAMCONFIG, "whatsapp-lambda-prod", "whatsapp-lambda-dev", "a stack of its own"),
+    (SAMCONFIG, "SupabaseUrl=FILL-IN", "SupabaseUrl=sb_secret_abc", "sb_secret_abc is a secret"),
+]
+# cfn-lint is a process of seconds: one fault shows that its findings count.
+LINT = (r"MemorySize: 256", "MemorySise: 256", "MemorySise")
+
+
+def mutated(path, pattern, replacement):
+    """The text of a file with the first match replaced."""
+    text, count = re.subn(pattern, replacement, Project().text(path), count=1)
+    if not count:
+        raise SystemExit(f"{path}: nothing matches {pattern}")
+    return text
+
+
+def main(check_template):
+    wrong = faults(Project())
+    if wrong:
+        raise SystemExit("\n".join(["the template itself has faults:", *wrong]))
+    unnoticed = []
+    for path, pattern, replacement, expected in MUTATIONS:
+        found = faults(Project(replaced={path: mutated(path, pattern, replacement)}))
+        if not any(expected in fault for fault in found):
+            unnoticed.append(f"{path}: {pattern} -> {replacement}: expected “{expected}”, found {found}")
+    pattern, replacement, expected = LINT
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(mutated(TEMPLATE, pattern, replacement))
+        file.flush()
+        lint = subprocess.run([check_template, file.name], capture_output=True, text=True)
+    if lint.returncode == 0 or expected not in lint.stdout + lint.stderr:
+        unnoticed.append(f"cfn-lint: {replacement}: {lint.stdout}{lint.stderr}")
+    for line in unnoticed:
+        print(line, file=sys.stderr)
+    total = len(MUTATIONS) + 1
+    print(f"{total - len(unnoticed)} of {total} broken copies noticed")
+    sys.exit(bool(unnoticed))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

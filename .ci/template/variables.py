@@ -1,0 +1,84 @@
+"""The functions get the environment variables that they read, no others, and the README explains each.
+
+Read is what stands as a text of this form in a function's code or in `shared`; which of the two functions that need
+a variable of `shared` is for the template to say, and for the README's table.
+"""
+
+import re
+
+from project import section
+
+# In the secret. They are environment variables on one machine only.
+IN_THE_SECRET = {
+    "WHATSAPP_ACCESS_TOKEN",
+    "WHATSAPP_APP_SECRET",
+    "WHATSAPP_VERIFY_TOKEN",
+    "SUPABASE_SECRET_KEY",
+}
+# Set by Lambda itself, and reserved:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+BY_LAMBDA = re.compile(r"AWS_(?!ENDPOINT_URL)|_X_AMZN_|LAMBDA_|_HANDLER$")
+# Of stand-ins and of other endpoints: on AWS they would point the functions away from AWS and Meta.
+FOR_STAND_INS = re.compile(r"AWS_ENDPOINT_URL(_\w+)?$|GRAPH_API_URL$")
+TABLE = "## Environment variables"
+
+
+def check(project):
+    shared = read(project.code("shared/src"))
+    table = rows(project.text("README.md"))
+    set_anywhere, readers = set(), {}
+    for logical, function in project.functions():
+        name = project.function_names()[logical]
+        own = read(project.code(f"functions/{name}/src"))
+        given = set(function.get("Environment", {}).get("Variables", {}))
+        set_anywhere |= given
+        for variable in own | given:
+            readers.setdefault(variable, set()).add(name)
+        for variable in sorted(given):
+            if variable in IN_THE_SECRET:
+                yield f"{logical}: {variable} is a secret: it is read from the secret, never from the template"
+            elif FOR_STAND_INS.match(variable):
+                yield f"{logical}: {variable} is for stand-ins and must not be set on AWS"
+            elif variable not in own | shared:
+                yield f"{logical}: {variable} is set, but {name} does not read it"
+        for variable in sorted(own - given):
+            if not is_exempt(variable):
+                yield f"{logical}: {name} reads {variable}, which the template does not set"
+    for variable in sorted(shared - set_anywhere):
+        if not is_exempt(variable):
+            yield f"shared reads {variable}, which the template sets for no function"
+    everything = readers.keys() | shared
+    for variable in sorted(everything - set(table)):
+        if not re.match(r"_X_AMZN_|AWS_LAMBDA_|LAMBDA_", variable):
+            yield f"README.md: {variable} is not in the table of environment variables"
+    local = project.code("local")
+    for variable, said in sorted(table.items()):
+        if variable not in everything and f'"{variable}"' not in local:
+            yield f"README.md: {variable} is in the table, but nothing reads it"
+        functions = set(project.function_names().values())
+        said = functions if "all functions" in said else {name for name in functions if name in said}
+        if variable in readers and said != readers[variable]:
+            yield f"README.md: {variable} is read by {', '.join(sorted(readers[variable]))}; the table says otherwise"
+    if "{{resolve:" in project.source:
+        yield "a value that CloudFormation resolves when it deploys is not seen when the secret changes"
+
+
+def is_exempt(variable):
+    return variable in IN_THE_SECRET or BY_LAMBDA.match(variable) or FOR_STAND_INS.match(variable)
+
+
+def read(code):
+    """The environment variables that a piece of Rust code names. `env!` is the compiler's."""
+    code = re.sub(r"\benv!\(\"\w+\"\)", "", code)
+    names = set(re.findall(r'"(_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', code))
+    return names | ({"RUST_LOG"} if "EnvFilter::DEFAULT_ENV" in code else set())
+
+
+def rows(readme):
+    """Who reads each variable, as the README's table says."""
+    table = {}
+    for line in section(readme, TABLE).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        for variable in re.findall(r"`(\w+)`", cells[0]) if line.startswith("|") else []:
+            table[variable] = cells[1]
+    return table
