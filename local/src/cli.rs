@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
-use crate::{chaos, dead_letters, demo, load, replay, up};
+use crate::{chaos, dead_letters, demo, doctor, load, replay, up};
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -19,6 +20,9 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     options: Options,
+    /// Whether the file was named, and is not the usual one.
+    #[arg(skip)]
+    env_file_is_named: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +62,12 @@ enum Command {
     },
     /// Look at dead letters, and send them again: here, on AWS, or on another endpoint that speaks SQS.
     DeadLetters(dead_letters::Arguments),
+    /// Check a deployed stack: its addresses, secrets, business number, database; say what is wrong and what to do.
+    /// Ends with 0 if nothing is.
+    ///
+    /// Reads the functions' own variables: from --secret, then from --env-file, then from the environment. Without
+    /// any of them it checks the `local` that is running. It posts one signed event that is no message.
+    Doctor(doctor::Arguments),
     /// Send many messages and print how long it took, what was lost, what came twice, and memory.
     Load {
         /// How many.
@@ -83,7 +93,10 @@ impl Cli {
             let value = arg.get_env().and_then(std::env::var_os);
             if value.is_some_and(|value| value.is_empty()) { arg.env(None) } else { arg }
         });
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        let matches = command.get_matches();
+        let env_file_is_named = matches.value_source("env_file") == Some(ValueSource::CommandLine);
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Self { env_file_is_named, ..cli }
     }
 
     /// Runs the command until it ends, or until Ctrl-C, SIGTERM or the terminal's end, and stops what it started.
@@ -118,6 +131,10 @@ impl Cli {
             }
             Some(Command::DeadLetters(arguments)) => {
                 return until(told_to_stop, dead_letters::run(&arguments, &options.env_file)).await;
+            }
+            Some(Command::Doctor(arguments)) => {
+                let checks = doctor::run(&arguments, &options.env_file, self.env_file_is_named);
+                return until(told_to_stop, checks).await;
             }
             Some(Command::Load { messages, senders, json }) => {
                 return until(told_to_stop, load::run(options, messages, senders, json)).await;

@@ -11,6 +11,7 @@
 //! | [`play`] | posts one payload and finds out what became of it |
 //! | [`story`] | what the functions' log says of a payload's updates |
 //! | [`dead_letters`] | what could not be delivered: why, and sending it again |
+//! | [`doctor`] | checks a deployed stack and what it stands on, and says what is wrong |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
 //! | [`chaos`] | the functions' code over models of everything, with faults drawn from a seed |
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod compile;
 pub mod dead_letters;
 pub mod demo;
+pub mod doctor;
 pub mod journal;
 pub mod load;
 pub mod memory;

@@ -79,7 +79,7 @@ pub struct Row {
     /// Whose history it belongs to.
     pub user_id: Uuid,
     /// Meta's type of it.
-    #[serde(rename = "type")]
+    #[serde(skip)]
     pub kind: Option<String>,
 }
 
@@ -211,6 +211,12 @@ impl Stack {
         format!("{}/webhook", self.url())
     }
 
+    /// Where apps would read the history.
+    #[must_use]
+    pub fn messages_url(&self) -> String {
+        format!("{}/messages", self.url())
+    }
+
     /// The rows of the story's messages, in the order of the conversation.
     async fn rows(&self, story: &Story) -> anyhow::Result<Vec<Row>> {
         let keys = story.expected.iter().filter_map(Expected::message_key);
@@ -232,7 +238,7 @@ impl Stack {
     /// When the gateway cannot be reached or the answer is an error.
     pub async fn history(&self, token: &str) -> anyhow::Result<Vec<Value>> {
         let response = shared::http::client()?
-            .get(format!("{}/messages", self.url()))
+            .get(self.messages_url())
             .bearer_auth(token)
             .send()
             .await

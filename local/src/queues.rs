@@ -9,7 +9,7 @@ use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::types::QueueAttributeName;
 use local_sqs::SqsServer;
 use secrecy::{ExposeSecret, SecretString};
-use shared::sqs::{self, SqsSettings, Timeouts};
+use shared::aws::{self, AwsSettings, Timeouts};
 
 /// What webhook sends to and reply receives from.
 pub const INBOUND: &str = "inbound.fifo";
@@ -49,7 +49,7 @@ pub struct Queues {
     pub inbound_url: String,
     /// Address of [`RECORDS`].
     pub records_url: String,
-    settings: SqsSettings,
+    settings: AwsSettings,
 }
 
 impl Queues {
@@ -72,7 +72,7 @@ impl Queues {
                 (None, settings(url, |name| std::env::var(name).ok().filter(|value| !value.is_empty())))
             }
         };
-        let client = sqs::client(&settings, TIMEOUTS);
+        let client = aws::sqs(&settings, TIMEOUTS);
         let inbound_url =
             create_pair(&client, INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, visibility_timeout)
                 .await?;
@@ -121,8 +121,8 @@ impl Queues {
     }
 }
 
-fn settings(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> SqsSettings {
-    SqsSettings {
+fn settings(endpoint: &str, variable: impl Fn(&str) -> Option<String>) -> AwsSettings {
+    AwsSettings {
         endpoint_url: Some(endpoint.to_owned()),
         region: variable("AWS_REGION").unwrap_or_else(|| local_sqs::REGION.to_owned()),
         access_key_id: variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "local".to_owned()),

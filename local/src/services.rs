@@ -18,6 +18,8 @@ pub const APP_SECRET: &str = "local-app-secret";
 pub const VERIFY_TOKEN: &str = "local-verify-token";
 /// The business number of Meta's samples.
 pub const PHONE_NUMBER_ID: &str = "106540352242922";
+/// The version of the Graph API that the README advises; the default is one that Meta has retired.
+pub const GRAPH_API_VERSION: &str = "v26.0";
 
 /// The services of a stack.
 pub struct Services {
@@ -71,6 +73,7 @@ impl Services {
         environment.extend(pairs(&[
             ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
             ("WHATSAPP_PHONE_NUMBER_ID", PHONE_NUMBER_ID),
+            ("GRAPH_API_VERSION", GRAPH_API_VERSION),
             ("GRAPH_API_URL", &self.graph.url()),
             ("SUPABASE_URL", supabase.url()),
             ("SUPABASE_SECRET_KEY", key),

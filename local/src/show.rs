@@ -85,7 +85,8 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
         "  curl -d \"$BODY\" -H \"X-Hub-Signature-256: sha256=$(printf %s \"$BODY\" | openssl dgst -sha256 -hmac {APP_SECRET} | sed 's/.* //')\" {url}/webhook"
     );
     println!("  curl {graph}/received");
-    println!("  cargo run -p local -- dead-letters\n");
+    println!("  cargo run -p local -- dead-letters");
+    println!("  cargo run -p local -- doctor\n");
     Ok(())
 }
 

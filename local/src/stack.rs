@@ -39,8 +39,8 @@ pub struct Options {
     /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones.
     #[arg(long, global = true)]
     pub legacy_keys: bool,
-    /// Where to write the functions' environment while `local` is up: `cargo lambda watch` and `dead-letters` read
-    /// it.
+    /// The functions' environment: written while `local` is up, for `cargo lambda watch`, `dead-letters` and
+    /// `doctor` to read. For `doctor` it can be a file of your own.
     #[arg(long, global = true, default_value = ENV_FILE, value_name = "FILE")]
     pub env_file: PathBuf,
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use local_process::{Guardian, PrivateFile};
 
+use crate::doctor::settings::{MESSAGES_URL, WEBHOOK_URL};
 use crate::journal::Mark;
 use crate::services::Services;
 use crate::stack::{Options, Stack};
@@ -18,7 +19,8 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
     tokio::pin!(told_to_stop);
     let started = async {
         let stack = Stack::start(options, show::progress).await?;
-        let env_file = write_env_file(&stack.services, &options.env_file, stack.guardian())?;
+        let urls = [(WEBHOOK_URL, stack.webhook_url()), (MESSAGES_URL, stack.messages_url())];
+        let env_file = write_env_file(&stack.services, &urls, &options.env_file, stack.guardian())?;
         let demo = demo::play(&stack).await?;
         show::demo(&stack, &demo)?;
         show::next_steps(&stack)?;
@@ -49,19 +51,25 @@ pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::R
         services = Services::start(options, &guardian, show::progress) => services?,
         _ = &mut told_to_stop => return Ok(()),
     };
-    let _env_file = write_env_file(&services, &options.env_file, &guardian)?;
+    let _env_file = write_env_file(&services, &[], &options.env_file, &guardian)?;
     show::services(&services, &options.env_file);
     told_to_stop.await;
     show::progress("stopping");
     services.stop().await
 }
 
-/// Writes a file with all variables of all functions, in the form that `cargo lambda watch --env-file` reads. It
-/// may hold the keys of a real AWS account: only our user may read it, and it goes with the result and with us.
-fn write_env_file(services: &Services, path: &Path, guardian: &Guardian) -> anyhow::Result<PrivateFile> {
+/// Writes a file with all variables of all functions, in the form that `cargo lambda watch --env-file` reads, and
+/// with the functions' addresses. It may hold the keys of a real AWS account: only our user may read it, and it goes with the result and with us.
+fn write_env_file(
+    services: &Services,
+    urls: &[(&str, String)],
+    path: &Path,
+    guardian: &Guardian,
+) -> anyhow::Result<PrivateFile> {
     let mut environment = services.webhook_environment();
     environment.extend(services.reply_environment());
     environment.extend(services.messages_environment());
+    environment.extend(urls.iter().map(|(name, url)| ((*name).to_owned(), url.clone())));
     let lines: String =
         environment.into_iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
     let write = || {

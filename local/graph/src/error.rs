@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -45,6 +46,37 @@ impl GraphError {
             message: "Invalid OAuth access token - Cannot parse access token".to_owned(),
             details: None,
         }
+    }
+
+    /// The token was one until `end`.
+    pub(crate) fn expired(end: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        let [end, now] = [end, now].map(|time| time.format("%A, %d-%b-%y %H:%M:%S UTC"));
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: 190,
+            subcode: Some(463),
+            message: format!(
+                "Error validating access token: Session has expired on {end}. The current time is {now}."
+            ),
+            details: None,
+        }
+    }
+
+    /// The token may not do this.
+    pub(crate) fn no_permission() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: 10,
+            subcode: None,
+            message: "(#10) Application does not have permission for this action".to_owned(),
+            details: None,
+        }
+    }
+
+    /// A field that the object does not have.
+    pub(crate) fn no_field(field: &str) -> Self {
+        let message = format!("(#100) Tried accessing nonexisting field ({field})");
+        Self { status: StatusCode::BAD_REQUEST, code: 100, subcode: None, message, details: None }
     }
 
     pub(crate) fn unknown_path(path: &str) -> Self {

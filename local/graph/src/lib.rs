@@ -6,6 +6,8 @@
 //!
 //! - `POST /{version}/{phone-number-id}/messages`: as in Meta's Cloud API reference, "Messages".
 //!   The life cycle of versions is not reproduced: every `vN.N` is served.
+//! - `GET /{version}/{phone-number-id}?fields=…`: as in "WhatsApp Business Account Phone Number API".
+//! - `GET /{version}/debug_token?input_token=…`: as in the Graph API's reference, about the token that is accepted.
 //! - `GET /received`: **not part of Meta's API**; what was kept, as JSON (see [`Kept`]). No token.
 //!
 //! Error codes are Meta's; the English of the messages is close to Meta's but nobody may rely on it.
@@ -13,9 +15,11 @@
 mod error;
 mod faults;
 mod listener;
+mod number;
 mod request;
 mod server;
 mod store;
+mod token;
 
 use std::collections::HashSet;
 use std::io;
@@ -23,6 +27,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,6 +35,7 @@ use tokio::task::JoinHandle;
 pub use error::GraphError;
 pub use faults::{Effect, Fault, Outcome};
 pub use store::{Kept, ReadReceipt, Received, TooFew};
+pub use token::PERMISSIONS;
 
 /// Connections that a client holds in the middle of a request are cut after this long at [`GraphApi::stop`].
 const STOP_WITHIN: Duration = Duration::from_secs(2);
@@ -56,11 +62,17 @@ pub struct GraphApi {
 
 /// What the handlers share with the handle.
 struct State {
-    access_token: String,
+    access_token: token::AccessToken,
     phone_numbers: Mutex<HashSet<String>>,
     faults: faults::Faults,
     store: store::Store,
     stopping: watch::Receiver<()>,
+}
+
+impl State {
+    fn knows_number(&self, id: &str) -> bool {
+        self.phone_numbers.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
 }
 
 impl GraphApi {
@@ -73,7 +85,7 @@ impl GraphApi {
         let address = listener.local_addr()?;
         let (running, stopping) = watch::channel(());
         let state = Arc::new(State {
-            access_token: settings.access_token,
+            access_token: token::AccessToken::new(settings.access_token),
             phone_numbers: Mutex::new(settings.phone_numbers.into_iter().collect()),
             faults: faults::Faults::default(),
             store: store::Store::default(),
@@ -94,6 +106,18 @@ impl GraphApi {
     pub fn allow_number(&self, phone_number_id: impl Into<String>) {
         let mut numbers = self.state.phone_numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.insert(phone_number_id.into());
+    }
+
+    /// When the access token ends; `None`, as at the start, means never. From then on every call is answered with
+    /// code 190, subcode 463.
+    pub fn expire_access_token(&self, at: Option<DateTime<Utc>>) {
+        self.state.access_token.expire(at);
+    }
+
+    /// What the access token may do; at the start both of [`PERMISSIONS`]. Without `whatsapp_business_messaging`
+    /// sends are answered with code 10, without `whatsapp_business_management` questions about a number.
+    pub fn set_permissions(&self, permissions: &[&str]) {
+        self.state.access_token.set_permissions(permissions);
     }
 
     /// The messages that would have reached a phone, in the order in which they were accepted.

@@ -1,7 +1,7 @@
 //! Routes and answers.
 
 use std::future::IntoFuture as _;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State as Shared};
@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::State;
 use crate::error::GraphError;
 use crate::faults::{Effect, Fault, Outcome};
 use crate::listener::{ResetSwitch, ResettableListener};
 use crate::request::{self, Address, Request, Send};
 use crate::store::{Kept, ReadReceipt, Received};
+use crate::{State, number, token};
 
 /// Serves until `state.stopping` is closed.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -29,6 +29,8 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
     let router = Router::new()
         .route("/received", get(received))
         .route("/{version}/{phone_number_id}/messages", any(messages))
+        .route("/{version}/debug_token", any(number::debug_token))
+        .route("/{version}/{phone_number_id}", any(number::number))
         .fallback(unknown_path)
         .with_state(state)
         .into_make_service_with_connect_info::<ResetSwitch>();
@@ -57,7 +59,8 @@ async fn messages(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let call = Call { state: &state, version, phone_number_id };
+    let trace = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let call = Call { state: &state, version, phone_number_id, trace };
     match call.check(&method, &uri, &headers, &body) {
         Ok((Request::Read { message_id, typing }, _)) => call.read(message_id, typing),
         Ok((Request::Send(send), raw)) => call.send(send, raw, &connection).await,
@@ -73,6 +76,7 @@ struct Call<'a> {
     state: &'a State,
     version: String,
     phone_number_id: String,
+    trace: Option<String>,
 }
 
 impl Call<'_> {
@@ -86,14 +90,9 @@ impl Call<'_> {
         if !is_version(&self.version) {
             return Err(GraphError::unknown_path(uri.path()));
         }
-        if bearer(headers) != Some(self.state.access_token.as_str()) {
-            return Err(GraphError::unauthorized());
-        }
-        let known = {
-            let numbers = self.state.phone_numbers.lock().unwrap_or_else(PoisonError::into_inner);
-            numbers.contains(&self.phone_number_id)
-        };
-        if !known || method != Method::POST {
+        self.state.access_token.admit(bearer(headers))?;
+        self.state.access_token.permit(token::MESSAGING)?;
+        if !self.state.knows_number(&self.phone_number_id) || method != Method::POST {
             return Err(GraphError::unsupported(method.as_str(), &self.phone_number_id));
         }
         // A body that is not declared as JSON, or is not JSON, has no parameters for Meta.
@@ -160,6 +159,7 @@ impl Call<'_> {
             kind: send.kind,
             body: send.body,
             quotes: send.quotes,
+            trace: self.trace.clone(),
             raw,
         };
         if matches!(send.address, Address::Nowhere(_)) {
@@ -185,14 +185,14 @@ fn faulty(fault: Fault, connection: &ResetSwitch) -> Option<Response> {
 }
 
 /// `v19.0`.
-fn is_version(text: &str) -> bool {
+pub(crate) fn is_version(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.strip_prefix('v')
         .and_then(|number| number.split_once('.'))
         .is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }

@@ -30,6 +30,8 @@ pub struct Received {
     pub body: Option<String>,
     /// The wamid of the message that this one quotes (`context.message_id`).
     pub quotes: Option<String>,
+    /// The header `x-amzn-trace-id`, by which the sender's side can be followed.
+    pub trace: Option<String>,
     /// The request's body.
     pub raw: Value,
 }

@@ -10,8 +10,8 @@ use aws_sdk_sqs::types::{
 };
 use chrono::{DateTime, Utc};
 use reply::queues::CAUSE;
+use shared::aws::{self, AwsSettings, Timeouts};
 use shared::env;
-use shared::sqs::{self, SqsSettings, Timeouts};
 
 use super::cause::Finding;
 
@@ -43,7 +43,7 @@ pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Cli
         .or_else(|| region_of_url.is_none().then_some(origin));
     let here = endpoint_url.as_deref().is_some_and(is_loopback);
     let settings = if here {
-        SqsSettings {
+        AwsSettings {
             endpoint_url,
             region: env::optional("AWS_REGION")?.unwrap_or_else(|| local_sqs::REGION.to_owned()),
             access_key_id: "local".to_owned(),
@@ -51,7 +51,7 @@ pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Cli
             session_token: None,
         }
     } else {
-        SqsSettings {
+        AwsSettings {
             endpoint_url,
             region: region_of_url.map_or_else(|| env::required("AWS_REGION"), Ok)?,
             access_key_id: env::required("AWS_ACCESS_KEY_ID")?,
@@ -59,7 +59,7 @@ pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Cli
             session_token: env::optional("AWS_SESSION_TOKEN")?.map(Into::into),
         }
     };
-    Ok(sqs::client(&settings, TIMEOUTS))
+    Ok(aws::sqs(&settings, TIMEOUTS))
 }
 
 /// The region in a host of AWS's. Source: “Amazon Simple Queue Service endpoints and quotas”, AWS General
@@ -237,7 +237,7 @@ impl DeadLetters {
             let Ok(entries) = entries else { continue };
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
             if let Err(error) = call.set_entries(Some(entries)).send().await {
-                let reason = sqs::reason(&error);
+                let reason = aws::reason(&error);
                 eprintln!("some messages are visible again only in {HIDDEN} s: {reason}");
             }
         }

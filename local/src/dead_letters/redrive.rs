@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{ListMessageMoveTasksResultEntry, Message, MessageSystemAttributeName};
 use reply::queues::CAUSE;
-use shared::sqs;
+use shared::aws;
 use tokio::time::sleep;
 
 use super::queue::DeadLetters;
@@ -179,5 +179,5 @@ impl DeadLetters {
 fn has_no_move_tasks<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let unknown = ["InvalidAction", "NotImplemented", "UnknownOperationException", "UnknownOperation"];
-    matches!(status, Some(404 | 405 | 501)) || unknown.contains(&sqs::reason(error).as_str())
+    matches!(status, Some(404 | 405 | 501)) || unknown.contains(&aws::reason(error).as_str())
 }

@@ -1,0 +1,219 @@
+//! What is checked: the functions' own variables, and where they come from.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use secrecy::SecretString;
+
+/// The address that Meta posts to; an output of the stack. A running `local` writes it into its file.
+pub const WEBHOOK_URL: &str = "WEBHOOK_URL";
+/// The address of the history; an output of the stack.
+pub const MESSAGES_URL: &str = "MESSAGES_URL";
+
+/// The variables that say what is to be checked. (`GRAPH_API_URL` and `GRAPH_API_VERSION` alone say nothing.)
+const NAMES: [&str; 9] = [
+    WEBHOOK_URL,
+    MESSAGES_URL,
+    "WHATSAPP_APP_SECRET",
+    "WHATSAPP_VERIFY_TOKEN",
+    "WHATSAPP_ACCESS_TOKEN",
+    "WHATSAPP_PHONE_NUMBER_ID",
+    "SUPABASE_URL",
+    "SUPABASE_SECRET_KEY",
+    "SUPABASE_PUBLISHABLE_KEY",
+];
+
+/// The settings, each of which may be missing.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--url` or `WEBHOOK_URL`
+    pub webhook_url: Option<String>,
+    /// `--messages-url` or `MESSAGES_URL`
+    pub messages_url: Option<String>,
+    /// `WHATSAPP_APP_SECRET`
+    pub app_secret: Option<SecretString>,
+    /// `WHATSAPP_VERIFY_TOKEN`
+    pub verify_token: Option<SecretString>,
+    /// `WHATSAPP_ACCESS_TOKEN`
+    pub access_token: Option<SecretString>,
+    /// `WHATSAPP_PHONE_NUMBER_ID`
+    pub phone_number_id: Option<String>,
+    /// `GRAPH_API_VERSION`
+    pub graph_version: Option<String>,
+    /// `GRAPH_API_URL`
+    pub graph_url: Option<String>,
+    /// `SUPABASE_URL`
+    pub supabase_url: Option<String>,
+    /// `SUPABASE_SECRET_KEY`
+    pub secret_key: Option<SecretString>,
+    /// `SUPABASE_PUBLISHABLE_KEY`
+    pub publishable_key: Option<SecretString>,
+}
+
+/// Where settings may stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The JSON object of the Secrets Manager secret; `-` is standard input.
+    pub secret: Option<&'a Path>,
+    /// A file of variables.
+    pub env_file: &'a Path,
+    /// Whether a person has named that file. If not, it is where a running `local` writes its settings, and counts
+    /// only when there are no others: settings of two stacks must not mix.
+    pub env_file_is_named: bool,
+}
+
+impl Settings {
+    /// Reads them: what the secret says, then the named file, then the environment.
+    ///
+    /// `url` and `messages_url` are those of the command line.
+    ///
+    /// # Errors
+    /// When a named file cannot be read, or nothing says what is to be checked.
+    pub fn read(
+        url: Option<String>,
+        messages_url: Option<String>,
+        sources: Sources<'_>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        let secret = sources.secret.map(read_secret).transpose()?.unwrap_or_default();
+        let mut file = HashMap::new();
+        if sources.env_file_is_named {
+            file = read_env_file(sources.env_file)?;
+        }
+        let known = |file: &HashMap<String, String>, name: &str| {
+            let value = secret.get(name).cloned().or_else(|| file.get(name).cloned());
+            value.or_else(|| environment(name)).map(|value| value.trim().to_owned())
+        };
+        let known = |file: &_, name: &str| known(file, name).filter(|value| !value.is_empty());
+        if url.is_none() && NAMES.iter().all(|name| known(&file, name).is_none()) {
+            if sources.env_file_is_named {
+                bail!("{} names none of {}", sources.env_file.display(), NAMES.join(", "));
+            }
+            file = read_env_file(sources.env_file).with_context(|| {
+                format!(
+                    "what should be checked? No `local` is running here: give --url, and --env-file or --secret, or \
+                     set {}",
+                    NAMES.join(", ")
+                )
+            })?;
+        }
+        let text = |name: &str| known(&file, name);
+        let secret = |name: &str| text(name).map(SecretString::from);
+        Ok(Self {
+            webhook_url: url.or_else(|| text(WEBHOOK_URL)),
+            messages_url: messages_url.or_else(|| text(MESSAGES_URL)),
+            app_secret: secret("WHATSAPP_APP_SECRET"),
+            verify_token: secret("WHATSAPP_VERIFY_TOKEN"),
+            access_token: secret("WHATSAPP_ACCESS_TOKEN"),
+            phone_number_id: text("WHATSAPP_PHONE_NUMBER_ID"),
+            graph_version: text("GRAPH_API_VERSION"),
+            graph_url: text("GRAPH_API_URL"),
+            supabase_url: text("SUPABASE_URL"),
+            secret_key: secret("SUPABASE_SECRET_KEY"),
+            publishable_key: secret("SUPABASE_PUBLISHABLE_KEY"),
+        })
+    }
+}
+
+/// The secret's values. Its text is not repeated in errors.
+fn read_secret(path: &Path) -> anyhow::Result<HashMap<String, String>> {
+    let standard_input = || PathBuf::from("/dev/stdin");
+    let path = if path == Path::new("-") { standard_input() } else { path.to_owned() };
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text)
+        .map_err(|_| anyhow::anyhow!("{} is not a JSON object of names and texts", path.display()))
+}
+
+/// `NAME=value`, one a line, the value in quotes or not.
+fn read_env_file(path: &Path) -> anyhow::Result<HashMap<String, String>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(text.lines().filter_map(variable).collect())
+}
+
+fn variable(line: &str) -> Option<(String, String)> {
+    let line = line.trim();
+    let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+    let value = value.trim();
+    let unquoted = ['"', '\'']
+        .iter()
+        .find_map(|quote| value.strip_prefix(*quote).and_then(|rest| rest.strip_suffix(*quote)));
+    let name = name.trim();
+    (!name.starts_with('#')).then(|| (name.to_owned(), unquoted.unwrap_or(value).to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn nothing(_: &str) -> Option<String> {
+        None
+    }
+
+    fn sources(env_file: &Path, env_file_is_named: bool) -> Sources<'_> {
+        Sources { secret: None, env_file, env_file_is_named }
+    }
+
+    #[test]
+    fn a_variable_is_read_with_and_without_quotes() {
+        for (line, expected) in [
+            ("A=\"b c\"", Some(("A", "b c"))),
+            ("export A='b'", Some(("A", "b"))),
+            (" A = b=c ", Some(("A", "b=c"))),
+            ("A=\"b", Some(("A", "\"b"))),
+            ("A=", Some(("A", ""))),
+            ("# A=b", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(variable(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_secret_comes_before_a_named_file_and_that_before_the_environment() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [secret, file] = ["secret.json", "my.env"].map(|name| directory.path().join(name));
+        std::fs::write(&secret, r#"{"WHATSAPP_APP_SECRET": "of the secret"}"#).expect("written");
+        let lines = "WHATSAPP_APP_SECRET=of the file\nWHATSAPP_VERIFY_TOKEN=of the file\n";
+        std::fs::write(&file, lines).expect("written");
+        let sources = Sources { secret: Some(&secret), ..sources(&file, true) };
+        let settings = Settings::read(None, None, sources, |name| Some(format!("{name} of the environment")));
+        let settings = settings.expect("settings");
+        let text = |secret: Option<SecretString>| secret.expect("set").expose_secret().to_owned();
+        assert_eq!(text(settings.app_secret), "of the secret");
+        assert_eq!(text(settings.verify_token), "of the file");
+        assert_eq!(text(settings.access_token), "WHATSAPP_ACCESS_TOKEN of the environment");
+    }
+
+    #[test]
+    fn settings_of_the_running_local_do_not_mix_with_others() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("local.env");
+        std::fs::write(&file, "SUPABASE_URL=\"http://here\"\n").expect("written");
+        let alone = Settings::read(None, None, sources(&file, false), nothing).expect("settings");
+        assert_eq!(alone.supabase_url.as_deref(), Some("http://here"));
+
+        let url = Some("https://there/webhook".to_owned());
+        let given = Settings::read(url, None, sources(&file, false), nothing).expect("settings");
+        assert_eq!(given.supabase_url, None);
+        let set = |name: &str| (name == "WHATSAPP_APP_SECRET").then(|| "x".to_owned());
+        let given = Settings::read(None, None, sources(&file, false), set).expect("settings");
+        assert_eq!(given.supabase_url, None);
+    }
+
+    #[test]
+    fn without_settings_it_says_what_to_set_and_a_secret_is_never_repeated() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("none.env");
+        let error = Settings::read(None, None, sources(&file, false), nothing).expect_err("nothing is set");
+        assert!(format!("{error:#}").contains("--url"), "{error:#}");
+
+        std::fs::write(&file, "hunter2").expect("written");
+        let sources = Sources { secret: Some(&file), ..sources(&file, false) };
+        let error = Settings::read(None, None, sources, nothing).expect_err("not JSON");
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+}
