@@ -60,8 +60,7 @@ async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignore
     write("2.json", &again);
     write("3.json", b"not JSON");
     let image = json!({"from": PHONE_B, "id": "wamid.image", "type": "image", "image": {"id": "1"}});
-    let status =
-        json!({"entry": [{"changes": [{"field": "messages", "value": {"statuses": [{"status": "read"}]}}]}]});
+    let status = json!({"entry": [{"changes": [{"field": "messages", "value": {"statuses": [{"id": "wamid.sent", "status": "read"}]}}]}]});
     let named = json!({"an image": serde_json::from_slice::<Value>(&payload(&[image])).expect("JSON"), "read": status});
     write("4.json", named.to_string().as_bytes());
 
@@ -90,15 +89,14 @@ async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignore
         ("1.json", "", Some(200), Some(2), 2, 2, 1),
         ("2.json", "", Some(200), Some(2), 2, 2, 1),
         ("3.json", "", Some(200), Some(0), 0, 0, 1),
-        ("4.json", "an image", Some(200), Some(1), 0, 0, 1),
-        ("4.json", "read", Some(200), Some(0), 0, 0, 1),
+        ("4.json", "an image", Some(200), Some(1), 0, 1, 0),
+        ("4.json", "read", Some(200), Some(0), 0, 0, 0),
     ];
     assert_eq!(summary, expected);
     let why = |line: usize| lines[line]["ignored"][0]["why"].as_str().expect("a reason").to_owned();
-    assert_eq!(why(0), "registration sent: nobody linked this number");
+    assert_eq!(why(0), "registration sent: nobody linked this sender");
     assert_eq!(why(2), "the body is not JSON");
-    assert_eq!(why(3), "ignored: type image: only text is answered yet");
-    assert_eq!(why(4), "statuses are not recorded yet");
+    assert_eq!(lines[4]["statuses"], json!([{"wamid": "wamid.sent", "status": "read", "outcome": "kept"}]));
 }
 
 #[tokio::test]

@@ -1,0 +1,188 @@
+//! What an operator sees of a run: logs without secrets and personal data, metrics, one trace from end to end.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use local::journal::{Entry, Mark};
+use local::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
+use local::stack::Stack;
+use local_graph::Fault;
+use secrecy::SecretString;
+use serde_json::json;
+use support::*;
+use webhook::signature::{self, AppSecret};
+
+const BSUID: &str = "US.13491208655302741918";
+
+/// A run in which every function has something to say: answers, failures, statuses, events, pages, refusals.
+async fn busy_run(stack: &Stack) {
+    let contacts = json!([{"wa_id": PHONE_A, "user_id": BSUID, "profile": {"name": "Sheena Private"}}]);
+    let messages = json!([
+        {"from": PHONE_A, "from_user_id": BSUID, "id": "wamid.1", "type": "text", "text": {"body": "a private text"}},
+        {"from": PHONE_A, "id": "wamid.2", "type": "image", "image": {"id": "1", "caption": "a private caption"}},
+        {"from": PHONE_A, "id": "wamid.3", "type": "system",
+            "system": {"type": "customer_identity_changed", "wa_id": "12195555358", "body": "a private body"}},
+        {"from": "somebody private", "id": "wamid.4", "type": "a private type", "text": {"body": "a private text"}},
+        {"from": "447700900123", "id": "wamid.5", "type": "text", "text": {"body": "a private text of nobody"}},
+    ]);
+    let statuses = json!([
+        {"id": "wamid.6", "status": "a private status", "recipient_id": PHONE_A},
+        {"id": "wamid.7", "status": "failed", "timestamp": "1749416383", "recipient_user_id": BSUID,
+            "errors": [{"code": 131026, "title": "a private title", "error_data": {"details": "a private detail"}}]},
+    ]);
+    let value = json!({"metadata": {"phone_number_id": "106540352242922", "display_phone_number": "15550783881"},
+        "contacts": contacts, "messages": messages, "statuses": statuses, "errors": [{"title": "a private error"}]});
+    let payload = json!({"object": "whatsapp_business_account",
+        "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}, {"field": "a private field", "value": {}}]}]});
+    stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::error(500, 131_000));
+    let played = stack.play(payload.to_string().as_bytes()).await.expect("played");
+    assert!(!played.incomplete, "{:?}", played.ignored);
+    let client = shared::http::client().expect("a client");
+    let get = async |url: String, token: Option<&str>| {
+        let request = client.get(format!("{}{url}", stack.url()));
+        let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
+        request.send().await.expect("answered").status().as_u16()
+    };
+    let [(_, token), _] = &stack.users().expect("tokens");
+    assert_eq!(get("/messages?limit=1".to_owned(), Some(token)).await, 200);
+    assert_eq!(get("/messages?role=a%20private%20role".to_owned(), Some(token)).await, 400);
+    assert_eq!(get("/messages".to_owned(), Some("a.private.token")).await, 401);
+    let handshake = "/webhook?hub.mode=subscribe&hub.challenge=1&hub.verify_token=";
+    assert_eq!(get(format!("{handshake}{VERIFY_TOKEN}"), None).await, 200);
+    assert_eq!(get(format!("{handshake}private"), None).await, 403);
+}
+
+#[tokio::test]
+async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_followed() {
+    let stack = stack().await;
+    busy_run(&stack).await;
+    let supabase = &stack.services.supabase;
+    let [(_, token), _] = stack.users().expect("tokens");
+    let secrets =
+        [ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN, supabase.secret_key(), supabase.publishable_key(), &token];
+    let personal = ["private", "Private", PHONE_A, "447700900123", "12195555358", &BSUID[3..]];
+    let logged = stack.journal.since(Mark::default());
+    for entry in &logged {
+        for forbidden in secrets.iter().chain(&personal) {
+            assert!(!entry.text.contains(forbidden), "{forbidden}: {}", entry.text);
+        }
+    }
+
+    // Through all three functions by one wamid, each line with the invocation that it belongs to.
+    let of_wamid: Vec<_> = logged.iter().filter(|entry| entry.text.contains("wamid.1\"")).collect();
+    let said = |function: &str, message: &str| {
+        let line =
+            of_wamid.iter().find(|entry| &*entry.function == function && entry.field("message") == message);
+        let line = line.unwrap_or_else(|| panic!("{function}: no line {message}: {of_wamid:#?}"));
+        assert!(line.fields["span"]["requestId"].is_string(), "{}", line.text);
+        (*line).clone()
+    };
+    said("webhook", "message queued");
+    said("reply", "message returned");
+    for message in ["answer sent", "rows written", "message handled"] {
+        assert!(said("reply", message).fields["duration_ms"].is_u64());
+    }
+    let handled = said("reply", "message handled");
+    assert_eq!(
+        (handled.field("outcome"), handled.field("user_id")),
+        ("answered", &*local_supabase::USER_A.to_string())
+    );
+    let pages: Vec<_> = logged.iter().filter(|entry| entry.field("message") == "history read").collect();
+    assert!(
+        pages
+            .iter()
+            .all(|page| page.field("wamids").starts_with("wamid.") && page.fields["duration_ms"].is_u64())
+    );
+    assert_eq!(pages.len(), 1);
+    stack.stop().await.expect("stopped");
+}
+
+/// The metrics of a function, summed up: counts, and of times how many there are.
+fn metrics(logged: &[Entry], function: &str) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for entry in logged.iter().filter(|entry| &*entry.function == function) {
+        let Some(directives) = entry.fields["_aws"]["CloudWatchMetrics"].as_array() else { continue };
+        assert!(entry.fields["_aws"]["Timestamp"].is_u64(), "{}", entry.text);
+        assert_eq!(entry.field("function"), function, "the dimension's value: {}", entry.text);
+        for directive in directives {
+            assert_eq!(directive["Namespace"], "WhatsAppLambda");
+            assert_eq!(directive["Dimensions"], json!([["function"]]));
+            for metric in directive["Metrics"].as_array().expect("metrics") {
+                let name = metric["Name"].as_str().expect("a name");
+                let milliseconds = name.ends_with("_ms").then_some("Milliseconds");
+                assert_eq!(metric["Unit"].as_str(), milliseconds, "{name}");
+                let value = &entry.fields[name];
+                let value = match value.as_array() {
+                    Some(times) => f64::from(u32::try_from(times.len()).expect("few")),
+                    None => value.as_f64().unwrap_or_else(|| panic!("{name}: {}", entry.text)),
+                };
+                *sums.entry(name.to_owned()).or_default() += value;
+            }
+        }
+    }
+    sums
+}
+
+#[tokio::test]
+async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
+    let stack = stack().await;
+    busy_run(&stack).await;
+    let database = stack.services.supabase.database();
+    database.stop().await.expect("stopped");
+    let mark = stack.journal.mark();
+    stack.post(&payload(&[text(PHONE_B, "wamid.8", "hello")])).await.expect("answered");
+    outcome(&stack, mark, "wamid.8", "answered").await;
+    // The metrics of an invocation come after its last line.
+    let counted = |logged: &[Entry]| metrics(logged, "reply").contains_key("deferred_records");
+    let logged = stack.journal.wait(Mark::default(), DEADLINE, counted).await;
+    let webhook = metrics(&logged, "webhook");
+    let messages = metrics(&logged, "messages");
+    let reply = metrics(&logged, "reply");
+    for (of, name, expected) in [
+        (&webhook, "accepted_messages", 6.0),
+        (&webhook, "accepted_statuses", 2.0),
+        (&webhook, "accepted_events", 2.0),
+        (&webhook, "refused_requests", 1.0),
+        (&webhook, "webhook_ms", 4.0),
+        (&webhook, "queue_ms", 2.0),
+        (&reply, "answered_messages", 3.0),
+        (&reply, "registration_texts", 1.0),
+        (&reply, "graph_passing_errors", 1.0),
+        (&reply, "kept_events", 4.0),
+        (&reply, "handled_statuses", 2.0),
+        (&reply, "deferred_records", 1.0),
+        (&reply, "send_ms", 5.0),
+        (&reply, "receipt_to_echo_ms", 3.0),
+        (&reply, "insert_ms", 2.0),
+        (&messages, "history_pages", 1.0),
+        (&messages, "history_ms", 3.0),
+    ] {
+        assert_eq!(of.get(name), Some(&expected), "{name}: {webhook:?} {reply:?} {messages:?}");
+    }
+    for of in [&webhook, &reply, &messages] {
+        assert!(of["cold_starts"] >= 1.0);
+    }
+    database.start().await.expect("started");
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn one_trace_leads_from_meta_s_request_to_the_answer() {
+    let stack = stack().await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let body = payload(&[text(PHONE_A, "wamid.1", "hello")]);
+    let mark = stack.journal.mark();
+    let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(&body);
+    let request = shared::http::client().expect("a client").post(stack.webhook_url());
+    let request = request.header(signature::HEADER, signature).header("x-amzn-trace-id", trace).body(body);
+    assert_eq!(request.send().await.expect("answered").status().as_u16(), 200);
+    let handled = outcome(&stack, mark, "wamid.1", "answered").await;
+    assert_eq!(handled.field("trace_id"), trace);
+    let queued =
+        stack.journal.since(mark).into_iter().find(|entry| entry.field("message") == "message queued");
+    assert_eq!(queued.expect("queued").field("trace_id"), trace);
+    let sent = stack.services.graph.received().remove(0);
+    assert_eq!(sent.trace.as_deref(), Some(trace));
+    stack.stop().await.expect("stopped");
+}
