@@ -82,12 +82,12 @@ async fn nobody_is_told_how_to_register_for_a_reaction() {
     let world = World::new(Answers { lookup, ..all_well() }).await;
     for (message, sends) in [
         (json!({"from": "16505551234", "id": "w", "type": "reaction", "reaction": {"emoji": "👍"}}), 0),
-        (json!({"from": "16505551234", "id": "w", "type": "hologram"}), 0),
         (
             json!({"from": "16505551234", "id": "w", "type": "text", "text": {"body": "Hi"}, "group_id": "G"}),
             0,
         ),
         (json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}}), 1),
+        (json!({"from": "16505551234", "id": "w", "type": "hologram"}), 2),
     ] {
         assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
         assert_eq!(world.sends().await.len(), sends, "{message}");

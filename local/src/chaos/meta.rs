@@ -66,7 +66,7 @@ impl Kind {
     /// Whether even somebody whom nobody linked gets none.
     #[must_use]
     pub fn is_never_answered(self) -> bool {
-        matches!(self, Self::Reaction | Self::Edit | Self::Hologram)
+        matches!(self, Self::Reaction | Self::Edit)
     }
 
     /// Meta's name for it.

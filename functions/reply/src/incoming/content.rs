@@ -12,7 +12,8 @@ use shared::lenient::Object;
 use super::identity::IdentityChange;
 
 /// Types whose body stands under their own name. A message without `type` is of the one whose body it has.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 16] = [
+    "voice",
     "text",
     "image",
     "audio",
@@ -198,6 +199,11 @@ impl Content {
             "text" => body.text("body").map(|body| Self::Text(body.into_owned())),
             "image" => media(MediaKind::Image),
             "audio" => media(MediaKind::Audio),
+            // As older versions called a voice message.
+            "voice" => {
+                let audio = Media::read(MediaKind::Audio, &body);
+                audio.map(|audio| Self::Media(Media { voice: true, ..audio }))
+            }
             "video" => media(MediaKind::Video),
             "document" => media(MediaKind::Document),
             "sticker" => media(MediaKind::Sticker),
@@ -270,7 +276,9 @@ impl Content {
             | Self::Choice(_)
             | Self::Form(_)
             | Self::Order(_)
-            | Self::Unreadable => true,
+            | Self::Unreadable
+            // More likely something that is said than not.
+            | Self::Unknown => true,
             // A poll, say. Unlike these, which are about an earlier message:
             Self::Unsupported { of, .. } => {
                 let about = ["edit", "keep_in_chat", "pin", "poll_update", "reaction", "revoke"];
@@ -281,8 +289,7 @@ impl Content {
             | Self::Edit { .. }
             | Self::Revoke { .. }
             | Self::System(_)
-            | Self::Welcome
-            | Self::Unknown => false,
+            | Self::Welcome => false,
         }
     }
 

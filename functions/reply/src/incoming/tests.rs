@@ -95,6 +95,7 @@ fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
         (r#"{"type":"video","video":{"id":"1","caption":null}}"#, "[video]", false),
         (r#"{"type":"audio","audio":{"id":"1","voice":true}}"#, "[voice message]", false),
         (r#"{"type":"audio","audio":{"id":"1","voice":"yes"}}"#, "[audio]", false),
+        (r#"{"type":"voice","voice":{"id":"1"}}"#, "[voice message]", false),
         (r#"{"type":"sticker","sticker":{"id":"1"}}"#, "[sticker]", false),
         (r#"{"type":"document","document":{"id":"1","filename":"bill.pdf"}}"#, "bill.pdf", false),
         (r#"{"type":"document","document":{"filename":"bill.pdf","caption":"Here"}}"#, "Here", true),
