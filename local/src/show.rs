@@ -105,6 +105,10 @@ pub fn services(services: &Services, env_file: &Path) {
 
 /// A line of a function's log.
 pub fn log(entry: &Entry) {
+    // Metrics, which are for CloudWatch: what they count has lines of its own.
+    if entry.fields.get("_aws").is_some() {
+        return;
+    }
     if entry.fields.is_null() {
         eprintln!("{:>8} | {}", entry.function, entry.text);
         return;
