@@ -91,38 +91,34 @@ impl Timeouts {
     }
 }
 
+/// A client of one of the SDK's crates, which have the same types under names of their own.
+macro_rules! client {
+    ($sdk:ident, $settings:expr, $timeouts:expr) => {{
+        let config = $sdk::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new($settings.region.clone()))
+            .credentials_provider($settings.credentials())
+            .http_client($settings.http())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+            .timeout_config($timeouts.config());
+        let config = match &$settings.endpoint_url {
+            Some(url) => config.endpoint_url(url),
+            None => config,
+        };
+        $sdk::Client::from_conf(config.build())
+    }};
+}
+
 /// A client of SQS; connections are opened when they are needed, and kept.
 #[must_use]
 pub fn sqs(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(settings.region.clone()))
-        .credentials_provider(settings.credentials())
-        .http_client(settings.http())
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts.config());
-    let config = match &settings.endpoint_url {
-        Some(url) => config.endpoint_url(url),
-        None => config,
-    };
-    aws_sdk_sqs::Client::from_conf(config.build())
+    client!(aws_sdk_sqs, settings, timeouts)
 }
 
 /// A client of Secrets Manager, like [`sqs`].
 #[must_use]
 pub fn secrets_manager(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_secretsmanager::Client {
-    let config = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(aws_sdk_secretsmanager::config::BehaviorVersion::v2026_01_12())
-        .region(Region::new(settings.region.clone()))
-        .credentials_provider(settings.credentials())
-        .http_client(settings.http())
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts.config());
-    let config = match &settings.endpoint_url {
-        Some(url) => config.endpoint_url(url),
-        None => config,
-    };
-    aws_sdk_secretsmanager::Client::from_conf(config.build())
+    client!(aws_sdk_secretsmanager, settings, timeouts)
 }
 
 /// The kind of failure, without what the request held.
