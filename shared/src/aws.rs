@@ -1,16 +1,19 @@
 //! Clients of AWS: hyper 1, rustls on ring, no `aws-config`.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{BehaviorVersion, Region, SharedHttpClient};
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::env::{self, EnvError};
+use crate::trace;
 
 /// Another endpoint than SQS's own.
 pub const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
@@ -119,6 +122,17 @@ pub fn sqs(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_sqs::Client {
 #[must_use]
 pub fn secrets_manager(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_secretsmanager::Client {
     client!(aws_sdk_secretsmanager, settings, timeouts)
+}
+
+/// What a message sent to SQS carries of the trace that the work belongs to.
+///
+/// # Errors
+/// Never in practice: all that such an attribute needs is given.
+pub fn trace_attributes()
+-> Result<Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>>, BuildError> {
+    let Some(header) = trace::current() else { return Ok(None) };
+    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header).build()?;
+    Ok(Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)].into()))
 }
 
 /// The kind of failure, without what the request held.

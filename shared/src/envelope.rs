@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 use crate::sender::Sender;
 
+/// Bytes of a body at most: below the 1 MiB of SQS, so that it fits a dead-letter queue with its cause, too.
+pub const MAX_BODY: usize = 1020 * 1024;
+
 /// A queue message's body, by version.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

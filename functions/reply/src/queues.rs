@@ -1,14 +1,10 @@
 //! What `reply` tells the queues that it is fed from.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{
-    MessageAttributeValue, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
-};
+use aws_sdk_sqs::types::MessageAttributeValue;
 use shared::aws::{self, AwsSettings, Timeouts, reason};
-use shared::trace;
 
 use crate::delivery::Delivery;
 
@@ -126,7 +122,8 @@ impl Queues for Sqs {
 
     async fn record_later(&self, body: String) -> Result<(), QueueError> {
         let call = self.client.send_message().queue_url(&self.settings.records_url).message_body(body);
-        let call = call.set_message_system_attributes(trace_attribute()?);
+        let trace = aws::trace_attributes().map_err(|error| QueueError(error.to_string()))?;
+        let call = call.set_message_system_attributes(trace);
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())
     }
@@ -136,7 +133,8 @@ impl Queues for Sqs {
         let attribute = attribute.build().map_err(|error| QueueError(error.to_string()))?;
         let call =
             self.client.send_message().message_body(&delivery.body).message_attributes(CAUSE, attribute);
-        let call = call.set_message_system_attributes(trace_attribute()?);
+        let trace = aws::trace_attributes().map_err(|error| QueueError(error.to_string()))?;
+        let call = call.set_message_system_attributes(trace);
         let call = match delivery.queue {
             // The same group: they stay in order there, too. Of two attempts to give up one is enough.
             Queue::Inbound => call
@@ -148,13 +146,4 @@ impl Queues for Sqs {
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())
     }
-}
-
-/// What goes on belongs to the trace of the message.
-fn trace_attribute()
--> Result<Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>>, QueueError> {
-    let Some(header) = trace::current() else { return Ok(None) };
-    let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
-    let value = value.build().map_err(|error| QueueError(error.to_string()))?;
-    Ok(Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)].into()))
 }

@@ -1,7 +1,7 @@
 //! Rows: written now, or as a task when the database takes them again. The rest of a long answer is such a task,
 //! too.
 
-use shared::envelope::{Envelope, Exchange, Line, RecordTask, Unsent, V1};
+use shared::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V1};
 use shared::metrics::{milliseconds_since, timed};
 use shared::sender::Sender;
 use tokio::time::Instant;
@@ -136,8 +136,6 @@ pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
 /// The body of a task, which loses its raw message if SQS would not take it with that, and then the end of what was
 /// said.
 fn task_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
-    /// A body that fits a dead-letter queue with its cause, too: below the 1 MiB of SQS.
-    const MAX_BODY: usize = 1020 * 1024;
     /// Characters of each side that always fit, escaped as they may be.
     const MAX_CHARACTERS: usize = 40_000;
     let write = |task: &RecordTask| Envelope::V1(V1::Record(Box::new(task.clone()))).to_body();

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use serde_json::value::RawValue;
+pub use shared::envelope::MAX_BODY;
 use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, V1};
 use shared::lenient::Object;
 use shared::logging::plain;
@@ -12,9 +13,6 @@ use shared::sender::Sender;
 
 use crate::cut;
 use crate::payload::{Kind, Update};
-
-/// Bytes of a body at most: below the 1 MiB of SQS, so that it fits a dead-letter queue with its cause, too.
-pub const MAX_BODY: usize = 1020 * 1024;
 
 /// Bytes of what Meta says around an update, each. More than that is left out: it is never as much.
 const MAX_AROUND: usize = 16 * 1024;

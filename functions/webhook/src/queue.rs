@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{
-    MessageSystemAttributeNameForSends, MessageSystemAttributeValue, SendMessageBatchRequestEntry,
-};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use shared::aws::{self, Timeouts, reason};
-use shared::trace;
 
 use crate::batches::Batch;
 use crate::settings::QueueSettings;
@@ -67,13 +64,7 @@ impl Sqs {
 impl Queue for Sqs {
     async fn send(&self, batch: Batch) -> Result<(), QueueError> {
         let sent = batch.entries.len();
-        let trace = match trace::current() {
-            Some(header) => {
-                let value = MessageSystemAttributeValue::builder().data_type("String").string_value(header);
-                Some(value.build().map_err(|error| QueueError::Call(error.to_string()))?)
-            }
-            None => None,
-        };
+        let trace = aws::trace_attributes().map_err(|error| QueueError::Call(error.to_string()))?;
         let mut call = self.client.send_message_batch().queue_url(&self.queue_url);
         for (position, entry) in batch.entries.into_iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -81,11 +72,7 @@ impl Queue for Sqs {
                 .message_group_id(entry.message_group_id)
                 .message_deduplication_id(entry.deduplication_id)
                 .message_body(entry.body)
-                .set_message_system_attributes(
-                    trace
-                        .clone()
-                        .map(|trace| [(MessageSystemAttributeNameForSends::AwsTraceHeader, trace)].into()),
-                )
+                .set_message_system_attributes(trace.clone())
                 .build()
                 .map_err(|error| QueueError::Call(error.to_string()))?;
             call = call.entries(entry);
