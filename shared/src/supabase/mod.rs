@@ -1,17 +1,15 @@
 //! Supabase's REST API (PostgREST) over our own HTTP client.
 //!
-//! `postgrest` is good at building requests. Its released version sends them with an HTTP and TLS stack
-//! of years ago, without timeouts, so [`Supabase::run`] takes the request it built and sends it with
-//! [`crate::http::client`]. When a `postgrest` on reqwest 0.13 is released, [`wire`] can go.
+//! `postgrest` builds the requests, with [`crate::http::client`]; [`Supabase::run`] adds who asks and how long it may
+//! take, sends them and reads the answers.
 
 mod error;
 mod key;
-mod wire;
 
 use std::time::Duration;
 
-use postgrest::{Builder, Postgrest};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use postgrest::Builder;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -45,7 +43,8 @@ pub struct Query<'a> {
 /// A client of one Supabase project's REST API.
 #[derive(Clone)]
 pub struct Supabase {
-    postgrest: Postgrest,
+    /// `…/rest/v1`
+    rest: String,
     key: ApiKey,
     http: reqwest::Client,
 }
@@ -74,13 +73,14 @@ impl Supabase {
     #[must_use]
     pub fn new(url: &ProjectUrl, key: ApiKey, http: reqwest::Client) -> Self {
         let rest = format!("{}/rest/v1", url.0.as_str().trim_end_matches('/'));
-        Self { postgrest: Postgrest::new(rest), key, http }
+        Self { rest, key, http }
     }
 
     /// Begins a request on `table`.
     #[must_use]
     pub fn from(&self, table: &str) -> Builder {
-        self.postgrest.from(table)
+        // Not by `Postgrest::new`, which would make a client of its own.
+        Builder::new(format!("{}/{table}", self.rest), None, HeaderMap::new(), self.http.clone())
     }
 
     /// Sends a request and returns the answer's body.
@@ -88,7 +88,7 @@ impl Supabase {
     /// # Errors
     /// See [`SupabaseError`].
     pub async fn run(&self, query: Query<'_>) -> Result<Vec<u8>, SupabaseError> {
-        let mut request = wire::translate(query.request)?;
+        let mut request = query.request.build().build()?;
         *request.timeout_mut() = Some(query.timeout);
         let headers = request.headers_mut();
         if let Some(prefer) = query.prefer {
