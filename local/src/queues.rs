@@ -21,11 +21,7 @@ pub const RECORDS: &str = "records";
 pub const RECORD_DEAD_LETTERS: &str = "records-dead-letters";
 
 /// How long our own calls may take: a receive that waits for messages among them.
-const TIMEOUTS: Timeouts = Timeouts {
-    call: Duration::from_secs(90),
-    attempt: Duration::from_secs(30),
-    connect: Duration::from_secs(3),
-};
+const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(90), attempt: Duration::from_secs(30) };
 
 /// Receives before SQS makes a dead letter of a message by itself, as in the template.
 pub const MAX_INBOUND_RECEIVES: u32 = 75;
@@ -72,7 +68,7 @@ impl Queues {
                 (None, settings(url, |name| std::env::var(name).ok().filter(|value| !value.is_empty())))
             }
         };
-        let client = aws::sqs(&settings, TIMEOUTS);
+        let client = aws::sqs(&settings, TIMEOUTS, &shared::http::client()?);
         let inbound_url =
             create_pair(&client, INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, visibility_timeout)
                 .await?;

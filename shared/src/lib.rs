@@ -2,6 +2,7 @@
 //!
 //! | module | used by | what it is |
 //! |---|---|---|
+//! | [`api`] | `webhook`, `messages` | what runs a function behind API Gateway |
 //! | [`env`] | all | settings from environment variables |
 //! | [`logging`] | all | JSON logs, and how a phone number may appear in them |
 //! | [`metrics`] | all | counts and times, for CloudWatch |
@@ -13,14 +14,15 @@
 //! | [`message`] | `reply`, `messages` | rows of the table `messages` |
 //! | [`aws`] | `webhook`, `reply` | clients of SQS and Secrets Manager |
 //! | [`secrets`] | `webhook`, `reply` | secrets, and what is built with them |
-//! | [`http`] | `reply`, `messages` | the one HTTP client |
+//! | [`http`] | all | the one HTTP client |
 //! | [`supabase`] | `reply`, `messages` | Supabase's REST API and its keys |
 
+#[cfg(feature = "api")]
+pub mod api;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod env;
 pub mod envelope;
-#[cfg(feature = "supabase")]
 pub mod http;
 pub mod lenient;
 pub mod logging;

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_secretsmanager::Client;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::aws::{self, AwsSettings, Timeouts, reason};
+use crate::aws::secrets_manager::Secret;
+use crate::aws::{self, AwsSettings};
 use crate::env::{self, EnvError};
 
 /// How long a value is used before it is read again.
@@ -22,13 +22,6 @@ pub const FRESH: Duration = Duration::from_secs(5 * 60);
 
 /// How long until the next attempt when it could not be read again; the old value is used meanwhile.
 const RETRY: Duration = Duration::from_secs(30);
-
-/// How long reading may take: an invocation waits for it.
-const TIMEOUTS: Timeouts = Timeouts {
-    call: Duration::from_secs(4),
-    attempt: Duration::from_secs(2),
-    connect: Duration::from_secs(1),
-};
 
 /// Secrets by name.
 #[derive(Clone, Debug, Default)]
@@ -96,14 +89,9 @@ type Build<T> = Box<dyn Fn(&Secrets) -> Result<T, EnvError> + Send + Sync>;
 
 /// Something that is built with secrets, and built anew when they have changed.
 pub struct Rotating<T> {
-    source: Option<Source>,
+    source: Option<Secret>,
     build: Build<T>,
     state: Mutex<State<T>>,
-}
-
-struct Source {
-    client: Client,
-    id: String,
 }
 
 struct State<T> {
@@ -113,17 +101,18 @@ struct State<T> {
 }
 
 impl<T> Rotating<T> {
-    /// Reads the secrets and builds with them.
+    /// Reads the secrets, over `http`, and builds with them.
     ///
     /// # Errors
     /// When they cannot be read, or `build` fails.
     pub async fn start(
+        http: &reqwest::Client,
         build: impl Fn(&Secrets) -> Result<T, EnvError> + Send + Sync + 'static,
     ) -> Result<Self, SecretsError> {
         let source = match env::optional("SECRET_ID")? {
             Some(id) => {
                 let settings = AwsSettings::from_env(aws::SECRETS_MANAGER_ENDPOINT)?;
-                Some(Source { client: aws::secrets_manager(&settings, TIMEOUTS), id })
+                Some(Secret::new(&settings, &id, http))
             }
             None => None,
         };
@@ -137,18 +126,18 @@ impl<T> Rotating<T> {
     pub async fn start_with(
         settings: &AwsSettings,
         id: &str,
+        http: &reqwest::Client,
         build: impl Fn(&Secrets) -> Result<T, EnvError> + Send + Sync + 'static,
     ) -> Result<Self, SecretsError> {
-        let source = Source { client: aws::secrets_manager(settings, TIMEOUTS), id: id.to_owned() };
-        Self::with(Some(source), build).await
+        Self::with(Some(Secret::new(settings, id, http)), build).await
     }
 
     async fn with(
-        source: Option<Source>,
+        source: Option<Secret>,
         build: impl Fn(&Secrets) -> Result<T, EnvError> + Send + Sync + 'static,
     ) -> Result<Self, SecretsError> {
         let (secrets, version) = match &source {
-            Some(source) => source.read().await?,
+            Some(source) => read(source).await?,
             None => (Secrets::Environment, None),
         };
         let built = Arc::new(build(&secrets)?);
@@ -168,8 +157,8 @@ impl<T> Rotating<T> {
     }
 
     /// Reads the secrets again; returns when to do so next.
-    async fn renew(&self, source: &Source, state: &mut State<T>) -> Duration {
-        let renewed = match source.read().await {
+    async fn renew(&self, source: &Secret, state: &mut State<T>) -> Duration {
+        let renewed = match read(source).await {
             Ok((_, version)) if version.is_some() && version == state.version => return FRESH,
             Ok((secrets, version)) => {
                 (self.build)(&secrets).map(|built| (built, version)).map_err(SecretsError::from)
@@ -190,11 +179,9 @@ impl<T> Rotating<T> {
     }
 }
 
-impl Source {
-    async fn read(&self) -> Result<(Secrets, Option<String>), SecretsError> {
-        let answer = self.client.get_secret_value().secret_id(&self.id).send().await;
-        let answer = answer.map_err(|error| SecretsError::Call(reason(&error)))?;
-        let secrets = Secrets::read(answer.secret_string().ok_or(SecretsError::Unreadable)?)?;
-        Ok((secrets, answer.version_id().map(str::to_owned)))
-    }
+/// The secrets, and the version of their value.
+async fn read(source: &Secret) -> Result<(Secrets, Option<String>), SecretsError> {
+    let value = source.value().await.map_err(SecretsError::Call)?;
+    let secrets = value.secret_string.ok_or(SecretsError::Unreadable)?;
+    Ok((Secrets::read(secrets.expose_secret())?, value.version_id))
 }

@@ -36,13 +36,17 @@ fn refusal(status: u16, code: &str) -> ResponseTemplate {
         .set_body_json(json!({"__type": code, "message": "a secret message"}))
 }
 
+fn http() -> reqwest::Client {
+    shared::http::client().expect("a client")
+}
+
 /// Builds the token alone.
 fn token(secrets: &Secrets) -> Result<String, EnvError> {
     Ok(secrets.required("WHATSAPP_ACCESS_TOKEN")?.expose_secret().to_owned())
 }
 
 async fn start(server: &MockServer) -> Result<Rotating<String>, SecretsError> {
-    Rotating::start_with(&settings(&server.uri()), ID, token).await
+    Rotating::start_with(&settings(&server.uri()), ID, &http(), token).await
 }
 
 #[tokio::test]
@@ -80,12 +84,32 @@ async fn a_start_without_its_secrets_says_what_is_missing_and_shows_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_failure_that_passes_is_tried_again_and_a_refusal_is_not() {
+    let secret = json!({"WHATSAPP_ACCESS_TOKEN": "EAAx"});
+    for (passing, refused) in
+        [(refusal(500, "InternalServiceError"), 2), (refusal(400, "ThrottlingException"), 2)]
+    {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(passing).up_to_n_times(refused).mount(&server).await;
+        Mock::given(any()).respond_with(answer("1", &secret)).expect(1).mount(&server).await;
+        assert_eq!(*start(&server).await.expect("read").current().await, "EAAx");
+    }
+    for (answer, calls) in
+        [(refusal(503, "ServiceUnavailable"), 3), (refusal(400, "AccessDeniedException"), 1)]
+    {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(answer).expect(calls).mount(&server).await;
+        assert!(matches!(start(&server).await, Err(SecretsError::Call(_))));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_secrets_manager_that_says_nothing_is_waited_for_four_seconds() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let start = tokio::time::Instant::now();
-    let error = Rotating::start_with(&settings(&url), ID, token).await.err().expect("an error");
+    let error = Rotating::start_with(&settings(&url), ID, &http(), token).await.err().expect("an error");
     assert!(matches!(error, SecretsError::Call(_)), "{error}");
     assert!(start.elapsed() <= Duration::from_secs(5), "{:?}", start.elapsed());
 }

@@ -19,7 +19,9 @@ use shared::supabase::Supabase;
 async fn main() -> Result<(), Error> {
     shared::logging::init("reply");
     let http = shared::http::client()?;
-    let reply = Rotating::start(move |secrets| Ok(build(Settings::read(secrets)?, http.clone()))).await;
+    let reply =
+        Rotating::start(&http.clone(), move |secrets| Ok(build(Settings::read(secrets)?, http.clone())))
+            .await;
     let reply = reply.inspect_err(|error| tracing::error!(%error, "reply cannot start"))?;
     let reply = &reply;
     let handle = async |event: LambdaEvent<SqsEvent>| {
@@ -37,8 +39,8 @@ fn build(settings: Settings, http: reqwest::Client) -> Reply<Project, Graph, Sqs
     let supabase = Supabase::new(&settings.supabase_url, settings.supabase_key, http.clone());
     Reply {
         database: Project::new(supabase),
+        queues: Sqs::new(settings.queues, &http),
         messenger: Graph::new(settings.graph, http),
-        queues: Sqs::new(settings.queues),
         responder: Echo,
         registration_text: settings.registration_text,
         read_receipts: settings.read_receipts,

@@ -9,11 +9,7 @@ use shared::aws::{self, AwsSettings, Timeouts, reason};
 use crate::delivery::Delivery;
 
 /// How long calls may take. A message's budget counts on it: see [`crate::batch::MESSAGE_BUDGET`].
-const TIMEOUTS: Timeouts = Timeouts {
-    call: Duration::from_secs(3),
-    attempt: Duration::from_millis(1400),
-    connect: Duration::from_secs(1),
-};
+const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(3), attempt: Duration::from_millis(1400) };
 
 /// The attribute of a dead letter that says why it is one.
 pub const CAUSE: &str = "cause";
@@ -101,10 +97,10 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Builds the client; connections are opened when they are needed, and kept.
+    /// Builds the client over `http`; connections are opened when they are needed, and kept.
     #[must_use]
-    pub fn new(settings: QueueSettings) -> Self {
-        Self { client: aws::sqs(&settings.sqs, TIMEOUTS), settings }
+    pub fn new(settings: QueueSettings, http: &reqwest::Client) -> Self {
+        Self { client: aws::sqs(&settings.sqs, TIMEOUTS, http), settings }
     }
 }
 

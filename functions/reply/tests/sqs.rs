@@ -15,7 +15,8 @@ fn url(name: &str) -> String {
 }
 
 fn sqs(endpoint: &str) -> Sqs {
-    Sqs::new(QueueSettings {
+    let http = shared::http::client().expect("a client");
+    let settings = QueueSettings {
         inbound_url: url("inbound.fifo"),
         inbound_dead_letters_url: url("inbound-dead-letters.fifo"),
         records_url: url("records"),
@@ -27,7 +28,8 @@ fn sqs(endpoint: &str) -> Sqs {
             secret_access_key: SecretString::from("secret"),
             session_token: None,
         },
-    })
+    };
+    Sqs::new(settings, &http)
 }
 
 fn delivery(queue: Queue) -> Delivery {

@@ -10,11 +10,7 @@ use crate::batches::Batch;
 use crate::settings::QueueSettings;
 
 /// How long a call may take: Meta waits, and sends again. All calls of a request have a deadline together.
-const TIMEOUTS: Timeouts = Timeouts {
-    call: Duration::from_secs(8),
-    attempt: Duration::from_secs(3),
-    connect: Duration::from_secs(2),
-};
+const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(8), attempt: Duration::from_secs(3) };
 
 /// Where accepted messages go.
 pub trait Queue: Send + Sync {
@@ -54,10 +50,10 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Builds the client; connections are opened when they are needed, and kept.
+    /// Builds the client over `http`; connections are opened when they are needed, and kept.
     #[must_use]
-    pub fn new(settings: &QueueSettings) -> Self {
-        Self { client: aws::sqs(&settings.sqs, TIMEOUTS), queue_url: settings.url.clone() }
+    pub fn new(settings: &QueueSettings, http: &reqwest::Client) -> Self {
+        Self { client: aws::sqs(&settings.sqs, TIMEOUTS, http), queue_url: settings.url.clone() }
     }
 }
 

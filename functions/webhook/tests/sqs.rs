@@ -13,7 +13,8 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 fn sqs(endpoint: &str) -> Sqs {
-    Sqs::new(&QueueSettings {
+    let http = shared::http::client().expect("a client");
+    let settings = QueueSettings {
         url: "https://sqs.us-east-1.amazonaws.com/000000000000/inbound.fifo".to_owned(),
         sqs: AwsSettings {
             endpoint_url: Some(endpoint.to_owned()),
@@ -22,7 +23,8 @@ fn sqs(endpoint: &str) -> Sqs {
             secret_access_key: SecretString::from("secret"),
             session_token: Some(SecretString::from("session")),
         },
-    })
+    };
+    Sqs::new(&settings, &http)
 }
 
 fn batch(size: usize) -> Batch {

@@ -21,11 +21,7 @@ const HIDDEN: i32 = 120;
 /// What SQS receives or changes at most in one call.
 const BATCH: usize = 10;
 
-const TIMEOUTS: Timeouts = Timeouts {
-    call: Duration::from_secs(60),
-    attempt: Duration::from_secs(30),
-    connect: Duration::from_secs(5),
-};
+const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(60), attempt: Duration::from_secs(30) };
 
 /// A client for the queue at `queue_url`. Region: that of AWS's URL, otherwise `AWS_REGION`. Credentials:
 /// the usual variables; a queue on this machine needs none.
@@ -59,7 +55,7 @@ pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Cli
             session_token: env::optional("AWS_SESSION_TOKEN")?.map(Into::into),
         }
     };
-    Ok(aws::sqs(&settings, TIMEOUTS))
+    Ok(aws::sqs(&settings, TIMEOUTS, &shared::http::client()?))
 }
 
 /// The region in a host of AWS's. Source: “Amazon Simple Queue Service endpoints and quotas”, AWS General

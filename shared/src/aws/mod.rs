@@ -1,4 +1,7 @@
-//! Clients of AWS: hyper 1, rustls on ring, no `aws-config`.
+//! Clients of AWS, without `aws-config`, over our own HTTP client.
+
+mod http;
+pub(crate) mod secrets_manager;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,10 +9,9 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Region, SharedHttpClient};
+use aws_sdk_sqs::config::{BehaviorVersion, Region};
 use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::env::{self, EnvError};
@@ -46,10 +48,8 @@ pub struct AwsSettings {
 pub struct Timeouts {
     /// A call, its repetitions included.
     pub call: Duration,
-    /// One attempt of a call.
+    /// One attempt of a call, with the connection that it may have to open.
     pub attempt: Duration,
-    /// Opening a connection.
-    pub connect: Duration,
 }
 
 impl AwsSettings {
@@ -66,62 +66,37 @@ impl AwsSettings {
             session_token: env::optional("AWS_SESSION_TOKEN")?.map(SecretString::from),
         })
     }
+}
 
-    fn http(&self) -> SharedHttpClient {
-        let http = aws_smithy_http_client::Builder::new();
-        // Without an `https` endpoint there is no TLS to be set up.
-        let plain = self.endpoint_url.as_ref().is_some_and(|url| url.starts_with("http://"));
-        match plain {
-            true => http.build_http(),
-            false => http.tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
-        }
-    }
-
-    fn credentials(&self) -> Credentials {
-        let session_token = self.session_token.as_ref().map(|token| token.expose_secret().to_owned());
-        let secret = self.secret_access_key.expose_secret();
-        Credentials::new(&self.access_key_id, secret, session_token, None, "environment")
+impl From<&AwsSettings> for Credentials {
+    fn from(settings: &AwsSettings) -> Self {
+        let session_token = settings.session_token.as_ref().map(|token| token.expose_secret().to_owned());
+        let secret = settings.secret_access_key.expose_secret();
+        Self::new(&settings.access_key_id, secret, session_token, None, "environment")
     }
 }
 
 impl Timeouts {
     fn config(self) -> TimeoutConfig {
-        TimeoutConfig::builder()
-            .connect_timeout(self.connect)
-            .operation_attempt_timeout(self.attempt)
-            .operation_timeout(self.call)
-            .build()
+        TimeoutConfig::builder().operation_attempt_timeout(self.attempt).operation_timeout(self.call).build()
     }
 }
 
-/// A client of one of the SDK's crates, which have the same types under names of their own.
-macro_rules! client {
-    ($sdk:ident, $settings:expr, $timeouts:expr) => {{
-        let config = $sdk::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new($settings.region.clone()))
-            .credentials_provider($settings.credentials())
-            .http_client($settings.http())
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config($timeouts.config());
-        let config = match &$settings.endpoint_url {
-            Some(url) => config.endpoint_url(url),
-            None => config,
-        };
-        $sdk::Client::from_conf(config.build())
-    }};
-}
-
-/// A client of SQS; connections are opened when they are needed, and kept.
+/// A client of SQS over `http`; connections are opened when they are needed, and kept.
 #[must_use]
-pub fn sqs(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_sqs::Client {
-    client!(aws_sdk_sqs, settings, timeouts)
-}
-
-/// A client of Secrets Manager, like [`sqs`].
-#[must_use]
-pub fn secrets_manager(settings: &AwsSettings, timeouts: Timeouts) -> aws_sdk_secretsmanager::Client {
-    client!(aws_sdk_secretsmanager, settings, timeouts)
+pub fn sqs(settings: &AwsSettings, timeouts: Timeouts, http: &reqwest::Client) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(settings.region.clone()))
+        .credentials_provider(Credentials::from(settings))
+        .http_client(http::client(http.clone()))
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .timeout_config(timeouts.config());
+    let config = match &settings.endpoint_url {
+        Some(url) => config.endpoint_url(url),
+        None => config,
+    };
+    aws_sdk_sqs::Client::from_conf(config.build())
 }
 
 /// What a message sent to SQS carries of the trace that the work belongs to.
