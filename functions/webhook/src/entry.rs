@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256};
 use serde_json::value::RawValue;
 pub use shared::envelope::MAX_BODY;
 use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, V1};
@@ -74,16 +74,15 @@ impl Entry {
         let id = |raw| around(raw).map_or("", RawValue::get);
         let [waba_id, time, field, metadata] =
             [update.waba_id, update.time, update.field, update.metadata].map(around);
-        let number = Object::of(metadata).text("phone_number_id").unwrap_or_default();
+        let number = &update.number;
         match &update.kind {
-            Kind::Message { sender, contact, message } => {
-                let wamid = Object::of(Some(message)).string("id");
-                let deduplication_id = match &wamid {
+            Kind::Message { sender, contact, wamid, message } => {
+                let deduplication_id = match wamid {
                     Some(wamid) => hash(&["wamid", wamid]),
                     // A message without an id is only ever the same as one of the very same text.
                     None => hash(&["message", message.get()]),
                 };
-                let group = sender.as_ref().map(|sender| group(&number, sender));
+                let group = sender.as_ref().map(|sender| group(number, sender));
                 let (contact, sender) = (around(*contact), sender.as_ref());
                 let (body, cut_from) = body(message, |message, cut| {
                     let sender = sender.cloned();
@@ -100,7 +99,7 @@ impl Entry {
                     Envelope::V1(V1::Message(message)).to_body()
                 })?;
                 Ok(Self {
-                    subject: Subject { update: "message", wamid, name: None, cut_from },
+                    subject: Subject { update: "message", wamid: wamid.clone(), name: None, cut_from },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
@@ -110,7 +109,7 @@ impl Entry {
                 let fields = Object::of(Some(status));
                 let wamid = fields.string("id");
                 let deduplication_id = hash(&["status", status.get()]);
-                let group = wamid.as_ref().map(|wamid| hash(&["status", &number, wamid]));
+                let group = wamid.as_ref().map(|wamid| hash(&["status", number, wamid]));
                 let (body, cut_from) = body(status, |status, cut| {
                     let status = ReceivedStatus { received_at, waba_id, metadata, cut, status };
                     Envelope::V1(V1::Status(status)).to_body()
@@ -189,5 +188,15 @@ fn body(
 /// 64 hexadecimal digits. A wamid and a user id can be longer than the 128 characters that SQS allows, and
 /// hold others than it allows; and a phone number must not be readable in a queue's metrics and logs.
 fn hash(parts: &[&str]) -> String {
-    hex::encode(digest(&SHA256, parts.join("\n").as_bytes()))
+    let mut context = Context::new(&SHA256);
+    for (position, part) in parts.iter().enumerate() {
+        if position > 0 {
+            context.update(b"\n");
+        }
+        context.update(part.as_bytes());
+    }
+    let mut digits = [0; 64];
+    // Neither fails: a digest has 32 bytes, and digits are text.
+    let _ = hex::encode_to_slice(context.finish(), &mut digits);
+    String::from_utf8(digits.to_vec()).unwrap_or_default()
 }

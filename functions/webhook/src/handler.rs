@@ -9,7 +9,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::metrics::{milliseconds_since, timed};
-use shared::trace;
+use shared::{logging, trace};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
@@ -20,8 +20,8 @@ use crate::payload::{self, PayloadError};
 use crate::queue::{Queue, QueueError};
 use crate::signature::{self, AppSecret, SignatureError};
 
-/// Calls to the queue that run at the same time.
-const PARALLEL_CALLS: usize = 32;
+/// Calls to the queue that run at the same time. Each needs a connection, and opening one costs more than a call.
+const PARALLEL_CALLS: usize = 16;
 
 /// How long all calls of a request may take together. Below the function's timeout of 10 s (template.yaml), with
 /// time for reading the request and answering it: who is cut off there answers nothing, and logs nothing.
@@ -63,7 +63,7 @@ impl<Q: Queue> Webhook<Q> {
         let start = Instant::now();
         let answer = match (request.uri().path(), request.method()) {
             ("/webhook" | "/webhook/", &Method::GET) => self.handshake(&request),
-            ("/webhook" | "/webhook/", &Method::POST) => self.receive(&request).await,
+            ("/webhook" | "/webhook/", &Method::POST) => self.receive(request).await,
             ("/webhook" | "/webhook/", _) => Err(Refusal::Method),
             _ => Err(Refusal::NotFound),
         };
@@ -84,7 +84,18 @@ impl<Q: Queue> Webhook<Q> {
         Ok(response(StatusCode::OK, "text/plain; charset=utf-8", challenge))
     }
 
-    async fn receive(&self, request: &Request) -> Result<Response<Body>, Refusal> {
+    async fn receive(&self, request: Request) -> Result<Response<Body>, Refusal> {
+        let Some(entries) = self.entries(&request)? else { return Ok(ok()) };
+        // What is sent is written down, and may be as large.
+        drop(request);
+        let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
+        timed("queue_ms", self.queue_all(batches::pack(entries))).await?;
+        logging::together(|| subjects.iter().for_each(log));
+        Ok(ok())
+    }
+
+    /// What is to be queued; `None` when nobody could read it.
+    fn entries(&self, request: &Request) -> Result<Option<Vec<Entry>>, Refusal> {
         let body = request.body().as_ref();
         let signature =
             request.headers().get(signature::HEADER).map(|value| value.to_str().unwrap_or_default());
@@ -96,26 +107,10 @@ impl<Q: Queue> Webhook<Q> {
             Err(error @ (PayloadError::NotJson | PayloadError::NotWhatsApp)) => {
                 // It is Meta's, but sending it again for seven days would not make it readable.
                 warn!(counter = "unreadable_payloads", bytes = body.len(), %error, "signed body ignored");
-                return Ok(ok());
+                return Ok(None);
             }
         };
-        let entries = Entry::all(&updates, received_at)?;
-        let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
-        timed("queue_ms", self.queue_all(batches::pack(entries))).await?;
-        let trace_id = trace::current();
-        for Subject { update, wamid, name, cut_from } in subjects {
-            let counter = match update {
-                "message" => "accepted_messages",
-                "status" => "accepted_statuses",
-                _ => "accepted_events",
-            };
-            info!(counter, trace_id, update, wamid, name, "{update} queued");
-            if let Some(bytes) = cut_from {
-                // A text of Meta's is short: whatever it is, its largest part is not what is answered.
-                warn!(counter = "cut_updates", update, wamid, name, bytes, "too large for the queue: cut");
-            }
-        }
-        Ok(ok())
+        Ok(Some(Entry::all(&updates, received_at)?))
     }
 
     /// Queues all lanes; the first failure is the answer, after every lane has been tried or the time is up.
@@ -133,6 +128,21 @@ impl<Q: Queue> Webhook<Q> {
             self.queue.send(batch).await?;
         }
         Ok(())
+    }
+}
+
+/// The line by which an update is found in the log.
+fn log(Subject { update, wamid, name, cut_from }: &Subject) {
+    let counter = match *update {
+        "message" => "accepted_messages",
+        "status" => "accepted_statuses",
+        _ => "accepted_events",
+    };
+    let trace_id = trace::current();
+    info!(counter, trace_id, update, wamid, name, "{update} queued");
+    if let Some(bytes) = cut_from {
+        // A text of Meta's is short: whatever it is, its largest part is not what is answered.
+        warn!(counter = "cut_updates", update, wamid, name, bytes, "too large for the queue: cut");
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Update<'a> {
     pub field: Option<&'a RawValue>,
     /// `value.metadata`
     pub metadata: Option<&'a RawValue>,
+    /// The id of the business number in it; empty where there is none
+    pub number: Cow<'a, str>,
     /// What it is
     pub kind: Kind<'a>,
 }
@@ -44,6 +46,8 @@ pub enum Kind<'a> {
         sender: Option<Sender>,
         /// The sender's entry in `value.contacts`, where one is the sender's
         contact: Option<&'a RawValue>,
+        /// Meta's id of it
+        wamid: Option<String>,
         /// The message itself
         message: &'a RawValue,
     },
@@ -113,11 +117,16 @@ impl<'a> Surroundings<'a> {
         let field = change.get("field");
         let name = lenient::filled_text(field).unwrap_or(otherwise.into());
         // Without its frame a value can still hold messages.
-        let Some(value) = change.get("value").or_else(|| holds_updates(&change).then_some(raw)) else {
+        let value = match change.get("value") {
+            Some(value) => Some(Level::read(value)),
+            None => Some(Level::read(raw)).filter(Level::holds_updates),
+        };
+        let Some(value) = value else {
             return updates.push(self.event(field, None, name, raw));
         };
-        let around = Value { surroundings: self, field, metadata: Object::of(Some(value)).get("metadata") };
-        around.add(name, value, updates);
+        let metadata = value.fields.get("metadata");
+        let around = Value { surroundings: self, field, metadata, number: number(metadata) };
+        around.add(name, &value, updates);
     }
 
     fn event(
@@ -128,48 +137,72 @@ impl<'a> Surroundings<'a> {
         value: &'a RawValue,
     ) -> Update<'a> {
         let Self { waba_id, time } = self;
-        Update { waba_id, time, field, metadata, kind: Kind::Event { name, value } }
+        let number = number(metadata);
+        Update { waba_id, time, field, metadata, number, kind: Kind::Event { name, value } }
     }
 }
 
-fn holds_updates(value: &Object<'_>) -> bool {
-    ["messages", "statuses"].iter().any(|key| !value.list(key).is_empty())
+/// An object that can hold updates. A request is read level by level, each once.
+struct Level<'a> {
+    raw: &'a RawValue,
+    fields: Object<'a>,
+    messages: Vec<&'a RawValue>,
+    statuses: Vec<&'a RawValue>,
+}
+
+impl<'a> Level<'a> {
+    fn read(raw: &'a RawValue) -> Self {
+        let fields = Object::of(Some(raw));
+        let (messages, statuses) = (fields.list("messages"), fields.list("statuses"));
+        Self { raw, fields, messages, statuses }
+    }
+
+    fn holds_updates(&self) -> bool {
+        !self.messages.is_empty() || !self.statuses.is_empty()
+    }
+}
+
+/// The id of the business number that `metadata` names.
+fn number(metadata: Option<&RawValue>) -> Cow<'_, str> {
+    Object::of(metadata).text("phone_number_id").unwrap_or_default()
 }
 
 /// What a change says about its updates.
-#[derive(Clone, Copy)]
 struct Value<'a> {
     surroundings: Surroundings<'a>,
     field: Option<&'a RawValue>,
     metadata: Option<&'a RawValue>,
+    number: Cow<'a, str>,
 }
 
 impl<'a> Value<'a> {
-    fn add(self, name: Cow<'a, str>, raw: &'a RawValue, updates: &mut Vec<Update<'a>>) {
-        let value = Object::of(Some(raw));
+    fn add(&self, name: Cow<'a, str>, value: &Level<'a>, updates: &mut Vec<Update<'a>>) {
+        let fields = &value.fields;
         // Where another app has the conversation, its messages stand one level deeper.
-        let standby = value.get("standby").filter(|standby| holds_updates(&Object::of(Some(standby))));
-        if let Some(standby) = standby {
+        let standby = fields.get("standby").map(Level::read).filter(Level::holds_updates);
+        if let Some(standby) = &standby {
             self.add_level(&name, standby, &[], updates);
         }
-        let has_errors_alone = value.get("errors").is_some() && value.fields().all(|(key, _)| is_beside(key));
-        if holds_updates(&value) || has_errors_alone || standby.is_some() {
+        let has_errors_alone =
+            fields.get("errors").is_some() && fields.fields().all(|(key, _)| is_beside(key));
+        if value.holds_updates() || has_errors_alone || standby.is_some() {
             let is_read: &[&str] = if standby.is_some() { &["standby"] } else { &[] };
-            self.add_level(&name, raw, is_read, updates);
+            self.add_level(&name, value, is_read, updates);
         } else {
-            updates.push(self.update(Kind::Event { name, value: raw }));
+            updates.push(self.update(Kind::Event { name, value: value.raw }));
         }
     }
 
     /// Adds what stands in an object, except for the fields that are read already.
-    fn add_level(self, name: &str, raw: &'a RawValue, is_read: &[&str], updates: &mut Vec<Update<'a>>) {
-        let value = Object::of(Some(raw));
+    fn add_level(&self, name: &str, level: &Level<'a>, is_read: &[&str], updates: &mut Vec<Update<'a>>) {
+        let Level { raw, fields: value, messages, statuses } = level;
         let contacts = Contacts::read(value.get("contacts"));
-        for message in value.list("messages") {
-            let (sender, contact) = contacts.author(&Object::of(Some(message)));
-            updates.push(self.update(Kind::Message { sender, contact, message }));
+        for message in messages {
+            let fields = Object::of(Some(message));
+            let (sender, contact) = contacts.author(&fields);
+            updates.push(self.update(Kind::Message { sender, contact, wamid: fields.string("id"), message }));
         }
-        updates.extend(value.list("statuses").into_iter().map(|status| self.update(Kind::Status(status))));
+        updates.extend(statuses.iter().map(|status| self.update(Kind::Status(status))));
         let is_other = |key: &str| {
             !is_beside(key) && !["messages", "statuses"].contains(&key) && !is_read.contains(&key)
         };
@@ -186,9 +219,9 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn update(self, kind: Kind<'a>) -> Update<'a> {
-        let Self { surroundings: Surroundings { waba_id, time }, field, metadata } = self;
-        Update { waba_id, time, field, metadata, kind }
+    fn update(&self, kind: Kind<'a>) -> Update<'a> {
+        let &Self { surroundings: Surroundings { waba_id, time }, field, metadata, ref number } = self;
+        Update { waba_id, time, field, metadata, number: number.clone(), kind }
     }
 }
 

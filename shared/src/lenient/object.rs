@@ -82,7 +82,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
-                let mut fields = Vec::new();
+                // As many as most objects of Meta's have.
+                let mut fields = Vec::with_capacity(8);
                 // A key is a string in any spelling, so that half of a surrogate pair in one loses no other field.
                 while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                     fields.push((text(Some(key)).unwrap_or_default(), value));

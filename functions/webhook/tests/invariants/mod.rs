@@ -94,7 +94,7 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
     assert!(entry.body.chars().all(allowed), "{:?}", entry.body);
     let Envelope::V1(envelope) = Envelope::from_body(&entry.body).expect("an envelope");
     let (received_at, cut, sent, read) = match (&envelope, &update.kind) {
-        (V1::Message(read), Kind::Message { sender, contact, message }) => {
+        (V1::Message(read), Kind::Message { sender, contact, message, .. }) => {
             assert_eq!(&read.sender, sender);
             check_carried(read.contact, *contact);
             check_carried(read.metadata, update.metadata);
