@@ -1,0 +1,15 @@
+// Counts down to a time.
+
+import { html, useEffect, useState } from "./vendor/preact-htm.js";
+
+// Seconds until the queue shows the message again.
+export function Countdown({ until }) {
+  const seconds = () => Math.max(0, Math.ceil((Date.parse(until) - Date.now()) / 1000));
+  const [left, setLeft] = useState(seconds());
+  useEffect(() => {
+    setLeft(seconds());
+    const timer = setInterval(() => setLeft(seconds()), 250);
+    return () => clearInterval(timer);
+  }, [until]);
+  return left > 0 && html`<span class="countdown">again in ${left} s</span>`;
+}

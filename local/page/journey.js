@@ -1,0 +1,208 @@
+// The details of one message: everything that is known about its way, with its log.
+
+import { html, useEffect, useRef } from "./vendor/preact-htm.js";
+import { Countdown } from "./countdown.js";
+import { clockWithSeconds, counted, milliseconds, ok } from "./format.js";
+import { words } from "./stages.js";
+
+export function Journey({ state, wamid, journey, close }) {
+  const heading = useRef(null);
+  useEffect(() => {
+    heading.current?.focus();
+  }, []);
+  const onKeyDown = (event) => {
+    if (event.key === "Escape") close();
+  };
+  return html`
+    <article class="journey" aria-labelledby="journey-heading" onKeyDown=${onKeyDown}>
+      <header>
+        <h3 id="journey-heading" tabindex="-1" ref=${heading}>${journey?.label ?? "The way of this message"}</h3>
+        <button type="button" class="quiet" onClick=${close}>Close</button>
+      </header>
+      <div class="scroll" tabindex="0" role="group" aria-label="Details">
+        <p class="wamid"><code>${wamid}</code></p>
+        ${journey
+          ? html`<${Stages} journey=${journey} />`
+          : html`<p class="empty">Its way is no longer kept.</p>`}
+        <${Logs} state=${state} wamid=${wamid} />
+      </div>
+    </article>
+  `;
+}
+
+function Stages({ journey }) {
+  const { webhook, queue, reply, graph, database, statuses, dead } = journey;
+  return html`
+    ${dead &&
+    html`
+      <${Part} name="Dead letter" is="bad">
+        <${Facts} facts=${{ queue: dead.queue, cause: dead.cause }} />
+      <//>
+    `}
+    <${Part} name="Webhook" is=${!webhook ? "nothing" : ok(webhook.status) ? "good" : "bad"}>
+      ${webhook
+        ? html`
+            <${Facts}
+              facts=${{
+                status: webhook.status,
+                took: milliseconds(webhook.ms),
+                signature: webhook.signature,
+                posts: webhook.posts,
+              }}
+            />
+          `
+        : html`<p class="empty">Not known.</p>`}
+    <//>
+    <${Part} name="Queue" is=${!queue ? "nothing" : { gone: "good", dead: "bad", "in flight": "busy" }[queue.state] ?? "waits"}>
+      ${queue
+        ? html`
+            <${Facts}
+              facts=${{
+                queue: queue.name,
+                state: queue.state,
+                group: queue.group,
+                position: queue.position,
+                receives: queue.receives,
+                visible: queue.visible_at && html`<${Countdown} until=${queue.visible_at} />`,
+              }}
+            />
+          `
+        : html`<p class="empty">Not there yet.</p>`}
+    <//>
+    <${Part} name="Reply" is=${!reply ? "nothing" : reply.error ? "bad" : reply.outcome ? "good" : "busy"}>
+      ${reply
+        ? html`
+            <${Facts} facts=${{ attempts: reply.attempts, outcome: reply.outcome && words(reply.outcome), error: reply.error }} />
+          `
+        : html`<p class="empty">Has not seen it yet.</p>`}
+    <//>
+    <${Part} name="Graph API" is=${graph.length === 0 ? "nothing" : ok(graph.at(-1).status) ? "good" : "bad"}>
+      ${graph.length === 0
+        ? html`<p class="empty">Not called.</p>`
+        : graph.map((call, at) => html`<${Call} key=${at} call=${call} open=${at === graph.length - 1} />`)}
+    <//>
+    <${Part} name="Database" is=${!database ? "nothing" : database.deferred && database.rows.length === 0 ? "waits" : "good"}>
+      <${Database} database=${database} />
+    <//>
+    <${Part} name="Statuses" is=${statuses.length === 0 ? "nothing" : "good"}>
+      ${statuses.length === 0
+        ? html`<p class="empty">None yet.</p>`
+        : html`
+            <ul class="statuses">
+              ${statuses.map(
+                (status, at) => html`
+                  <li key=${at}>
+                    <strong>${status.status}</strong>
+                    <span>${words(status.outcome ?? "on its way")}</span>
+                    <time datetime=${status.at}>${clockWithSeconds(status.at)}</time>
+                  </li>
+                `,
+              )}
+            </ul>
+          `}
+    <//>
+  `;
+}
+
+function Part({ name, is, children }) {
+  return html`
+    <section class="part" data-is=${is} data-part=${name}>
+      <h4>${name}</h4>
+      <div>${children}</div>
+    </section>
+  `;
+}
+
+const Facts = ({ facts }) => html`
+  <dl class="facts">
+    ${Object.entries(facts)
+      .filter(([, fact]) => fact !== null && fact !== undefined && fact !== "")
+      .map(
+        ([name, fact]) => html`
+          <div key=${name}>
+            <dt>${name}</dt>
+            <dd>${fact}</dd>
+          </div>
+        `,
+      )}
+  </dl>
+`;
+
+const Call = ({ call, open }) => html`
+  <details class="call" open=${open}>
+    <summary>
+      <span class=${ok(call.status) ? "code good" : "code bad"}>${call.status ?? "no answer"}</span>
+      <span>${[clockWithSeconds(call.at), milliseconds(call.ms)].filter(Boolean).join(" · ")}</span>
+    </summary>
+    <div class="json">
+      <div>
+        <h5>request</h5>
+        <pre tabindex="0">${JSON.stringify(call.request, null, 2)}</pre>
+      </div>
+      <div>
+        <h5>answer</h5>
+        <pre tabindex="0">${JSON.stringify(call.answer, null, 2)}</pre>
+      </div>
+    </div>
+  </details>
+`;
+
+function Database({ database }) {
+  if (!database) return html`<p class="empty">Nothing written yet.</p>`;
+  const { rows, deferred } = database;
+  if (rows.length === 0) {
+    return html`
+      <p class="empty">
+        ${deferred ? "Deferred: the rows wait on the record queue until the database is back." : "It needs no rows."}
+      </p>
+    `;
+  }
+  return html`
+    ${deferred && html`<p class="aside">Written later: the rows had waited on the record queue.</p>`}
+    <ul class="written">
+      ${rows.map(
+        (row, at) => html`
+          <li key=${at}>
+            <span class="role">${row.role}</span>
+            <span class="content">${row.content}</span>
+            <span class="when">${row.status}</span>
+          </li>
+        `,
+      )}
+    </ul>
+  `;
+}
+
+function Logs({ state, wamid }) {
+  const ids = new Set([wamid, ...state.chats.filter(({ journey }) => journey === wamid).map(({ id }) => id)]);
+  const logs = state.logs.filter((log) => ids.has(log.wamid));
+  return html`
+    <${Part} name="Log" is=${logs.length === 0 ? "nothing" : "good"}>
+      ${logs.length === 0
+        ? html`<p class="empty">No lines.</p>`
+        : html`
+            <p class="for-screen-readers">${counted(logs.length, "line")}</p>
+            <ol class="log">
+              ${logs.map(
+                (log) => html`
+                  <li key=${log.id} data-level=${log.level}>
+                    <p>
+                      <time datetime=${log.at}>${clockWithSeconds(log.at)}</time>
+                      <strong>${log.function}</strong>
+                      <span class="level">${log.level}</span>
+                      <span>${log.message}</span>
+                    </p>
+                    <p class="fields">${fields(log.fields)}</p>
+                  </li>
+                `,
+              )}
+            </ol>
+          `}
+    <//>
+  `;
+}
+
+const fields = (all) =>
+  Object.entries(all ?? {})
+    .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)
+    .join("  ");
