@@ -5,6 +5,7 @@ import { addPhone } from "./requests.js";
 
 export function AddPhone({ close }) {
   const dialog = useRef(null);
+  const added = useRef(undefined);
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   useEffect(() => dialog.current.showModal(), []);
@@ -15,14 +16,16 @@ export function AddPhone({ close }) {
     setBusy(true);
     setError(null);
     try {
-      close(await addPhone(Object.fromEntries(entered.filter(([, value]) => value !== ""))));
+      added.current = await addPhone(Object.fromEntries(entered.filter(([, value]) => value !== "")));
+      // Gives the focus back, and then tells us.
+      dialog.current.close();
     } catch (error) {
       setError(error.message);
       setBusy(false);
     }
   };
   return html`
-    <dialog class="dialog" ref=${dialog} aria-labelledby="add-heading" onClose=${() => close()}>
+    <dialog class="dialog" ref=${dialog} aria-labelledby="add-heading" onClose=${() => close(added.current)}>
       <form onSubmit=${submit}>
         <h2 id="add-heading">Add a phone</h2>
         <p>A number, a username, or both. It belongs to no user: its owner is told how to register.</p>

@@ -13,9 +13,9 @@ export const clockWithSeconds = (at) => CLOCK_SECONDS.format(new Date(at));
 
 export function milliseconds(ms) {
   if (ms === null || ms === undefined) return "";
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  return `${(ms / 1000).toFixed(1)} s`;
 }
 
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

@@ -82,6 +82,10 @@ function Redrive({ state }) {
 }
 
 class Row extends Component {
+  componentDidUpdate(before) {
+    if (this.props.opened && !before.opened) this.base.scrollIntoView({ block: "nearest" });
+  }
+
   // A journey is replaced as a whole when it changes.
   shouldComponentUpdate(next) {
     return next.journey !== this.props.journey || next.opened !== this.props.opened || next.who !== this.props.who;
