@@ -1,0 +1,50 @@
+// When the server goes away, and when it is there again.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import * as on from "./support.mjs";
+
+let local;
+let browser;
+before(async () => {
+  local = await on.startLocal();
+  browser = await on.startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await local?.stop();
+});
+
+const banner = (page) => page.getByRole("status").filter({ hasText: "Disconnected" });
+
+test("a lost connection is said, nothing can be sent, and what is new is there after it", async (t) => {
+  const page = await on.open(t, { local, browser }, { refused: ["/page/live", "/messages"] });
+  let away = true;
+  await page.route("**/page/live", (route) => (away ? route.abort() : route.continue()));
+  await page.reload();
+  await banner(page).waitFor();
+  away = false;
+  await page.getByRole("button", { name: "Try now" }).click();
+  await banner(page).waitFor({ state: "detached" });
+  await on.write(page, "Can you hear me?");
+  await on.received(page, "Can you hear me?").waitFor();
+});
+
+test("a server that starts again finds the page waiting, which then shows its state", async (t) => {
+  if (process.env.PAGE_URL) return t.skip("needs a local of its own");
+  const page = await on.open(t, { local, browser }, { refused: ["/page/live", "/messages"] });
+  await on.write(page, "Before the end");
+  await on.received(page, "Before the end").waitFor();
+
+  const { port } = local;
+  await local.stop();
+  await banner(page).waitFor();
+  assert.ok(await on.composer(page).isDisabled());
+  assert.ok(await on.received(page, "Before the end").isVisible(), "what was known stays");
+
+  local = await on.startLocal({ port });
+  await banner(page).waitFor({ state: "detached" });
+  await on.eventually(async () => assert.equal(await on.received(page, "Before the end").count(), 0));
+  await on.write(page, "After the start");
+  await on.received(page, "After the start").waitFor();
+});

@@ -1,0 +1,50 @@
+// The picture of the README: docs/page.png with UPDATE_SCREENSHOT=1, otherwise a temporary file.
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import * as on from "./support.mjs";
+
+const LARGEST = 400_000;
+
+let world;
+let directory;
+before(async () => {
+  world = await on.setUp();
+  directory = await mkdtemp(join(tmpdir(), "screenshot-"));
+});
+after(async () => {
+  await world?.tearDown();
+  await rm(directory, { recursive: true, force: true });
+});
+
+test("a picture of a lively moment", async (t) => {
+  const page = await on.open(t, world, { reducedMotion: "reduce", refused: ["/messages"] });
+  const say = async (text) => {
+    await on.write(page, text);
+    await on.ticks(on.received(page, text), "read").waitFor();
+  };
+  await on.phone(page, "User B").click();
+  await say("Good morning!");
+  await on.phone(page, /Nobody/i).click();
+  await on.write(page, "Is anybody there?");
+  await page.locator(".bubble[data-from=business]").first().waitFor();
+  await page.getByRole("button", { name: "Unreadable message" }).click();
+  await page.locator(".row[data-state=dead]").waitFor({ timeout: on.PATIENT });
+  await on.phone(page, "User A").click();
+  await say("And do you deliver to Lisbon?");
+  await on.sendSample(page, /reaction/i);
+  await page.locator(".bubble .reaction").first().waitFor();
+  await on.reconciled(page);
+  await on.turn(page, "Database down", true);
+  await say("The database is down. Do you still answer?");
+  await on.stage(on.row(page, "Do you still answer?"), "database").getByText("deferred").waitFor();
+  await on.askAs(page, "User B");
+
+  const path = process.env.UPDATE_SCREENSHOT === "1" ? join(on.ROOT, "docs/page.png") : join(directory, "page.png");
+  await page.screenshot({ path, animations: "disabled", caret: "hide" });
+  const { size } = await stat(path);
+  assert.ok(size < LARGEST, `${size} bytes`);
+});

@@ -1,0 +1,76 @@
+// What goes wrong in life, and what holds all the same.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import * as on from "./support.mjs";
+
+let world;
+before(async () => (world = await on.setUp()));
+after(() => world?.tearDown());
+
+test("while the database is down the echo comes and the rows wait; when it is up they are there", async (t) => {
+  const page = await on.open(t, world, { refused: ["/messages"] });
+  await on.turn(page, "Database down", true);
+  await on.write(page, "Nobody writes this down yet");
+  await on.received(page, "Nobody writes this down yet").waitFor();
+  const row = on.row(page, "Nobody writes this down yet");
+  await on.eventually(async () => assert.equal(await row.getAttribute("data-state"), "waiting"));
+  await on.stage(row, "database").getByText("deferred").waitFor();
+  await page.locator("[data-counter=difference][data-verdict=unknown]").waitFor();
+
+  await on.turn(page, "Database down", false);
+  await on.eventually(
+    async () => assert.equal(await on.seen(page, "Nobody writes this down yet").count(), 2),
+    on.PATIENT,
+  );
+  await on.eventually(async () => assert.equal(await row.getAttribute("data-state"), "done"));
+  await on.reconciled(page);
+});
+
+test("what Meta delivers twice is answered once", async (t) => {
+  const page = await on.open(t, world);
+  await on.turn(page, "Duplicate delivery", true);
+  await on.write(page, "Once or twice?");
+  const row = on.row(page, "Once or twice?");
+  // Both deliveries have been answered, and the message has gone all the way.
+  await on.stage(row, "webhook").getByText("×2").waitFor();
+  await on.eventually(async () => assert.equal(await row.getAttribute("data-state"), "done"));
+  await on.ticks(on.received(page, "Once or twice?"), "read").waitFor();
+  await on.reconciled(page);
+  assert.equal(await on.received(page, "Once or twice?").count(), 1);
+  await on.turn(page, "Duplicate delivery", false);
+});
+
+test("a message that nobody can read becomes a dead letter, and is sent again by hand", async (t) => {
+  const page = await on.open(t, world);
+  await on.reconciled(page);
+  const { dead } = await on.counters(page);
+  await page.getByRole("button", { name: "Unreadable message" }).click();
+  await on.eventually(async () => assert.equal((await on.counters(page)).dead, dead + 1), on.PATIENT);
+  await page.locator(".row[data-state=dead]").waitFor();
+  await on.reconciled(page);
+
+  await page.getByRole("button", { name: /^Redrive/ }).click();
+  await page.getByText("1 dead letter sent again.").waitFor();
+  await on.eventually(async () => assert.notEqual((await on.counters(page)).dead, dead + 1));
+});
+
+test("messages that SQS refuses are posted again by Meta", async (t) => {
+  const page = await on.open(t, world);
+  await on.turn(page, "SQS refusing", true);
+  await on.write(page, "Knock, knock");
+  await page.getByText(/^The webhook answered 500/).waitFor();
+  await on.turn(page, "SQS refusing", false);
+  await on.received(page, "Knock, knock").waitFor({ timeout: on.PATIENT });
+  await on.eventually(async () => assert.equal(await on.row(page, "Knock, knock").getAttribute("data-state"), "done"));
+});
+
+test("too many requests: the message waits with a countdown, and is answered later", async (t) => {
+  const page = await on.open(t, world);
+  await on.turn(page, "Graph 429", true);
+  await on.write(page, "Are you busy?");
+  const row = on.row(page, "Are you busy?");
+  await row.locator(".countdown").first().waitFor();
+  await on.turn(page, "Graph 429", false);
+  await on.received(page, "Are you busy?").waitFor({ timeout: on.PATIENT });
+});
