@@ -19,6 +19,11 @@ export const SOON = 20_000;
 export const PATIENT = 120_000;
 const START = 300_000;
 
+// What is running ends with us, however we end.
+const running = new Set();
+process.on("exit", () => running.forEach((end) => end()));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
 // A `local` of its own, on a port that `port` names or a free one.
 export async function startLocal({ port } = {}) {
   if (process.env.PAGE_URL) return { url: new URL(process.env.PAGE_URL).origin, stop: async () => {} };
@@ -31,16 +36,20 @@ export async function startLocal({ port } = {}) {
     // Of its own group: a signal reaches cargo and what it runs.
     detached: true,
   });
-  const exited = once(local, "exit");
+  // Also what it has started has closed its output by then.
+  const ended = once(local, "close");
   let log = "";
   local.stderr.on("data", (text) => (log = (log + text).slice(-20_000)));
-  const stop = async () => {
+  const end = () => {
     if (local.exitCode === null && local.signalCode === null) process.kill(-local.pid, "SIGTERM");
-    await exited;
+  };
+  running.add(end);
+  const stop = async () => {
+    end();
+    await ended;
+    running.delete(end);
     await rm(directory, { recursive: true, force: true });
   };
-  const kill = () => process.kill(-local.pid, "SIGKILL");
-  process.on("exit", () => local.exitCode === null && local.signalCode === null && kill());
   const address = (async () => {
     for await (const line of createInterface({ input: local.stdout })) {
       const webhook = /(http:\/\/127\.0\.0\.1:\d+)\/webhook/.exec(line);

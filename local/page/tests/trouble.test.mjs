@@ -47,7 +47,7 @@ test("a message that nobody can read becomes a dead letter, and is sent again by
   const { dead } = await on.counters(page);
   await page.getByRole("button", { name: "Unreadable message" }).click();
   await on.eventually(async () => assert.equal((await on.counters(page)).dead, dead + 1), on.PATIENT);
-  await page.locator(".row[data-state=dead]").waitFor();
+  await page.locator(".row[data-state=dead]").first().waitFor();
   await on.reconciled(page);
 
   await page.getByRole("button", { name: /^Redrive/ }).click();
