@@ -1,6 +1,6 @@
 // A chat as people know it: bubbles, times, ticks, quotes, reactions.
 
-import { Component, html, useEffect, useLayoutEffect, useRef } from "./vendor/preact-htm.js";
+import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { clock, shortened } from "./format.js";
 import { read } from "./requests.js";
 
@@ -41,15 +41,25 @@ function useReading(state, phone, messages, list, view) {
     ({ id, from, ticks }) => from === "business" && ticks === "delivered" && !told.current.has(id),
   );
   useEffect(() => {
-    if (delivered.length === 0 || state.connection !== "live" || !visible.current()) return;
+    if (delivered.length === 0 || state.connection !== "live" || !visible) return;
     if (list.current === null || list.current.offsetParent === null) return;
     for (const { id } of delivered) told.current.add(id);
     // Not told: then the ticks stay as they are, and the next look tells again.
     read(phone.id).catch(() => delivered.forEach(({ id }) => told.current.delete(id)));
-  }, [delivered.map(({ id }) => id).join(), phone.id, state.connection, view]);
+  }, [delivered.map(({ id }) => id).join(), phone.id, state.connection, view, visible]);
 }
 
-const useVisible = () => useRef(() => document.visibilityState === "visible");
+// Whether the page is in front, as far as the browser knows.
+function useVisible() {
+  const now = () => document.visibilityState === "visible";
+  const [visible, setVisible] = useState(now());
+  useEffect(() => {
+    const onChange = () => setVisible(now());
+    document.addEventListener("visibilitychange", onChange);
+    return () => document.removeEventListener("visibilitychange", onChange);
+  }, []);
+  return visible;
+}
 
 const TICKS = {
   clock: ["clock", "not sent yet"],

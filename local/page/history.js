@@ -42,7 +42,7 @@ export function History({ state }) {
       if (mine === latest.current) setPage({ ...answer, who: viewer.id });
     }, page?.who === viewer.id && page.path === path ? TOGETHER : 0);
     return () => clearTimeout(timer);
-  }, [viewer?.id, viewer?.token, path, change, asked, state.connection]);
+  }, [viewer?.id, viewer?.token, path, change, asked, state.connection, state.counters?.known]);
 
   const choose = (id) => {
     setWho(id);

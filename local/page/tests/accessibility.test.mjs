@@ -10,12 +10,16 @@ after(() => world?.tearDown());
 
 const NARROW = { width: 390, height: 844 };
 
-// Something of every kind to look at.
+// Something of every kind to look at. Returns the text, another one each time.
+let filled = 0;
 async function fill(page) {
-  await on.write(page, "Something to look at");
-  await on.received(page, "Something to look at").waitFor();
+  filled += 1;
+  const text = `Something to look at, ${filled}`;
+  await on.write(page, text);
+  await on.received(page, text).waitFor();
   await on.sendSample(page, /reaction/i);
-  await page.locator(".bubble .reaction").first().waitFor();
+  await on.received(page, text).locator(".reaction").waitFor();
+  return text;
 }
 
 for (const colorScheme of ["light", "dark"]) {
@@ -24,21 +28,21 @@ for (const colorScheme of ["light", "dark"]) {
 
   test(`the whole page, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, { ...looks, refused: ["/messages"] });
-    await fill(page);
+    const waiting = `Waits for ${await fill(page)}`;
     await on.turn(page, "Graph 429", true);
-    await on.write(page, "Something that waits");
-    await on.row(page, "Something that waits").locator(".countdown").first().waitFor();
+    await on.write(page, waiting);
+    await on.row(page, waiting).locator(".countdown").first().waitFor();
     await on.askAs(page, "No token");
     await on.history(page).locator(".problem").waitFor();
     assert.deepEqual(await on.violations(page), []);
     await on.turn(page, "Graph 429", false);
-    await on.received(page, "Something that waits").first().waitFor({ timeout: on.PATIENT });
+    await on.received(page, waiting).waitFor({ timeout: on.PATIENT });
   });
 
   test(`details, menu and dialog, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, looks);
-    await fill(page);
-    await on.row(page, "Something to look at").first().getByRole("button").click();
+    const text = await fill(page);
+    await on.row(page, text).first().getByRole("button").click();
     await page.getByRole("article").locator("pre").first().waitFor();
     assert.deepEqual(await on.violations(page), []);
     await page.getByRole("button", { name: "Other kinds of message" }).click();
@@ -50,13 +54,13 @@ for (const colorScheme of ["light", "dark"]) {
 
   test(`as wide as a phone, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, { ...looks, viewport: NARROW });
-    await fill(page);
+    const text = await fill(page);
     for (const name of ["Phones", "History", "Trouble", "The way through"]) {
       await page.getByRole("navigation", { name: "Sections" }).getByRole("button", { name }).click();
       await page.getByRole("region", { name }).waitFor();
       assert.deepEqual(await on.violations(page), [], name);
     }
-    await on.row(page, "Something to look at").first().getByRole("button").click();
+    await on.row(page, text).first().getByRole("button").click();
     assert.deepEqual(await on.violations(page), [], "details");
   });
 
