@@ -28,8 +28,8 @@ export function AddPhone({ close }) {
     <dialog class="dialog" ref=${dialog} aria-labelledby="add-heading" onClose=${() => close(added.current)}>
       <form onSubmit=${submit}>
         <h2 id="add-heading">Add a phone</h2>
-        <p>A number, a username, or both. It belongs to no user: its owner is told how to register.</p>
-        <label>Name <input name="name" required maxlength="60" autocomplete="off" /></label>
+        <p>With a number or a username. It belongs to no user yet: its owner is told how to register.</p>
+        <label>Name <input name="name" required maxlength="40" autocomplete="off" /></label>
         <label>
           Number, with country code
           <input name="number" inputmode="tel" autocomplete="off" placeholder="+1 650 555 0199" />

@@ -37,7 +37,7 @@ export function Phones({ state, phone, select, open, view }) {
                 <span class="portrait" aria-hidden="true" data-hue=${hue(phone.id)}>${initials(phone.name)}</span>
                 <div>
                   <h3>${phone.name}</h3>
-                  <p>${[phone.username && `@${phone.username}`, phone.address].filter(Boolean).join(" · ")}</p>
+                  <p>${phone.address}</p>
                   <p>${phone.about}</p>
                 </div>
               </div>

@@ -17,7 +17,7 @@ async function fill(page) {
   const text = `Something to look at, ${filled}`;
   await on.write(page, text);
   await on.received(page, text).waitFor();
-  await on.sendSample(page, /reaction/i);
+  await on.sendSample(page, /^Reaction$/);
   await on.received(page, text).locator(".reaction").waitFor();
   return text;
 }

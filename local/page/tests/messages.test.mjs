@@ -76,7 +76,7 @@ test("a reaction shows at the answer, an image comes with its caption", async (t
   const page = await on.open(t, world);
   await on.write(page, "Do you like it?");
   await on.received(page, "Do you like it?").waitFor();
-  await on.sendSample(page, /reaction/i);
+  await on.sendSample(page, /^Reaction$/);
   await page.locator(".bubble .reaction").first().waitFor();
   await on.sendSample(page, /image/i);
   await page.locator(".bubble[data-from=person][data-type=image]").waitFor();

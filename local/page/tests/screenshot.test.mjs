@@ -35,7 +35,7 @@ test("a picture of a lively moment", async (t) => {
   await page.locator(".row[data-state=dead]").waitFor({ timeout: on.PATIENT });
   await on.phone(page, "User A").click();
   await say("And do you deliver to Lisbon?");
-  await on.sendSample(page, /reaction/i);
+  await on.sendSample(page, /^Reaction$/);
   await page.locator(".bubble .reaction").first().waitFor();
   await on.reconciled(page);
   await on.turn(page, "Database down", true);
