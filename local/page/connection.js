@@ -10,9 +10,8 @@ export function Connection({ connection, loaded }) {
       html`
         <p>
           <strong>Disconnected.</strong>
-          ${loaded
-            ? " What you see is from before. Trying to reach the server again…"
-            : " The server does not answer. Is cargo run -p local still running? Trying again…"}
+          ${loaded ? " What you see is from before." : " Nothing has come yet."} The server does not answer: is${" "}
+          <code>cargo run -p local</code> still running? Trying again…
         </p>
         <button type="button" onClick=${connect}>Try now</button>
       `}

@@ -11,7 +11,7 @@ const COUNTERS = [
 ];
 
 export function Counters({ counters }) {
-  if (!counters) return html`<p class="counters loading">Counting…</p>`;
+  if (!counters) return html`<p class="counters loading">Not counted yet</p>`;
   const verdict = !counters.known ? "unknown" : counters.difference === 0 ? "reconciled" : "differs";
   return html`
     <section class="counters" aria-label="Counters">

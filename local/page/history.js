@@ -58,7 +58,7 @@ export function History({ state }) {
         </button>
       </header>
       ${!state.loaded
-        ? html`<p class="empty">Loading…</p>`
+        ? html`<p class="empty">Waiting for the server…</p>`
         : html`
             <${Tabs}
               label="Who asks"

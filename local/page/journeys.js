@@ -34,7 +34,7 @@ export function Journeys({ state, opened, open }) {
         ${STAGES.map(([id, label]) => html`<span key=${id}>${label}</span>`)}
       </div>
       ${journeys.length === 0
-        ? html`<p class="empty">${state.loaded ? "No message has come yet. Send one from a phone." : "Loading…"}</p>`
+        ? html`<p class="empty">${state.loaded ? "No message has come yet. Send one from a phone." : "Waiting for the server…"}</p>`
         : html`
             <ol class="scroll list" tabindex="0" role="list" aria-label="Messages, newest first" ref=${list}>
               ${journeys.map(

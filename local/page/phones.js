@@ -29,7 +29,7 @@ export function Phones({ state, phone, select, open, view }) {
         <button type="button" class="quiet" disabled=${disabled} onClick=${() => setAdding(true)}>Add a phone</button>
       </header>
       ${!phone
-        ? html`<p class="empty">${state.loaded ? "No phones yet. Add one." : "Loading…"}</p>`
+        ? html`<p class="empty">${state.loaded ? "No phones yet. Add one." : "Waiting for the server…"}</p>`
         : html`
             <${Tabs} label="Phones" tabs=${tabs} selected=${phone.id} select=${select} prefix="phone" />
             <div class="phone" role="tabpanel" id="chat-panel" aria-labelledby=${`phone-tab-${phone.id}`}>

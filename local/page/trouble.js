@@ -13,7 +13,7 @@ export function Trouble({ state }) {
         ${on > 0 && html`<span class="badge bad">${on} on</span>`}
       </header>
       ${!state.loaded
-        ? html`<p class="empty">Loading…</p>`
+        ? html`<p class="empty">Waiting for the server…</p>`
         : html`
             <ul class="scroll" tabindex="0" role="list" aria-label="What can go wrong">
               ${state.trouble.map(
