@@ -29,13 +29,13 @@ for (const colorScheme of ["light", "dark"]) {
   test(`the whole page, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, { ...looks, refused: ["/messages"] });
     const waiting = `Waits for ${await fill(page)}`;
-    await on.turn(page, "Graph 429", true);
+    await on.turn(page, "graph-429", true);
     await on.write(page, waiting);
     await on.row(page, waiting).locator(".countdown").first().waitFor();
     await on.askAs(page, "No token");
     await on.history(page).locator(".problem").waitFor();
     assert.deepEqual(await on.violations(page), []);
-    await on.turn(page, "Graph 429", false);
+    await on.turn(page, "graph-429", false);
     await on.received(page, waiting).waitFor({ timeout: on.PATIENT });
   });
 

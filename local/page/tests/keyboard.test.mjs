@@ -74,7 +74,7 @@ test("a switch turns with Space, and the dialog gives the focus back", async (t)
   await page.keyboard.press("Escape");
   await focused(add);
 
-  const slow = on.trouble(page, "Graph slow");
+  const slow = on.trouble(page, "graph-slow");
   await tabTo(page, slow);
   for (const wanted of ["true", "false"]) {
     await page.keyboard.press("Space");

@@ -27,8 +27,8 @@ for (const width of [320, 390, 800, 1200]) {
     await show("History");
     await on.seen(page, text).first().waitFor();
     await show("Trouble");
-    await on.turn(page, "Graph slow", true);
-    await on.turn(page, "Graph slow", false);
+    await on.turn(page, "graph-slow", true);
+    await on.turn(page, "graph-slow", false);
     await show("The way through");
     await on.row(page, text).getByRole("button").click();
     await page.getByRole("article").getByText("signature").waitFor();

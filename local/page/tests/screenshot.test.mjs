@@ -31,14 +31,14 @@ test("a picture of a lively moment", async (t) => {
   await on.phone(page, /Nobody/i).click();
   await on.write(page, "Is anybody there?");
   await page.locator(".bubble[data-from=business]").first().waitFor();
-  await page.getByRole("button", { name: "Unreadable message" }).click();
+  await page.getByRole("button", { name: "A dead letter" }).click();
   await page.locator(".row[data-state=dead]").waitFor({ timeout: on.PATIENT });
   await on.phone(page, "User A").click();
   await say("And do you deliver to Lisbon?");
   await on.sendSample(page, /^Reaction$/);
   await page.locator(".bubble .reaction").first().waitFor();
   await on.reconciled(page);
-  await on.turn(page, "Database down", true);
+  await on.turn(page, "database-down", true);
   await say("The database is down. Do you still answer?");
   await on.stage(on.row(page, "Do you still answer?"), "database").getByText("deferred").waitFor();
   await on.askAs(page, "User B");

@@ -165,11 +165,11 @@ export const stage = (row, name) => row.locator(`[data-stage=${name}]`);
 export const history = (page) => page.getByRole("region", { name: "History" });
 export const seen = (page, text) => history(page).getByRole("listitem").filter({ hasText: text });
 export const askAs = (page, who) => history(page).getByRole("tab", { name: who }).click();
-export const trouble = (page, name) => page.getByRole("switch", { name });
+export const trouble = (page, id) => page.locator(`[data-trouble=${id}]`).getByRole("switch");
 
-export async function turn(page, name, on) {
+export async function turn(page, id, on) {
   const wanted = String(on);
-  const it = trouble(page, name);
+  const it = trouble(page, id);
   if ((await it.getAttribute("aria-checked")) !== wanted) await it.click();
   await eventually(async () => assert.equal(await it.getAttribute("aria-checked"), wanted));
 }

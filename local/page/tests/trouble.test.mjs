@@ -10,7 +10,7 @@ after(() => world?.tearDown());
 
 test("while the database is down the echo comes and the rows wait; when it is up they are there", async (t) => {
   const page = await on.open(t, world, { refused: ["/messages"] });
-  await on.turn(page, "Database down", true);
+  await on.turn(page, "database-down", true);
   await on.write(page, "Nobody writes this down yet");
   await on.received(page, "Nobody writes this down yet").waitFor();
   const row = on.row(page, "Nobody writes this down yet");
@@ -18,7 +18,7 @@ test("while the database is down the echo comes and the rows wait; when it is up
   await on.stage(row, "database").getByText("deferred").waitFor();
   await page.locator("[data-counter=difference][data-verdict=unknown]").waitFor();
 
-  await on.turn(page, "Database down", false);
+  await on.turn(page, "database-down", false);
   await on.eventually(
     async () => assert.equal(await on.seen(page, "Nobody writes this down yet").count(), 2),
     on.PATIENT,
@@ -29,7 +29,7 @@ test("while the database is down the echo comes and the rows wait; when it is up
 
 test("what Meta delivers twice is answered once", async (t) => {
   const page = await on.open(t, world);
-  await on.turn(page, "Duplicate delivery", true);
+  await on.turn(page, "duplicate-delivery", true);
   await on.write(page, "Once or twice?");
   const row = on.row(page, "Once or twice?");
   // Both deliveries have been answered, and the message has gone all the way.
@@ -38,39 +38,43 @@ test("what Meta delivers twice is answered once", async (t) => {
   await on.ticks(on.received(page, "Once or twice?"), "read").waitFor();
   await on.reconciled(page);
   assert.equal(await on.received(page, "Once or twice?").count(), 1);
-  await on.turn(page, "Duplicate delivery", false);
+  await on.turn(page, "duplicate-delivery", false);
 });
 
-test("a message that nobody can read becomes a dead letter, and is sent again by hand", async (t) => {
+test("a message that is given up is a dead letter, and is answered when it is redriven", async (t) => {
   const page = await on.open(t, world);
   await on.reconciled(page);
   const { dead } = await on.counters(page);
-  await page.getByRole("button", { name: "Unreadable message" }).click();
+  await page.getByRole("button", { name: "A dead letter" }).click();
   await on.eventually(async () => assert.equal((await on.counters(page)).dead, dead + 1), on.PATIENT);
-  await page.locator(".row[data-state=dead]").first().waitFor();
+  const row = page.locator(".row[data-state=dead]");
+  await row.waitFor();
+  const wamid = await row.getAttribute("data-wamid");
   await on.reconciled(page);
 
   await page.getByRole("button", { name: /^Redrive/ }).click();
   await page.getByText(/dead letters? sent again/).waitFor();
-  await on.eventually(async () => assert.notEqual((await on.counters(page)).dead, dead + 1));
+  await page.locator(`.row[data-wamid="${wamid}"][data-state=done]`).waitFor({ timeout: on.PATIENT });
+  assert.equal((await on.counters(page)).dead, dead);
+  await on.reconciled(page);
 });
 
 test("messages that SQS refuses are posted again by Meta", async (t) => {
   const page = await on.open(t, world);
-  await on.turn(page, "SQS refusing", true);
+  await on.turn(page, "sqs-refusing", true);
   await on.write(page, "Knock, knock");
   await page.getByText(/^The webhook answered 500/).waitFor();
-  await on.turn(page, "SQS refusing", false);
+  await on.turn(page, "sqs-refusing", false);
   await on.received(page, "Knock, knock").waitFor({ timeout: on.PATIENT });
   await on.eventually(async () => assert.equal(await on.row(page, "Knock, knock").getAttribute("data-state"), "done"));
 });
 
 test("too many requests: the message waits with a countdown, and is answered later", async (t) => {
   const page = await on.open(t, world);
-  await on.turn(page, "Graph 429", true);
+  await on.turn(page, "graph-429", true);
   await on.write(page, "Are you busy?");
   const row = on.row(page, "Are you busy?");
   await row.locator(".countdown").first().waitFor();
-  await on.turn(page, "Graph 429", false);
+  await on.turn(page, "graph-429", false);
   await on.received(page, "Are you busy?").waitFor({ timeout: on.PATIENT });
 });
