@@ -22,6 +22,8 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     next: HashMap<Action, VecDeque<Fault>>,
+    /// What every other call meets.
+    always: HashMap<Action, Fault>,
 }
 
 impl Faults {
@@ -29,12 +31,21 @@ impl Faults {
         self.next.entry(action).or_default().extend(std::iter::repeat_n(fault.clone(), times));
     }
 
+    pub(crate) fn set_always(&mut self, action: Action, fault: Option<Fault>) {
+        match fault {
+            Some(fault) => self.always.insert(action, fault),
+            None => self.always.remove(&action),
+        };
+    }
+
     pub(crate) fn take(&mut self, action: Action) -> Option<Fault> {
-        self.next.get_mut(&action)?.pop_front()
+        let next = self.next.get_mut(&action).and_then(VecDeque::pop_front);
+        next.or_else(|| self.always.get(&action).cloned())
     }
 
     pub(crate) fn clear(&mut self) {
         self.next.clear();
+        self.always.clear();
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::message::{Body, State};
+use crate::message_attributes::MessageAttributes;
 use crate::queue::{Counts, Queue};
 
 /// A queue at one moment.
@@ -23,6 +24,8 @@ pub struct MessageView {
     pub message_id: Uuid,
     /// The text.
     pub body: Body,
+    /// The sender's attributes.
+    pub attributes: Arc<MessageAttributes>,
     /// Message group.
     pub group_id: Option<Arc<str>>,
     /// Deduplication id.
@@ -42,6 +45,7 @@ impl Queue {
             .map(|message| MessageView {
                 message_id: message.id,
                 body: message.body.clone(),
+                attributes: message.attributes.clone(),
                 group_id: message.group_id.clone(),
                 deduplication_id: message.deduplication_id.clone(),
                 receive_count: message.receive_count,

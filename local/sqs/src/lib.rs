@@ -21,7 +21,8 @@
 //! - Standard queues: visibility timeout, delays, long polling, retention, dead letters.
 //! - FIFO queues: order and lock of message groups, deduplication for 5 minutes by id or content, within
 //!   the queue or the group; FIFO dead-letter queues.
-//! - [`SqsServer::view`] shows messages without receiving them, [`SqsServer::fail_next`] makes calls fail.
+//! - [`SqsServer::view`] shows messages without receiving them, [`SqsServer::fail_next`] makes calls fail,
+//!   [`Broker::skip_waits`] ends waits.
 //!
 //! # What differs from SQS
 //! - Nothing is kept when the server stops, and credentials and signatures are not checked.
@@ -56,6 +57,7 @@ mod redrive;
 mod redriving;
 mod sending;
 mod server;
+mod skipping;
 mod time;
 
 pub use attributes::{AttributeMap, FifoAttributes, QueueAttributes};
@@ -70,4 +72,5 @@ pub use protocol::Action;
 pub use queue::{Counts, Queue};
 pub use redrive::RedrivePolicy;
 pub use server::SqsServer;
+pub use skipping::Skip;
 pub use time::Timestamp;

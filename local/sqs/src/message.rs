@@ -159,6 +159,8 @@ pub enum State {
         since: Timestamp,
         /// End of the visibility timeout.
         until: Timestamp,
+        /// Whether the receiver has changed that timeout: to keep the message for longer, or to have it come again.
+        changed: bool,
     },
 }
 

@@ -50,7 +50,7 @@ impl Queue {
             message.receive_count += 1;
             message.first_received_at.get_or_insert(now);
             group.clone_from(&message.group_id);
-            self.set_state(key, State::InFlight { since: now, until });
+            self.set_state(key, State::InFlight { since: now, until, changed: false });
             handed.received.extend(self.received(key, now));
         }
         Ok(handed)
@@ -106,8 +106,8 @@ impl Queue {
                 "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
             ));
         }
-        let returned = timeout.is_zero();
-        self.set_state(key, if returned { State::Visible } else { State::InFlight { since, until } });
+        let in_flight = State::InFlight { since, until, changed: true };
+        self.set_state(key, if timeout.is_zero() { State::Visible } else { in_flight });
         Ok(())
     }
 

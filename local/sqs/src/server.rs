@@ -46,6 +46,8 @@ struct Shared {
     faults: Mutex<Faults>,
     /// Something has changed: whoever waits for a message should look again.
     changed: Notify,
+    /// The same, for who looks from outside: how often.
+    changes: watch::Sender<u64>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -88,6 +90,7 @@ impl SqsServer {
             broker: Mutex::new(Broker::new(seed)),
             faults: Mutex::default(),
             changed: Notify::new(),
+            changes: watch::Sender::new(0),
             stopping: stopping.clone(),
         });
         let router = Router::new()
@@ -116,7 +119,25 @@ impl SqsServer {
 
     /// Looks at a queue without receiving from it; `None` when there is none of this name.
     pub fn view(&self, name: &str) -> Option<QueueView> {
-        self.with_broker(|broker, _| broker.queue(name).ok().map(crate::Queue::view))
+        let [view] = self.views([name]);
+        view
+    }
+
+    /// Looks at several queues at one moment.
+    pub fn views<const N: usize>(&self, names: [&str; N]) -> [Option<QueueView>; N] {
+        let mut broker = self.shared.broker();
+        let transfers = broker.transfers;
+        broker.advance(self.shared.clock.now());
+        if broker.transfers != transfers {
+            self.shared.changed.notify_waiters();
+        }
+        names.map(|name| broker.queue(name).ok().map(crate::Queue::view))
+    }
+
+    /// A number that is another one whenever something was sent, received, changed, moved or deleted. Messages that
+    /// become visible by themselves do not count.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
     }
 
     /// Uses the queues directly, at this moment. Clients that wait for messages look again afterwards.
@@ -127,13 +148,18 @@ impl SqsServer {
             broker.advance(now);
             operate(&mut broker, now)
         };
-        self.shared.changed.notify_waiters();
+        self.shared.note_change();
         result
     }
 
     /// Makes the next `times` calls of an action fail, after those that were already told to.
     pub fn fail_next(&self, action: Action, times: usize, fault: Fault) {
         lock(&self.shared.faults).add(action, times, &fault);
+    }
+
+    /// Makes every call of an action fail that [`SqsServer::fail_next`] says nothing about, until it is told `None`.
+    pub fn fail_always(&self, action: Action, fault: Option<Fault>) {
+        lock(&self.shared.faults).set_always(action, fault);
     }
 
     /// Takes all failures back that have not happened yet.
@@ -181,8 +207,13 @@ impl Shared {
         let mut context = Context { broker: &mut broker, now, endpoint: &self.endpoint_url, refuse: &refuse };
         let result = protocol::perform(&mut context, action, body);
         drop(broker);
-        self.changed.notify_waiters();
+        self.note_change();
         result
+    }
+
+    fn note_change(&self) {
+        self.changed.notify_waiters();
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Receives now or, within the wait time, as soon as there is something.
@@ -202,6 +233,9 @@ impl Shared {
                 }
                 (received, broker.next_event())
             };
+            if !received.is_empty() {
+                self.changes.send_modify(|changes| *changes += 1);
+            }
             if !received.is_empty() || Instant::now() >= deadline || *stopping.borrow() {
                 return protocol::answer(Ok(request.result(received)));
             }

@@ -1,0 +1,55 @@
+//! Time that a person does not want to sit through: messages that would come again later come now.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::broker::Broker;
+use crate::error::Result;
+use crate::message::State;
+use crate::queue::Queue;
+use crate::time::Timestamp;
+
+/// Which messages in flight need not wait, and as what they come again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// This one alone.
+    pub message_id: Option<Uuid>,
+    /// Those too that were received before this: their receiver has died. Otherwise those alone whose receiver has
+    /// changed their visibility timeout.
+    pub lost_before: Option<Timestamp>,
+    /// As if they had been received at least so often.
+    pub receives: u32,
+}
+
+impl Broker {
+    /// Makes messages visible that wait in flight for their next receive; says how many. Not a part of SQS.
+    ///
+    /// # Errors
+    /// `QueueDoesNotExist`.
+    pub fn skip_waits(&mut self, now: Timestamp, name: &str, skip: &Skip) -> Result<usize> {
+        self.advance(now);
+        Ok(self.queue_mut(name)?.skip_waits(skip))
+    }
+}
+
+impl Queue {
+    fn skip_waits(&mut self, skip: &Skip) -> usize {
+        let waits = |state| match state {
+            State::InFlight { since, changed, .. } => {
+                changed || skip.lost_before.is_some_and(|lost| lost.since(since) > Duration::ZERO)
+            }
+            _ => false,
+        };
+        let meant = |id| skip.message_id.is_none_or(|only| only == id);
+        let waiting = self.messages.iter().filter(|(_, message)| meant(message.id) && waits(message.state));
+        let waiting: Vec<u64> = waiting.map(|(key, _)| *key).collect();
+        for key in &waiting {
+            if let Some(message) = self.messages.get_mut(key) {
+                message.receive_count = message.receive_count.max(skip.receives);
+            }
+            self.set_state(*key, State::Visible);
+        }
+        waiting.len()
+    }
+}
