@@ -92,6 +92,8 @@ pub(crate) struct Faults {
 struct Script {
     next: VecDeque<(usize, Fault)>,
     recipients: HashMap<String, VecDeque<(Option<usize>, Fault)>>,
+    /// What every other send meets.
+    always: Option<Fault>,
 }
 
 impl Faults {
@@ -101,6 +103,10 @@ impl Faults {
 
     pub(crate) fn add_recipient(&self, address: &str, count: Option<usize>, fault: Fault) {
         self.lock().recipients.entry(key(address)).or_default().push_back((count, fault));
+    }
+
+    pub(crate) fn set_always(&self, fault: Option<Fault>) {
+        self.lock().always = fault;
     }
 
     pub(crate) fn clear(&self) {
@@ -129,7 +135,7 @@ impl Faults {
             }
             script.next.pop_front();
         }
-        None
+        script.always
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {

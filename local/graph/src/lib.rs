@@ -12,6 +12,7 @@
 //!
 //! Error codes are Meta's; the English of the messages is close to Meta's but nobody may rely on it.
 
+mod calls;
 mod error;
 mod faults;
 mod listener;
@@ -29,9 +30,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
+pub use calls::{Call, Happened};
 pub use error::GraphError;
 pub use faults::{Effect, Fault, Outcome};
 pub use store::{Kept, ReadReceipt, Received, TooFew};
@@ -66,6 +68,7 @@ struct State {
     phone_numbers: Mutex<HashSet<String>>,
     faults: faults::Faults,
     store: store::Store,
+    followers: calls::Followers,
     stopping: watch::Receiver<()>,
 }
 
@@ -89,6 +92,7 @@ impl GraphApi {
             phone_numbers: Mutex::new(settings.phone_numbers.into_iter().collect()),
             faults: faults::Faults::default(),
             store: store::Store::default(),
+            followers: calls::Followers::default(),
             stopping,
         });
         let server = tokio::spawn(server::serve(listener, Arc::clone(&state)));
@@ -141,6 +145,12 @@ impl GraphApi {
         self.state.store.wait_for(count, within).await
     }
 
+    /// What happens from now on, as it happens. A receiver that stays behind loses the oldest.
+    #[must_use]
+    pub fn follow(&self) -> broadcast::Receiver<Happened> {
+        self.state.followers.follow()
+    }
+
     /// Forgets what was kept. Scripted faults stay.
     pub fn clear(&self) {
         self.state.store.clear();
@@ -155,6 +165,11 @@ impl GraphApi {
     /// meet `fault`; `None` means all of them. These come before those of [`fail_next`](Self::fail_next).
     pub fn fail_recipient(&self, address: &str, count: Option<usize>, fault: Fault) {
         self.state.faults.add_recipient(address, count, fault);
+    }
+
+    /// Every valid send that the others say nothing about meets `fault`, until this says `None`.
+    pub fn fail_always(&self, fault: Option<Fault>) {
+        self.state.faults.set_always(fault);
     }
 
     /// Forgets all scripted faults.

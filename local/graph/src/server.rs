@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+use crate::calls::Happened;
 use crate::error::GraphError;
 use crate::faults::{Effect, Fault, Outcome};
 use crate::listener::{ResetSwitch, ResettableListener};
@@ -61,14 +62,16 @@ async fn messages(
 ) -> Response {
     let trace = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let call = Call { state: &state, version, phone_number_id, trace };
-    match call.check(&method, &uri, &headers, &body) {
+    let mut watched = state.followers.watch(&body);
+    let response = match call.check(&method, &uri, &headers, &body) {
         Ok((Request::Read { message_id, typing }, _)) => call.read(message_id, typing),
         Ok((Request::Send(send), raw)) => call.send(send, raw, &connection).await,
         Err(error) => {
             tracing::debug!(status = error.status.as_u16(), code = error.code, "rejected");
             error.into_response()
         }
-    }
+    };
+    watched.answered(response).await
 }
 
 /// One call, after its path was taken apart.
@@ -102,13 +105,15 @@ impl Call<'_> {
     }
 
     fn read(&self, message_id: String, typing: bool) -> Response {
-        self.state.store.add_read_receipt(ReadReceipt {
+        let receipt = ReadReceipt {
             at: Utc::now(),
             version: self.version.clone(),
             phone_number_id: self.phone_number_id.clone(),
             message_id,
             typing,
-        });
+        };
+        self.state.followers.tell(|| Happened::Read(receipt.clone()));
+        self.state.store.add_read_receipt(receipt);
         Json(json!({ "success": true })).into_response()
     }
 
@@ -165,6 +170,7 @@ impl Call<'_> {
         if matches!(send.address, Address::Nowhere(_)) {
             self.state.store.add_dropped(message);
         } else {
+            self.state.followers.tell(|| Happened::Accepted(message.clone()));
             self.state.store.add_received(message);
         }
         (StatusCode::OK, Json(answer)).into_response()
