@@ -2,21 +2,29 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower::ServiceExt;
 
 /// How long [`HttpServer::stop`] waits for requests under way.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// What is served now.
+type Current = Arc<RwLock<Router>>;
 
 /// A running server; dropping it stops it without waiting for the requests under way.
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
+    router: Current,
     shutdown: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -30,12 +38,14 @@ impl HttpServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let (shutdown, stopped) = oneshot::channel();
+        let current = Current::new(RwLock::new(router));
+        let front = Router::new().fallback(pass_on).with_state(Arc::clone(&current));
         let task = tokio::spawn(async move {
             // Answers are small: waiting to fill a packet would only delay them.
             let listener = listener.tap_io(|stream| {
                 let _ = stream.set_nodelay(true);
             });
-            let served = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+            let served = axum::serve(listener, front.into_make_service_with_connect_info::<SocketAddr>())
                 .with_graceful_shutdown(async {
                     let _ = stopped.await;
                 })
@@ -44,7 +54,12 @@ impl HttpServer {
                 tracing::error!(%error, "HTTP server ended");
             }
         });
-        Ok(Self { address, shutdown: Some(shutdown), task })
+        Ok(Self { address, router: current, shutdown: Some(shutdown), task })
+    }
+
+    /// Serves `router` from the next request on.
+    pub fn replace(&self, router: Router) {
+        *self.router.write().unwrap_or_else(PoisonError::into_inner) = router;
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -65,6 +80,14 @@ impl HttpServer {
             let _ = shutdown.send(());
         }
         let _ = tokio::time::timeout(GRACE, &mut self.task).await;
+    }
+}
+
+async fn pass_on(State(current): State<Current>, request: Request) -> Response {
+    let router = current.read().unwrap_or_else(PoisonError::into_inner).clone();
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
     }
 }
 
