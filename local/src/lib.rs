@@ -15,6 +15,7 @@
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
 //! | [`chaos`] | the functions' code over models of everything, with faults drawn from a seed |
+//! | [`page`] | the page that plays WhatsApp, on the gateway's address |
 //! | [`load`] | many messages: time, what was lost, what came twice, memory |
 //! | [`memory`] | how much memory the processes hold |
 //! | [`payloads`] | finds payloads in files |
@@ -34,6 +35,7 @@ pub mod doctor;
 pub mod journal;
 pub mod load;
 pub mod memory;
+pub mod page;
 pub mod payloads;
 pub mod play;
 pub mod queues;

@@ -62,6 +62,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     let services = &stack.services;
     let graph = services.graph.url();
     let [(_, token_a), (_, token_b)] = stack.users()?;
+    println!("\nOpen {url}/ to play: phones, every message's way, and trouble.");
     println!("\nRunning, until Ctrl-C:");
     println!("  webhook   {url}/webhook");
     println!("  history   {url}/messages");

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use local_lambda::{
     EventSourceConfig, EventSourceMapping, Function, FunctionConfig, Gateway, HttpServer, InvokeError,
 };
@@ -66,7 +68,7 @@ impl Default for Options {
 /// Everything, running.
 pub struct Stack {
     /// Queue, database and Graph API.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// What the functions logged.
     pub journal: Journal,
     /// Takes what Meta posts.
@@ -75,6 +77,7 @@ pub struct Stack {
     pub reply: Function,
     /// Serves the history.
     pub messages: Function,
+    routes: Router,
     gateway: HttpServer,
     mappings: [EventSourceMapping; 2],
     // Last: it ends what the others left.
@@ -124,7 +127,8 @@ impl Stack {
 
         // Any method: the functions themselves say which they take.
         let routes = Gateway::new().route("/webhook", &webhook).route("/messages", &messages);
-        let gateway = HttpServer::start(routes.into_router(), options.port).await.with_context(|| {
+        let routes = routes.into_router();
+        let gateway = HttpServer::start(routes.clone(), options.port).await.with_context(|| {
             format!("port {} of 127.0.0.1 cannot be used: choose another with --port", options.port)
         })?;
         let queues = &services.queues;
@@ -137,13 +141,25 @@ impl Stack {
             }
             EventSourceMapping::start(mapping)
         });
-        Ok(Self { services, journal, webhook, reply, messages, gateway, mappings, guardian })
+        let services = Arc::new(services);
+        Ok(Self { services, journal, webhook, reply, messages, routes, gateway, mappings, guardian })
     }
 
     /// The gateway's address: what Meta and apps would call.
     #[must_use]
     pub fn url(&self) -> String {
         self.gateway.url()
+    }
+
+    /// The functions' routes, as the gateway serves them.
+    #[must_use]
+    pub fn routes(&self) -> Router {
+        self.routes.clone()
+    }
+
+    /// Serves `router` on the gateway's address from now on, in place of [`Stack::routes`] alone.
+    pub fn serve(&self, router: Router) {
+        self.gateway.replace(router);
     }
 
     /// Ends and removes what must not outlive us.
@@ -164,13 +180,13 @@ impl Stack {
     /// Stops everything: first what brings work, then what does it, then what it is done with.
     ///
     /// # Errors
-    /// When the database cannot be removed.
+    /// When the database cannot be removed, or somebody still holds the services.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.gateway.stop().await;
         let [inbound, records] = self.mappings;
         tokio::join!(inbound.stop(), records.stop());
         tokio::join!(self.webhook.stop(), self.reply.stop(), self.messages.stop());
-        self.services.stop().await
+        Arc::into_inner(self.services).context("somebody still holds the services")?.stop().await
     }
 }
 

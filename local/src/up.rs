@@ -7,11 +7,12 @@ use local_process::{Guardian, PrivateFile};
 
 use crate::doctor::settings::{MESSAGES_URL, WEBHOOK_URL};
 use crate::journal::Mark;
+use crate::page::Page;
 use crate::services::Services;
 use crate::stack::{Options, Stack};
 use crate::{demo, show};
 
-/// Starts everything, plays one sample, says what to try next, and stays up until `told_to_stop`.
+/// Starts everything, opens the page, plays one sample, says what to try next, and stays up until `told_to_stop`.
 ///
 /// # Errors
 /// When something cannot be started.
@@ -21,12 +22,13 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
         let stack = Stack::start(options, show::progress).await?;
         let urls = [(WEBHOOK_URL, stack.webhook_url()), (MESSAGES_URL, stack.messages_url())];
         let env_file = write_env_file(&stack.services, &urls, &options.env_file, stack.guardian())?;
+        let page = Page::open(&stack)?;
         let demo = demo::play(&stack).await?;
         show::demo(&stack, &demo)?;
         show::next_steps(&stack)?;
-        anyhow::Ok((stack, env_file))
+        anyhow::Ok((stack, page, env_file))
     };
-    let (stack, _env_file) = tokio::select! {
+    let (stack, page, _env_file) = tokio::select! {
         started = started => started?,
         _ = &mut told_to_stop => return Ok(()),
     };
@@ -35,6 +37,7 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
         _ = &mut told_to_stop => {}
     }
     show::progress("stopping");
+    page.close().await;
     stack.stop().await
 }
 

@@ -1,0 +1,290 @@
+//! The way of each message through the pipeline.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use local_graph::Call;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::posts::milliseconds;
+use super::queues::Place;
+
+/// How many journeys are kept.
+const KEPT: usize = 1000;
+/// Characters of a label's text at most.
+const LABEL: usize = 60;
+/// Outcomes after which nothing is to be written, or nothing of a message's own.
+const WITHOUT_ROWS: [&str; 5] = ["registration_sent", "ignored", "event_kept", "dropped", "answered_before"];
+
+/// What the webhook said.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Webhook {
+    status: u16,
+    ms: f64,
+    signature: &'static str,
+    posts: u32,
+    /// Whether it has ever been taken.
+    #[serde(skip)]
+    taken: bool,
+}
+
+/// What `reply` made of it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Reply {
+    attempts: u32,
+    outcome: Option<String>,
+    error: Option<String>,
+}
+
+/// A call of the Graph API.
+#[derive(Clone, Debug, Serialize)]
+struct GraphCall {
+    at: DateTime<Utc>,
+    request: Value,
+    status: Option<u16>,
+    answer: Value,
+    ms: f64,
+}
+
+/// A row of the table `messages`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(super) struct Row {
+    pub(super) role: String,
+    pub(super) content: String,
+    pub(super) status: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Database {
+    rows: Vec<Row>,
+    /// Whether they are still to be written.
+    deferred: bool,
+}
+
+/// What Meta said of the answer.
+#[derive(Clone, Debug, Serialize)]
+struct Status {
+    status: String,
+    at: DateTime<Utc>,
+    outcome: Option<String>,
+}
+
+/// Why it is a dead letter, and where.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(super) struct Dead {
+    pub(super) queue: String,
+    pub(super) cause: String,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Travelling,
+    Done,
+    Waiting,
+    Dead,
+    Refused,
+}
+
+/// One message's way.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Journey {
+    pub(super) wamid: String,
+    pub(super) phone: Option<String>,
+    label: String,
+    at: DateTime<Utc>,
+    order: u64,
+    state: State,
+    webhook: Option<Webhook>,
+    queue: Option<Place>,
+    reply: Option<Reply>,
+    graph: Vec<GraphCall>,
+    database: Option<Database>,
+    statuses: Vec<Status>,
+    dead: Option<Dead>,
+}
+
+/// All journeys by wamid, and in their order.
+#[derive(Debug, Default)]
+pub(super) struct Journeys {
+    all: HashMap<String, Journey>,
+    order: BTreeMap<u64, String>,
+    /// The message that an answer is to.
+    answers: HashMap<String, String>,
+}
+
+impl Journeys {
+    pub(super) fn get(&self, wamid: &str) -> Option<&Journey> {
+        self.all.get(wamid)
+    }
+
+    /// The newest `count`, in their order.
+    pub(super) fn newest(&self, count: usize) -> impl Iterator<Item = &Journey> {
+        let skipped = self.order.len().saturating_sub(count);
+        self.order.values().skip(skipped).filter_map(|wamid| self.all.get(wamid))
+    }
+
+    pub(super) fn wamids(&self) -> Vec<String> {
+        self.all.keys().cloned().collect()
+    }
+
+    /// The journey's wamid, by that of the message or of its answer.
+    pub(super) fn named<'a>(&'a self, wamid: &'a str) -> Option<&'a str> {
+        let wamid = self.answers.get(wamid).map_or(wamid, String::as_str);
+        self.all.contains_key(wamid).then_some(wamid)
+    }
+
+    /// Notes whose answer a message of the business is.
+    pub(super) fn answered_by(&mut self, wamid: &str, answer: &str) {
+        self.answers.insert(answer.to_owned(), wamid.to_owned());
+    }
+
+    /// A journey begins, unless it has before.
+    pub(super) fn begin(&mut self, wamid: &str, phone: Option<&str>, kind: &str, text: &str, order: u64) {
+        if self.all.contains_key(wamid) {
+            return;
+        }
+        let mut shown: String = text.chars().take(LABEL).collect();
+        if shown.len() < text.len() {
+            shown.push('…');
+        }
+        let journey = Journey {
+            wamid: wamid.to_owned(),
+            phone: phone.map(str::to_owned),
+            label: format!("{kind}: {shown}"),
+            at: Utc::now(),
+            order,
+            state: State::Travelling,
+            webhook: None,
+            queue: None,
+            reply: None,
+            graph: Vec::new(),
+            database: None,
+            statuses: Vec::new(),
+            dead: None,
+        };
+        self.order.insert(order, wamid.to_owned());
+        self.all.insert(wamid.to_owned(), journey);
+        while self.order.len() > KEPT {
+            if let Some((_, oldest)) = self.order.pop_first() {
+                self.all.remove(&oldest);
+                self.answers.retain(|_, question| *question != oldest);
+            }
+        }
+    }
+
+    /// Changes a journey, and where it stands. Whether it is there.
+    pub(super) fn change(&mut self, wamid: &str, change: impl FnOnce(&mut Journey)) -> bool {
+        let Some(journey) = self.all.get_mut(wamid) else { return false };
+        change(journey);
+        journey.state = journey.stands();
+        true
+    }
+}
+
+impl Journey {
+    pub(super) fn posted(&mut self, status: u16, ms: f64, signature: &'static str) {
+        let before = self.webhook.take();
+        let posts = before.as_ref().map_or(0, |before| before.posts) + 1;
+        let taken = status == 200 || before.is_some_and(|before| before.taken);
+        self.webhook = Some(Webhook { status, ms, signature, posts, taken });
+    }
+
+    /// `reply` has tried once.
+    pub(super) fn tried(&mut self, outcome: &str, error: Option<String>) {
+        let reply = self.reply.get_or_insert_default();
+        reply.attempts += 1;
+        reply.outcome = Some(outcome.to_owned());
+        reply.error = error;
+    }
+
+    /// The rows are to be written later.
+    pub(super) fn deferred(&mut self) {
+        let database = self.database.get_or_insert_default();
+        database.deferred = database.rows.is_empty();
+    }
+
+    /// What became of a record task: nothing is to be written after all, or it failed again.
+    pub(super) fn recorded_later(&mut self, outcome: &str, error: Option<String>) {
+        let reply = self.reply.get_or_insert_default();
+        reply.error = error;
+        if outcome == "dropped" {
+            reply.outcome = Some(outcome.to_owned());
+            self.database.get_or_insert_default().deferred = false;
+        }
+    }
+
+    pub(super) fn called(&mut self, call: &Call) {
+        self.graph.push(GraphCall {
+            at: call.at,
+            request: call.request.clone(),
+            status: call.status,
+            answer: call.answer.clone(),
+            ms: milliseconds(call.duration),
+        });
+    }
+
+    pub(super) fn rows(&mut self, rows: Vec<Row>) {
+        if !rows.is_empty() {
+            self.database = Some(Database { rows, deferred: false });
+        }
+    }
+
+    pub(super) fn status(&mut self, name: &str) {
+        if self.statuses.iter().all(|status| status.status != name) {
+            self.statuses.push(Status { status: name.to_owned(), at: Utc::now(), outcome: None });
+        }
+    }
+
+    pub(super) fn status_handled(&mut self, name: &str, outcome: &str) {
+        self.status(name);
+        // The second of two deliveries is the less interesting.
+        let status = self.statuses.iter_mut().find(|status| status.status == name);
+        if let Some(status) = status.filter(|status| outcome != "applied_before" || status.outcome.is_none())
+        {
+            status.outcome = Some(outcome.to_owned());
+        }
+    }
+
+    /// Where the queues have it; `None`: in none of them. Whether that is new.
+    pub(super) fn placed(&mut self, place: Option<Place>, dead: Option<Dead>) -> bool {
+        let place = match (place, &self.queue) {
+            (Some(place), _) => Some(place),
+            (None, Some(before)) => Some(before.gone()),
+            (None, None) => None,
+        };
+        let is_new = place != self.queue || dead != self.dead;
+        (self.queue, self.dead) = (place, dead);
+        is_new
+    }
+
+    /// Whether its rows should be there and are not known.
+    pub(super) fn lacks_rows(&self) -> bool {
+        self.database.as_ref().is_none_or(|database| database.rows.is_empty())
+            && !self.needs_none()
+            && self.reply.as_ref().is_some_and(|reply| reply.outcome.is_some())
+    }
+
+    fn needs_none(&self) -> bool {
+        let outcome = self.reply.as_ref().and_then(|reply| reply.outcome.as_deref());
+        let deferred = self.database.as_ref().is_some_and(|database| database.deferred);
+        outcome
+            .is_some_and(|outcome| WITHOUT_ROWS.contains(&outcome) || outcome == "undeliverable" && !deferred)
+    }
+
+    fn stands(&self) -> State {
+        let has_rows = self.database.as_ref().is_some_and(|database| !database.rows.is_empty());
+        let is_deferred = self.database.as_ref().is_some_and(|database| database.deferred);
+        let has_failed =
+            self.reply.as_ref().is_some_and(|reply| reply.outcome.as_deref() == Some("returned"));
+        match &self.webhook {
+            _ if self.dead.is_some() => State::Dead,
+            _ if has_rows || self.needs_none() => State::Done,
+            Some(webhook) if !webhook.taken => State::Refused,
+            _ if is_deferred || has_failed => State::Waiting,
+            _ => State::Travelling,
+        }
+    }
+}
