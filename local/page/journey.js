@@ -31,7 +31,7 @@ export function Journey({ state, wamid, journey, close }) {
 }
 
 function Stages({ journey }) {
-  const { webhook, queue, reply, graph, database, statuses, dead } = journey;
+  const { state, webhook, queue, reply, graph, database, statuses, dead } = journey;
   return html`
     ${dead &&
     html`
@@ -81,8 +81,8 @@ function Stages({ journey }) {
         ? html`<p class="empty">Not called.</p>`
         : graph.map((call, at) => html`<${Call} key=${at} call=${call} open=${at === graph.length - 1} />`)}
     <//>
-    <${Part} name="Database" is=${!database ? "nothing" : database.deferred && database.rows.length === 0 ? "waits" : "good"}>
-      <${Database} database=${database} />
+    <${Part} name="Database" is=${!database && state !== "done" ? "nothing" : database?.deferred && database.rows.length === 0 ? "waits" : "good"}>
+      <${Database} database=${database} done=${state === "done"} />
     <//>
     <${Part} name="Statuses" is=${statuses.length === 0 ? "nothing" : "good"}>
       ${statuses.length === 0
@@ -147,8 +147,8 @@ const Call = ({ call, open }) => html`
   </details>
 `;
 
-function Database({ database }) {
-  if (!database) return html`<p class="empty">Nothing written yet.</p>`;
+function Database({ database, done }) {
+  if (!database) return html`<p class="empty">${done ? "It needs no rows." : "Nothing written yet."}</p>`;
   const { rows, deferred } = database;
   if (rows.length === 0) {
     return html`

@@ -12,6 +12,7 @@ export const STAGES = [
 ];
 
 const NOTHING = { is: "nothing", said: "" };
+const NEEDS_NONE = { is: "good", said: "needs none" };
 const GOOD_OUTCOMES = new Set(["answered", "recorded", "answered_before", "registration_sent", "ignored"]);
 
 export const stages = (journey) => STAGES.map(([id, label]) => ({ id, label, ...SAYS[id](journey) }));
@@ -48,14 +49,14 @@ const SAYS = {
     const said = [`${call.status}${calls}`, milliseconds(call.ms)].filter(Boolean).join(" · ");
     return { is: ok(call.status) ? "good" : "bad", said };
   },
-  database({ database, statuses }) {
-    if (!database) return NOTHING;
+  database({ state, database, statuses }) {
+    if (!database) return state === "done" ? NEEDS_NONE : NOTHING;
     const last = statuses.at(-1)?.status;
     if (database.rows.length > 0) {
       const rows = counted(database.rows.length, "row");
       return { is: "good", said: last ? `${rows} · ${last}` : rows };
     }
-    return database.deferred ? { is: "waits", said: "deferred" } : { is: "good", said: "needs none" };
+    return database.deferred ? { is: "waits", said: "deferred" } : NEEDS_NONE;
   },
 };
 

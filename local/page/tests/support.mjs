@@ -26,7 +26,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => p
 
 // A `local` of its own, on a port that `port` names or a free one.
 export async function startLocal({ port } = {}) {
-  if (process.env.PAGE_URL) return { url: new URL(process.env.PAGE_URL).origin, stop: async () => {} };
+  if (process.env.PAGE_URL) return { url: new URL(process.env.PAGE_URL).origin, stop: async () => {}, warnings: () => "" };
   const directory = await mkdtemp(join(tmpdir(), "page-"));
   const options = ["--env-file", join(directory, "local.env")];
   if (port) options.push("--port", port);
@@ -39,7 +39,7 @@ export async function startLocal({ port } = {}) {
   // Also what it has started has closed its output by then.
   const ended = once(local, "close");
   let log = "";
-  local.stderr.on("data", (text) => (log = (log + text).slice(-20_000)));
+  local.stderr.on("data", (text) => (log = (log + text).slice(-200_000)));
   const end = () => {
     if (local.exitCode === null && local.signalCode === null) process.kill(-local.pid, "SIGTERM");
   };
@@ -60,7 +60,8 @@ export async function startLocal({ port } = {}) {
   try {
     const url = await before(START, address, () => `local does not start:\n${log}`);
     local.stdout.resume();
-    return { url, port: new URL(url).port, stop };
+    const warnings = () => log.split("\n").filter((line) => / (WARN|ERROR) /.test(line)).join("\n");
+    return { url, port: new URL(url).port, stop, warnings };
   } catch (error) {
     await stop();
     throw error;
@@ -113,12 +114,12 @@ export async function open(test, { local, browser }, { refused = [], ...options 
   page.on("console", (message) => {
     const { pathname } = new URL(message.location().url || local.url);
     const expected = message.text().startsWith("Failed to load resource") && refused.includes(pathname);
-    if (["error", "warning"].includes(message.type()) && !expected) errors.push(message.text());
+    if (["error", "warning"].includes(message.type()) && !expected) errors.push(`${message.text()} ${pathname}`);
   });
   page.on("request", (request) => hosts.add(new URL(request.url()).origin));
   test.after(async () => {
     await context.close();
-    assert.deepEqual(errors, [], "errors in the console");
+    assert.equal(errors.join("\n"), "", `errors in the console; local says:\n${local.warnings()}`);
     assert.deepEqual([...hosts], [local.url], "hosts that were asked");
   });
   await page.goto(local.url);
