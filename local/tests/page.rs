@@ -1,0 +1,473 @@
+//! The page over HTTP, on a real stack: what is played on a phone, and what is shown of it, live.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use local::page::Page;
+use local::stack::Stack;
+use serde_json::{Value, json};
+use support::{DEADLINE, PHONE_A, payload, rows, text};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What a page would show: the newest of each thing.
+#[derive(Clone, Debug, Default)]
+struct Shown {
+    things: BTreeMap<&'static str, BTreeMap<String, Value>>,
+    counters: Value,
+    history: Value,
+    samples: Value,
+}
+
+/// The lists of the first event, and the events that change them.
+const LISTS: [(&str, &str, &str); 5] = [
+    ("phones", "phone", "id"),
+    ("chats", "chat", "id"),
+    ("journeys", "journey", "wamid"),
+    ("logs", "log", "id"),
+    ("trouble", "trouble", "id"),
+];
+
+impl Shown {
+    fn read(&mut self, event: &str, data: &Value) {
+        if event == "state" {
+            *self = Self::default();
+            for (list, _, id) in LISTS {
+                for thing in data[list].as_array().expect("a list") {
+                    self.put(list, id, thing);
+                }
+            }
+            (self.counters, self.history) = (data["counters"].clone(), data["history"].clone());
+            self.samples = data["samples"].clone();
+        } else if event == "counters" {
+            self.counters = data.clone();
+        } else {
+            let (list, _, id) = LISTS.into_iter().find(|(_, name, _)| *name == event).expect("a known event");
+            self.put(list, id, data);
+        }
+    }
+
+    fn put(&mut self, list: &'static str, id: &str, thing: &Value) {
+        let id = thing[id].as_str().map_or_else(|| thing[id].to_string(), str::to_owned);
+        self.things.entry(list).or_default().insert(id, thing.clone());
+    }
+
+    fn thing(&self, list: &str, id: &str) -> &Value {
+        self.things.get(list).and_then(|things| things.get(id)).unwrap_or(&Value::Null)
+    }
+
+    fn journey(&self, wamid: &str) -> &Value {
+        self.thing("journeys", wamid)
+    }
+
+    /// What the business has said in answer to a message.
+    fn echoes(&self, wamid: &str) -> Vec<&Value> {
+        let chats = self.things.get("chats").into_iter().flat_map(|chats| chats.values());
+        chats.filter(|one| one["from"] == "business" && one["quotes"]["id"] == wamid).collect()
+    }
+
+    /// Whether every message is accounted for: this many are finished, and none is elsewhere.
+    fn all_recorded(&self, count: u64) -> bool {
+        let settled = json!({"accepted": count, "recorded": count, "waiting": 0, "dead": 0, "difference": 0});
+        let settled = settled.as_object().expect("an object");
+        settled.iter().all(|(name, value)| self.counters[name] == *value) && self.counters["known"] == true
+    }
+}
+
+/// A stack with the page open, and somebody who looks at it.
+struct Played {
+    stack: Stack,
+    page: Page,
+    client: reqwest::Client,
+    shown: watch::Receiver<Shown>,
+    follower: JoinHandle<()>,
+}
+
+impl Played {
+    async fn start() -> Self {
+        let stack = support::stack().await;
+        let page = Page::open(&stack).expect("a page");
+        let client = shared::http::client().expect("a client");
+        let (sender, mut shown) = watch::channel(Shown::default());
+        let response = client.get(format!("{}/page/live", stack.url())).send().await.expect("an answer");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let follower = tokio::spawn(follow(response, sender));
+        shown.wait_for(|shown| !shown.counters.is_null()).await.expect("the first event");
+        Self { stack, page, client, shown, follower }
+    }
+
+    /// A request that changes something.
+    async fn ask(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
+        let url = format!("{}{path}", self.stack.url());
+        let response = self.client.request(method, url).json(body).send().await.expect("an answer");
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap_or_default())
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.ask(reqwest::Method::POST, path, body).await
+    }
+
+    /// Sends from a phone; the wamids of what was sent, and the webhook's status.
+    async fn send(&self, phone: &str, message: &Value) -> (Vec<String>, u64) {
+        let (status, answer) = self.post(&format!("/page/phones/{phone}/messages"), message).await;
+        assert_eq!(status, 202, "{answer}");
+        let wamids = answer["wamids"].as_array().expect("wamids").iter();
+        let wamids = wamids.map(|wamid| wamid.as_str().expect("a text").to_owned()).collect();
+        (wamids, answer["status"].as_u64().expect("a status"))
+    }
+
+    /// Sends a text that the webhook takes.
+    async fn text(&self, phone: &str, text: &str) -> String {
+        let (wamids, status) = self.send(phone, &json!({ "text": text })).await;
+        assert_eq!((wamids.len(), status), (1, 200));
+        wamids.into_iter().next().expect("one")
+    }
+
+    async fn switch(&self, id: &str, on: bool) {
+        let (status, answer) =
+            self.ask(reqwest::Method::PUT, &format!("/page/trouble/{id}"), &json!({ "on": on })).await;
+        assert_eq!((status, &answer["on"]), (200, &json!(on)), "{answer}");
+    }
+
+    /// Waits until the page shows something.
+    async fn until(&self, what: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
+        let mut shown = self.shown.clone();
+        let seen = tokio::time::timeout(DEADLINE, shown.wait_for(|shown| condition(shown))).await;
+        match seen {
+            Ok(seen) => seen.expect("the page is open").clone(),
+            Err(_) => {
+                let shown = self.shown.borrow();
+                panic!("not in time: {what}: {:#?}, {:#?}", shown.counters, shown.things.get("journeys"))
+            }
+        }
+    }
+
+    async fn until_all_are_recorded(&self, count: u64) -> Shown {
+        self.until(&format!("{count} messages are recorded"), |shown| shown.all_recorded(count)).await
+    }
+
+    /// Ends everything; the page's stream ends with it.
+    async fn stop(self) {
+        self.page.close().await;
+        self.follower.await.expect("the stream ends");
+        self.stack.stop().await.expect("stopped");
+    }
+}
+
+/// Reads server-sent events until they end.
+async fn follow(mut response: reqwest::Response, shown: watch::Sender<Shown>) {
+    let mut buffer = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        buffer.extend_from_slice(&chunk);
+        while let Some(end) = buffer.windows(2).position(|two| two == b"\n\n") {
+            let block: Vec<u8> = buffer.drain(..end + 2).collect();
+            let block = String::from_utf8(block).expect("UTF-8");
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+            // A comment keeps the connection alive.
+            if let (Some(event), Some(data)) = (field("event: "), field("data: ")) {
+                let data: Value = serde_json::from_str(data).expect("JSON");
+                shown.send_modify(|shown| shown.read(event, &data));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_text_is_echoed_ticked_recorded_and_followed_all_the_way() {
+    let played = Played::start().await;
+    let first = played.shown.borrow().clone();
+    let phones: Vec<&str> =
+        first.things["phones"].values().map(|phone| phone["id"].as_str().expect("an id")).collect();
+    assert_eq!(phones, ["a", "b", "nobody", "username"]);
+    assert!(first.samples.as_array().is_some_and(|samples| samples.len() >= 14));
+    assert_eq!(first.history.as_array().map(Vec::len), Some(4));
+
+    let wamid = played.text("a", "Hello").await;
+    let echo = |shown: &Shown, ticks: &str| matches!(shown.echoes(&wamid).as_slice(), [one] if one["text"] == "Hello" && one["ticks"] == ticks);
+    played.until("the echo has arrived", |shown| echo(shown, "delivered")).await;
+    assert_eq!(played.post("/page/phones/a/read", &json!({})).await.0, 204);
+    played.until("the echo was read", |shown| echo(shown, "read")).await;
+    assert_eq!(played.shown.borrow().thing("chats", &wamid)["ticks"], "sent");
+
+    let statuses = |shown: &Shown| {
+        let statuses = shown.journey(&wamid)["statuses"].as_array().cloned().unwrap_or_default();
+        statuses.len() == 3 && statuses.iter().all(|status| !status["outcome"].is_null())
+    };
+    let is_read = |shown: &Shown| shown.journey(&wamid)["database"]["rows"][1]["status"] == "read";
+    let shown = played.until("the row says so", |shown| statuses(shown) && is_read(shown)).await;
+    let journey = shown.journey(&wamid);
+    assert_eq!(
+        (&journey["state"], &journey["phone"], &journey["label"]),
+        (&json!("done"), &json!("a"), &json!("text: Hello"))
+    );
+    let webhook = &journey["webhook"];
+    assert_eq!(
+        (&webhook["status"], &webhook["signature"], &webhook["posts"]),
+        (&json!(200), &json!("valid"), &json!(1))
+    );
+    assert_eq!((&journey["queue"]["state"], &journey["queue"]["receives"]), (&json!("gone"), &json!(1)));
+    assert_eq!(
+        (&journey["reply"]["outcome"], &journey["reply"]["attempts"]),
+        (&json!("answered"), &json!(1))
+    );
+    assert_eq!(
+        (&journey["graph"][0]["status"], &journey["graph"][0]["request"]["text"]["body"]),
+        (&json!(200), &json!("Hello"))
+    );
+    assert_eq!((&journey["dead"], &journey["database"]["deferred"]), (&Value::Null, &json!(false)));
+    let logs = shown.things["logs"].values().filter(|log| log["wamid"] == wamid.as_str());
+    let functions: std::collections::BTreeSet<_> = logs.filter_map(|log| log["function"].as_str()).collect();
+    assert!(functions.contains("webhook") && functions.contains("reply"), "{functions:?}");
+    let shown = played.until_all_are_recorded(1).await;
+    assert_eq!(shown.counters["answered"], 1);
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_s_numbers_new_phones_samples_bursts_and_strangers_all_add_up() {
+    let played = Played::start().await;
+    let told = |shown: &Shown, wamid: &str| matches!(shown.echoes(wamid).as_slice(), [one] if one["text"] != "Hello" && one["ticks"] == "delivered");
+    for phone in ["nobody", "username"] {
+        let wamid = played.text(phone, "Hello").await;
+        let shown = played.until("they are told how to register", |shown| told(shown, &wamid)).await;
+        assert_eq!(shown.journey(&wamid)["database"], Value::Null);
+    }
+    let (status, phone) =
+        played.post("/page/phones", &json!({"name": "Grace", "number": "+49 170 1234567"})).await;
+    assert_eq!((status, &phone["about"]), (201, &json!("belongs to nobody")));
+    let id = phone["id"].as_str().expect("an id");
+    played.until("the phone is there", |shown| !shown.thing("phones", id).is_null()).await;
+    let (status, problem) = played.post("/page/phones", &json!({"name": "Grace", "number": "call me"})).await;
+    assert!(
+        status == 400 && problem["detail"].as_str().is_some_and(|text| text.contains("digits")),
+        "{problem}"
+    );
+
+    let question = played.text("a", "See you on Satruday").await;
+    let shown = played.until("the echo has come", |shown| shown.echoes(&question).len() == 1).await;
+    let echo = shown.echoes(&question)[0]["id"].as_str().expect("an id").to_owned();
+    let mut count = 3;
+    for sample in shown.samples.as_array().expect("samples") {
+        let refers_to = match sample["refers_to"].as_str() {
+            Some("own") => json!(question),
+            Some(_) => json!(echo),
+            None => Value::Null,
+        };
+        let message = json!({"sample": sample["id"], "refers_to": refers_to});
+        assert_eq!(played.send("a", &message).await.1, 200, "{sample}");
+        count += 1;
+    }
+    let shown =
+        played.until("it is deleted", |shown| shown.thing("chats", &question)["revoked"] == true).await;
+    assert_eq!(shown.thing("chats", &question)["edited"], true);
+    let (status, problem) = played.post("/page/phones/a/messages", &json!({"sample": "edit"})).await;
+    assert!(status == 400 && problem["detail"].is_string(), "{problem}");
+
+    let (wamids, _) = played.send("b", &json!({"burst": 20})).await;
+    count += 20;
+    played.until("all are answered", |shown| wamids.iter().all(|wamid| shown.echoes(wamid).len() == 1)).await;
+    // Somebody else's POST is seen as well, and one that is not signed is not taken for Meta's.
+    let body = payload(&[text("4915112345678", "wamid.stranger", "from outside")]);
+    assert_eq!(played.stack.post(&body).await.expect("answered"), 200);
+    count += 1;
+    let shown = played.until("the stranger is told", |shown| told(shown, "wamid.stranger")).await;
+    assert_eq!(shown.journey("wamid.stranger")["phone"], shown.thing("chats", "wamid.stranger")["phone"]);
+    let forged = payload(&[text(PHONE_A, "wamid.forged", "forged")]);
+    let url = played.stack.webhook_url();
+    let answer = played.client.post(url).body(forged).send().await.expect("an answer");
+    assert_eq!(answer.status(), 401);
+    let is_refused = |shown: &Shown| shown.journey("wamid.forged")["state"] == "refused";
+    let shown = played.until("the forged one is refused", is_refused).await;
+    assert_eq!(shown.journey("wamid.forged")["webhook"]["signature"], "missing");
+    assert!(shown.thing("chats", "wamid.forged").is_null());
+    played.until_all_are_recorded(count).await;
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn with_the_database_down_the_echo_comes_and_the_row_waits() {
+    let played = Played::start().await;
+    played.switch("database-down", true).await;
+    let wamid = played.text("a", "Are you there?").await;
+    let waits = |shown: &Shown| {
+        let journey = shown.journey(&wamid);
+        shown.echoes(&wamid).len() == 1
+            && journey["database"]["deferred"] == true
+            && journey["state"] == "waiting"
+            && journey["queue"]["name"] == "records"
+            && shown.counters["waiting"] == 1
+            && shown.counters["known"] == false
+    };
+    played.until("the echo is there and the row waits", waits).await;
+    played.switch("database-down", false).await;
+    let shown = played.until("the row is there", |shown| shown.journey(&wamid)["state"] == "done").await;
+    assert_eq!(shown.journey(&wamid)["database"]["rows"].as_array().map(Vec::len), Some(2));
+    assert_eq!(shown.journey(&wamid)["database"]["deferred"], false);
+    let shown = played.until_all_are_recorded(1).await;
+    assert_eq!(shown.echoes(&wamid).len(), 1);
+    assert_eq!(rows(&played.stack).await.len(), 2);
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_delivered_twice_is_echoed_once() {
+    let played = Played::start().await;
+    played.switch("duplicate-delivery", true).await;
+    let wamid = played.text("a", "Once").await;
+    let nobody = played.text("nobody", "Once").await;
+    let delivered = |shown: &Shown, wamid: &str| matches!(shown.echoes(wamid).as_slice(), [one] if one["ticks"] == "delivered");
+    played.until("both are answered", |shown| delivered(shown, &wamid) && delivered(shown, &nobody)).await;
+    let shown = played.until_all_are_recorded(2).await;
+    assert_eq!(shown.journey(&wamid)["webhook"]["posts"], 2);
+    assert_eq!((shown.echoes(&wamid).len(), shown.echoes(&nobody).len()), (1, 1));
+    assert_eq!(played.stack.services.graph.received().len(), 2);
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_says_why_and_is_answered_when_it_is_redriven() {
+    let played = Played::start().await;
+    let (status, answer) = played.post("/page/trouble/dead-letter", &json!({})).await;
+    assert!(status == 200 && answer["done"].is_string(), "{answer}");
+    let shown = played.until("it is counted", |shown| shown.counters["dead"] == 1).await;
+    let wamid = shown.things["journeys"].keys().next().expect("a journey").clone();
+    let shown = played.until("it is shown", |shown| shown.journey(&wamid)["state"] == "dead").await;
+    let dead = &shown.journey(&wamid)["dead"];
+    assert_eq!(dead["queue"], "inbound-dead-letters.fifo");
+    assert!(dead["cause"].as_str().is_some_and(|cause| cause.contains("code 190")), "{dead}");
+    assert_eq!((&shown.counters["difference"], shown.echoes(&wamid).len()), (&json!(0), 0));
+
+    let (status, redriven) = played.post("/page/dead-letters/redrive", &json!({})).await;
+    assert_eq!((status, redriven), (200, json!({"moved": 1, "left": null})));
+    played.until("it is answered", |shown| shown.echoes(&wamid).len() == 1).await;
+    played.until("it is done", |shown| shown.journey(&wamid)["state"] == "done").await;
+    let shown = played.until_all_are_recorded(1).await;
+    assert_eq!(shown.journey(&wamid)["dead"], Value::Null);
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_too_long_dies_with_its_cause_and_every_wait_can_be_skipped() {
+    let played = Played::start().await;
+    played.switch("graph-token-expired", true).await;
+    let wamid = played.text("a", "Hello").await;
+    let waits = |shown: &Shown| {
+        let queue = &shown.journey(&wamid)["queue"];
+        queue["state"] == "waiting" && !queue["visible_at"].is_null() && shown.counters["waiting"] == 1
+    };
+    let shown = played.until("it waits for a quarter of an hour", waits).await;
+    let error = shown.journey(&wamid)["reply"]["error"].as_str().expect("an error").to_owned();
+    assert!(error.starts_with("account: "), "{error}");
+    assert_eq!(shown.journey(&wamid)["graph"][0]["status"], 401);
+    let (_, answer) = played.post("/page/trouble/skip-waits", &json!({})).await;
+    assert_eq!(answer["done"], "1 message is tried now.");
+    let again = |shown: &Shown| shown.journey(&wamid)["reply"]["attempts"] == 2 && waits(shown);
+    played.until("it has failed again", again).await;
+    let (_, answer) = played.post("/page/trouble/hours-pass", &json!({})).await;
+    assert_eq!(answer["done"], "1 message is tried for the last time now.");
+    played.until("it is dead", |shown| shown.counters["dead"] == 1).await;
+
+    // A second one waits when the token is repaired, and is tried at once.
+    let second = played.text("b", "Hello?").await;
+    let waits = |shown: &Shown| {
+        !shown.journey(&second)["queue"]["visible_at"].is_null()
+            && shown.journey(&second)["queue"]["state"] == "waiting"
+    };
+    played.until("the second waits", waits).await;
+    played.switch("graph-token-expired", false).await;
+    played.until("the second is answered", |shown| shown.echoes(&second).len() == 1).await;
+    assert_eq!(played.post("/page/dead-letters/redrive", &json!({})).await.1["moved"], 1);
+    played.until_all_are_recorded(2).await;
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn while_sqs_refuses_a_message_is_not_sent_and_meta_posts_it_again() {
+    let played = Played::start().await;
+    played.switch("sqs-refusing", true).await;
+    let (wamids, status) = played.send("a", &json!({"text": "Hello"})).await;
+    assert_eq!(status, 500);
+    let wamid = &wamids[0];
+    let shown = played.until("it is refused", |shown| shown.journey(wamid)["state"] == "refused").await;
+    assert_eq!(shown.thing("chats", wamid)["ticks"], "clock");
+    assert_eq!(shown.counters["accepted"], 0);
+    played.switch("sqs-refusing", false).await;
+    let shown = played.until("it is answered", |shown| shown.echoes(wamid).len() == 1).await;
+    assert_eq!(shown.thing("chats", wamid)["ticks"], "sent");
+    assert!(shown.journey(wamid)["webhook"]["posts"].as_u64() >= Some(2));
+    played.until_all_are_recorded(1).await;
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn errors_of_the_graph_api_pass_and_a_killed_reply_comes_back() {
+    let played = Played::start().await;
+    played.switch("graph-500", true).await;
+    let wamid = played.text("a", "Hello").await;
+    let failed = |shown: &Shown| {
+        shown.journey(&wamid)["state"] == "waiting" && shown.journey(&wamid)["graph"][0]["status"] == 500
+    };
+    played.until("it has failed", failed).await;
+    played.switch("graph-500", false).await;
+    played.until_all_are_recorded(1).await;
+
+    played.switch("graph-slow", true).await;
+    let second = played.text("a", "Slowly").await;
+    let in_hand = |shown: &Shown| shown.journey(&second)["queue"]["state"] == "in flight";
+    played.until("reply has it in hand", in_hand).await;
+    let (_, answer) = played.post("/page/trouble/kill-reply", &json!({})).await;
+    assert!(answer["done"].as_str().is_some_and(|done| done.contains("killed")), "{answer}");
+    played.switch("graph-slow", false).await;
+    played.until("it is answered all the same", |shown| !shown.echoes(&second).is_empty()).await;
+    played.until_all_are_recorded(2).await;
+    assert_eq!(rows(&played.stack).await.len(), 4);
+    played.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_but_the_page_itself_may_use_it() {
+    let played = Played::start().await;
+    let url = played.stack.url();
+    let get = async |path: &str| played.client.get(format!("{url}{path}")).send().await.expect("an answer");
+    let index = get("/").await;
+    let header = |name: &str| index.headers()[name].to_str().expect("ASCII").to_owned();
+    assert_eq!(
+        (index.status().as_u16(), header("content-type")),
+        (200, "text/html; charset=utf-8".to_owned())
+    );
+    assert!(header("content-security-policy").starts_with("default-src 'self'"));
+    assert_eq!(header("cache-control"), "no-cache");
+    assert_eq!(get("/page/assets/index.html").await.status(), 200);
+    assert_eq!(get("/page/assets/..%2fCargo.toml").await.status(), 404);
+    assert_eq!(get("/page/elsewhere").await.status(), 404);
+
+    for path in ["/", "/page/live", "/page/assets/index.html"] {
+        let foreign = played.client.get(format!("{url}{path}")).header("host", "example.com");
+        assert_eq!(foreign.send().await.expect("an answer").status(), 403, "{path}");
+    }
+    let messages = format!("{url}/page/phones/a/messages");
+    let form = played.client.post(&messages).header("content-type", "application/x-www-form-urlencoded");
+    let refused = form.body(r#"{"text":"x"}"#).send().await.expect("an answer");
+    assert_eq!(refused.status(), 415);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    let read = played.client.post(format!("{url}/page/phones/a/read")).send().await.expect("an answer");
+    assert_eq!(read.status(), 415);
+    for (path, body, status) in [
+        ("/page/phones/nobody-at-all/messages", json!({"text": "x"}), 404),
+        ("/page/phones/a/messages", json!({"text": " "}), 400),
+        ("/page/phones/a/messages", json!({"text": "x", "burst": 2}), 400),
+        ("/page/phones/a/messages", json!({"text": 1}), 400),
+        ("/page/phones/a/messages", json!({"sample": "nonsense"}), 400),
+        ("/page/trouble/nonsense", json!({}), 404),
+        ("/page/trouble/database-down", json!({}), 404),
+    ] {
+        let (answered, problem) = played.post(path, &body).await;
+        assert_eq!((answered, &problem["status"]), (status, &json!(status)), "{path} {problem}");
+    }
+    // The functions' own routes are as they were.
+    assert_eq!(played.client.get(format!("{url}/messages")).send().await.expect("an answer").status(), 401);
+    assert!(played.stack.services.graph.received().is_empty());
+    played.stop().await;
+}
