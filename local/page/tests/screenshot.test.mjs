@@ -37,11 +37,18 @@ test("a picture of a lively moment", async (t) => {
   await say("And do you deliver to Lisbon?");
   await on.sendSample(page, /^Reaction$/);
   await page.locator(".bubble .reaction").first().waitFor();
-  await on.reconciled(page);
+  // The database was away; a message waits for Meta.
   await on.turn(page, "database-down", true);
   await say("The database is down. Do you still answer?");
-  await on.stage(on.row(page, "Do you still answer?"), "database").getByText("deferred").waitFor();
-  await on.askAs(page, "User B");
+  const late = on.row(page, "Do you still answer?");
+  await on.stage(late, "database").getByText("deferred").waitFor();
+  await on.turn(page, "database-down", false);
+  await late.and(page.locator("[data-state=done]")).waitFor({ timeout: on.PATIENT });
+  await on.turn(page, "graph-429", true);
+  await on.write(page, "And when Meta says: too many requests?");
+  await on.row(page, "too many requests?").locator(".countdown").first().waitFor();
+  await on.seen(page, "Do you still answer?").first().waitFor();
+  await on.reconciled(page);
 
   const path = process.env.UPDATE_SCREENSHOT === "1" ? join(on.ROOT, "docs/page.png") : join(directory, "page.png");
   await page.screenshot({ path, animations: "disabled", caret: "hide" });
