@@ -186,13 +186,13 @@ function Logs({ state, wamid }) {
               ${logs.map(
                 (log) => html`
                   <li key=${log.id} data-level=${log.level}>
-                    <p>
+                    <p class="line">
                       <time datetime=${log.at}>${clockWithSeconds(log.at)}</time>
                       <strong>${log.function}</strong>
                       <span class="level">${log.level}</span>
                       <span>${log.message}</span>
                     </p>
-                    <p class="fields">${fields(log.fields)}</p>
+                    <p class="fields">${fields(log.fields, wamid)}</p>
                   </li>
                 `,
               )}
@@ -202,7 +202,9 @@ function Logs({ state, wamid }) {
   `;
 }
 
-const fields = (all) =>
+// What is beside the message in a line of the log; its own wamid stands above.
+const fields = (all, wamid) =>
   Object.entries(all ?? {})
+    .filter(([, value]) => value !== wamid)
     .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)
     .join("  ");
