@@ -18,7 +18,7 @@ export function Chat({ state, phone, open, view }) {
   }, [phone.id, view]);
   useLayoutEffect(() => {
     if (follows.current && list.current) list.current.scrollTop = list.current.scrollHeight;
-  });
+  }, [state.chats, phone.id, view]);
   const onScroll = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
     follows.current = scrollHeight - scrollTop - clientHeight < NEAR;
   };

@@ -1,6 +1,6 @@
 // `GET /messages` as each of the users, asked by the page itself: what row-level security lets each see.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact-htm.js";
 import { clockWithSeconds, ok } from "./format.js";
 import { parsed } from "./requests.js";
 import { Tabs } from "./tabs.js";
@@ -32,7 +32,7 @@ export function History({ state }) {
   const [asked, setAsked] = useState(0);
   const latest = useRef(0);
   const viewer = state.history.find((viewer) => viewer.id === who) ?? state.history[0];
-  const change = written(state.journeys);
+  const change = useMemo(() => written(state.journeys), [state.journeys]);
 
   useEffect(() => {
     if (!viewer || state.connection !== "live") return;

@@ -19,7 +19,11 @@ const KEPT = { chats: 500, journeys: 200, logs: 1000 };
 
 let state = EMPTY;
 const listeners = new Set();
+// Milliseconds from one drawing to the next: a burst sends hundreds of events, which are drawn together.
+const PAUSE = 80;
+
 let scheduled = false;
+let drawn = -PAUSE;
 
 export const getState = () => state;
 
@@ -33,11 +37,11 @@ function change(next) {
   state = { ...state, ...next };
   if (scheduled) return;
   scheduled = true;
-  // A burst sends hundreds of events: they are drawn together.
   setTimeout(() => {
     scheduled = false;
+    drawn = performance.now();
     for (const listener of listeners) listener(state);
-  }, 16);
+  }, drawn + PAUSE - performance.now());
 }
 
 export const connection = (connection) => state.connection !== connection && change({ connection });
