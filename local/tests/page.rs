@@ -363,7 +363,10 @@ async fn what_waits_too_long_dies_with_its_cause_and_every_wait_can_be_skipped()
     assert_eq!(shown.journey(&wamid)["graph"][0]["status"], 401);
     let (_, answer) = played.post("/page/trouble/skip-waits", &json!({})).await;
     assert_eq!(answer["done"], "1 message is tried now.");
-    let again = |shown: &Shown| shown.journey(&wamid)["reply"]["attempts"] == 2 && waits(shown);
+    let again = |shown: &Shown| {
+        let journey = shown.journey(&wamid);
+        journey["reply"]["attempts"] == 2 && journey["queue"]["receives"] == 2 && waits(shown)
+    };
     played.until("it has failed again", again).await;
     let (_, answer) = played.post("/page/trouble/hours-pass", &json!({})).await;
     assert_eq!(answer["done"], "1 message is tried for the last time now.");

@@ -129,3 +129,17 @@ async fn dropping_it_stops_it() {
     let refused = async { while test.client.get(&url).send().await.is_ok() {} };
     tokio::time::timeout(LONG, refused).await.unwrap();
 }
+
+#[tokio::test]
+async fn every_send_fails_until_told_otherwise_and_scripted_faults_come_first() {
+    let test = Test::start().await;
+    test.graph.fail_always(Some(Fault::error(500, 131_000)));
+    test.graph.fail_next(1, Fault::error(429, 130_429));
+    let mut got = Vec::new();
+    for _ in 0..3 {
+        got.push(answer(test.post(&text_to(PHONE, "x"))).await.0);
+    }
+    assert_eq!(got, [429, 500, 500]);
+    test.graph.fail_always(None);
+    test.ok(&text_to(PHONE, "x")).await;
+}

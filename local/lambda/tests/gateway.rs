@@ -315,3 +315,15 @@ async fn a_function_that_takes_too_long_for_the_gateway_is_a_503() {
     server.stop().await;
     function.stop().await;
 }
+
+#[tokio::test]
+async fn a_running_server_serves_another_router_from_the_next_request_on() {
+    let said = |text: &'static str| axum::Router::new().fallback(move || async move { text });
+    let server = HttpServer::start(said("first"), 0).await.unwrap();
+    let client = http();
+    let get = async || client.get(server.url()).send().await.unwrap().text().await.unwrap();
+    assert_eq!(get().await, "first");
+    server.replace(said("second"));
+    assert_eq!(get().await, "second");
+    server.stop().await;
+}

@@ -237,15 +237,17 @@ impl Model {
                 .iter()
                 .filter_map(|role| found.remove(&row_id(wamid, role)))
                 .collect();
-            let mut lacks_rows = false;
+            let (mut is_new, mut lacks_rows) = (false, false);
             self.journeys.change(wamid, |journey| {
-                journey.rows(rows);
+                is_new = journey.rows(rows);
                 lacks_rows = journey.lacks_rows();
             });
+            if is_new {
+                self.tell(Changed::Journey(wamid.clone()));
+            }
             if !lacks_rows {
                 self.stale.remove(wamid);
             }
-            self.tell(Changed::Journey(wamid.clone()));
         }
     }
 

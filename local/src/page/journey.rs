@@ -226,10 +226,14 @@ impl Journey {
         });
     }
 
-    pub(super) fn rows(&mut self, rows: Vec<Row>) {
-        if !rows.is_empty() {
-            self.database = Some(Database { rows, deferred: false });
+    /// What the database has of it. Whether that is new.
+    pub(super) fn rows(&mut self, rows: Vec<Row>) -> bool {
+        let before = self.database.as_ref().map_or(&[][..], |database| &database.rows);
+        if rows.is_empty() || before == rows {
+            return false;
         }
+        self.database = Some(Database { rows, deferred: false });
+        true
     }
 
     pub(super) fn status(&mut self, name: &str) {

@@ -11,7 +11,7 @@ use axum::response::sse::{Event as Sent, KeepAlive};
 use futures::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::App;
 use super::chat::Chats;
@@ -72,6 +72,7 @@ pub(super) enum Changed {
 pub(super) struct Hub {
     inner: Mutex<Inner>,
     survey: Notify,
+    closed: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,11 @@ impl Hub {
             changed: BTreeSet::new(),
         };
         let pages = Some(broadcast::Sender::new(BACKLOG));
-        Self { inner: Mutex::new(Inner { model, pages }), survey: Notify::new() }
+        Self {
+            inner: Mutex::new(Inner { model, pages }),
+            survey: Notify::new(),
+            closed: watch::Sender::new(false),
+        }
     }
 
     /// Changes the model and tells every page.
@@ -132,6 +137,12 @@ impl Hub {
     /// Ends what pages are told.
     pub(super) fn close(&self) {
         self.lock().pages = None;
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until that is so.
+    pub(super) async fn is_closed(&self) {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     fn follow(&self) -> Option<(Event, broadcast::Receiver<Event>)> {

@@ -137,6 +137,14 @@ impl App {
     }
 }
 
+/// Does something that takes its time, unless the page is closed: nobody may hold the services then.
+async fn unless_closed<T>(app: &App, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    tokio::select! {
+        result = work => result,
+        () = app.hub.is_closed() => Err(Problem::stopping()),
+    }
+}
+
 type Body<T> = Result<Json<T>, JsonRejection>;
 
 fn parsed<T>(body: Body<T>) -> Result<T, Problem> {
@@ -200,14 +208,16 @@ async fn switch(
     Path(id): Path<String>,
     body: Body<Switch>,
 ) -> Result<Json<Trouble>, Problem> {
-    app.troubles.switch(&id, parsed(body)?.on).await.map(Json)
+    let Switch { on } = parsed(body)?;
+    unless_closed(&app, app.troubles.switch(&id, on)).await.map(Json)
 }
 
 async fn act(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({"done": app.troubles.act(&id).await?})))
+    let done = unless_closed(&app, app.troubles.act(&id)).await?;
+    Ok(Json(json!({ "done": done })))
 }
 
 async fn redrive(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let redriven = app.troubles.redrive().await?;
+    let redriven = unless_closed(&app, app.troubles.redrive()).await?;
     Ok(Json(json!({"moved": redriven.moved, "left": redriven.left})))
 }

@@ -136,9 +136,11 @@ impl Phones {
             Sender::Phone(number) | Sender::Both(number, _) => {
                 Phone::with_number(&id, name, number.clone(), about)
             }
-            Sender::UserId(user_id) => {
-                Phone::with_username(&id, name, user_id.as_str(), user_id.clone(), about)
-            }
+            Sender::UserId(user_id) => Phone {
+                address: user_id.as_str().to_owned(),
+                username: None,
+                ..Phone::with_username(&id, name, "", user_id.clone(), about)
+            },
         };
         phone.sender = sender.clone();
         self.0.push(phone.clone());
