@@ -152,7 +152,6 @@ impl Stack {
     }
 
     /// The functions' routes, as the gateway serves them.
-    #[must_use]
     pub fn routes(&self) -> Router {
         self.routes.clone()
     }
