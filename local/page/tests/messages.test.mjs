@@ -98,7 +98,8 @@ test("a phone of one's own is there at once, and what is wrong with it is said",
 });
 
 test("the counters reconcile to nothing after a burst", async (t) => {
-  const page = await on.open(t, world);
+  // A busy machine's database may be too late for the history, which is asked for all the while.
+  const page = await on.open(t, world, { refused: ["/messages"] });
   await on.reconciled(page);
   const start = await on.counters(page);
   await page.getByRole("button", { name: /^Burst/ }).click();
