@@ -8,7 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
-use crate::{chaos, dead_letters, demo, doctor, load, replay, up};
+use crate::{bench, chaos, dead_letters, demo, doctor, load, replay, up};
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -60,6 +60,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure the functions as whole processes beside a function that answers a constant, and print each figure
+    /// with its goal. Builds each of them as it is deployed.
+    Bench(bench::Arguments),
     /// Look at dead letters, and send them again: here, on AWS, or on another endpoint that speaks SQS.
     DeadLetters(dead_letters::Arguments),
     /// Check a deployed stack: its addresses, secrets, business number, database; say what is wrong and what to do.
@@ -129,6 +132,7 @@ impl Cli {
             Some(Command::Chaos { runs, seed, json }) => {
                 return until(told_to_stop, chaos::command::run_command(seed, runs, json)).await;
             }
+            Some(Command::Bench(arguments)) => return until(told_to_stop, bench::run(arguments)).await,
             Some(Command::DeadLetters(arguments)) => {
                 return until(told_to_stop, dead_letters::run(&arguments, &options.env_file)).await;
             }

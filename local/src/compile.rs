@@ -44,21 +44,40 @@ const PACKAGE_VARIABLES: [&str; 7] = [
 /// # Errors
 /// When a function does not compile.
 pub async fn functions(guardian: &Guardian) -> anyhow::Result<Binaries> {
+    // With `local`, because cargo chooses the features of dependencies by what is built together: alone,
+    // the functions would be compiled from the ground up a second time.
+    let targets = ["-p", "local", "-p", "webhook", "-p", "reply", "-p", "messages", "--bins"];
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let built = build(guardian, profile, &targets).await?;
+    let binary = |name| executable(&built, name);
+    Ok(Binaries { webhook: binary("webhook")?, reply: binary("reply")?, messages: binary("messages")? })
+}
+
+/// Builds one program by itself, as it is deployed: with no features of dependencies but those that it asks for.
+/// `targets` say which, as cargo's arguments; see [`functions`] for the rest.
+///
+/// # Errors
+/// When it does not compile.
+pub async fn alone(
+    guardian: &Guardian,
+    profile: &str,
+    targets: &[&str],
+    name: &str,
+) -> anyhow::Result<PathBuf> {
+    executable(&build(guardian, profile, targets).await?, name)
+}
+
+async fn build(guardian: &Guardian, profile: &str, targets: &[&str]) -> anyhow::Result<Vec<Message>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args(["build", "--message-format", "json-render-diagnostics"]);
-    // With `local`, because cargo chooses the features of dependencies by what is built together: alone,
-    // the functions would be compiled from the ground up a second time.
-    command.args(["-p", "local", "-p", "webhook", "-p", "reply", "-p", "messages", "--bins"]);
+    command.args(["--profile", profile]).args(targets);
     // What the outer cargo says about *this* package would make build scripts run again, and everything
     // after them: they watch these variables.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| PACKAGE_VARIABLES.iter().any(|start| name.starts_with(start))) {
             command.env_remove(name);
         }
-    }
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
     }
     let cargo = command
         .stdin(Stdio::null())
@@ -72,21 +91,16 @@ pub async fn functions(guardian: &Guardian) -> anyhow::Result<Binaries> {
     let output = cargo.wait_with_output().await?;
     group.release();
     ensure!(output.status.success(), "the functions do not compile: see cargo's messages above");
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
 
-    let built: Vec<Message> = output
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice(line).ok())
-        .collect();
-    let binary = |name: &str| {
-        let artifact =
-            built.iter().find(|message| message.target.name == name && message.executable.is_some());
-        match artifact.and_then(|message| message.executable.clone()) {
-            Some(path) => Ok(path),
-            None => bail!("cargo built no binary named {name}"),
-        }
-    };
-    Ok(Binaries { webhook: binary("webhook")?, reply: binary("reply")?, messages: binary("messages")? })
+fn executable(built: &[Message], name: &str) -> anyhow::Result<PathBuf> {
+    let artifact = built.iter().find(|message| message.target.name == name && message.executable.is_some());
+    match artifact.and_then(|message| message.executable.clone()) {
+        Some(path) => Ok(path),
+        None => bail!("cargo built no binary named {name}"),
+    }
 }
 
 /// What cargo says of each artifact. Source: “External tools”, The Cargo Book.

@@ -14,6 +14,7 @@
 //! | [`doctor`] | checks a deployed stack and what it stands on, and says what is wrong |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
+//! | [`bench`] | the functions' processes beside a floor: time, memory, size, and what they are to be |
 //! | [`chaos`] | the functions' code over models of everything, with faults drawn from a seed |
 //! | [`page`] | the page that plays WhatsApp, on the gateway's address |
 //! | [`load`] | many messages: time, what was lost, what came twice, memory |
@@ -26,6 +27,7 @@
 //! The parts themselves are crates of their own: `local-sqs`, `local-lambda`, `local-supabase`,
 //! `local-graph` and `local-process`. Each can be replaced by the real service.
 
+pub mod bench;
 pub mod chaos;
 pub mod cli;
 pub mod compile;

@@ -1,0 +1,139 @@
+//! The functions as whole processes over the real runtime protocol, beside a function that answers a constant: the
+//! floor. Each figure is printed with its goal, as `docs/PERFORMANCE.md` explains them.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`binaries`] | builds the programs as they are deployed |
+//! | [`functions`] | which programs there are, and the environment and events that they get |
+//! | [`events`] | the events |
+//! | [`process`] | starts a program, and says what it has used |
+//! | [`runtime_api`] | the Lambda runtime API, which measures |
+//! | [`stubs`] | SQS, Supabase, the Graph API; a listener for TLS |
+//! | [`bench`] | what all parts of the measurement use |
+//! | [`cold`] | starts |
+//! | [`warm`] | invocations of a process that runs already, and its memory |
+//! | [`statistics`] | what several measurements come to |
+//! | [`table`] | figures beside their goals |
+//!
+//! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions take
+//! turns with the floor: what disturbs the machine for a while disturbs all of them.
+
+pub mod bench;
+pub mod binaries;
+pub mod cold;
+pub mod events;
+pub mod functions;
+pub mod process;
+pub mod runtime_api;
+pub mod statistics;
+pub mod stubs;
+pub mod table;
+pub mod warm;
+
+use std::thread;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use local_process::Guardian;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use self::bench::Bench;
+use self::binaries::Built;
+use self::stubs::Stubs;
+use self::table::Row;
+
+/// What to measure, and how long.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Few runs, to see that measuring works.
+    #[arg(long)]
+    short: bool,
+    /// Only these parts.
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    only: Vec<Part>,
+    /// Cargo's profile of the functions. With another than `release` the figures mean nothing.
+    #[arg(long, default_value = "release", value_name = "NAME")]
+    profile: String,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Part {
+    /// Starts: CPU time to the first poll, answer and ClientHello.
+    Cold,
+    /// Invocations of a process that runs already, and its memory.
+    Warm,
+    /// Bytes of the programs.
+    Size,
+}
+
+/// How often things are measured.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    cold: usize,
+    warm: usize,
+}
+
+/// The result.
+#[derive(Debug, Serialize)]
+struct Report {
+    profile: String,
+    rows: Vec<Row>,
+}
+
+/// Measures and prints. `true` unless something could not be measured: figures that miss their goal are no error.
+///
+/// # Errors
+/// When something does not compile, start, or answer as it should.
+pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let guardian = Guardian::start().context("/bin/sh cannot be started")?;
+    let built = Built::build(&guardian, &arguments.profile).await?;
+    let (done, result) = oneshot::channel();
+    // A thread of its own, which ends with the process when that is told to stop.
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let rows = runtime
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(measure(&arguments, guardian, built)).map(|rows| (arguments, rows)));
+        let _ = done.send(rows);
+    });
+    let (arguments, rows) = result.await??;
+    print(&arguments, rows)?;
+    Ok(true)
+}
+
+async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> anyhow::Result<Vec<Row>> {
+    let Runs { cold, warm } =
+        if arguments.short { Runs { cold: 3, warm: 50 } } else { Runs { cold: 15, warm: 2000 } };
+    let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let bench = Bench { built, stubs: Stubs::start().await?, guardian };
+    let mut rows = Vec::new();
+    if is_wanted(Part::Cold) {
+        rows.extend(cold::measure(&bench, cold).await?);
+    }
+    if is_wanted(Part::Warm) {
+        rows.extend(warm::measure(&bench, warm).await?);
+    }
+    if is_wanted(Part::Size) {
+        rows.extend(bench.sizes()?);
+    }
+    Ok(rows)
+}
+
+fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
+    let is_meant = arguments.profile == "release";
+    if arguments.json {
+        let profile = arguments.profile.clone();
+        println!("{}", serde_json::to_string(&Report { profile, rows })?);
+        return Ok(());
+    }
+    print!("{}", table::table(&rows));
+    if !is_meant {
+        println!("The functions were built with the profile {}: the figures mean nothing.", arguments.profile);
+    }
+    Ok(())
+}
