@@ -37,7 +37,9 @@ pub async fn measure(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
         for function in Function::ALL {
             let mut discarded = Starts::default();
             let starts = if run == 0 { &mut discarded } else { starts.entry(function).or_default() };
-            start(bench, function, run, starts).await.with_context(|| format!("{} (cold)", function.name()))?;
+            start(bench, function, run, starts)
+                .await
+                .with_context(|| format!("{} (cold)", function.name()))?;
         }
     }
     rows(&starts)
@@ -66,7 +68,8 @@ async fn hello(bench: &Bench, function: Function, run: usize) -> anyhow::Result<
     let environment = function.environment(&tls.url()?);
     let process = Process::start(&bench.guardian, function.binary(&bench.built), &environment).await?;
     process.give(function.event(run)?);
-    let hello = tokio::time::timeout(PATIENCE, tls.hello(process.pid())).await.context("no ClientHello")??;
+    let hello =
+        tokio::time::timeout(PATIENCE, tls.hello(process.pid())).await.context("no ClientHello")??;
     process.stop().await?;
     Ok(hello)
 }
@@ -105,7 +108,14 @@ fn rows(starts: &BTreeMap<Function, Starts>) -> anyhow::Result<Vec<Row>> {
     }
     for function in Function::OURS {
         let hello = sample(function, |starts| &starts.client_hello)?;
-        rows.push(Row::new("CPU to the first ClientHello", function.name(), "ms", None, hello, Goal::AtMost(5.0)));
+        rows.push(Row::new(
+            "CPU to the first ClientHello",
+            function.name(),
+            "ms",
+            None,
+            hello,
+            Goal::AtMost(5.0),
+        ));
     }
     Ok(rows)
 }

@@ -28,12 +28,11 @@ fn message(n: usize, text: &str) -> Value {
 /// people write it); from `first` on, so that none comes twice.
 #[must_use]
 pub fn payload(first: usize, messages: usize, text: Option<usize>) -> String {
-    let text = text.map_or_else(|| TEXT.to_owned(), |bytes| "Does it? ".chars().cycle().take(bytes).collect());
+    let text =
+        text.map_or_else(|| TEXT.to_owned(), |bytes| "Does it? ".chars().cycle().take(bytes).collect());
     let all = first..first + messages;
-    let contacts: Vec<Value> = all
-        .clone()
-        .map(|n| json!({"profile": {"name": "Sheena Nelson"}, "wa_id": number(n)}))
-        .collect();
+    let contacts: Vec<Value> =
+        all.clone().map(|n| json!({"profile": {"name": "Sheena Nelson"}, "wa_id": number(n)})).collect();
     let messages: Vec<Value> = all.map(|n| message(n, &text)).collect();
     let value = json!({"messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "15550783881", "phone_number_id": PHONE_NUMBER_ID},

@@ -12,6 +12,9 @@
 //! | [`bench`] | what all parts of the measurement use |
 //! | [`cold`] | starts |
 //! | [`warm`] | invocations of a process that runs already, and its memory |
+//! | [`load`] | many messages, large bodies, batches |
+//! | [`growth`] | how CPU time grows |
+//! | [`history`] | pages of the history in a real PostgreSQL |
 //! | [`statistics`] | what several measurements come to |
 //! | [`table`] | figures beside their goals |
 //!
@@ -23,6 +26,9 @@ pub mod binaries;
 pub mod cold;
 pub mod events;
 pub mod functions;
+pub mod growth;
+pub mod history;
+pub mod load;
 pub mod process;
 pub mod runtime_api;
 pub mod statistics;
@@ -40,6 +46,7 @@ use tokio::sync::oneshot;
 
 use self::bench::Bench;
 use self::binaries::Built;
+use self::history::Sizes;
 use self::stubs::Stubs;
 use self::table::Row;
 
@@ -69,6 +76,14 @@ pub enum Part {
     Warm,
     /// Bytes of the programs.
     Size,
+    /// Memory that the largest bodies take.
+    Memory,
+    /// Many messages in one body, and a batch of many senders.
+    Batch,
+    /// How CPU time grows with messages, bytes, senders and rows.
+    Growth,
+    /// Pages of the history in PostgreSQL. Filling it takes minutes.
+    History,
 }
 
 /// How often things are measured.
@@ -76,6 +91,19 @@ pub enum Part {
 struct Runs {
     cold: usize,
     warm: usize,
+    other: usize,
+    history: Sizes,
+}
+
+impl Runs {
+    const LONG: Self = Self {
+        cold: 15,
+        warm: 2000,
+        other: 15,
+        history: Sizes { few: 1_000, many: 1_000_000, others: 10_000_000 },
+    };
+    const SHORT: Self =
+        Self { cold: 3, warm: 50, other: 3, history: Sizes { few: 1_000, many: 20_000, others: 100_000 } };
 }
 
 /// The result.
@@ -96,9 +124,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     // A thread of its own, which ends with the process when that is told to stop.
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let rows = runtime
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(measure(&arguments, guardian, built)).map(|rows| (arguments, rows)));
+        let rows = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+            runtime.block_on(measure(&arguments, guardian, built)).map(|rows| (arguments, rows))
+        });
         let _ = done.send(rows);
     });
     let (arguments, rows) = result.await??;
@@ -107,8 +135,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
 }
 
 async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> anyhow::Result<Vec<Row>> {
-    let Runs { cold, warm } =
-        if arguments.short { Runs { cold: 3, warm: 50 } } else { Runs { cold: 15, warm: 2000 } };
+    let Runs { cold, warm, other, history } = if arguments.short { Runs::SHORT } else { Runs::LONG };
     let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let bench = Bench { built, stubs: Stubs::start().await?, guardian };
     let mut rows = Vec::new();
@@ -120,6 +147,19 @@ async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> any
     }
     if is_wanted(Part::Size) {
         rows.extend(bench.sizes()?);
+    }
+    if is_wanted(Part::Batch) {
+        rows.extend(load::many_messages(&bench, other).await?);
+        rows.extend(load::batch(&bench, other).await?);
+    }
+    if is_wanted(Part::Memory) {
+        rows.extend(load::large_body(&bench, other).await?);
+    }
+    if is_wanted(Part::Growth) {
+        rows.extend(growth::measure(&bench, other).await?);
+    }
+    if is_wanted(Part::History) {
+        rows.extend(history::measure(&bench.guardian, history, other).await?);
     }
     Ok(rows)
 }
@@ -133,7 +173,10 @@ fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
     }
     print!("{}", table::table(&rows));
     if !is_meant {
-        println!("The functions were built with the profile {}: the figures mean nothing.", arguments.profile);
+        println!(
+            "The functions were built with the profile {}: the figures mean nothing.",
+            arguments.profile
+        );
     }
     Ok(())
 }

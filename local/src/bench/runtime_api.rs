@@ -217,7 +217,10 @@ fn headers(number: u64) -> HeaderMap {
             "lambda-runtime-invoked-function-arn",
             "arn:aws:lambda:us-east-1:000000000000:function:bench".to_owned(),
         ),
-        ("lambda-runtime-trace-id", format!("Root=1-6b04fedc-{number:024};Parent=0000000000000001;Sampled=0")),
+        (
+            "lambda-runtime-trace-id",
+            format!("Root=1-6b04fedc-{number:024};Parent=0000000000000001;Sampled=0"),
+        ),
     ];
     let pairs = values.into_iter().filter_map(|(name, value)| {
         Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))

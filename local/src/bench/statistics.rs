@@ -58,7 +58,10 @@ mod tests {
     fn a_sample_is_summed_up_whatever_its_order() {
         let statistics = Statistics::of([5.0, 1.0, 4.0, 2.0, 3.0]).expect("a sample");
         assert_eq!((statistics.runs, statistics.min, statistics.max), (5, 1.0, 5.0));
-        assert_eq!((statistics.lower_quartile, statistics.median, statistics.upper_quartile), (2.0, 3.0, 4.0));
+        assert_eq!(
+            (statistics.lower_quartile, statistics.median, statistics.upper_quartile),
+            (2.0, 3.0, 4.0)
+        );
         assert!((statistics.p95 - 4.8).abs() < 1e-9);
     }
 

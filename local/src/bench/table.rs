@@ -107,8 +107,8 @@ pub fn number(value: f64) -> String {
 /// The rows as a table, for a terminal.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
-    let head =
-        ["figure", "of", "unit", "floor", "median", "quartiles", "range", "ratio", "goal", ""].map(str::to_owned);
+    let head = ["figure", "of", "unit", "floor", "median", "quartiles", "range", "ratio", "goal", ""]
+        .map(str::to_owned);
     let mut lines = vec![head];
     for row in rows {
         let Statistics { median, lower_quartile, upper_quartile, min, max, .. } = row.figure;
@@ -129,7 +129,8 @@ pub fn table(rows: &[Row]) -> String {
             },
         ]);
     }
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let width =
+        |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: [usize; 10] = std::array::from_fn(width);
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {
@@ -137,7 +138,8 @@ pub fn table(rows: &[Row]) -> String {
         for (column, cell) in line.iter().enumerate() {
             let pad = " ".repeat(widths[column] - cell.chars().count());
             // Figures stand under one another by their last digit.
-            shown += &if (3..8).contains(&column) { format!("{pad}{cell}  ") } else { format!("{cell}{pad}  ") };
+            shown +=
+                &if (3..8).contains(&column) { format!("{pad}{cell}  ") } else { format!("{cell}{pad}  ") };
         }
         text += shown.trim_end();
         if let Some(note) = number.checked_sub(1).and_then(|row| rows[row].note.as_ref()) {
@@ -186,7 +188,8 @@ mod tests {
         assert!(lines[1].ends_with("8.00   ≤ 2 × floor  MISSED"), "{table}");
         assert_eq!(lines[2], "    roots are read from the system");
         assert!(lines[3].ends_with("≤ 4.5        ok"), "{table}");
-        let column = |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count() + what.len());
+        let column =
+            |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count() + what.len());
         assert_eq!(column(lines[1], "12.0"), column(lines[3], "3.14"), "{table}");
     }
 }
