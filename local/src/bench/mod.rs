@@ -17,6 +17,7 @@
 //! | [`history`] | pages of the history in a real PostgreSQL |
 //! | [`statistics`] | what several measurements come to |
 //! | [`table`] | figures beside their goals |
+//! | [`plot`] | the same as a picture |
 //!
 //! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions take
 //! turns with the floor: what disturbs the machine for a while disturbs all of them.
@@ -29,6 +30,7 @@ pub mod functions;
 pub mod growth;
 pub mod history;
 pub mod load;
+pub mod plot;
 pub mod process;
 pub mod runtime_api;
 pub mod statistics;
@@ -36,6 +38,7 @@ pub mod stubs;
 pub mod table;
 pub mod warm;
 
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Context;
@@ -59,6 +62,9 @@ pub struct Arguments {
     /// Few runs, to see that measuring works.
     #[arg(long)]
     short: bool,
+    /// Also draw the figures that have a goal, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Only these parts.
     #[arg(long, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
@@ -165,6 +171,10 @@ async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> any
 }
 
 fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.plot {
+        let draw = std::fs::write(path, plot::svg(&rows));
+        draw.with_context(|| format!("{} cannot be written", path.display()))?;
+    }
     let is_meant = arguments.profile == "release";
     if arguments.json {
         let profile = arguments.profile.clone();
