@@ -44,10 +44,17 @@ const PACKAGE_VARIABLES: [&str; 7] = [
 /// # Errors
 /// When a function does not compile.
 pub async fn functions(guardian: &Guardian) -> anyhow::Result<Binaries> {
+    together(guardian, if cfg!(debug_assertions) { "dev" } else { "release" }).await
+}
+
+/// Builds the three functions as [`functions`] does, with this profile.
+///
+/// # Errors
+/// When a function does not compile.
+pub async fn together(guardian: &Guardian, profile: &str) -> anyhow::Result<Binaries> {
     // With `local`, because cargo chooses the features of dependencies by what is built together: alone,
     // the functions would be compiled from the ground up a second time.
     let targets = ["-p", "local", "-p", "webhook", "-p", "reply", "-p", "messages", "--bins"];
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let built = build(guardian, profile, &targets).await?;
     let binary = |name| executable(&built, name);
     Ok(Binaries { webhook: binary("webhook")?, reply: binary("reply")?, messages: binary("messages")? })

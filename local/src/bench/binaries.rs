@@ -24,7 +24,7 @@ impl Built {
         let floor = ["-p", "floor", "--example", "floor"];
         let floor = compile::alone(guardian, profile, &floor, "floor").await?;
         if profile != "release" {
-            return Ok(Self { floor, functions: compile::functions(guardian).await? });
+            return Ok(Self { floor, functions: compile::together(guardian, profile).await? });
         }
         let alone = async |name| compile::alone(guardian, profile, &["-p", name, "--bins"], name).await;
         let functions = Binaries {

@@ -10,7 +10,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use local_process::Guardian;
 use local_supabase::{Options, Supabase, USER_A};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row as _};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor, PgConnection, Row as _};
 
 use super::functions::PAGE;
 use super::statistics::Statistics;
@@ -55,7 +56,9 @@ pub async fn measure(guardian: &Guardian, sizes: Sizes, runs: usize) -> anyhow::
 }
 
 async fn with(supabase: &Supabase, sizes: Sizes, runs: usize) -> anyhow::Result<Vec<Row>> {
-    let mut connection = PgConnection::connect(&supabase.database_url()).await?;
+    // Filling takes as long as it takes.
+    let options: PgConnectOptions = supabase.database_url().parse()?;
+    let mut connection = options.disable_statement_logging().connect().await?;
     let Sizes { few, many, others } = sizes;
     let mut rows = Vec::new();
     let mut first: Vec<Statistics> = Vec::new();

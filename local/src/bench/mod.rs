@@ -68,8 +68,8 @@ pub struct Arguments {
     /// Only these parts.
     #[arg(long, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
-    /// Cargo's profile of the functions. With another than `release` the figures mean nothing.
-    #[arg(long, default_value = "release", value_name = "NAME")]
+    /// Cargo's profile of the functions. With `dev` the figures mean nothing.
+    #[arg(long, default_value = "release", value_parser = ["dev", "release"])]
     profile: String,
 }
 
@@ -98,6 +98,7 @@ struct Runs {
     cold: usize,
     warm: usize,
     other: usize,
+    pages: usize,
     history: Sizes,
 }
 
@@ -106,10 +107,16 @@ impl Runs {
         cold: 15,
         warm: 2000,
         other: 15,
+        pages: 300,
         history: Sizes { few: 1_000, many: 1_000_000, others: 10_000_000 },
     };
-    const SHORT: Self =
-        Self { cold: 3, warm: 50, other: 3, history: Sizes { few: 1_000, many: 20_000, others: 100_000 } };
+    const SHORT: Self = Self {
+        cold: 3,
+        warm: 50,
+        other: 3,
+        pages: 10,
+        history: Sizes { few: 1_000, many: 20_000, others: 100_000 },
+    };
 }
 
 /// The result.
@@ -141,7 +148,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
 }
 
 async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> anyhow::Result<Vec<Row>> {
-    let Runs { cold, warm, other, history } = if arguments.short { Runs::SHORT } else { Runs::LONG };
+    let Runs { cold, warm, other, pages, history } = if arguments.short { Runs::SHORT } else { Runs::LONG };
     let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let bench = Bench { built, stubs: Stubs::start().await?, guardian };
     let mut rows = Vec::new();
@@ -165,7 +172,7 @@ async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> any
         rows.extend(growth::measure(&bench, other).await?);
     }
     if is_wanted(Part::History) {
-        rows.extend(history::measure(&bench.guardian, history, other).await?);
+        rows.extend(history::measure(&bench.guardian, history, pages).await?);
     }
     Ok(rows)
 }
