@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::bench::Bench;
-use super::functions::Function;
+use super::functions::{Function, PAGE};
 use super::process::Process;
 use super::statistics::Statistics;
 use super::stubs::Tls;
@@ -51,6 +51,10 @@ async fn start(bench: &Bench, function: Function, run: usize, starts: &mut Start
     let invocations = process.invoke(vec![function.event(run)?]).await?;
     let invocation = invocations.first().context("nothing was answered")?;
     ensure!(function.is_content(&invocation.answer), "not content: {:?}", invocation.answer);
+    if function == Function::Messages {
+        let rows = Function::page_size(&invocation.answer);
+        ensure!(rows == PAGE, "a page of {rows} rows in the place of {PAGE}");
+    }
     starts.first_poll_cpu.push(milliseconds(start.cpu));
     starts.first_poll.push(milliseconds(start.elapsed));
     starts.first_answer_cpu.push(milliseconds(invocation.cpu_at_answer));

@@ -58,9 +58,16 @@ impl Function {
         let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
         match self {
             Self::Floor => answer == "ok",
-            Self::Webhook | Self::Messages => answer["statusCode"] == 200,
+            Self::Webhook => answer["statusCode"] == 200,
+            Self::Messages => answer["statusCode"] == 200 && rows(&answer) > 0,
             Self::Reply => answer["batchItemFailures"].as_array().is_some_and(Vec::is_empty),
         }
+    }
+
+    /// How many rows a page of `messages` holds.
+    #[must_use]
+    pub fn page_size(answer: &[u8]) -> usize {
+        rows(&serde_json::from_slice(answer).unwrap_or_default())
     }
 
     /// Its environment, with every service at `url`. As the template sets it, but for the secrets, which are
@@ -132,5 +139,25 @@ impl Function {
             Self::Messages => &built.functions.messages,
         };
         path
+    }
+}
+
+/// Rows of a page, as API Gateway gets it.
+fn rows(answer: &serde_json::Value) -> usize {
+    let body = answer["body"].as_str().unwrap_or_default();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
+    rows.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_page_is_no_answer_to_be_measured() {
+        let page = |body: &str| serde_json::json!({"statusCode": 200, "body": body}).to_string().into_bytes();
+        assert!(!Function::Messages.is_content(&page("[]")));
+        assert!(Function::Messages.is_content(&page("[{},{}]")));
+        assert_eq!(Function::page_size(&page("[{},{}]")), 2);
     }
 }

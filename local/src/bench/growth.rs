@@ -29,19 +29,22 @@ pub async fn measure(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for messages in MESSAGES {
         let event = events::webhook(&events::payload(1, messages, None));
-        rows.push(row(bench, Function::Webhook, format!("{messages} messages"), event, runs).await?);
+        rows.push(row(bench, Function::Webhook, format!("{messages} messages"), event, runs, None).await?);
     }
     for bytes in BYTES {
         let event = events::webhook(&events::payload(1, 1, Some(bytes)));
-        rows.push(row(bench, Function::Webhook, format!("a text of {bytes} bytes"), event, runs).await?);
+        rows.push(
+            row(bench, Function::Webhook, format!("a text of {bytes} bytes"), event, runs, None).await?,
+        );
     }
     for senders in SENDERS {
         let event = events::reply(1, senders)?;
-        rows.push(row(bench, Function::Reply, format!("{senders} senders"), event, runs).await?);
+        rows.push(row(bench, Function::Reply, format!("{senders} senders"), event, runs, None).await?);
     }
     for count in ROWS {
         let event = events::messages(count);
-        rows.push(row(bench, Function::Messages, format!("{count} rows"), event, runs).await?);
+        let row = row(bench, Function::Messages, format!("{count} rows"), event, runs, Some(count)).await?;
+        rows.push(row);
     }
     Ok(rows)
 }
@@ -52,6 +55,7 @@ async fn row(
     what: String,
     event: String,
     runs: usize,
+    page: Option<usize>,
 ) -> anyhow::Result<Row> {
     bench.progress(format_args!("{}, {what}", function.name()));
     let mut process = bench.start(function).await?;
@@ -64,6 +68,10 @@ async fn row(
         sample.push(milliseconds(process.cpu()?.saturating_sub(before)));
         let answer = invocations.first().map(|invocation| invocation.answer.clone()).unwrap_or_default();
         ensure!(function.is_content(&answer), "{}: {answer:?}", function.name());
+        if let Some(rows) = page {
+            let got = Function::page_size(&answer);
+            ensure!(got == rows, "a page of {got} rows in the place of {rows}");
+        }
     }
     process.stop().await?;
     let sample = Statistics::of(sample).context("nothing was measured")?;

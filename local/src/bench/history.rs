@@ -134,11 +134,7 @@ async fn overhear(
     before: Option<usize>,
 ) -> anyhow::Result<Page> {
     let columns = shared::message::MessageResponse::COLUMNS;
-    let mut query = vec![
-        ("select", columns.to_owned()),
-        ("order", "created_at.desc,id.desc".to_owned()),
-        ("limit", (PAGE + 1).to_string()),
-    ];
+    let mut query = vec![("select", columns.to_owned()), ("order", "created_at.desc,id.desc".to_owned())];
     let mut parameters = Vec::new();
     if let Some(number) = before {
         let (at, id) = (time(number)?.to_rfc3339_opts(SecondsFormat::Micros, true), format!("{number:032x}"));
@@ -151,6 +147,9 @@ async fn overhear(
     url.query_pairs_mut().extend_pairs(query);
     let request = shared::http::client()?
         .get(url)
+        // As the crate `postgrest` says how many.
+        .header("range-unit", "items")
+        .header("range", format!("0-{PAGE}"))
         .header("apikey", supabase.publishable_key())
         .bearer_auth(supabase.user_token(USER_A, Duration::from_secs(3600))?);
 

@@ -155,7 +155,7 @@ async fn call(
     }
     let answer = match kind {
         Kind::Queue => accepted(&body),
-        Kind::Read => read(&shared, path, query),
+        Kind::Read => read(&shared, path, query, &headers),
         Kind::Write => StatusCode::CREATED.into_response(),
         Kind::Send => sent(),
     };
@@ -198,7 +198,7 @@ fn accepted(body: &[u8]) -> Response {
 }
 
 /// What PostgREST answers: whose number it is, that nothing is written yet, or a page.
-fn read(shared: &Shared, path: &str, query: &str) -> Response {
+fn read(shared: &Shared, path: &str, query: &str, headers: &HeaderMap) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
     if path.ends_with("/user_preferences") {
         // The first of the numbers that are asked for, wherever they stand.
@@ -210,8 +210,8 @@ fn read(shared: &Shared, path: &str, query: &str) -> Response {
     if query.contains("id=eq.") {
         return (json, "[]").into_response();
     }
-    let limit = query.split('&').find_map(|pair| pair.strip_prefix("limit=")).and_then(|n| n.parse().ok());
-    let rows = limit.unwrap_or_default();
+    // An empty page in the place of one that was not understood would be measured as if it were one.
+    let Some(rows) = limit(query, headers) else { return StatusCode::BAD_REQUEST.into_response() };
     let mut pages = lock(&shared.pages);
     let page = match pages.iter().find(|(size, _)| *size == rows) {
         Some((_, page)) => page.clone(),
@@ -222,6 +222,17 @@ fn read(shared: &Shared, path: &str, query: &str) -> Response {
         }
     };
     (json, page).into_response()
+}
+
+/// How many rows are asked for: by `limit`, or by a range, as the crate `postgrest` does.
+fn limit(query: &str, headers: &HeaderMap) -> Option<usize> {
+    let by_query = query.split('&').find_map(|pair| pair.strip_prefix("limit="));
+    if let Some(limit) = by_query {
+        return limit.parse().ok();
+    }
+    let (first, last) = headers.get(header::RANGE)?.to_str().ok()?.split_once('-')?;
+    let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+    (last + 1).checked_sub(first)
 }
 
 /// Rows as PostgREST writes them, questions and answers by turns.
@@ -301,6 +312,20 @@ impl Tls {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_rows_is_read_in_either_way_and_never_guessed() {
+        let ranged = |range: &'static str| {
+            limit(
+                "select=id",
+                &HeaderMap::from_iter([(header::RANGE, header::HeaderValue::from_static(range))]),
+            )
+        };
+        assert_eq!(ranged("0-50"), Some(51));
+        assert_eq!(ranged("x"), None);
+        assert_eq!(limit("select=id&limit=51", &HeaderMap::new()), Some(51));
+        assert_eq!(limit("select=id", &HeaderMap::new()), None);
+    }
 
     #[test]
     fn a_page_is_one_that_messages_reads() {

@@ -185,7 +185,7 @@ mod tests {
         ];
         let table = table(&rows);
         let lines: Vec<_> = table.lines().collect();
-        assert!(lines[1].ends_with("8.00   ≤ 2 × floor  MISSED"), "{table}");
+        assert!(lines[1].ends_with("8.00  ≤ 2 × floor  MISSED"), "{table}");
         assert_eq!(lines[2], "    roots are read from the system");
         assert!(lines[3].ends_with("≤ 4.5        ok"), "{table}");
         let column =

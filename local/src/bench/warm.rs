@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 
 use super::bench::Bench;
-use super::functions::Function;
+use super::functions::{Function, PAGE};
 use super::process::Process;
 use super::statistics::Statistics;
 use super::table::{Goal, Row};
@@ -68,6 +68,10 @@ async fn invoke(
     ensure!(invocations.len() == count, "{} of {count} were answered", invocations.len());
     for invocation in &invocations {
         ensure!(function.is_content(&invocation.answer), "{}: {:?}", function.name(), invocation.answer);
+        if function == Function::Messages {
+            let rows = Function::page_size(&invocation.answer);
+            ensure!(rows == PAGE, "a page of {rows} rows in the place of {PAGE}");
+        }
         warm.cycles.push(invocation.cycle.as_secs_f64() * 1e6);
     }
     warm.cpu.push(cpu.as_secs_f64() * 1e6 / count as f64);
