@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::bench::Bench;
 use super::functions::{Function, PAGE};
 use super::process::Process;
+use super::setting::Bench;
 use super::statistics::Statistics;
 use super::stubs::Tls;
 use super::table::{Goal, Row};

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, ensure};
 
-use super::bench::Bench;
 use super::cold::milliseconds;
 use super::events;
 use super::functions::Function;
+use super::setting::Bench;
 use super::statistics::Statistics;
 use super::table::{Goal, Row};
 

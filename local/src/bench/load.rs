@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::bench::Bench;
 use super::cold::milliseconds;
 use super::events;
 use super::functions::Function;
+use super::setting::Bench;
 use super::statistics::Statistics;
 use super::stubs::{Delays, Kind};
 use super::table::{Goal, Row};

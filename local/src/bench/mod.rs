@@ -9,7 +9,7 @@
 //! | [`process`] | starts a program, and says what it has used |
 //! | [`runtime_api`] | the Lambda runtime API, which measures |
 //! | [`stubs`] | SQS, Supabase, the Graph API; a listener for TLS |
-//! | [`bench`] | what all parts of the measurement use |
+//! | [`setting`] | what all parts of the measurement use |
 //! | [`cold`] | starts |
 //! | [`warm`] | invocations of a process that runs already, and its memory |
 //! | [`load`] | many messages, large bodies, batches |
@@ -22,7 +22,6 @@
 //! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions take
 //! turns with the floor: what disturbs the machine for a while disturbs all of them.
 
-pub mod bench;
 pub mod binaries;
 pub mod cold;
 pub mod events;
@@ -33,6 +32,7 @@ pub mod load;
 pub mod plot;
 pub mod process;
 pub mod runtime_api;
+pub mod setting;
 pub mod statistics;
 pub mod stubs;
 pub mod table;
@@ -47,9 +47,9 @@ use local_process::Guardian;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use self::bench::Bench;
 use self::binaries::Built;
 use self::history::Sizes;
+use self::setting::Bench;
 use self::stubs::Stubs;
 use self::table::Row;
 

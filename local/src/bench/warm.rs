@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 
-use super::bench::Bench;
 use super::functions::{Function, PAGE};
 use super::process::Process;
+use super::setting::Bench;
 use super::statistics::Statistics;
 use super::table::{Goal, Row};
 
