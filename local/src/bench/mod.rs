@@ -24,6 +24,7 @@
 
 pub mod binaries;
 pub mod cold;
+pub mod cores;
 pub mod events;
 pub mod functions;
 pub mod growth;
@@ -136,6 +137,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let (done, result) = oneshot::channel();
     // A thread of its own, which ends with the process when that is told to stop.
     thread::spawn(move || {
+        cores::keep_to_first();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let rows = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
             runtime.block_on(measure(&arguments, guardian, built)).map(|rows| (arguments, rows))

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use super::table::{Goal, Row, number};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 950.0;
 const ROW: f64 = 22.0;
 const TOP: f64 = 40.0;
 /// Where bars begin, and how long one is that just reaches its goal.
-const LEFT: f64 = 330.0;
+const LEFT: f64 = 420.0;
 const GOAL: f64 = 300.0;
 /// Bars end here at the latest.
 const LONGEST: f64 = 420.0;
@@ -70,8 +70,8 @@ mod tests {
             row("over & out", 400.0, Goal::AtMost(16.0)),
             row("shown nowhere", 1.0, Goal::None),
         ]);
-        assert!(svg.contains(r#"class="ok" x="330" y="40" width="150.0""#), "{svg}");
-        assert!(svg.contains(r#"class="missed" x="330" y="62" width="420.0""#), "{svg}");
+        assert!(svg.contains(r#"class="ok" x="420" y="40" width="150.0""#), "{svg}");
+        assert!(svg.contains(r#"class="missed" x="420" y="62" width="420.0""#), "{svg}");
         assert!(svg.contains("over &amp; out") && !svg.contains("nowhere"), "{svg}");
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     }

@@ -51,6 +51,7 @@ impl Process {
         api.spawning();
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         let pid = child.id().context("it has no process id")?;
+        super::cores::move_to_last(pid);
         api.spawned(pid);
         let watched = guardian.watch_process(pid, Signal::SIGKILL)?;
         let last_words = Arc::default();
