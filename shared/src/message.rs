@@ -1,13 +1,14 @@
 //! Rows of the table `messages`.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// Who wrote a message.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "String", rename_all = "lowercase")]
 pub enum Role {
     /// The person.
     User,
@@ -30,15 +31,52 @@ impl Role {
     }
 }
 
+impl From<String> for Role {
+    fn from(role: String) -> Self {
+        match role.as_str() {
+            "user" => Self::User,
+            "assistant" => Self::Assistant,
+            _ => Self::Other(role),
+        }
+    }
+}
+
 /// Where a message was exchanged.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "String", rename_all = "lowercase")]
 pub enum Channel {
     /// WhatsApp, the only channel that this product writes.
     Whatsapp,
     /// A channel that another program wrote into the table.
     #[serde(untagged)]
     Other(String),
+}
+
+impl From<String> for Channel {
+    fn from(channel: String) -> Self {
+        if channel == "whatsapp" { Self::Whatsapp } else { Self::Other(channel) }
+    }
+}
+
+/// A time that is only shown: RFC 3339, in UTC.
+///
+/// PostgREST writes most of them as they are to be shown, but for their last characters: a page holds hundreds, and
+/// reading each and writing it again would take longer than all the rest of the page.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Moment(String);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut text = String::deserialize(deserializer)?;
+        if text.ends_with("+00:00") {
+            text.truncate(text.len() - "+00:00".len());
+            text.push('Z');
+        } else if !text.ends_with('Z') {
+            let time = DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
+            text = time.to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        }
+        Ok(Self(text))
+    }
 }
 
 /// A row to be written.
@@ -101,19 +139,19 @@ pub struct MessageResponse {
     pub status: Option<String>,
     /// When Meta sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent_at: Option<DateTime<Utc>>,
+    pub sent_at: Option<Moment>,
     /// When it reached the person's device.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivered_at: Option<DateTime<Utc>>,
+    pub delivered_at: Option<Moment>,
     /// When the person read it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_at: Option<DateTime<Utc>>,
+    pub read_at: Option<Moment>,
     /// When the person played it, a voice message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub played_at: Option<DateTime<Utc>>,
+    pub played_at: Option<Moment>,
     /// When Meta gave it up.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failed_at: Option<DateTime<Utc>>,
+    pub failed_at: Option<Moment>,
     /// Why, as one of Meta's error codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<i64>,
@@ -122,10 +160,10 @@ pub struct MessageResponse {
     pub error_text: Option<String>,
     /// When its author changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub edited_at: Option<DateTime<Utc>>,
+    pub edited_at: Option<Moment>,
     /// When its author took it back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<Moment>,
     /// Meta's ids of it. Not shown: for the log, in which a message is followed by them.
     #[serde(default, skip_serializing)]
     pub wamids: Option<Vec<String>>,
@@ -170,6 +208,20 @@ mod tests {
         let json = serde_json::to_value(&row).expect("JSON");
         assert_eq!(json["created_at"], "2026-11-24T03:05:00.123456Z");
         assert!(!format!("{row:?}").contains("hi\""));
+    }
+
+    #[test]
+    fn a_time_is_shown_in_utc_whatever_the_database_s_zone() {
+        for (written, shown) in [
+            ("2026-11-24T03:05:00+00:00", "2026-11-24T03:05:00Z"),
+            ("2026-11-24T03:05:00.12345+00:00", "2026-11-24T03:05:00.12345Z"),
+            ("2026-11-24T03:05:00Z", "2026-11-24T03:05:00Z"),
+            ("2026-11-24T05:05:00.5+02:00", "2026-11-24T03:05:00.500Z"),
+        ] {
+            let time: Moment = serde_json::from_value(json!(written)).expect(written);
+            assert_eq!(serde_json::to_value(time).expect("JSON"), shown);
+        }
+        assert!(serde_json::from_value::<Moment>(json!("yesterday")).is_err());
     }
 
     #[test]
