@@ -24,7 +24,7 @@ pub(crate) async fn build(database_url: &str) -> anyhow::Result<Rest> {
         ("PGRST_DB_SCHEMAS", "public"),
         ("PGRST_DB_EXTRA_SEARCH_PATH", "public,extensions"),
         ("PGRST_DB_ANON_ROLE", "anon"),
-        ("PGRST_DB_POOL", "10"),
+        ("PGRST_DB_POOL", "20"),
         ("PGRST_DB_POOL_TIMEOUT", POOL_TIMEOUT),
         ("PGRST_DB_MAX_ROWS", "1000"),
         ("PGRST_JWT_SECRET", JWT_SECRET),
