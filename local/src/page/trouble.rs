@@ -10,7 +10,7 @@ use local_process::Signal;
 use local_sqs::{Action, Fault as QueueFault, Skip, SqsServer, State, Timestamp};
 use reply::queues::Queue;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::compose;
@@ -27,6 +27,9 @@ use crate::services::Services;
 const SLOW: Duration = Duration::from_secs(4);
 /// How long a message may take to become a dead letter: the person waits.
 const DEAD_WITHIN: Duration = Duration::from_secs(30);
+/// How long the end of a killed process may take to be noticed, and how often that is looked at.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A switch or an action.
 #[derive(Clone, Debug, Serialize)]
@@ -174,7 +177,7 @@ impl Troubles {
     pub(super) async fn act(&self, id: &str) -> Result<String, Problem> {
         let services = self.services()?;
         match self.find(id, Kind::Action)?.id {
-            "kill-reply" => self.kill_reply(&services),
+            "kill-reply" => self.kill_reply(&services).await,
             "dead-letter" => self.make_dead_letter(&services).await,
             id => {
                 let hours_pass = id == "hours-pass";
@@ -215,15 +218,23 @@ impl Troubles {
         found.ok_or_else(|| Problem::unknown(if kind == Kind::Switch { "switch" } else { "action" }))
     }
 
-    fn kill_reply(&self, services: &Services) -> Result<String, Problem> {
-        if let Ok(server) = own_queues(services) {
-            let now = server.with_broker(|_, now| now);
-            *self.killed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        }
+    async fn kill_reply(&self, services: &Services) -> Result<String, Problem> {
         let killed = self.reply.instance_pids();
         for pid in &killed {
             local_process::signal(*pid, Signal::SIGKILL)
                 .map_err(|error| Problem::from(anyhow::Error::from(error)))?;
+        }
+        // Until their end is noticed, they may still be given a message.
+        let gone = async {
+            while self.reply.instance_pids().iter().any(|pid| killed.contains(pid)) {
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        // After that time it does not matter: what they hold comes back by itself.
+        let _ = timeout(GONE_WITHIN, gone).await;
+        if let Ok(server) = own_queues(services) {
+            let now = server.with_broker(|_, now| now);
+            *self.killed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         }
         Ok(match killed.len() {
             1 => "1 process of reply was killed.".to_owned(),
