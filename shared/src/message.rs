@@ -70,6 +70,10 @@ impl<'de> Deserialize<'de> for Moment {
         let mut text = String::deserialize(deserializer)?;
         if text.ends_with("+00:00") {
             text.truncate(text.len() - "+00:00".len());
+            // PostgreSQL leaves zeros out at the end; a time is shown with three, six or nine digits, or none.
+            if let Some((_, digits)) = text.rsplit_once('.') {
+                text.extend(std::iter::repeat_n('0', digits.len().next_multiple_of(3) - digits.len()));
+            }
             text.push('Z');
         } else if !text.ends_with('Z') {
             let time = DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
@@ -214,7 +218,8 @@ mod tests {
     fn a_time_is_shown_in_utc_whatever_the_database_s_zone() {
         for (written, shown) in [
             ("2026-11-24T03:05:00+00:00", "2026-11-24T03:05:00Z"),
-            ("2026-11-24T03:05:00.12345+00:00", "2026-11-24T03:05:00.12345Z"),
+            ("2026-11-24T03:05:00.12345+00:00", "2026-11-24T03:05:00.123450Z"),
+            ("2026-11-24T03:05:00.5+00:00", "2026-11-24T03:05:00.500Z"),
             ("2026-11-24T03:05:00Z", "2026-11-24T03:05:00Z"),
             ("2026-11-24T05:05:00.5+02:00", "2026-11-24T03:05:00.500Z"),
         ] {
