@@ -191,6 +191,11 @@ fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
         return Ok(());
     }
     print!("{}", table::table(&rows));
+    if is_meant && rows.iter().any(|row| row.ok == Some(false)) {
+        println!(
+            "Why a goal is missed, and what would close it: docs/PERFORMANCE.md, “What missed its goal”."
+        );
+    }
     if !is_meant {
         println!(
             "The functions were built with the profile {}: the figures mean nothing.",
