@@ -174,8 +174,9 @@ function Database({ database, done }) {
 }
 
 function Logs({ state, wamid }) {
-  const ids = new Set([wamid, ...state.chats.filter(({ journey }) => journey === wamid).map(({ id }) => id)]);
-  const logs = state.logs.filter((log) => ids.has(log.wamid));
+  const ids = [wamid, ...state.chats.filter(({ journey }) => journey === wamid).map(({ id }) => id)];
+  const named = new Set(ids.flatMap((id) => [id, shortened(id)]));
+  const logs = state.logs.filter((log) => named.has(log.wamid));
   return html`
     <${Part} name="Log" is=${logs.length === 0 ? "nothing" : "good"}>
       ${logs.length === 0
@@ -202,9 +203,12 @@ function Logs({ state, wamid }) {
   `;
 }
 
+// As the functions log a wamid, whose beginning holds a phone number: ShortWamid in shared/src/logging.rs.
+const shortened = (wamid) => wamid.slice(-16);
+
 // What is beside the message in a line of the log; its own wamid stands above.
 const fields = (all, wamid) =>
   Object.entries(all ?? {})
-    .filter(([, value]) => value !== wamid)
+    .filter(([, value]) => value !== shortened(wamid))
     .map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`)
     .join("  ");

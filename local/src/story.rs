@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use reply::delivery::Work;
+use shared::logging::ShortWamid;
 use webhook::entry::Entry as QueueEntry;
 
 use crate::journal::{Entry, Journal, Mark};
 
-/// An update, as both functions' logs name it: its kind, wamid and name. Updates without an id, and two senders'
+/// An update, as both functions' logs name it: its kind, shortened wamid and name. Updates without an id, and two senders'
 /// messages of one wamid, share a key.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key(String);
@@ -78,7 +79,7 @@ impl Expected {
 
 impl Key {
     fn new(update: &str, wamid: &str, name: &str) -> Self {
-        Self(format!("{update}\n{wamid}\n{name}"))
+        Self(format!("{update}\n{}\n{name}", ShortWamid::of(wamid)))
     }
 }
 

@@ -4,31 +4,57 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use local::journal::{Entry, Mark};
 use local::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
 use local::stack::Stack;
 use local_graph::Fault;
 use secrecy::SecretString;
 use serde_json::json;
+use shared::logging::ShortWamid;
 use support::*;
 use webhook::signature::{self, AppSecret};
 
 const BSUID: &str = "US.13491208655302741918";
+/// A number that belongs to no user.
+const UNLINKED: &str = "447700900123";
+
+/// A wamid laid out like Meta's, which holds the other side's number.
+fn wamid(number: &str, id: u32) -> String {
+    let mut bytes = vec![0x1c, 0x18, u8::try_from(number.len()).expect("short")];
+    bytes.extend_from_slice(number.as_bytes());
+    bytes.extend_from_slice(&[0x15, 0x02, 0x00, 0x12, 0x18, 0x14]);
+    bytes.extend_from_slice(format!("3A4A6599AEE0{id:08X}").as_bytes());
+    bytes.push(0);
+    format!("wamid.{}", STANDARD.encode(bytes))
+}
+
+/// What base64 of any text shows of `part`, wherever it begins in the text. The characters that depend on what is
+/// beside it are left out.
+fn in_base64(part: &str) -> [String; 3] {
+    [0, 1, 2].map(|before| {
+        let text = STANDARD.encode([&[0; 2][..before], part.as_bytes()].concat());
+        let start = (before * 8).div_ceil(6);
+        let end = (before + part.len()) * 8 / 6;
+        text[start..end].to_owned()
+    })
+}
 
 /// A run in which every function has something to say: answers, failures, statuses, events, pages, refusals.
 async fn busy_run(stack: &Stack) {
     let contacts = json!([{"wa_id": PHONE_A, "user_id": BSUID, "profile": {"name": "Sheena Private"}}]);
     let messages = json!([
-        {"from": PHONE_A, "from_user_id": BSUID, "id": "wamid.1", "type": "text", "text": {"body": "a private text"}},
-        {"from": PHONE_A, "id": "wamid.2", "type": "image", "image": {"id": "1", "caption": "a private caption"}},
-        {"from": PHONE_A, "id": "wamid.3", "type": "system",
+        {"from": PHONE_A, "from_user_id": BSUID, "id": wamid(PHONE_A, 1), "type": "text", "text": {"body": "a private text"}},
+        {"from": PHONE_A, "id": wamid(PHONE_A, 2), "type": "image", "image": {"id": "1", "caption": "a private caption"}},
+        {"from": PHONE_A, "id": wamid(PHONE_A, 3), "type": "system",
             "system": {"type": "customer_identity_changed", "wa_id": "12195555358", "body": "a private body"}},
-        {"from": "somebody private", "id": "wamid.4", "type": "a private type", "text": {"body": "a private text"}},
-        {"from": "447700900123", "id": "wamid.5", "type": "text", "text": {"body": "a private text of nobody"}},
+        {"from": "somebody private", "id": wamid(PHONE_A, 4), "type": "a private type", "text": {"body": "a private text"}},
+        {"from": UNLINKED, "id": wamid(UNLINKED, 5), "type": "text", "text": {"body": "a private text of nobody"}},
     ]);
     let statuses = json!([
-        {"id": "wamid.6", "status": "a private status", "recipient_id": PHONE_A},
-        {"id": "wamid.7", "status": "failed", "timestamp": "1749416383", "recipient_user_id": BSUID,
+        {"id": wamid(PHONE_A, 6), "status": "a private status", "recipient_id": PHONE_A},
+        {"id": wamid(UNLINKED, 7), "status": "failed", "timestamp": "1749416383", "recipient_user_id": BSUID,
             "errors": [{"code": 131026, "title": "a private title", "error_data": {"details": "a private detail"}}]},
     ]);
     let value = json!({"metadata": {"phone_number_id": "106540352242922", "display_phone_number": "15550783881"},
@@ -61,16 +87,21 @@ async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_follo
     let [(_, token), _] = stack.users().expect("tokens");
     let secrets =
         [ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN, supabase.secret_key(), supabase.publishable_key(), &token];
-    let personal = ["private", "Private", PHONE_A, "447700900123", "12195555358", &BSUID[3..]];
+    let personal = ["private", "Private", PHONE_A, UNLINKED, "12195555358", &BSUID[3..]];
+    let encoded: Vec<_> = [PHONE_A, UNLINKED, BSUID].into_iter().flat_map(in_base64).collect();
+    assert!(encoded.iter().any(|part| wamid(PHONE_A, 1).contains(part)), "{encoded:?}");
     let logged = stack.journal.since(Mark::default());
     for entry in &logged {
-        for forbidden in secrets.iter().chain(&personal) {
+        let encoded = encoded.iter().map(String::as_str).chain(["wamid.HBg"]);
+        for forbidden in secrets.into_iter().chain(personal).chain(encoded) {
             assert!(!entry.text.contains(forbidden), "{forbidden}: {}", entry.text);
         }
     }
 
     // Through all three functions by one wamid, each line with the invocation that it belongs to.
-    let of_wamid: Vec<_> = logged.iter().filter(|entry| entry.text.contains("wamid.1\"")).collect();
+    let wamid = wamid(PHONE_A, 1);
+    let short = ShortWamid::of(&wamid).as_str();
+    let of_wamid: Vec<_> = logged.iter().filter(|entry| entry.field("wamid") == short).collect();
     let said = |function: &str, message: &str| {
         let line =
             of_wamid.iter().find(|entry| &*entry.function == function && entry.field("message") == message);
@@ -89,12 +120,11 @@ async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_follo
         ("answered", &*local_supabase::USER_A.to_string())
     );
     let pages: Vec<_> = logged.iter().filter(|entry| entry.field("message") == "history read").collect();
-    assert!(
-        pages
-            .iter()
-            .all(|page| page.field("wamids").starts_with("wamid.") && page.fields["duration_ms"].is_u64())
-    );
-    assert_eq!(pages.len(), 1);
+    let [page] = pages.as_slice() else { panic!("one page: {pages:#?}") };
+    assert!(page.fields["duration_ms"].is_u64(), "{}", page.text);
+    let answers: Vec<_> = logged.iter().map(|entry| entry.field("answer")).collect();
+    let mut read = page.field("wamids").split(' ');
+    assert!(read.all(|wamid| answers.contains(&wamid)), "the newest row is an answer: {}", page.text);
     stack.stop().await.expect("stopped");
 }
 

@@ -14,6 +14,7 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::logging::ShortWamid;
 use crate::sender::Sender;
 
 /// Bytes of a body at most: below the 1 MiB of SQS, so that it fits a dead-letter queue with its cause, too.
@@ -203,7 +204,7 @@ impl std::fmt::Debug for RecordTask {
 impl std::fmt::Debug for Exchange {
     /// Without what was written, which is personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Exchange").field("wamid", &self.wamid).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("wamid", &ShortWamid::of(&self.wamid)).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{Method, Response};
 use lambda_http::{Body, Request, RequestExt};
+use shared::logging::ShortWamid;
 use shared::metrics::milliseconds_since;
 use tokio::time::Instant;
 use tracing::info;
@@ -44,7 +45,8 @@ impl<P: Pages> Messages<P> {
         let body = serde_json::to_string(&found.messages).map_err(|_| HistoryError::Unreadable)?;
         let wamids: Vec<_> =
             found.messages.iter().flat_map(|message| message.wamids.iter().flatten()).collect();
-        let wamids = wamids.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let wamids =
+            wamids.into_iter().map(|wamid| ShortWamid::of(wamid).as_str()).collect::<Vec<_>>().join(" ");
         let user_id = found.messages.first().map(|message| tracing::field::display(message.user_id));
         let messages = found.messages.len();
         info!(

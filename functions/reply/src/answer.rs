@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::envelope::{Exchange, Line, Unsent};
+use shared::logging::ShortWamid;
 use shared::metrics::{self, timed};
 use shared::sender::Sender;
 use tokio::time::timeout;
@@ -50,7 +51,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         found: &mut Option<Uuid>,
     ) -> Result<Answered, Failure> {
         let key = message.key.as_str();
-        let wamid = message.wamid.as_deref();
+        let wamid = message.wamid.as_deref().map(ShortWamid::field);
         // A database that says nothing must not stop the answer: better a second one than none.
         let asked = async { tokio::join!(self.database.find_user(sender), self.database.is_recorded(key)) };
         let (user, recorded) = timed("lookup_ms", asked).await;
@@ -81,7 +82,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         }
         let answered = self.answer_and_record(message, sender, *found, unanswerable).await?;
         if let Some(Linked { user_id, learns: true }) = linked {
-            self.learn(user_id, sender, key).await;
+            self.learn(user_id, sender, ShortWamid::of(key)).await;
         }
         Ok(answered)
     }
@@ -96,15 +97,15 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     }
 
     async fn tell_how_to_register(&self, message: &Incoming, sender: &Sender) -> Result<Answered, Failure> {
-        let wamid = message.wamid.as_deref();
         self.mark_seen(message).await;
         let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
-        let route = Route { from, to: Recipient::Person(sender), wamid };
+        let route = Route { from, to: Recipient::Person(sender), wamid: message.wamid.as_deref() };
         match self.send(route, &self.registration_text).await?.how_far {
             HowFar::Whole => Ok(Answered::Registration),
             HowFar::Refused(refusal) => Ok(Answered::Undeliverable(refusal)),
             HowFar::Partly(_, cause) => {
                 // Nothing is written about nobody, not even how far the text came.
+                let wamid = message.wamid.as_deref().map(ShortWamid::field);
                 error!(counter = "second_echo_risk", wamid, %cause, "sent in part, and will be sent again");
                 Err(Failure::NotSent(cause))
             }
@@ -170,7 +171,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 // All of it again would be a second answer; the rest alone is a task, like rows are.
                 let group_id = message.group_id.clone();
                 let unsent = Unsent { from: from.to_string(), group_id, text: rest.to_owned() };
-                let wamid = &message.key;
+                let wamid = ShortWamid::field(&message.key);
                 warn!(counter = "deferred_answers", wamid, %cause, "the rest of the answer is sent later");
                 exchange.answer = Some(Line { content: answer, at });
                 self.record_later(user_id, sender, exchange, Some(unsent)).await?;
@@ -180,17 +181,17 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     }
 
     /// Links the number or the user id that a linked person wrote with and that was not known before.
-    async fn learn(&self, user_id: Uuid, sender: &Sender, wamid: &str) {
+    async fn learn(&self, user_id: Uuid, sender: &Sender, wamid: ShortWamid<'_>) {
         let learned = timeout(LEARN_TIMEOUT, self.database.learn(user_id, sender)).await;
         // If not now, then with the next message, which says the same.
         match learned {
             Ok(Ok(())) => {
-                info!(counter = "learned_identities", wamid, %user_id, "linked with both number and user id");
+                info!(counter = "learned_identities", %wamid, %user_id, "linked with both number and user id");
             }
             Ok(Err(cause)) => {
-                warn!(counter = "unlearned_identities", wamid, %user_id, %cause, "not linked yet")
+                warn!(counter = "unlearned_identities", %wamid, %user_id, %cause, "not linked yet")
             }
-            Err(_) => warn!(counter = "unlearned_identities", wamid, %user_id, "not linked yet: too slow"),
+            Err(_) => warn!(counter = "unlearned_identities", %wamid, %user_id, "not linked yet: too slow"),
         }
     }
 }

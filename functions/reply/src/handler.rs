@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::logging::plain;
+use shared::logging::{ShortWamid, plain};
 use shared::metrics::milliseconds_since;
 use shared::trace;
 use tokio::time::Instant;
@@ -72,6 +72,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
         let work = delivery.work.as_ref().ok();
         let (update, wamid, name) =
             work.map_or(("unknown", None, None), |work| (work.update(), work.wamid(), work.name()));
+        let wamid = wamid.map(ShortWamid::field);
         match result {
             Ok(()) => {
                 let counter = match (update, outcome) {
@@ -120,7 +121,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                         self.answer(message, sender, delivery.receive_count, &mut story.user_id).await?;
                     (story.outcome, story.reason) = answered.describe();
                     if let Answered::Undeliverable(_) = answered {
-                        let (wamid, to) = (&message.wamid, sender);
+                        let (wamid, to) = (message.wamid.as_deref().map(ShortWamid::field), sender);
                         warn!(counter = "undeliverable_answers", wamid, %to, "answer refused for good");
                     }
                     Ok(())
@@ -187,7 +188,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// often enough is given up, if that can be done.
     async fn again(&self, delivery: &Delivery, failure: &Failure) -> Outcome {
         let message_id = &delivery.message_id;
-        let wamid = delivery.work.as_ref().ok().and_then(Work::wamid);
+        let wamid = delivery.work.as_ref().ok().and_then(Work::wamid).map(ShortWamid::field);
         let Delivery { queue, receive_count, .. } = *delivery;
         if failure.is_poison() && queue == Queue::Inbound && receive_count >= POISON_AFTER {
             match self.queues.record_later(delivery.body.clone()).await {

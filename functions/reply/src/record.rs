@@ -2,6 +2,7 @@
 //! too.
 
 use shared::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V1};
+use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
 use shared::sender::Sender;
 use tokio::time::Instant;
@@ -28,7 +29,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         sender: &Sender,
         exchange: Exchange,
     ) -> Result<(), Failure> {
-        let wamid = &exchange.wamid;
+        let wamid = ShortWamid::field(&exchange.wamid);
         if let Some(user_id) = user_id {
             let start = Instant::now();
             match timed("insert_ms", self.database.record(user_id, &exchange)).await {
@@ -66,6 +67,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             Err(error) => Err(QueueError(error.to_string())),
         };
         queued.map_err(|cause| {
+            let wamid = ShortWamid::field(&wamid);
             error!(counter = "second_echo_risk", wamid, %cause, "answered, and will be answered again");
             Failure::Unrecorded(cause)
         })
@@ -90,8 +92,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// Sends the rest of an answer. The rows are written after it: they are what says that all was sent.
     async fn finish_answer(&self, task: &RecordTask, unsent: &Unsent) -> Result<Option<Uuid>, Failure> {
         let RecordTask { user_id, sender, exchange, .. } = task;
-        let wamid = exchange.wamid.as_str();
-        match self.database.is_recorded(wamid).await {
+        let key = exchange.wamid.as_str();
+        let wamid = ShortWamid::field(key);
+        match self.database.is_recorded(key).await {
             Ok(true) => return Ok(*user_id),
             Ok(false) => {}
             Err(cause) => {
@@ -100,7 +103,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         }
         let from = unsent.from.parse().unwrap_or_else(|_| self.phone_number_id.clone());
         let to = unsent.group_id.as_deref().map_or(Recipient::Person(sender), Recipient::Group);
-        let quotes = Some(wamid).filter(|wamid| !wamid.starts_with(UNNAMED));
+        let quotes = Some(key).filter(|key| !key.starts_with(UNNAMED));
         let Sent { wamids, how_far } =
             self.send(Route { from: &from, to, wamid: quotes }, &unsent.text).await?;
         let mut exchange = exchange.clone();
@@ -143,7 +146,7 @@ fn task_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     if body.len() <= MAX_BODY {
         return Ok(body);
     }
-    let wamid = &task.exchange.wamid;
+    let wamid = ShortWamid::field(&task.exchange.wamid);
     error!(counter = "cut_updates", wamid, bytes = body.len(), "too large for the record queue: cut");
     task.exchange.payload = Some(serde_json::json!({"cut": {"bytes": body.len(), "kept": 0}}).to_string());
     let body = write(&task)?;

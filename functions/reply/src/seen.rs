@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use shared::logging::ShortWamid;
 use tracing::warn;
 
 use crate::database::Database;
@@ -52,6 +53,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let typing = self.read_receipts == ReadReceipts::Typing && answerable;
         let by = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
         if let Err(cause) = self.messenger.mark_seen(&Seen { by, wamid, typing }).await {
+            let wamid = ShortWamid::field(wamid);
             warn!(counter = "failed_read_receipts", wamid, %cause, "not marked as read");
         }
     }

@@ -1,5 +1,6 @@
 //! An answer goes out, in as many parts as it needs.
 
+use shared::logging::ShortWamid;
 use shared::metrics::milliseconds_since;
 use tokio::time::Instant;
 use tracing::{error, info};
@@ -50,16 +51,19 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// When nothing of it was sent, and it can be tried again.
     pub(crate) async fn send<'t>(&self, route: Route<'_>, text: &'t str) -> Result<Sent<'t>, Failure> {
         let Route { from, to, wamid } = route;
+        let quotes = wamid;
+        let wamid = quotes.map(ShortWamid::field);
         let mut rest = text.trim();
         let mut begun = false;
         let mut wamids = Vec::new();
         while !rest.is_empty() {
             let (body, after) = split::first(rest);
             let start = Instant::now();
-            match self.messenger.send(&Text { from, to, body, quotes: wamid }).await {
+            match self.messenger.send(&Text { from, to, body, quotes }).await {
                 Ok(answer) => {
                     let duration_ms = milliseconds_since(start);
-                    info!(wamid, answer, phone_number_id = %from, duration_ms, "answer sent");
+                    let shown = answer.as_deref().map(ShortWamid::field);
+                    info!(wamid, answer = shown, phone_number_id = %from, duration_ms, "answer sent");
                     wamids.extend(answer);
                 }
                 Err(cause) => {

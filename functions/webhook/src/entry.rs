@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 pub use shared::envelope::MAX_BODY;
 use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, V1};
 use shared::lenient::Object;
-use shared::logging::plain;
+use shared::logging::{ShortWamid, plain};
 use shared::sender::Sender;
 
 use crate::cut;
@@ -34,8 +34,8 @@ pub struct Entry {
     pub body: String,
 }
 
-/// What an entry is about, as far as it may stand in a log.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What an entry is about. A log shows the [`ShortWamid`], as `Debug` and `Display` do.
+#[derive(Clone, Eq, PartialEq)]
 pub struct Subject {
     /// `message`, `status` or `event`.
     pub update: &'static str,
@@ -49,11 +49,21 @@ pub struct Subject {
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wamid = self.wamid.as_deref().map(|wamid| ShortWamid::of(wamid).as_str());
         f.write_str(self.update)?;
-        for part in [&self.name, &self.wamid].into_iter().flatten() {
+        for part in [self.name.as_deref(), wamid].into_iter().flatten() {
             write!(f, " {part}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wamid = self.wamid.as_deref().map(ShortWamid::of);
+        let mut debug = f.debug_struct("Subject");
+        debug.field("update", &self.update).field("wamid", &wamid).field("name", &self.name);
+        debug.field("cut_from", &self.cut_from).finish()
     }
 }
 

@@ -8,6 +8,7 @@ use futures::stream;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
+use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
 use shared::{logging, trace};
 use tokio::time::{Instant, timeout};
@@ -139,6 +140,7 @@ fn log(Subject { update, wamid, name, cut_from }: &Subject) {
         _ => "accepted_events",
     };
     let trace_id = trace::current();
+    let wamid = wamid.as_deref().map(ShortWamid::field);
     info!(counter, trace_id, update, wamid, name, "{update} queued");
     if let Some(bytes) = cut_from {
         // A text of Meta's is short: whatever it is, its largest part is not what is answered.

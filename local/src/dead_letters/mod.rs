@@ -53,7 +53,7 @@ enum Action {
     },
     /// Print one dead letter in full, personal data masked.
     Show {
-        /// Its message id, or its wamid.
+        /// Its message id, or its wamid, whole or as the log has it.
         id: String,
         /// Print phone numbers and what was written too.
         #[arg(long)]

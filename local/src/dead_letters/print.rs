@@ -1,32 +1,31 @@
 //! How dead letters read on a terminal. Without `--body` no phone number and nothing that was written is
-//! shown.
+//! shown, and wamids, which hold a number, are shortened as in the functions' logs.
 
 use std::fmt::Write;
 
 use serde_json::Value;
-use shared::logging::Masked;
+use shared::logging::{Masked, ShortWamid};
 
 use super::cause::Kind;
 use super::queue::DeadLetter;
 use super::reasons::Reasons;
 
 /// Fields of an envelope whose values are no personal data.
-const PLAIN: [&str; 14] = [
+const PLAIN: [&str; 11] = [
     "at",
     "display_phone_number",
     "field",
-    "id",
     "messaging_product",
     "phone_number_id",
     "received_at",
-    "refers_to",
     "status",
     "timestamp",
     "type",
     "unanswered_because",
     "waba_id",
-    "wamid",
 ];
+/// Fields whose values are wamids.
+const WAMIDS: [&str; 5] = ["answer_wamids", "id", "message_id", "refers_to", "wamid"];
 /// Fields that say who somebody is.
 const IDENTITIES: [&str; 7] = ["from", "from_user_id", "phone", "recipient_id", "sender", "user_id", "wa_id"];
 
@@ -40,7 +39,7 @@ pub fn table(letters: &[DeadLetter], reasons: &Reasons) -> String {
             sent(letter),
             letter.receives.to_string(),
             letter.finding.kind.name().to_owned(),
-            letter.finding.wamid.clone().unwrap_or_else(|| "-".to_owned()),
+            wamid(letter).unwrap_or("-").to_owned(),
             cause(letter, reasons),
         ]
     });
@@ -71,7 +70,7 @@ pub fn letter(letter: &DeadLetter, reasons: &Reasons, body: bool) -> String {
     line("from queue", letter.source.as_deref().unwrap_or("not known"));
     line("group", letter.group.as_deref().unwrap_or("-"));
     line("kind", letter.finding.kind.name());
-    line("wamid", letter.finding.wamid.as_deref().unwrap_or("-"));
+    line("wamid", wamid(letter).unwrap_or("-"));
     line("cause", &cause(letter, reasons));
     line("body", &format!("{} bytes", letter.body.len()));
     let json = serde_json::from_str::<Value>(&letter.body).ok();
@@ -96,6 +95,10 @@ fn sent(letter: &DeadLetter) -> String {
     letter.sent_at.map_or_else(|| "-".to_owned(), |at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
+fn wamid(letter: &DeadLetter) -> Option<&str> {
+    letter.finding.wamid.as_deref().map(|wamid| ShortWamid::of(wamid).as_str())
+}
+
 fn logged<'r>(letter: &DeadLetter, reasons: &'r Reasons) -> Option<&'r str> {
     letter.finding.wamid.as_deref().and_then(|wamid| reasons.of(wamid))
 }
@@ -108,8 +111,7 @@ fn cause(letter: &DeadLetter, reasons: &Reasons) -> String {
 fn ask_the_log(letters: &[DeadLetter], reasons: &Reasons) -> String {
     let unknown = letters.iter().filter(|letter| letter.cause.is_none() && letter.finding.ask_the_log);
     let unknown = unknown.filter(|letter| logged(letter, reasons).is_none());
-    let wamids: Vec<String> =
-        unknown.filter_map(|letter| Some(format!("{:?}", letter.finding.wamid.as_ref()?))).collect();
+    let wamids: Vec<String> = unknown.filter_map(|letter| Some(format!("{:?}", wamid(letter)?))).collect();
     if wamids.is_empty() {
         return String::new();
     }
@@ -133,6 +135,7 @@ fn masked(name: &str, value: Value) -> Value {
                 .collect(),
         ),
         Value::Array(values) => values.into_iter().map(|value| masked(name, value)).collect(),
+        Value::String(id) if WAMIDS.contains(&name) => ShortWamid::of(&id).as_str().into(),
         value if PLAIN.contains(&name) || value.is_null() || value.is_boolean() => value,
         Value::String(id) if IDENTITIES.contains(&name) => Masked(&id).to_string().into(),
         Value::String(text) => format!("… ({} characters)", text.chars().count()).into(),
@@ -151,14 +154,14 @@ mod tests {
         let envelope = json!({"v1": {"message": {
             "received_at": "2026-11-24T03:05:00Z",
             "contact": {"profile": {"name": "Sheena"}, "wa_id": "16505551234"},
-            "message": {"id": "wamid.1", "from": "16505551234", "type": "location",
+            "message": {"id": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=", "from": "16505551234", "type": "location",
                 "location": {"latitude": 37.44, "new_in_2027": ["private"]}},
         }}});
         let masked = masked("", envelope).to_string();
-        for private in ["Sheena", "16505551234", "37.44", "private"] {
+        for private in ["Sheena", "16505551234", "wamid.HBgL", "37.44", "private"] {
             assert!(!masked.contains(private), "{masked}");
         }
-        for plain in ["wamid.1", "2026-11-24T03:05:00Z", "location", "…234"] {
+        for plain in ["RTAzODEwMTQ0RgA=", "2026-11-24T03:05:00Z", "location", "…234"] {
             assert!(masked.contains(plain), "{masked}");
         }
     }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use reply::queues::CAUSE;
 use shared::aws::{self, AwsSettings, Timeouts};
 use shared::env;
+use shared::logging::ShortWamid;
 
 use super::cause::Finding;
 
@@ -152,13 +153,15 @@ impl DeadLetters {
         self.look_until(limit, |_| false).await
     }
 
-    /// The message with this message id or wamid.
+    /// The message with this message id or wamid, whole or shortened.
     ///
     /// # Errors
     /// When the queue cannot be reached.
     pub async fn find(&self, id: &str) -> anyhow::Result<Option<DeadLetter>> {
-        let is_it =
-            |letter: &DeadLetter| letter.message_id == id || letter.finding.wamid.as_deref() == Some(id);
+        let is_named = |wamid: &str| wamid == id || ShortWamid::of(wamid).as_str() == id;
+        let is_it = |letter: &DeadLetter| {
+            letter.message_id == id || letter.finding.wamid.as_deref().is_some_and(is_named)
+        };
         let looked = self.look_until(usize::MAX, is_it).await?;
         Ok(looked.into_iter().find(is_it))
     }

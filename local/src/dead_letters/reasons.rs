@@ -9,8 +9,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::Deserialize;
+use shared::logging::ShortWamid;
 
-/// The latest reason for which each message was returned to its queue, by wamid.
+/// The latest reason for which each message was returned to its queue, by shortened wamid.
 #[derive(Debug, Default)]
 pub struct Reasons {
     by_wamid: HashMap<String, String>,
@@ -56,7 +57,7 @@ impl Reasons {
     /// Why the message was returned the last time.
     #[must_use]
     pub fn of(&self, wamid: &str) -> Option<&str> {
-        self.by_wamid.get(wamid).map(String::as_str)
+        self.by_wamid.get(ShortWamid::of(wamid).as_str()).map(String::as_str)
     }
 }
 
@@ -87,10 +88,14 @@ mod tests {
             r#"   reply | ERROR message returned outcome="returned" reason="a \"quoted\" word" wamid="wamid.2""#,
             "\nREPORT RequestId: {not JSON\n",
             r#"{"wamid":"wamid.3","outcome":"answered"}"#,
+            "\n",
+            r#"{"wamid":"RTAzODEwMTQ0RgA=","outcome":"returned","reason":"short"}"#,
         );
         let reasons = Reasons::from_lines(log.as_bytes()).expect("readable");
         assert_eq!(reasons.of("wamid.1"), Some("last"));
         assert_eq!(reasons.of("wamid.2"), Some(r#"a "quoted" word"#));
         assert_eq!(reasons.of("wamid.3"), None);
+        let whole = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=";
+        assert_eq!(reasons.of(whole), Some("short"));
     }
 }

@@ -4,11 +4,12 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
+use shared::logging::ShortWamid;
 
 use super::queues::Places;
 use crate::journal::Entry;
 
-/// The numbers, of distinct messages with an id.
+/// The numbers, of distinct messages with an id. Here they are known by the shortened wamid, as the log has it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub(super) struct Counters {
     /// The log of `webhook` says that the queue has it.
@@ -97,7 +98,7 @@ impl Ledger {
 
     /// A phone has got an answer to this message.
     pub(super) fn answered(&mut self, wamid: &str) {
-        self.answered.insert(wamid.to_owned());
+        self.answered.insert(ShortWamid::of(wamid).to_string());
     }
 
     /// How many messages are accepted by now: [`Ledger::count`] counts these, and what it is told is newer.
@@ -114,7 +115,9 @@ impl Ledger {
     /// The messages on the queues whose rows are to be looked for.
     pub(super) fn unfinished(&self, places: Option<&Places>) -> Vec<(String, bool)> {
         match places {
-            Some(places) => places.all().map(|(wamid, dead)| (wamid.to_owned(), dead)).collect(),
+            Some(places) => {
+                places.all().map(|(wamid, dead)| (ShortWamid::of(wamid).to_string(), dead)).collect()
+            }
             None => self.open(),
         }
     }

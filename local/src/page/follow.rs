@@ -110,26 +110,23 @@ pub(super) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
     }
 }
 
-/// How many people's messages are in the database, which of `wamids`, and the rows of `stale` and their answers.
+/// How many people's messages are in the database, which of `wamids`, which are shortened, and the rows of `stale` and
+/// their answers.
 async fn ask(
     pool: &PgPool,
     wamids: &[&str],
     stale: &[String],
 ) -> sqlx::Result<(Recorded, HashMap<Uuid, Row>)> {
-    let question = |wamid: &str| row_id(wamid, &Role::User);
-    let ids: Vec<Uuid> = wamids.iter().map(|wamid| question(wamid)).collect();
-    let (rows, present): (i64, Vec<Uuid>) = sqlx::query_as(
-        "select count(*), coalesce(array_agg(id) filter (where id = any($1)), '{}')
+    // The end of a wamid is as long as `ShortWamid` has it.
+    let (rows, present): (i64, Vec<String>) = sqlx::query_as(
+        "select count(*), coalesce(array_agg(right(wamids[1], 16)) filter (where right(wamids[1], 16) = any($1)), '{}')
            from messages where role = 'user' and wamids is not null",
     )
-    .bind(&ids)
+    .bind(wamids)
     .fetch_one(pool)
     .await?;
-    let present = wamids.iter().filter(|wamid| present.contains(&question(wamid)));
-    let recorded = Recorded {
-        rows: usize::try_from(rows).unwrap_or_default(),
-        present: present.map(|&wamid| wamid.to_owned()).collect(),
-    };
+    let recorded =
+        Recorded { rows: usize::try_from(rows).unwrap_or_default(), present: present.into_iter().collect() };
     let both = |wamid: &String| [Role::User, Role::Assistant].map(|role| row_id(wamid, &role));
     let ids: Vec<Uuid> = stale.iter().flat_map(both).collect();
     let rows: Vec<(Uuid, String, String, Option<String>)> =

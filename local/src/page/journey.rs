@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use local_graph::Call;
 use serde::Serialize;
 use serde_json::Value;
+use shared::logging::ShortWamid;
 
 use super::posts::milliseconds;
 use super::queues::Place;
@@ -111,8 +112,8 @@ pub(super) struct Journey {
 pub(super) struct Journeys {
     all: HashMap<String, Journey>,
     order: BTreeMap<u64, String>,
-    /// The message that an answer is to.
-    answers: HashMap<String, String>,
+    /// The message of each further name: its shortened wamid, and both wamids of an answer to it.
+    names: HashMap<String, String>,
 }
 
 impl Journeys {
@@ -130,15 +131,17 @@ impl Journeys {
         self.all.keys().cloned().collect()
     }
 
-    /// The journey's wamid, by that of the message or of its answer.
+    /// The journey's wamid, by that of the message or of its answer, whole or shortened.
     pub(super) fn named<'a>(&'a self, wamid: &'a str) -> Option<&'a str> {
-        let wamid = self.answers.get(wamid).map_or(wamid, String::as_str);
+        let wamid = self.names.get(wamid).map_or(wamid, String::as_str);
         self.all.contains_key(wamid).then_some(wamid)
     }
 
     /// Notes whose answer a message of the business is.
     pub(super) fn answered_by(&mut self, wamid: &str, answer: &str) {
-        self.answers.insert(answer.to_owned(), wamid.to_owned());
+        for name in [answer, ShortWamid::of(answer).as_str()] {
+            self.names.insert(name.to_owned(), wamid.to_owned());
+        }
     }
 
     /// A journey begins, unless it has before.
@@ -166,11 +169,12 @@ impl Journeys {
             dead: None,
         };
         self.order.insert(order, wamid.to_owned());
+        self.names.insert(ShortWamid::of(wamid).to_string(), wamid.to_owned());
         self.all.insert(wamid.to_owned(), journey);
         while self.order.len() > KEPT {
             if let Some((_, oldest)) = self.order.pop_first() {
                 self.all.remove(&oldest);
-                self.answers.retain(|_, question| *question != oldest);
+                self.names.retain(|_, question| *question != oldest);
             }
         }
     }

@@ -8,6 +8,7 @@ use local::queues::INBOUND;
 use local::services::PHONE_NUMBER_ID;
 use local::stack::{Options, Stack};
 use serde_json::{Value, json};
+use shared::logging::ShortWamid;
 
 /// User A's number, as Meta writes it.
 pub const PHONE_A: &str = "16505551234";
@@ -58,9 +59,10 @@ pub async fn until_queue_is_empty(stack: &Stack) {
         .await;
 }
 
-/// Waits for the line that says what became of a message.
+/// Waits for the line that says what became of a message, by its wamid.
 pub async fn outcome(stack: &Stack, mark: Mark, wamid: &str, outcome: &str) -> Entry {
-    let is_it = |entry: &&Entry| entry.field("wamid") == wamid && entry.field("outcome") == outcome;
+    let short = ShortWamid::of(wamid).as_str();
+    let is_it = |entry: &&Entry| entry.field("wamid") == short && entry.field("outcome") == outcome;
     let entries =
         stack.journal.wait(mark, DEADLINE, |entries| entries.iter().any(|entry| is_it(&entry))).await;
     let found = entries.iter().find(is_it).cloned();

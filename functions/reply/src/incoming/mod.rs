@@ -26,6 +26,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::envelope::ReceivedMessage;
 use shared::lenient::{self, Object};
+use shared::logging::ShortWamid;
 use shared::people::Contacts;
 use shared::sender::Sender;
 use uuid::Uuid;
@@ -130,7 +131,8 @@ impl fmt::Debug for Incoming {
     /// Without what was written, and by whom.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Incoming");
-        debug.field("wamid", &self.wamid).field("sender", &self.sender).field("content", &self.content);
+        let wamid = self.wamid.as_deref().map(ShortWamid::of);
+        debug.field("wamid", &wamid).field("sender", &self.sender).field("content", &self.content);
         debug.finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use shared::envelope::ReceivedStatus;
 use shared::lenient::{Object, storable};
-use shared::logging::plain;
+use shared::logging::{ShortWamid, plain};
 use uuid::Uuid;
 
 use super::time::believable;
@@ -79,7 +79,10 @@ impl std::fmt::Debug for Status {
     /// Without the payload, which names the recipient.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Status");
-        debug.field("wamid", &self.wamid).field("name", &plain(&self.name)).field("at", &self.at);
+        debug
+            .field("wamid", &ShortWamid::of(&self.wamid))
+            .field("name", &plain(&self.name))
+            .field("at", &self.at);
         debug.finish_non_exhaustive()
     }
 }
