@@ -33,8 +33,11 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
     assert_eq!((&body["text"]["body"], &body["to"]), (&json!("Hello"), &json!("16505551234")));
     assert_eq!(body["context"]["message_id"], "wamid.Q");
 
-    let inserts = world.inserts().await;
-    let [rows] = inserts.as_slice() else { panic!("{} inserts", inserts.len()) };
+    let inserts = world.writes("POST", "messages").await;
+    let [insert] = inserts.as_slice() else { panic!("{} inserts", inserts.len()) };
+    assert_eq!(insert.url.query(), Some("on_conflict=id"));
+    assert_eq!(insert.headers["prefer"], "resolution=ignore-duplicates,return=minimal");
+    let rows = json_of(insert);
     let rows = rows.as_array().expect("an array");
     assert_eq!(rows.len(), 2);
     for (row, role) in rows.iter().zip([Role::User, Role::Assistant]) {

@@ -37,6 +37,25 @@ async fn a_status_is_one_insert_that_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn an_event_is_one_insert_that_leaves_an_existing_row_as_it_is() {
+    let world = World::new(all_well()).await;
+    let value = json!({"event": "ACCOUNT_VIOLATION"});
+    let event = json!({"v1": {"event": {"received_at": "2025-06-08T20:59:43.500Z", "waba_id": "102290129340398",
+        "name": "account_update", "value": value}}});
+    assert_eq!(world.handle(event.to_string()).await, Outcome::Done);
+    let inserts = world.writes("POST", "account_events").await;
+    let [insert] = inserts.as_slice() else { panic!("{} inserts", inserts.len()) };
+    assert_eq!(insert.url.query(), Some("on_conflict=id"));
+    assert_eq!(insert.headers["prefer"], "resolution=ignore-duplicates,return=minimal");
+    let row = json_of(insert)[0].clone();
+    assert_eq!((&row["field"], &row["payload"]), (&json!("account_update"), &value));
+    assert_eq!(
+        (&row["waba_id"], &row["received_at"]),
+        (&json!("102290129340398"), &json!("2025-06-08T20:59:43.500Z"))
+    );
+}
+
+#[tokio::test]
 async fn statuses_and_events_that_the_database_does_not_take_wait_on_the_record_queue() {
     let value = json!({"event": "ACCOUNT_VIOLATION"});
     let event = json!({"v1": {"event": {"received_at": "2025-06-08T20:59:43.500Z", "name": "account_update", "value": value}}});
