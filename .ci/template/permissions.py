@@ -6,7 +6,7 @@ from project import as_list, target
 ALLOWED = {
     "webhook": {
         ("sqs:SendMessage", "InboundQueue"),
-        ("secretsmanager:GetSecretValue", "SecretArn"),
+        ("secretsmanager:GetSecretValue", "WebhookSecretArn"),
         ("kms:Decrypt", "SecretKmsKeyArn"),
     },
     "reply": {
@@ -14,7 +14,7 @@ ALLOWED = {
           for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility")
           for queue in ("InboundQueue", "RecordQueue")),
         *(("sqs:SendMessage", queue) for queue in ("RecordQueue", "InboundDeadLetters", "RecordDeadLetters")),
-        ("secretsmanager:GetSecretValue", "SecretArn"),
+        ("secretsmanager:GetSecretValue", "ReplySecretArn"),
         ("kms:Decrypt", "SecretKmsKeyArn"),
     },
     "messages": set(),

@@ -6,9 +6,9 @@ a variable of `shared` is for the template to say, and for the README's table.
 
 import re
 
-from project import section
+from project import section, target
 
-# In the secret. They are environment variables on one machine only.
+# In a secret. They are environment variables on one machine only.
 IN_THE_SECRET = {
     "WHATSAPP_ACCESS_TOKEN",
     "WHATSAPP_APP_SECRET",
@@ -44,6 +44,7 @@ def check(project):
         for variable in sorted(own - given):
             if not is_exempt(variable):
                 yield f"{logical}: {name} reads {variable}, which the template does not set"
+        yield from secret(project, logical, function, name, own & IN_THE_SECRET)
     for variable in sorted(shared - set_anywhere):
         if not is_exempt(variable):
             yield f"shared reads {variable}, which the template sets for no function"
@@ -61,6 +62,22 @@ def check(project):
             yield f"README.md: {variable} is read by {', '.join(sorted(readers[variable]))}; the table says otherwise"
     if "{{resolve:" in project.source:
         yield "a value that CloudFormation resolves when it deploys is not seen when the secret changes"
+
+
+def secret(project, logical, function, name, needed):
+    """A function that needs secrets has one of its own, and the parameter says what must be in it."""
+    given = target(function.get("Environment", {}).get("Variables", {}).get("SECRET_ID"))
+    expected = f"{name.capitalize()}SecretArn" if needed else None
+    if given != expected:
+        yield f"{logical}: SECRET_ID is {given}, but must be {expected}"
+    if expected is None:
+        return
+    description = project.template["Parameters"].get(expected, {}).get("Description", "")
+    if set(re.findall(r"[A-Z]+(?:_[A-Z]+)+", description)) != needed:
+        yield f"{expected}: its description must name what {name} reads: {', '.join(sorted(needed))}"
+    rules = str(project.template.get("Rules", {}))
+    if f"{{'Ref': '{expected}'}}" not in rules:
+        yield f"no rule says that {expected} is another secret than those of other functions"
 
 
 def is_exempt(variable):

@@ -55,7 +55,7 @@ fn environment(stack: &Stack) -> BTreeMap<String, String> {
 }
 
 fn settings(environment: &BTreeMap<String, String>) -> Settings {
-    let sources = Sources { secret: None, env_file: Path::new("not there"), env_file_is_named: false };
+    let sources = Sources { secrets: &[], env_file: Path::new("not there"), env_file_is_named: false };
     Settings::read(None, None, sources, |name| environment.get(name).cloned()).expect("settings")
 }
 
@@ -474,11 +474,15 @@ async fn the_command_finds_what_runs_and_ends_with_0_only_if_nothing_is_wrong() 
 
     let secret = directory.path().join("secret.json");
     std::fs::write(&secret, r#"{"WHATSAPP_APP_SECRET": "another-app-secret"}"#).expect("written");
-    let with_secret = ["doctor", "--env-file", file, "--secret", secret.to_str().expect("UTF-8")];
+    let other = directory.path().join("other.json");
+    std::fs::write(&other, r#"{"WHATSAPP_ACCESS_TOKEN": "another-access-token"}"#).expect("written");
+    let [secret, other] = [&secret, &other].map(|path| path.to_str().expect("UTF-8"));
+    let with_secret = ["doctor", "--env-file", file, "--secret", secret, "--secret", other];
     let output = local(&with_secret).output().await.expect("it ends");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).expect("UTF-8");
-    assert!(said.contains("✗ signature") && !said.contains("another-app-secret"), "{said}");
+    assert!(said.contains("✗ signature") && said.contains("✗ access token"), "{said}");
+    assert!(!said.contains("another-app-secret") && !said.contains("another-access-token"), "{said}");
 
     let pid = running.id().expect("running");
     local_process::signal(pid, Signal::SIGTERM).expect("told");

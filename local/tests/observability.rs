@@ -79,9 +79,25 @@ async fn busy_run(stack: &Stack) {
     assert_eq!(get(format!("{handshake}private"), None).await, 403);
 }
 
+/// The processes start with an empty environment and these variables.
+fn assert_each_function_has_its_own_secrets_alone(stack: &Stack) {
+    let services = &stack.services;
+    let of_webhook = vec![APP_SECRET, VERIFY_TOKEN];
+    let of_reply = vec![ACCESS_TOKEN, services.supabase.secret_key()];
+    for (environment, own, others) in [
+        (services.webhook_environment(), &of_webhook, &of_reply),
+        (services.reply_environment(), &of_reply, &of_webhook),
+        (services.messages_environment(), &Vec::new(), &[&*of_webhook, &*of_reply].concat()),
+    ] {
+        let has = |secret: &&str| environment.values().any(|value| value.contains(*secret));
+        assert!(own.iter().all(has) && !others.iter().any(has), "{:?}", environment.keys());
+    }
+}
+
 #[tokio::test]
 async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_followed() {
     let stack = stack().await;
+    assert_each_function_has_its_own_secrets_alone(&stack);
     busy_run(&stack).await;
     let supabase = &stack.services.supabase;
     let [(_, token), _] = stack.users().expect("tokens");

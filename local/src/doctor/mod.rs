@@ -45,9 +45,10 @@ pub struct Arguments {
     /// `/webhook`.
     #[arg(long, value_name = "URL")]
     messages_url: Option<String>,
-    /// The JSON object of the Secrets Manager secret, with the four secrets; `-` is standard input.
+    /// The JSON object of a Secrets Manager secret: once for that of `webhook`, once for that of `reply`. `-` is
+    /// standard input.
     #[arg(long, value_name = "FILE")]
-    secret: Option<PathBuf>,
+    secret: Vec<PathBuf>,
     /// Print one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -59,7 +60,7 @@ pub struct Arguments {
 /// When a file cannot be read, or nothing says what is to be checked.
 pub async fn run(arguments: &Arguments, env_file: &Path, env_file_is_named: bool) -> anyhow::Result<bool> {
     let Arguments { url, messages_url, secret, json } = arguments;
-    let sources = Sources { secret: secret.as_deref(), env_file, env_file_is_named };
+    let sources = Sources { secrets: secret, env_file, env_file_is_named };
     let environment = |name: &str| std::env::var(name).ok();
     let settings = Settings::read(url.clone(), messages_url.clone(), sources, environment)?;
     show::progress("checking");

@@ -54,8 +54,8 @@ pub struct Settings {
 /// Where settings may stand.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
-    /// The JSON object of the Secrets Manager secret; `-` is standard input.
-    pub secret: Option<&'a Path>,
+    /// The JSON objects of the Secrets Manager secrets; `-` is standard input.
+    pub secrets: &'a [PathBuf],
     /// A file of variables.
     pub env_file: &'a Path,
     /// Whether a person has named that file. If not, it is where a running `local` writes its settings, and counts
@@ -64,7 +64,7 @@ pub struct Sources<'a> {
 }
 
 impl Settings {
-    /// Reads them: what the secret says, then the named file, then the environment.
+    /// Reads them: what the secrets say, then the named file, then the environment.
     ///
     /// `url` and `messages_url` are those of the command line.
     ///
@@ -76,7 +76,10 @@ impl Settings {
         sources: Sources<'_>,
         environment: impl Fn(&str) -> Option<String>,
     ) -> anyhow::Result<Self> {
-        let secret = sources.secret.map(read_secret).transpose()?.unwrap_or_default();
+        let mut secret = HashMap::new();
+        for path in sources.secrets {
+            secret.extend(read_secret(path)?);
+        }
         let mut file = HashMap::new();
         if sources.env_file_is_named {
             file = read_env_file(sources.env_file)?;
@@ -153,7 +156,7 @@ mod tests {
     }
 
     fn sources(env_file: &Path, env_file_is_named: bool) -> Sources<'_> {
-        Sources { secret: None, env_file, env_file_is_named }
+        Sources { secrets: &[], env_file, env_file_is_named }
     }
 
     #[test]
@@ -175,15 +178,19 @@ mod tests {
     #[test]
     fn the_secret_comes_before_a_named_file_and_that_before_the_environment() {
         let directory = tempfile::tempdir().expect("a directory");
-        let [secret, file] = ["secret.json", "my.env"].map(|name| directory.path().join(name));
-        std::fs::write(&secret, r#"{"WHATSAPP_APP_SECRET": "of the secret"}"#).expect("written");
+        let [webhook, reply, file] =
+            ["webhook.json", "reply.json", "my.env"].map(|name| directory.path().join(name));
+        std::fs::write(&webhook, r#"{"WHATSAPP_APP_SECRET": "of the secret"}"#).expect("written");
+        std::fs::write(&reply, r#"{"SUPABASE_SECRET_KEY": "of the other secret"}"#).expect("written");
         let lines = "WHATSAPP_APP_SECRET=of the file\nWHATSAPP_VERIFY_TOKEN=of the file\n";
         std::fs::write(&file, lines).expect("written");
-        let sources = Sources { secret: Some(&secret), ..sources(&file, true) };
+        let secrets = [webhook, reply];
+        let sources = Sources { secrets: &secrets, ..sources(&file, true) };
         let settings = Settings::read(None, None, sources, |name| Some(format!("{name} of the environment")));
         let settings = settings.expect("settings");
         let text = |secret: Option<SecretString>| secret.expect("set").expose_secret().to_owned();
         assert_eq!(text(settings.app_secret), "of the secret");
+        assert_eq!(text(settings.secret_key), "of the other secret");
         assert_eq!(text(settings.verify_token), "of the file");
         assert_eq!(text(settings.access_token), "WHATSAPP_ACCESS_TOKEN of the environment");
     }
@@ -212,7 +219,8 @@ mod tests {
         assert!(format!("{error:#}").contains("--url"), "{error:#}");
 
         std::fs::write(&file, "hunter2").expect("written");
-        let sources = Sources { secret: Some(&file), ..sources(&file, false) };
+        let secrets = [file.clone()];
+        let sources = Sources { secrets: &secrets, ..sources(&file, false) };
         let error = Settings::read(None, None, sources, nothing).expect_err("not JSON");
         assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
     }
