@@ -114,7 +114,12 @@ from (values
   ('select public.message_statuses_change_messages()', '42501', '42501', '42501', '42501'),
   ('select public.messages_take_up_statuses()', '42501', '42501', '42501', '42501'),
   ('select public.messages_mark_edited()', '42501', '42501', '42501', '42501'),
-  ('select public.user_preferences_whatsapp_user_id()', '42501', '42501', '42501', '42501')
+  ('select public.user_preferences_whatsapp_user_id()', '42501', '42501', '42501', '42501'),
+  ('select public.message_statuses_expire()', '42501', '42501', '42501', '42501'),
+  ('select public.account_events_expire()', '42501', '42501', '42501', '42501'),
+  ('select public.user_preferences_forget()', '42501', '42501', '42501', '42501'),
+  ('select public.phone_spellings(''+16505550001'')', '42501', '42501', '42501', '42501'),
+  ('select public.names_of_person(''+16505550001'', null)', '42501', '42501', '42501', '42501')
 ) as statements (statement, as_anon, as_a, as_c, as_service)
 cross join lateral (values
   ('anon', null::uuid, as_anon),
