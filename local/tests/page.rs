@@ -447,8 +447,10 @@ async fn nobody_but_the_page_itself_may_use_it() {
     assert_eq!(get("/page/elsewhere").await.status(), 404);
 
     for path in ["/", "/page/live", "/page/assets/index.html"] {
-        let foreign = played.client.get(format!("{url}{path}")).header("host", "example.com");
-        assert_eq!(foreign.send().await.expect("an answer").status(), 403, "{path}");
+        for (name, value) in [("host", "example.com"), ("origin", "https://example.com")] {
+            let foreign = played.client.get(format!("{url}{path}")).header(name, value);
+            assert_eq!(foreign.send().await.expect("an answer").status(), 403, "{path} {name}");
+        }
     }
     let messages = format!("{url}/page/phones/a/messages");
     let form = played.client.post(&messages).header("content-type", "application/x-www-form-urlencoded");

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
+use local_loopback::Pages;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -33,8 +34,9 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
         .route("/{version}/debug_token", any(number::debug_token))
         .route("/{version}/{phone_number_id}", any(number::number))
         .fallback(unknown_path)
-        .with_state(state)
-        .into_make_service_with_connect_info::<ResetSwitch>();
+        .with_state(state);
+    let router =
+        local_loopback::guard(router, Pages::None).into_make_service_with_connect_info::<ResetSwitch>();
     let server = axum::serve(ResettableListener(listener), router)
         .with_graceful_shutdown(async move { while stopping.changed().await.is_ok() {} });
     if let Err(error) = server.into_future().await {

@@ -286,3 +286,27 @@ async fn what_was_kept_can_be_read_over_http_and_cleared() {
     let (_, kept) = answer(test.client.get(&url)).await;
     assert_eq!(kept, json!({ "received": [], "dropped": [], "read_receipts": [] }));
 }
+
+#[tokio::test]
+async fn pages_in_a_browser_neither_read_nor_send() {
+    let test = Test::start().await;
+    test.ok(&text_to(PHONE, "kept")).await;
+    let received = format!("{}/received", test.graph.url());
+    for (name, value) in [
+        ("host", "rebound.example.com"),
+        ("origin", "https://example.com"),
+        ("origin", "http://localhost:3000"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let read = test.client.get(&received).header(name, value).send().await.unwrap();
+        assert_eq!(read.status(), 403, "{name}: {value}");
+        assert!(!read.text().await.unwrap().contains("kept"));
+        let sent = test.post(&text_to(PHONE, "x")).header(name, value).send().await.unwrap();
+        assert_eq!(sent.status(), 403, "{name}: {value}");
+    }
+    for host in ["localhost:1", "[::1]"] {
+        let read = test.client.get(&received).header("host", host).send().await.unwrap();
+        assert_eq!(read.status(), 200, "{host}");
+    }
+    assert_eq!(test.graph.received().len(), 1);
+}

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use local_loopback::Pages;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -103,6 +104,7 @@ impl RuntimeApi {
             // The whole body is read in any case; `response` then says whether it is too large.
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
+        let router = local_loopback::guard(router, Pages::None);
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
         });
@@ -250,4 +252,27 @@ fn unknown_request() -> Response {
 
 fn refusal(status: StatusCode, error_type: &str, message: &str) -> Response {
     (status, Json(json!({"errorType": error_type, "errorMessage": message}))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_in_a_browser_gets_no_event() {
+        let api = RuntimeApi::start("arn".to_owned()).await.expect("a port");
+        for header in ["Host: rebound.example.com", "Host: localhost\r\nSec-Fetch-Site: cross-site"] {
+            let mut stream = tokio::net::TcpStream::connect(api.address()).await.expect("connect");
+            let request = format!(
+                "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{header}\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.expect("write");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("read");
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        }
+        assert_eq!(*api.phase().borrow(), Phase::Init, "nobody has polled");
+    }
 }

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::serve::ListenerExt;
+use local_loopback::Pages;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,7 +31,8 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves `router` on `port` of 127.0.0.1; 0 means any free one.
+    /// Serves `router` on `port` of 127.0.0.1; 0 means any free one. Requests of web sites that are not on this machine
+    /// are answered 403.
     ///
     /// # Errors
     /// When the port is taken.
@@ -40,6 +42,7 @@ impl HttpServer {
         let (shutdown, stopped) = oneshot::channel();
         let current = Current::new(RwLock::new(router));
         let front = Router::new().fallback(pass_on).with_state(Arc::clone(&current));
+        let front = local_loopback::guard(front, Pages::Loopback);
         let task = tokio::spawn(async move {
             // Answers are small: waiting to fill a packet would only delay them.
             let listener = listener.tap_io(|stream| {

@@ -327,3 +327,22 @@ async fn a_running_server_serves_another_router_from_the_next_request_on() {
     assert_eq!(get().await, "second");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn web_sites_reach_no_function() {
+    let api = Api::start(|gateway| gateway).await;
+    let status = async |name: &str, value: &str| {
+        api.client.post(api.url("/event")).header(name, value).send().await.unwrap().status()
+    };
+    assert_eq!(status("origin", "http://localhost:3000").await, 200);
+    assert_eq!(status("host", "[::1]:80").await, 200);
+    for (name, value) in [
+        ("host", "rebound.example.com"),
+        ("origin", "https://example.com"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        assert_eq!(status(name, value).await, 403, "{name}: {value}");
+    }
+    api.stop().await;
+}

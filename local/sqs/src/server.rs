@@ -11,6 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use local_loopback::Pages;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -98,6 +99,7 @@ impl SqsServer {
             .fallback(post(handle))
             .layer(DefaultBodyLimit::max(MAXIMUM_REQUEST))
             .with_state(shared.clone());
+        let router = local_loopback::guard(router, Pages::None);
         let task = tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stopping)).await;
             if let Err(error) = served {

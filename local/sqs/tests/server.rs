@@ -71,28 +71,49 @@ async fn errors_arrive_as_the_errors_of_the_model() {
     server.stop().await;
 }
 
+/// The answer to a request with these headers, the target's aside.
+fn ask(address: &str, headers: &str, target: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connect");
+    let length = body.len();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\n{headers}\r\nX-Amz-Target: {target}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
+    .expect("write");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    answer
+}
+
+#[tokio::test]
+async fn pages_in_a_browser_cannot_use_the_queues() {
+    let server = SqsServer::start(0).await.expect("start");
+    let address = server.endpoint_url().trim_start_matches("http://").to_owned();
+    let statuses = tokio::task::spawn_blocking(move || {
+        [
+            "Host: localhost",
+            "Host: rebound.example.com",
+            "Host: localhost\r\nOrigin: https://example.com",
+            "Host: localhost\r\nOrigin: http://localhost:3000",
+            "Host: localhost\r\nSec-Fetch-Site: cross-site",
+        ]
+        .map(|headers| ask(&address, headers, "AmazonSQS.ListQueues", "{}").get(9..12).map(str::to_owned))
+    });
+    let statuses = statuses.await.expect("answers");
+    assert_eq!(statuses.each_ref().map(Option::as_deref), ["200", "403", "403", "403", "403"].map(Some));
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_no_request_is_answered_with_an_error() {
     let server = SqsServer::start(0).await.expect("start");
     let address = server.endpoint_url().trim_start_matches("http://").to_owned();
     let answer = tokio::task::spawn_blocking(move || {
-        let ask = |target: &str, body: &str| {
-            let mut stream = TcpStream::connect(&address).expect("connect");
-            let length = body.len();
-            write!(
-                stream,
-                "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {target}\r\nContent-Length: {length}\r\n\
-                 Connection: close\r\n\r\n{body}"
-            )
-            .expect("write");
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).expect("read");
-            answer
-        };
         [
-            ask("AmazonSQS.Nonsense", "{}"),
-            ask("AmazonSQS.SendMessage", "no JSON"),
-            ask("AmazonSQS.PurgeQueue", ""),
+            ask(&address, "Host: localhost", "AmazonSQS.Nonsense", "{}"),
+            ask(&address, "Host: localhost", "AmazonSQS.SendMessage", "no JSON"),
+            ask(&address, "Host: localhost", "AmazonSQS.PurgeQueue", ""),
         ]
     });
     let [unknown, malformed, empty] = answer.await.expect("answers");

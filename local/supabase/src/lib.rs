@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use local_loopback::Pages;
 use local_process::Guardian;
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -103,7 +104,8 @@ impl Supabase {
         let url = format!("http://{}", listener.local_addr()?);
         let rest = rest::build(&database.rest_url()).await?;
         let keys = gateway::Keys::new()?;
-        let router = gateway::router(rest.router, keys.clone());
+        // A browser app is a client of Supabase's like others.
+        let router = local_loopback::guard(gateway::router(rest.router, keys.clone()), Pages::Loopback);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -185,13 +187,16 @@ impl Supabase {
     /// # Errors
     /// When the database cannot be removed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { stop, server, rest, database, .. } = self;
+        let Self { stop, mut server, rest, database, .. } = self;
         drop(stop);
-        // A client that keeps its connection open must not keep us.
-        if tokio::time::timeout(Duration::from_secs(2), server).await.is_err() {
+        // A client that keeps its connection open must not keep us, nor a request that waits for the database.
+        if tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err() {
             tracing::debug!("a client kept its connection to the REST API open");
+            server.abort();
         }
-        rest.close().await;
+        if tokio::time::timeout(Duration::from_secs(2), rest.close()).await.is_err() {
+            tracing::debug!("a request kept its connection to the database");
+        }
         database.remove().await
     }
 }

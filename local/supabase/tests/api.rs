@@ -191,3 +191,27 @@ async fn a_sender_is_found_by_either_spelling() {
     assert_eq!(answer(lookup).await, (200, json!([{ "user_id": USER_A }])));
     project.stop().await;
 }
+
+#[tokio::test]
+async fn an_app_on_this_machine_is_a_client_and_a_web_site_is_not() {
+    let project = conversation().await;
+    let ask = async |name: &str, value: &str| {
+        let request = project.get("messages").header("apikey", project.supabase.secret_key());
+        request.header(name, value).send().await.expect("an answer")
+    };
+    let app = ask("origin", "http://localhost:3000").await;
+    assert_eq!(app.status(), 200);
+    assert!(app.headers().contains_key("access-control-allow-origin"), "{:?}", app.headers());
+    for (name, value) in [
+        ("host", "rebound.example.com"),
+        ("origin", "https://example.com"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let site = ask(name, value).await;
+        assert_eq!(site.status(), 403, "{name}: {value}");
+        assert!(!site.headers().contains_key("access-control-allow-origin"));
+        assert!(!site.text().await.expect("text").contains("of A"), "{name}: {value}");
+    }
+    project.stop().await;
+}

@@ -1,0 +1,142 @@
+//! Keeps web sites away from the servers that listen on 127.0.0.1.
+//!
+//! A browser on this machine reaches these servers, and runs the scripts of any site. A site gets at them in two ways:
+//! its own host name resolves to 127.0.0.1 (DNS rebinding), so that its scripts are of the same origin; or its pages
+//! send requests across origins, by forms, images and scripts. The first is known by `Host`, the second by `Origin` or,
+//! where a browser does not send that, by `Sec-Fetch-Site`. No script can set these headers.
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// Which pages in a browser may call a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pages {
+    /// None: it has no callers but programs.
+    None,
+    /// Those that are served by this machine, on any port.
+    Loopback,
+}
+
+/// The router, answering 403 to every request that does not name this machine as its host, or that comes from a page
+/// which is not one of `pages`.
+pub fn guard(router: Router, pages: Pages) -> Router {
+    router.layer(from_fn_with_state(pages, check))
+}
+
+async fn check(State(pages): State<Pages>, request: Request, next: Next) -> Response {
+    match refusal(pages, &request) {
+        Some(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn refusal<B>(pages: Pages, request: &axum::http::Request<B>) -> Option<&'static str> {
+    let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = header(header::HOST).or(request.uri().authority().map(|authority| authority.as_str()));
+    if !host.is_some_and(is_loopback) {
+        return Some("use 127.0.0.1, localhost or [::1]: other host names are refused\n");
+    }
+    let is_allowed = match (header(header::ORIGIN), header(SEC_FETCH_SITE), pages) {
+        (Some(origin), _, Pages::Loopback) => is_loopback_origin(origin),
+        (Some(_), _, Pages::None) => false,
+        // Not a browser, or somebody who has typed the address.
+        (None, None | Some("none"), _) => true,
+        (None, Some("same-origin" | "same-site"), Pages::Loopback) => true,
+        // A link from another site: its page cannot read what opens in its place.
+        (None, Some(_), Pages::Loopback) => {
+            request.method() == Method::GET && header(SEC_FETCH_DEST) == Some("document")
+        }
+        (None, Some(_), Pages::None) => false,
+    };
+    (!is_allowed).then_some("requests of this page's origin are refused\n")
+}
+
+/// Whether the value of a `Host` header names this machine itself, with any port.
+fn is_loopback(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !host.ends_with(']') => (name, port),
+        _ => (host, "0"),
+    };
+    let is_name = ["127.0.0.1", "localhost", "[::1]"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    is_name && port.parse::<u16>().is_ok()
+}
+
+fn is_loopback_origin(origin: &str) -> bool {
+    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    host.is_some_and(is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a `GET` with these headers is let in.
+    fn is_let_in(pages: Pages, headers: &[(&str, &str)]) -> bool {
+        let request = headers
+            .iter()
+            .fold(axum::http::Request::get("/"), |request, (name, value)| request.header(*name, *value));
+        refusal(pages, &request.body(()).expect("a request")).is_none()
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_hosts() {
+        for host in ["127.0.0.1:8080", "localhost:1", "127.0.0.1", "LOCALHOST", "[::1]", "[::1]:80"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "example.com",
+            "127.0.0.1.example.com:80",
+            "localhost.example.com",
+            "localhost:x",
+            "x@localhost:1",
+            "10.0.0.1",
+            "::1",
+            "[::2]:80",
+            "127.0.0.1:80:80",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+        assert!(!is_let_in(Pages::Loopback, &[]), "no host at all");
+    }
+
+    #[test]
+    fn pages_of_this_machine_are_let_in_where_they_may() {
+        let host = ("host", "127.0.0.1:1");
+        for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8080"] {
+            assert!(is_let_in(Pages::Loopback, &[host, ("origin", origin)]), "{origin}");
+            assert!(!is_let_in(Pages::None, &[host, ("origin", origin)]), "{origin}");
+        }
+        for origin in
+            ["null", "", "http://example.com", "http://localhost.example.com", "file://", "localhost"]
+        {
+            for pages in [Pages::Loopback, Pages::None] {
+                assert!(!is_let_in(pages, &[host, ("origin", origin)]), "{origin}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_browser_sends_without_origin_is_told_by_its_site() {
+        let request = |pages, site, destination| {
+            let headers = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-dest", destination)];
+            is_let_in(pages, &headers)
+        };
+        for pages in [Pages::Loopback, Pages::None] {
+            assert!(request(pages, "none", "document"));
+            assert!(!request(pages, "cross-site", "image"));
+            assert!(!request(pages, "cross-site", "iframe"));
+        }
+        assert!(request(Pages::Loopback, "same-origin", "empty"));
+        assert!(request(Pages::Loopback, "cross-site", "document"), "a link");
+        assert!(!request(Pages::None, "same-origin", "empty"));
+        assert!(!request(Pages::None, "cross-site", "document"));
+    }
+}
