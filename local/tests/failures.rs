@@ -3,9 +3,10 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use local::journal::Entry;
 use local::load;
 use local::queues::{INBOUND, RECORDS};
 use local::stack::{Options, Stack};
@@ -169,6 +170,50 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     };
     assert_eq!(counted.iter().filter(of_first).count(), 1);
     assert!(stack.reply.instance_pids().iter().all(|pid| !killed.contains(pid)));
+    stack.stop().await.expect("stopped");
+}
+
+/// The wamids whose rows `reply` has logged as written.
+fn written(entries: &[Entry]) -> BTreeSet<String> {
+    let wamids = |name: &str, value: &str| {
+        entries
+            .iter()
+            .filter(|entry| entry.field(name) == value)
+            .map(|entry| entry.field("wamid").to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    &wamids("outcome", "answered") - &wamids("counter", "deferred_records")
+}
+
+#[tokio::test]
+async fn rows_logged_as_written_survive_a_killed_postgresql() {
+    let stack = stack().await;
+    let numbers: Vec<String> = (0..20).map(|n| format!("4915112345{n:03}")).collect();
+    load::link(&stack, &numbers).await.expect("linked");
+    let messages = numbers.iter().flat_map(|number| {
+        (0..10).map(move |n| format!("wamid.{number}.{n}")).map(move |wamid| text(number, &wamid, &wamid))
+    });
+    let messages: Vec<Value> = messages.collect();
+    let mark = stack.journal.mark();
+    post(&stack, &messages).await;
+    let some = stack.journal.wait(mark, DEADLINE, |entries| written(entries).len() >= 50).await;
+    assert!(written(&some).len() >= 50, "traffic");
+    let database = stack.services.supabase.database();
+    database.kill().await.expect("killed");
+    let logged = Vec::from_iter(written(&stack.journal.since(mark)));
+    assert!(logged.len() < messages.len(), "killed in the middle");
+    database.start().await.expect("started");
+
+    let missing: Vec<String> = sqlx::query_scalar(
+        "select wamid from unnest($1::text[]) as wamid
+          where (select count(*) from messages where content = wamid) <> 2",
+    )
+    .bind(&logged)
+    .fetch_all(stack.services.supabase.pool())
+    .await
+    .expect("rows");
+    assert!(missing.is_empty(), "{} of {} are lost: {missing:?}", missing.len(), logged.len());
+    until_rows(&stack, 2 * i64::try_from(messages.len()).expect("few")).await;
     stack.stop().await.expect("stopped");
 }
 

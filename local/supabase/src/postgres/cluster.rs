@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A port that was free a moment ago may be taken when PostgreSQL binds it.
 const ATTEMPTS: u32 = 5;
 
+/// What PostgreSQL says when processes of the server before it are still there.
+const STILL_IN_USE: &str = "is still in use";
+
 /// A running (or stopped) private cluster. Dropping it ends the server and removes the data.
 pub struct Cluster {
     server: Option<Running>,
@@ -96,7 +99,19 @@ impl Cluster {
     /// # Errors
     /// When it does not start; the message holds its log.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        if self.server.is_none() { self.launch().await } else { Ok(()) }
+        if self.server.is_some() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.launch().await {
+                // Processes of a server that was killed hold its memory until they have seen that.
+                Err(error) if Instant::now() < deadline && format!("{error:#}").contains(STILL_IN_USE) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                launched => return launched,
+            }
+        }
     }
 
     /// Stops the server, if it runs; the data stays. Open connections are cut.
@@ -114,6 +129,18 @@ impl Cluster {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.server = None;
+        Ok(())
+    }
+
+    /// Kills the server with `SIGKILL`, as a crash would end it: what it had in memory is lost. Its processes end by
+    /// themselves when they see that.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let Some(mut running) = self.server.take() else { return Ok(()) };
+        running.process.kill()?;
+        running.process.wait()?;
         Ok(())
     }
 
@@ -168,13 +195,9 @@ impl Cluster {
             // No socket file: its directory would have to be short and writable.
             "-c",
             "unix_socket_directories=",
-            // Nothing here has to survive a power cut.
+            // What is committed survives a killed server, because the kernel has it by then, and not a power cut.
             "-c",
             "fsync=off",
-            "-c",
-            "synchronous_commit=off",
-            "-c",
-            "full_page_writes=off",
             "-c",
             "shared_buffers=16MB",
             "-c",

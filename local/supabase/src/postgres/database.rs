@@ -135,6 +135,17 @@ impl Database {
         }
     }
 
+    /// Kills the database server with `SIGKILL`, as a crash would end it; what was committed stays.
+    ///
+    /// # Errors
+    /// On a server that is not ours to kill.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        match &self.host {
+            Host::Private(cluster) => cluster.lock().await.kill(),
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to kill"),
+        }
+    }
+
     /// Starts the server again, on the same port and data.
     ///
     /// # Errors
