@@ -3,25 +3,34 @@
 //! The functions log JSON, as on Lambda. What became of a message is read from there, like an operator
 //! reads it, and from nowhere else.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use local_lambda::{LogLine, LogSink};
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-/// A line of a function's log.
+/// How many lines are kept: some 30 MiB, and more than a thousand messages' lines.
+const KEPT: usize = 10_000;
+
+/// A line of a function's log. A clone shares it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The function that wrote it.
     pub function: Arc<str>,
     /// The line as JSON; `null` when it is something else, such as a panic's message.
-    pub fields: Value,
+    pub fields: Arc<Value>,
     /// The line as it was written.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 impl Entry {
+    fn new(line: LogLine) -> Self {
+        let fields = serde_json::from_str(&line.text).unwrap_or_default();
+        Self { function: line.function, fields: Arc::new(fields), text: line.text.into() }
+    }
+
     /// A field's text, or nothing.
     #[must_use]
     pub fn field(&self, name: &str) -> &str {
@@ -29,7 +38,7 @@ impl Entry {
     }
 }
 
-/// All lines of all functions, in the order in which they were read.
+/// The newest 10,000 lines of all functions, in the order in which they were read.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
     shared: Arc<Shared>,
@@ -37,13 +46,23 @@ pub struct Journal {
 
 #[derive(Debug)]
 struct Shared {
-    entries: Mutex<Vec<Entry>>,
+    lines: Mutex<Lines>,
+    /// How many lines there were, those that are kept no more included.
     count: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    kept: VecDeque<Entry>,
+    /// How many are kept no more.
+    dropped: usize,
+    /// Who gets every line.
+    subscribers: Vec<mpsc::UnboundedSender<Entry>>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { entries: Mutex::default(), count: watch::Sender::new(0) }
+        Self { lines: Mutex::default(), count: watch::Sender::new(0) }
     }
 }
 
@@ -57,32 +76,51 @@ impl Journal {
     pub fn sink(&self) -> LogSink {
         let shared = Arc::clone(&self.shared);
         LogSink::new(move |line: LogLine| {
-            let fields = serde_json::from_str(&line.text).unwrap_or_default();
-            shared.lock().push(Entry { function: line.function, fields, text: line.text });
-            // Not under the lock: the two are never held together.
-            shared.count.send_modify(|count| *count += 1);
+            // Not under the lock: reading JSON takes time.
+            let entry = Entry::new(line);
+            let count = shared.lock().add(entry);
+            // Two of these may be in the other order: the count never goes back.
+            shared.count.send_if_modified(|latest| {
+                let is_later = count > *latest;
+                *latest = count.max(*latest);
+                is_later
+            });
         })
     }
 
     /// Where the journal ends now.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        Mark(self.shared.lock().len())
+        Mark(self.shared.lock().count())
     }
 
-    /// What was logged since `mark`.
+    /// What was logged since `mark`, as far as it is kept.
     #[must_use]
     pub fn since(&self, mark: Mark) -> Vec<Entry> {
-        self.shared.lock().get(mark.0..).unwrap_or_default().to_vec()
+        self.shared.lock().since(mark.0)
     }
 
     /// What was logged since `mark`, which moves behind it; waits until there is something.
     pub async fn next(&self, mark: &mut Mark) -> Vec<Entry> {
         // The sender lives as long as we do: this is no error.
         let _ = self.shared.count.subscribe().wait_for(|count| *count > mark.0).await;
-        let entries = self.since(*mark);
-        mark.0 += entries.len();
+        let lines = self.shared.lock();
+        let entries = lines.since(mark.0);
+        mark.0 = lines.count();
         entries
+    }
+
+    /// Every line, those that are kept now and all later ones: what is not taken yet is not dropped.
+    #[must_use]
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Entry> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut lines = self.shared.lock();
+        for entry in &lines.kept {
+            // The receiver is here.
+            let _ = sender.send(entry.clone());
+        }
+        lines.subscribers.push(sender);
+        receiver
     }
 
     /// Waits until what was logged since `mark` is enough, and returns it; after `deadline` what there is.
@@ -103,7 +141,7 @@ impl Journal {
         logged
     }
 
-    /// Calls `show` with every line from `mark` on, for ever.
+    /// Calls `show` with every line from `mark` on, for ever. One that is too slow misses the oldest.
     pub async fn follow(&self, mut mark: Mark, show: impl Fn(&Entry)) {
         loop {
             self.next(&mut mark).await.iter().for_each(&show);
@@ -111,8 +149,61 @@ impl Journal {
     }
 }
 
+impl Lines {
+    /// Adds a line and returns how many there were.
+    fn add(&mut self, entry: Entry) -> usize {
+        self.subscribers.retain(|subscriber| subscriber.send(entry.clone()).is_ok());
+        self.kept.push_back(entry);
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+            self.dropped += 1;
+        }
+        self.count()
+    }
+
+    fn count(&self) -> usize {
+        self.dropped + self.kept.len()
+    }
+
+    fn since(&self, mark: usize) -> Vec<Entry> {
+        self.kept.iter().skip(mark.saturating_sub(self.dropped)).cloned().collect()
+    }
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: usize) -> Entry {
+        Entry { function: "reply".into(), fields: Arc::default(), text: number.to_string().into() }
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_lines_are_kept() {
+        let journal = Journal::default();
+        let mut subscriber = journal.subscribe();
+        let [mut early, late] = [Mark(3), Mark(KEPT + 99)];
+        for number in 0..KEPT + 100 {
+            let count = journal.shared.lock().add(entry(number));
+            journal.shared.count.send_replace(count);
+        }
+        assert_eq!(journal.shared.lock().kept.len(), KEPT);
+        assert_eq!(journal.since(early).first().map(|entry| entry.text.to_string()), Some("100".to_owned()));
+        let texts: Vec<_> = journal.since(late).into_iter().map(|entry| entry.text.to_string()).collect();
+        assert_eq!(texts, [(KEPT + 99).to_string()]);
+        assert_eq!(journal.next(&mut early).await.len(), KEPT);
+        assert_eq!(early.0, journal.mark().0);
+        for number in 0..KEPT + 100 {
+            assert_eq!(*subscriber.try_recv().expect("every line").text, *number.to_string());
+        }
+        drop(subscriber);
+        journal.shared.lock().add(entry(0));
+        assert!(journal.shared.lock().subscribers.is_empty());
     }
 }

@@ -24,6 +24,8 @@ use crate::story::{Became, Expected, Story};
 /// How long a message may take from the queue, or from the outcome of the one before it, to its own: two look-ups,
 /// a send and an insert that run into their timeouts, and some.
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(40);
+/// How long a POST may take: longer than the gateway waits for a function.
+const POST_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a line may take from a function to us, or from one line to the next.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a FIFO queue knows the id of a message.
@@ -148,7 +150,7 @@ impl Stack {
         let posted = entries.len();
 
         let since = self.journal.mark();
-        let received_before = self.services.graph.received().len();
+        let received_before = self.services.graph.received_count();
         let status = self.post(body).await?;
         if status != 200 {
             return Ok(Played { status, ignored, since, ..Played::default() });
@@ -175,7 +177,7 @@ impl Stack {
         story.follow(&self.journal, &mut mark, LOG_PATIENCE, |story| story.queued >= posted).await;
         story.follow(&self.journal, &mut mark, OUTCOME_PATIENCE, |story| story.missing == 0).await;
 
-        let received = self.services.graph.received().split_off(received_before);
+        let received = self.services.graph.received_after(received_before);
         let echoes = received.into_iter().map(|received| Echo {
             to: received.to.or(received.recipient).unwrap_or_default(),
             body: received.body,
@@ -261,6 +263,7 @@ pub async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> anyhow:
         .header("user-agent", "facebookexternalua")
         .header(signature::HEADER, signature)
         .body(body)
+        .timeout(POST_TIMEOUT)
         .send()
         .await
         .context("the gateway does not answer")?;

@@ -310,8 +310,7 @@ async fn logs_of_a_whole_run_hold_no_text_no_number_and_no_secret() {
         local::services::APP_SECRET,
         VERIFY_TOKEN,
     ];
-    let lines: Vec<String> =
-        stack.journal.since(Mark::default()).into_iter().map(|entry| entry.text).collect();
+    let lines: Vec<_> = stack.journal.since(Mark::default()).into_iter().map(|entry| entry.text).collect();
     assert!(lines.len() >= 8, "{lines:#?}");
     for line in lines {
         assert!(hidden.iter().all(|hidden| !line.contains(hidden)), "{line}");

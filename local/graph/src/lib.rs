@@ -1,7 +1,7 @@
 //! A stand-in for Meta's Graph API, as far as a WhatsApp business number sends messages through it.
 //!
 //! It speaks HTTP on 127.0.0.1, checks what it is sent as Meta would, answers in Meta's shapes and
-//! keeps what it received. Faults can be scripted ([`Fault`]), because what a sender does when the
+//! keeps the newest of what it received. Faults can be scripted ([`Fault`]), because what a sender does when the
 //! answer is an error, late or lost is what needs the most testing.
 //!
 //! - `POST /{version}/{phone-number-id}/messages`: as in Meta's Cloud API reference, "Messages".
@@ -124,10 +124,23 @@ impl GraphApi {
         self.state.access_token.set_permissions(permissions);
     }
 
-    /// The messages that would have reached a phone, in the order in which they were accepted.
+    /// The messages that would have reached a phone, in the order in which they were accepted: the newest 10,000.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         self.state.store.kept().received
+    }
+
+    /// How many messages would have reached a phone since the start or the last [`clear`](Self::clear).
+    #[must_use]
+    pub fn received_count(&self) -> usize {
+        self.state.store.count()
+    }
+
+    /// Those of [`received`](Self::received) that came after the first `count` of
+    /// [`received_count`](Self::received_count).
+    #[must_use]
+    pub fn received_after(&self, count: usize) -> Vec<Received> {
+        self.state.store.received_after(count)
     }
 
     /// Everything that was answered with success, dropped messages and read receipts included.
@@ -137,7 +150,7 @@ impl GraphApi {
     }
 
     /// Waits until at least `count` messages were received since the start or the last
-    /// [`clear`](Self::clear), and returns all of them.
+    /// [`clear`](Self::clear), and returns those that are kept.
     ///
     /// # Errors
     /// When there are fewer after `within`.

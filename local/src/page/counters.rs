@@ -1,13 +1,17 @@
 //! How many messages were accepted, and where they are now. Each number is from a source of its own, so that a message
 //! that is lost between two of them makes a difference.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use serde::Serialize;
 use shared::logging::ShortWamid;
 
 use super::queues::Places;
 use crate::journal::Entry;
+
+/// How many finished messages are remembered. One that is delivered again after so many others counts as another one.
+const REMEMBERED: usize = 50_000;
 
 /// The numbers, of distinct messages with an id. Here they are known by the shortened wamid, as the log has it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
@@ -31,17 +35,27 @@ pub(super) struct Counters {
 /// What is remembered of each source.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// What `webhook` has queued, with its number in the order of that.
-    accepted: HashMap<String, usize>,
-    answered: HashSet<String>,
+    /// What `webhook` has queued.
+    accepted: Distinct,
+    answered: Distinct,
     /// What `reply` is done with and has nothing to write of.
-    without_rows: HashSet<String>,
+    without_rows: Distinct,
     /// What `reply` has put off, for which it does not always know whose it is.
-    deferred: HashSet<String>,
+    deferred: Distinct,
     /// What `reply` has given up, for when the queues cannot be looked at.
     given_up: HashSet<String>,
     /// How many rows of people's messages the database had when it was last asked.
     rows: usize,
+}
+
+/// Messages, each counted once.
+#[derive(Debug, Default)]
+struct Distinct {
+    count: usize,
+    /// Those that are remembered, with their numbers in the order in which they came.
+    numbers: HashMap<Arc<str>, usize>,
+    /// The same, the next to be forgotten first.
+    order: VecDeque<Arc<str>>,
 }
 
 /// What the database says.
@@ -53,6 +67,33 @@ pub(super) struct Recorded {
     pub(super) present: HashSet<String>,
 }
 
+impl Distinct {
+    fn insert(&mut self, wamid: &str) {
+        if !self.contains(wamid) {
+            let wamid: Arc<str> = wamid.into();
+            self.order.push_back(Arc::clone(&wamid));
+            self.numbers.insert(wamid, self.count);
+            self.count += 1;
+        }
+    }
+
+    fn contains(&self, wamid: &str) -> bool {
+        self.numbers.contains_key(wamid)
+    }
+
+    /// Forgets the oldest beyond [`REMEMBERED`], except those that are `needed`.
+    fn forget(&mut self, needed: impl Fn(&str) -> bool) {
+        for _ in REMEMBERED..self.order.len() {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if needed(&oldest) {
+                self.order.push_back(oldest);
+            } else {
+                self.numbers.remove(&oldest);
+            }
+        }
+    }
+}
+
 impl Ledger {
     /// Reads a line of a function's log.
     pub(super) fn read(&mut self, entry: &Entry) {
@@ -60,17 +101,11 @@ impl Ledger {
         if wamid.is_empty() {
             return;
         }
-        let wamid = wamid.to_owned();
         match (&*entry.function, counter) {
-            ("webhook", "accepted_messages") => {
-                let number = self.accepted.len();
-                self.accepted.entry(wamid).or_insert(number);
-            }
-            ("reply", "deferred_records") => {
-                self.deferred.insert(wamid);
-            }
+            ("webhook", "accepted_messages") => self.accepted.insert(wamid),
+            ("reply", "deferred_records") => self.deferred.insert(wamid),
             ("reply", "dead_letters") => {
-                self.given_up.insert(wamid);
+                self.given_up.insert(wamid.to_owned());
             }
             ("reply", _) if ["message", "record"].contains(&entry.field("update")) => {
                 self.handled(entry, wamid)
@@ -79,16 +114,16 @@ impl Ledger {
         }
     }
 
-    fn handled(&mut self, entry: &Entry, wamid: String) {
+    fn handled(&mut self, entry: &Entry, wamid: &str) {
         let outcome = entry.field("outcome");
         if outcome.is_empty() {
             return;
         }
-        self.given_up.remove(&wamid);
+        self.given_up.remove(wamid);
         let needs_none = match outcome {
             "registration_sent" | "ignored" | "event_kept" | "dropped" => true,
             // A user's refused answer is written; of nobody there is nothing to write.
-            "undeliverable" => entry.field("user_id").is_empty() && !self.deferred.contains(&wamid),
+            "undeliverable" => entry.field("user_id").is_empty() && !self.deferred.contains(wamid),
             _ => false,
         };
         if needs_none {
@@ -98,21 +133,21 @@ impl Ledger {
 
     /// A phone has got an answer to this message.
     pub(super) fn answered(&mut self, wamid: &str) {
-        self.answered.insert(ShortWamid::of(wamid).to_string());
+        self.answered.insert(ShortWamid::of(wamid).as_str());
     }
 
     /// How many messages are accepted by now: [`Ledger::count`] counts these, and what it is told is newer.
     pub(super) fn accepted(&self) -> usize {
-        self.accepted.len()
+        self.accepted.count
     }
 
     /// The messages that are neither written nor without anything to write, for when the queues cannot be looked at.
     pub(super) fn open(&self) -> Vec<(String, bool)> {
-        let open = self.accepted.keys().filter(|wamid| !self.without_rows.contains(*wamid));
-        open.map(|wamid| (wamid.clone(), self.given_up.contains(wamid))).collect()
+        let open = self.accepted.numbers.keys().filter(|wamid| !self.without_rows.contains(wamid));
+        open.map(|wamid| (wamid.to_string(), self.given_up.contains(&**wamid))).collect()
     }
 
-    /// The messages on the queues whose rows are to be looked for.
+    /// The messages on the queues whose rows are to be looked for, and whether each is a dead letter.
     pub(super) fn unfinished(&self, places: Option<&Places>) -> Vec<(String, bool)> {
         match places {
             Some(places) => {
@@ -133,23 +168,39 @@ impl Ledger {
             self.rows = recorded.rows;
         }
         // What is finished may still be on the queue for a moment, and what is new is not yet accepted.
-        let counts = |wamid: &String| {
+        let counts = |wamid: &str| {
             !self.without_rows.contains(wamid)
                 && recorded.is_none_or(|recorded| !recorded.present.contains(wamid))
-                && self.accepted.get(wamid).is_some_and(|number| *number < accepted)
+                && self.accepted.numbers.get(wamid).is_some_and(|number| *number < accepted)
         };
         let count = |dead| unfinished.iter().filter(|(wamid, is)| *is == dead && counts(wamid)).count();
         let (waiting, dead) = (count(false), count(true));
-        let recorded_messages = self.rows + self.without_rows.len();
+        let recorded_messages = self.rows + self.without_rows.count;
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        Counters {
+        let counters = Counters {
             accepted,
-            answered: self.answered.len(),
+            answered: self.answered.count,
             recorded: recorded_messages,
             waiting,
             dead,
             difference: number(accepted) - number(recorded_messages) - number(waiting) - number(dead),
             known: recorded.is_some(),
+        };
+        if let Some(recorded) = recorded {
+            self.forget_finished(unfinished, recorded);
+        }
+        counters
+    }
+
+    fn forget_finished(&mut self, unfinished: &[(String, bool)], recorded: &Recorded) {
+        if self.accepted.order.len() > REMEMBERED {
+            let unfinished = unfinished.iter().map(|(wamid, _)| wamid.as_str());
+            let unfinished: HashSet<&str> =
+                unfinished.filter(|wamid| !recorded.present.contains(*wamid)).collect();
+            self.accepted.forget(|wamid| unfinished.contains(wamid));
+        }
+        for others in [&mut self.answered, &mut self.without_rows, &mut self.deferred] {
+            others.forget(|_| false);
         }
     }
 }
@@ -161,7 +212,7 @@ mod tests {
     use super::*;
 
     fn entry(function: &str, fields: Value) -> Entry {
-        Entry { function: function.into(), text: fields.to_string(), fields }
+        Entry { function: function.into(), text: fields.to_string().into(), fields: fields.into() }
     }
 
     fn ledger(lines: &[(&str, Value)]) -> Ledger {
@@ -232,7 +283,7 @@ mod tests {
             handled("later", "undeliverable"),
             of_user,
         ]);
-        assert_eq!(ledger.without_rows, HashSet::from(["nobody".to_owned()]));
+        assert_eq!(Vec::from(ledger.without_rows.order), ["nobody".into()]);
     }
 
     #[test]
@@ -241,5 +292,28 @@ mod tests {
         ledger.count(1, &[], Some(&recorded(1, &[])));
         let counters = ledger.count(1, &[], None);
         assert_eq!((counters.recorded, counters.difference, counters.known), (1, 0, false));
+    }
+
+    #[test]
+    fn finished_messages_are_forgotten_and_make_no_difference() {
+        let mut ledger = Ledger::default();
+        let add = |ledger: &mut Ledger, wamid: &str| {
+            let (function, fields) = accepted(wamid);
+            ledger.read(&entry(function, fields));
+            ledger.answered(wamid);
+        };
+        add(&mut ledger, "dead");
+        let dead = [("dead".to_owned(), true)];
+        for round in 0..3 {
+            (0..REMEMBERED).for_each(|n| add(&mut ledger, &format!("{round}.{n}")));
+            let rows = REMEMBERED * (round + 1);
+            let counters = ledger.count(rows + 1, &dead, Some(&recorded(rows, &[])));
+            assert_eq!((counters.accepted, counters.answered), (rows + 1, rows + 1));
+            assert_eq!((counters.dead, counters.difference), (1, 0));
+            for distinct in [&ledger.accepted, &ledger.answered] {
+                assert!(distinct.numbers.len() <= REMEMBERED + 1);
+                assert_eq!(distinct.numbers.len(), distinct.order.len());
+            }
+        }
     }
 }

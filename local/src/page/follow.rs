@@ -10,6 +10,7 @@ use shared::message::Role;
 use sqlx::PgPool;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ use super::live::{Changed, Hub, Model};
 use super::meta::Meta;
 use super::posts::{Post, milliseconds};
 use super::queues::Places;
-use crate::journal::{Journal, Mark};
+use crate::journal::Entry;
 use crate::services::Services;
 
 /// How long the database may take to be asked; one that is away would take longer.
@@ -34,13 +35,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Messages whose rows are asked for at the same time.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Follows the functions' logs.
-pub(super) async fn journal(journal: Journal, hub: Arc<Hub>) {
-    let mut mark = Mark::default();
-    loop {
-        for entry in journal.next(&mut mark).await {
-            hub.change(|model| model.logged(&entry));
-        }
+/// Follows the functions' logs. No line may be missed: the counters rest on them.
+pub(super) async fn journal(mut lines: UnboundedReceiver<Entry>, hub: Arc<Hub>) {
+    while let Some(entry) = lines.recv().await {
+        hub.change(|model| model.logged(&entry));
         hub.survey_soon();
     }
 }
@@ -142,16 +140,14 @@ impl Model {
     /// Somebody posts to the webhook.
     pub(super) fn post_arrived(&mut self, post: &Post) {
         for posted in &post.messages {
-            let phone = match &posted.sender {
-                Some(sender) if post.is_signed() => {
-                    let (phone, is_new) = self.phones.of_stranger(sender, posted.name.as_deref());
-                    if is_new {
-                        self.tell(Changed::Phone(phone.id.clone()));
-                    }
-                    Some(phone.id)
+            let sender = posted.sender.as_ref().filter(|_| post.is_signed());
+            let phone = sender.and_then(|sender| self.phones.of_stranger(sender, posted.name.as_deref()));
+            let phone = phone.map(|(phone, is_new)| {
+                if is_new {
+                    self.tell(Changed::Phone(phone.id.clone()));
                 }
-                _ => None,
-            };
+                phone.id
+            });
             let order = self.next_order();
             self.journeys.begin(&posted.wamid, phone.as_deref(), &posted.kind, &posted.text, order);
             self.tell(Changed::Journey(posted.wamid.clone()));

@@ -13,6 +13,8 @@ use super::queues::Place;
 
 /// How many journeys are kept.
 const KEPT: usize = 1000;
+/// How many calls of the Graph API are kept of each, the latest.
+const CALLS: usize = 20;
 /// Characters of a label's text at most.
 const LABEL: usize = 60;
 /// Outcomes after which nothing is to be written, or nothing of a message's own.
@@ -139,6 +141,9 @@ impl Journeys {
 
     /// Notes whose answer a message of the business is.
     pub(super) fn answered_by(&mut self, wamid: &str, answer: &str) {
+        if !self.all.contains_key(wamid) {
+            return;
+        }
         for name in [answer, ShortWamid::of(answer).as_str()] {
             self.names.insert(name.to_owned(), wamid.to_owned());
         }
@@ -221,6 +226,9 @@ impl Journey {
     }
 
     pub(super) fn called(&mut self, call: &Call) {
+        if self.graph.len() >= CALLS {
+            self.graph.remove(0);
+        }
         self.graph.push(GraphCall {
             at: call.at,
             request: call.request.clone(),

@@ -87,7 +87,7 @@ impl Log {
             function: entry.function.to_string(),
             // Such as a panic's message.
             level: if is_json { entry.field("level").to_owned() } else { "ERROR".to_owned() },
-            message: if is_json { entry.field("message").to_owned() } else { entry.text.clone() },
+            message: if is_json { entry.field("message").to_owned() } else { entry.text.to_string() },
             wamid,
             fields: Value::Object(fields),
         }

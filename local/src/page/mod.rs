@@ -87,7 +87,7 @@ impl Page {
 
         let mut followers = JoinSet::new();
         followers.spawn(follow::graph(services.graph.follow(), Arc::clone(&hub), meta));
-        followers.spawn(follow::journal(stack.journal.clone(), Arc::clone(&hub)));
+        followers.spawn(follow::journal(stack.journal.subscribe(), Arc::clone(&hub)));
         followers.spawn(follow::queues(Arc::clone(services), Arc::clone(&hub)));
         followers.spawn(follow::survey(Arc::clone(services), hub));
         stack.serve(router(&app, stack.routes()));

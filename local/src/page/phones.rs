@@ -8,6 +8,9 @@ use uuid::Uuid;
 /// Characters of a name at most.
 const MAX_NAME: usize = 40;
 
+/// Phones at most: who writes from outside the page then has none on it.
+const MAX_PHONES: usize = 1000;
+
 /// A person and how they write.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Phone {
@@ -124,10 +127,13 @@ impl Phones {
         Ok(phone)
     }
 
-    /// The phone of somebody who writes from outside the page, added if they are new.
-    pub(super) fn of_stranger(&mut self, sender: &Sender, name: Option<&str>) -> (Phone, bool) {
+    /// The phone of somebody who writes from outside the page, added if they are new and there is room.
+    pub(super) fn of_stranger(&mut self, sender: &Sender, name: Option<&str>) -> Option<(Phone, bool)> {
         if let Some(phone) = self.of(sender) {
-            return (phone.clone(), false);
+            return Some((phone.clone(), false));
+        }
+        if self.0.len() >= MAX_PHONES {
+            return None;
         }
         let id = format!("phone-{}", self.0.len() + 1);
         let about = "wrote from outside this page";
@@ -144,7 +150,7 @@ impl Phones {
         };
         phone.sender = sender.clone();
         self.0.push(phone.clone());
-        (phone, true)
+        Some((phone, true))
     }
 }
 
