@@ -156,12 +156,13 @@ end
 $$;
 
 -- The triggers. Without just-in-time compilation: the planner knows nothing about a single wamid, and on a large table
--- would take finding one for so much work that compiling it is worth while.
+-- would take finding one for so much work that compiling it is worth while. And without reading whole tables: a plan is
+-- kept for as long as the connection, and one that was made when the table was small would go on reading all of it.
 
 -- A status finds its answer, if that is there. This alone is for the writer, to whom `return=representation` shows
 -- message_id; what is on its way at the same moment, only the next trigger sees.
 create or replace function public.message_statuses_find_message() returns trigger
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin
   new.message_id := null;
   select id into new.message_id from public.messages where role = 'assistant' and wamids @> array[new.wamid];
@@ -171,7 +172,7 @@ $$;
 
 -- Statuses change their answers. For the whole statement, so that all its locks are taken in one order.
 create or replace function public.message_statuses_change_messages() returns trigger
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
   concerned constant text[] := (select array_agg(distinct wamid) from inserted);
   message_ids uuid[];
@@ -188,7 +189,7 @@ $$;
 
 -- Answers take up the statuses that came before them. Most have none, and are not written a second time.
 create or replace function public.messages_take_up_statuses() returns trigger
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
   concerned constant text[] := (
     select array_agg(wamid) from inserted cross join unnest(inserted.wamids) as wamid where role = 'assistant');

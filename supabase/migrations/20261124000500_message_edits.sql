@@ -5,8 +5,9 @@
 --
 -- Changes nothing when it is applied again.
 
+-- Without just-in-time compilation and reading whole tables: see the triggers of message_statuses.
 create or replace function public.messages_mark_edited() returns trigger
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
   -- What the new rows are about, and what they are.
   concerned constant text[] := (

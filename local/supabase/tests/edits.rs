@@ -122,3 +122,32 @@ async fn a_mark_stays_when_rows_are_written_again() {
     }
     project.stop().await;
 }
+
+/// Plans are made once a connection, when the table is small, and kept.
+#[tokio::test]
+async fn triggers_do_not_read_a_table_that_has_grown() {
+    let project = Project::start().await;
+    let mut connection = project.supabase.pool().acquire().await.expect("a connection");
+    let insert = "insert into public.messages (id, user_id, channel, role, content, wamids)
+         select gen_random_uuid(), $1, 'whatsapp', role, 'x', array[gen_random_uuid()::text]
+         from generate_series(1, $2), unnest(array['user', 'assistant']) as role";
+    // One at a time, until the plans are kept; then many; then one at a time again.
+    let mut read = Vec::new();
+    for (times, rows) in [(10, 1), (1, 1000), (10, 1)] {
+        for _ in 0..times {
+            let inserted = sqlx::query(insert).bind(USER_A).bind(rows).execute(&mut *connection).await;
+            inserted.expect("inserted");
+        }
+        sqlx::query("select pg_stat_force_next_flush()").execute(&mut *connection).await.expect("flushed");
+        let rows: i64 = sqlx::query_scalar(
+            "select sum(seq_tup_read)::bigint from pg_stat_user_tables where relname like 'message%'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .expect("statistics");
+        read.push(rows);
+    }
+    assert!(read[2] - read[1] < 1000, "rows read for ten messages: {}", read[2] - read[1]);
+    drop(connection);
+    project.stop().await;
+}
