@@ -1,4 +1,4 @@
-//! How much memory this program and those that it has started hold.
+//! How much memory this program and those that it has started hold, and the CPU time that they have used.
 
 use std::collections::BTreeMap;
 
@@ -21,18 +21,8 @@ pub struct Memory {
 /// Source: proc(5): `/proc/PID/stat`, `/proc/PID/status`.
 #[must_use]
 pub fn by_program() -> BTreeMap<String, Memory> {
-    let mut parents = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        if let Some(parent) = parent(pid) {
-            parents.insert(pid, parent);
-        }
-    }
-    let us = std::process::id();
     let mut memory: BTreeMap<String, Memory> = BTreeMap::new();
-    for pid in parents.keys().filter(|pid| descends(**pid, us, &parents)) {
+    for pid in ours() {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let resident =
@@ -45,6 +35,38 @@ pub fn by_program() -> BTreeMap<String, Memory> {
         }
     }
     memory
+}
+
+/// CPU time in seconds by program, of the processes that run; empty where there is no `/proc`.
+///
+/// Source: proc(5), `/proc/PID/stat`: fields 14 and 15, in clock ticks, of which Linux has 100 a second.
+#[must_use]
+pub fn cpu_by_program() -> BTreeMap<String, f64> {
+    let mut cpu: BTreeMap<String, f64> = BTreeMap::new();
+    for pid in ours() {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((name, fields)) = stat.rsplit_once(") ") else { continue };
+        let name = name.split_once(" (").map_or(name, |(_, name)| name);
+        // The first field behind the name is number 3.
+        let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok());
+        *cpu.entry(name.to_owned()).or_default() += f64::from(ticks.sum::<u32>()) / 100.0;
+    }
+    cpu
+}
+
+/// This process and all that descend from it.
+fn ours() -> Vec<u32> {
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if let Some(parent) = parent(pid) {
+            parents.insert(pid, parent);
+        }
+    }
+    let us = std::process::id();
+    parents.keys().copied().filter(|pid| descends(*pid, us, &parents)).collect()
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -72,5 +94,6 @@ mod tests {
         let by_program = by_program();
         let is_plausible = |m: &Memory| m.processes > 0 && m.largest > 1000 && m.total >= m.largest;
         assert!(by_program.values().any(is_plausible), "{by_program:?}");
+        assert!(by_program.keys().eq(cpu_by_program().keys()), "the same programs");
     }
 }
