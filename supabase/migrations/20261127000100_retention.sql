@@ -10,9 +10,10 @@ create index if not exists message_statuses_unmatched_idx on public.message_stat
 
 -- Deletes what has expired, at most 200 rows: more than an insert adds, and a bounded wait for the statement that it
 -- follows. Rows that another transaction holds are left to the next time. It is looked for first: an ordinary insert
--- finds nothing, and to begin a deletion takes longer.
+-- finds nothing, and to begin a deletion takes longer. A plan is kept for as long as the connection: one that was made
+-- when the table was small must not read all of it later.
 create or replace function public.message_statuses_expire() returns trigger
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin
   if exists (select from public.message_statuses
       where message_id is null and received_at < now() - interval '30 days') then
@@ -26,7 +27,7 @@ end
 $$;
 
 create or replace function public.account_events_expire() returns trigger
-language plpgsql volatile security definer set search_path = '' set jit = off as $$
+language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin
   if exists (select from public.account_events where received_at < now() - interval '90 days') then
     delete from public.account_events where id in (
