@@ -14,6 +14,7 @@ use shared::message::Role;
 use uuid::Uuid;
 use webhook::entry::Entry as QueueEntry;
 use webhook::payload::{self, Update};
+use webhook::readable::Readable;
 use webhook::signature::{self, AppSecret};
 
 use crate::journal::Mark;
@@ -142,7 +143,13 @@ impl Stack {
     /// # Errors
     /// When the gateway or the database cannot be reached.
     pub async fn play_next(&self, body: &[u8], sent: &mut Sent) -> anyhow::Result<Played> {
-        let (updates, mut ignored) = expected(body);
+        let readable = Readable::of(body);
+        let updates = payload::read(&readable);
+        let mut ignored = Vec::new();
+        if updates.is_empty() {
+            let why = "the body is a webhook of another product".to_owned();
+            ignored.push(Ignored { what: "the whole body".to_owned(), why });
+        }
         for id in phone_number_ids(&updates) {
             self.services.graph.allow_number(id);
         }
@@ -293,17 +300,6 @@ impl Played {
             }
         }
         self.updates.push((what, became));
-    }
-}
-
-/// What the payload holds, read as webhook reads it, and what webhook will leave aside.
-fn expected(body: &[u8]) -> (Vec<Update<'_>>, Vec<Ignored>) {
-    match payload::read(body) {
-        Ok(updates) => (updates, Vec::new()),
-        Err(error) => {
-            let ignored = Ignored { what: "the whole body".to_owned(), why: error.to_string() };
-            (Vec::new(), vec![ignored])
-        }
     }
 }
 

@@ -88,14 +88,14 @@ async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignore
     let expected = [
         ("1.json", "", Some(200), Some(2), 2, 2, 1),
         ("2.json", "", Some(200), Some(2), 2, 2, 1),
-        ("3.json", "", Some(200), Some(0), 0, 0, 1),
+        ("3.json", "", Some(200), Some(0), 0, 0, 0),
         ("4.json", "an image", Some(200), Some(1), 0, 1, 0),
         ("4.json", "read", Some(200), Some(0), 0, 0, 0),
     ];
     assert_eq!(summary, expected);
     let why = |line: usize| lines[line]["ignored"][0]["why"].as_str().expect("a reason").to_owned();
     assert_eq!(why(0), "registration sent: nobody linked this sender");
-    assert_eq!(why(2), "the body is not JSON");
+    assert_eq!(lines[2]["events"], json!([{"field": "unreadable", "outcome": "kept"}]));
     assert_eq!(lines[4]["statuses"], json!([{"wamid": "wamid.sent", "status": "read", "outcome": "kept"}]));
 }
 

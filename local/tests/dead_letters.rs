@@ -259,7 +259,8 @@ async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_trie
 /// The message group of user A's messages to the sample's business number.
 fn group_of_a() -> String {
     let body = payload(&[text(PHONE_A, "wamid.group", "")]);
-    let updates = webhook::payload::read(&body).expect("a payload");
+    let body = webhook::readable::Readable::of(&body);
+    let updates = webhook::payload::read(&body);
     let entries = webhook::entry::Entry::all(&updates, chrono::Utc::now()).expect("entries");
     entries[0].message_group_id.clone()
 }

@@ -22,6 +22,7 @@ use shared::envelope::{Envelope, V1};
 use support::*;
 use webhook::entry::Entry;
 use webhook::payload;
+use webhook::readable::Readable;
 use webhook::signature::{self, AppSecret};
 
 /// In the order in which a message passes through them: the history is read when something is in it.
@@ -200,7 +201,8 @@ fn batches_hold_what_webhook_puts_on_the_queue_byte_for_byte() {
         // The same updates, sent by Meta in one request and received at the same time.
         let (sent, received_at): (Vec<_>, Vec<_>) = bodies.map(change).unzip();
         let payload = format!(r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#, sent.join(","));
-        let updates = payload::read(payload.as_bytes()).expect("a payload");
+        let body = Readable::of(payload.as_bytes());
+        let updates = payload::read(&body);
         let entries = Entry::all(&updates, received_at[0]).expect("entries");
         assert_eq!(entries.len(), records.len(), "{:?}", event.path);
         for (entry, record) in entries.iter().zip(records) {

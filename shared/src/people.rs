@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use crate::lenient::{self, Object};
 use crate::sender::{PhoneNumber, Sender, UserId};
 
+/// Contacts that are read at most. Meta sends one for each message, of which a request has at most 1,000.
+const MAX_CONTACTS: usize = 4000;
+
 /// What a contact or a message says about who it is about.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Person {
@@ -61,7 +64,7 @@ impl<'a> Contacts<'a> {
     #[must_use]
     pub fn read(raw: Option<&'a RawValue>) -> Self {
         let mut contacts = Self::default();
-        for (position, raw) in lenient::list(raw).into_iter().enumerate() {
+        for (position, raw) in lenient::list(raw).into_iter().take(MAX_CONTACTS).enumerate() {
             let person = Person::contact(&Object::of(Some(raw)));
             if let Some(number) = &person.number {
                 let number = number.comparable();

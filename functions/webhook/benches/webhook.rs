@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use webhook::entry::Entry;
+use webhook::readable::Readable;
 use webhook::signature::AppSecret;
 use webhook::{batches, payload};
 
@@ -59,11 +60,12 @@ fn split(criterion: &mut Criterion) {
             bencher.iter(|| serde_json::from_slice::<&RawValue>(black_box(body)).is_ok());
         });
         group.bench_with_input(BenchmarkId::new("read", messages), &body, |bencher, body| {
-            bencher.iter(|| payload::read(black_box(body)).is_ok());
+            bencher.iter(|| payload::read(&Readable::of(black_box(body))).len());
         });
         group.bench_with_input(BenchmarkId::new("read, split and pack", messages), &body, |bencher, body| {
             bencher.iter(|| {
-                let updates = payload::read(black_box(body)).unwrap_or_default();
+                let readable = Readable::of(black_box(body));
+                let updates = payload::read(&readable);
                 Entry::all(&updates, Utc::now()).map(batches::pack)
             });
         });

@@ -5,8 +5,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::envelope::Cut;
 
+use crate::readable::outside_strings;
+
 /// What is not worth cutting: shorter texts hold what a message is known by.
 const SMALL: usize = 512;
+
+/// Arrays and objects in each other, and elements and fields in all of them, of JSON that is taken apart. What has more
+/// would take more time and memory than a function has, and is no message of Meta's: its text is cut.
+const MAX_DEPTH: usize = 32;
+const MAX_PARTS: usize = 100_000;
 
 /// JSON of at most `budget` bytes, as much of `json` as fits, and what was lost. Nothing if it fits as it is.
 ///
@@ -17,8 +24,9 @@ pub fn fit(json: &RawValue, budget: usize) -> Option<(Box<RawValue>, Cut)> {
     if bytes <= budget {
         return None;
     }
-    // What serde_json cannot hold (a number that is too large, a hundred arrays in each other) is kept as text.
-    let mut value = serde_json::from_str(json.get()).unwrap_or_else(|_| Value::from(json.get()));
+    let value = is_simple(json.get()).then(|| serde_json::from_str(json.get()).ok()).flatten();
+    // What serde_json cannot hold, such as a number that is too large, is kept as text too.
+    let mut value = value.unwrap_or_else(|| Value::from(json.get()));
     let mut size = size_of(&value);
     while size > budget {
         shorten(&mut value, size - budget);
@@ -31,6 +39,20 @@ pub fn fit(json: &RawValue, budget: usize) -> Option<(Box<RawValue>, Cut)> {
     }
     let kept = RawValue::from_string(value.to_string()).ok()?;
     Some((kept, Cut { bytes, kept: size }))
+}
+
+/// Whether JSON has few enough parts to be taken apart.
+fn is_simple(json: &str) -> bool {
+    let (mut depth, mut parts) = (0_usize, 0_usize);
+    outside_strings(json).all(|(_, byte)| {
+        match byte {
+            b'{' | b'[' => (depth, parts) = (depth + 1, parts + 1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => parts += 1,
+            _ => {}
+        }
+        depth <= MAX_DEPTH && parts <= MAX_PARTS
+    })
 }
 
 /// Takes `excess` bytes from `value`, if it has as many to lose: from what is largest in it if that is enough, and else

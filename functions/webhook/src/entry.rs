@@ -1,5 +1,6 @@
 //! From an update to an entry of the inbound queue.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,6 +17,13 @@ use crate::payload::{Kind, Update};
 
 /// Bytes of what Meta says around an update, each. More than that is left out: it is never as much.
 const MAX_AROUND: usize = 16 * 1024;
+
+/// Bytes of the same for all updates of a request: around a thousand updates, 4 KiB each.
+const MAX_AROUND_ALL: usize = 4 * 1024 * 1024;
+
+/// Messages of a group that one request sends in order. Calls with one group's messages wait for one another, ten
+/// messages each: with 100 ms a call, five seconds. Those behind them are another group.
+const MAX_IN_ORDER: usize = 500;
 
 /// Characters of an event's name at most.
 const MAX_NAME: usize = 256;
@@ -77,10 +85,22 @@ impl Entry {
         let received_at =
             DateTime::from_timestamp_millis(received_at.timestamp_millis()).unwrap_or(received_at);
         let times = (0..).map(|position| received_at + TimeDelta::microseconds(position));
-        updates.iter().zip(times).map(|(update, at)| Self::new(update, at)).collect()
+        let max_around = (MAX_AROUND_ALL / updates.len().max(1)).min(MAX_AROUND);
+        let mut entries: Vec<_> = updates
+            .iter()
+            .zip(times)
+            .map(|(update, at)| Self::new(update, at, max_around))
+            .collect::<Result<_, _>>()?;
+        split_groups(&mut entries);
+        Ok(entries)
     }
 
-    fn new(update: &Update<'_>, received_at: DateTime<Utc>) -> Result<Self, serde_json::Error> {
+    fn new(
+        update: &Update<'_>,
+        received_at: DateTime<Utc>,
+        max_around: usize,
+    ) -> Result<Self, serde_json::Error> {
+        let around = |raw: Option<_>| raw.filter(|raw: &&RawValue| raw.get().len() <= max_around);
         let id = |raw| around(raw).map_or("", RawValue::get);
         let [waba_id, time, field, metadata] =
             [update.waba_id, update.time, update.field, update.metadata].map(around);
@@ -153,9 +173,20 @@ impl Entry {
     }
 }
 
-/// What stands around an update, if it is not too large.
-fn around(raw: Option<&RawValue>) -> Option<&RawValue> {
-    raw.filter(|raw| raw.get().len() <= MAX_AROUND)
+/// Divides groups that are too long for calls one after the other.
+fn split_groups(entries: &mut [Entry]) {
+    if entries.len() <= MAX_IN_ORDER {
+        return;
+    }
+    let mut sizes: HashMap<String, usize> = HashMap::new();
+    for entry in entries {
+        let size = sizes.entry(entry.message_group_id.clone()).or_default();
+        let part = *size / MAX_IN_ORDER;
+        *size += 1;
+        if part > 0 {
+            entry.message_group_id = hash(&["part", &part.to_string(), &entry.message_group_id]);
+        }
+    }
 }
 
 /// The group of a sender's messages to a business number.

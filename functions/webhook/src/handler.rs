@@ -17,8 +17,9 @@ use tracing::{error, info, warn};
 use crate::batches::{self, Lane};
 use crate::entry::{Entry, Subject};
 use crate::handshake::{Handshake, HandshakeError, VerifyToken};
-use crate::payload::{self, PayloadError};
+use crate::payload;
 use crate::queue::{Queue, QueueError};
+use crate::readable::Readable;
 use crate::signature::{self, AppSecret, SignatureError};
 
 /// Calls to the queue that run at the same time. Each needs a connection, and opening one costs more than a call.
@@ -86,7 +87,7 @@ impl<Q: Queue> Webhook<Q> {
     }
 
     async fn receive(&self, request: Request) -> Result<Response<Body>, Refusal> {
-        let Some(entries) = self.entries(&request)? else { return Ok(ok()) };
+        let entries = self.entries(&request)?;
         // What is sent is written down, and may be as large.
         drop(request);
         let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
@@ -95,23 +96,21 @@ impl<Q: Queue> Webhook<Q> {
         Ok(ok())
     }
 
-    /// What is to be queued; `None` when nobody could read it.
-    fn entries(&self, request: &Request) -> Result<Option<Vec<Entry>>, Refusal> {
+    /// What is to be queued of a request.
+    fn entries(&self, request: &Request) -> Result<Vec<Entry>, Refusal> {
         let body = request.body().as_ref();
         let signature =
             request.headers().get(signature::HEADER).map(|value| value.to_str().unwrap_or_default());
         self.app_secret.verify(body, signature)?;
 
         let received_at = Utc::now();
-        let updates = match payload::read(body) {
-            Ok(updates) => updates,
-            Err(error @ (PayloadError::NotJson | PayloadError::NotWhatsApp)) => {
-                // It is Meta's, but sending it again for seven days would not make it readable.
-                warn!(counter = "unreadable_payloads", bytes = body.len(), %error, "signed body ignored");
-                return Ok(None);
-            }
-        };
-        Ok(Some(Entry::all(&updates, received_at)?))
+        let readable = Readable::of(body);
+        let updates = payload::read(&readable);
+        log_faults(&readable, body.len());
+        if updates.is_empty() {
+            warn!(counter = "foreign_payloads", bytes = body.len(), "signed body of another product ignored");
+        }
+        Ok(Entry::all(&updates, received_at)?)
     }
 
     /// Queues all lanes; the first failure is the answer, after every lane has been tried or the time is up.
@@ -132,6 +131,20 @@ impl<Q: Queue> Webhook<Q> {
     }
 }
 
+/// What was wrong with a body. Sent again for seven days it would be no better.
+fn log_faults(body: &Readable<'_>, bytes: usize) {
+    if body.is_repaired {
+        warn!(counter = "repaired_payloads", bytes, "signed body is not valid JSON: repaired");
+    }
+    if let Some(unreadable) = &body.unreadable {
+        let (unreadable, kept) = (unreadable.bytes, unreadable.text.len());
+        error!(
+            counter = "unreadable_payloads",
+            bytes, unreadable, kept, "signed body unreadable: kept as an event"
+        );
+    }
+}
+
 /// The line by which an update is found in the log.
 fn log(Subject { update, wamid, name, cut_from }: &Subject) {
     let counter = match *update {
@@ -142,6 +155,12 @@ fn log(Subject { update, wamid, name, cut_from }: &Subject) {
     let trace_id = trace::current();
     let wamid = wamid.as_deref().map(ShortWamid::field);
     info!(counter, trace_id, update, wamid, name, "{update} queued");
+    if name.as_deref() == Some(payload::SURPLUS) {
+        error!(
+            counter = "surplus_payloads",
+            "more updates than Meta documents: the last ones kept as one event"
+        );
+    }
     if let Some(bytes) = cut_from {
         // A text of Meta's is short: whatever it is, its largest part is not what is answered.
         warn!(counter = "cut_updates", update, wamid, name, bytes, "too large for the queue: cut");

@@ -8,6 +8,7 @@
 //! | [`handler`] | which request gets which answer |
 //! | [`handshake`] | `GET /webhook`: proves to Meta that the address is ours |
 //! | [`signature`] | `POST /webhook`: proves to us that Meta sent it |
+//! | [`readable`] | reads a body's bytes as JSON, as far as they are |
 //! | [`payload`] | finds every update in a request's body |
 //! | [`entry`] | turns an update into a queue entry: body, group, deduplication id |
 //! | [`cut`] | makes an update fit that is too large for the queue |
@@ -22,6 +23,7 @@ pub mod handler;
 pub mod handshake;
 pub mod payload;
 pub mod queue;
+pub mod readable;
 pub mod settings;
 pub mod signature;
 

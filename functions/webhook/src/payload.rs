@@ -1,15 +1,18 @@
 //! Finding every update in what Meta posted: messages, statuses, and whatever else.
 //!
-//! A request holds several `entry`, each several `changes`, each several `messages` and `statuses`, in any mix. Fields
+//! A body holds several `entry`, each several `changes`, each several `messages` and `statuses`, in any mix. Fields
 //! and types that are not known here are normal. What is neither a message nor a status is an event, under the name
 //! that Meta gives it; nothing is left out, and nothing makes the rest of the request unreadable.
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use shared::lenient::{self, Object};
 use shared::people::Contacts;
 use shared::sender::Sender;
+
+use crate::readable::{Readable, Unreadable};
 
 /// `object` of every webhook of the WhatsApp Business Platform.
 const WHATSAPP: &str = "whatsapp_business_account";
@@ -19,6 +22,19 @@ const ABOUT_UPDATES: [&str; 3] = ["messaging_product", "metadata", "contacts"];
 
 /// Events that a value can hold beside its messages; more of them are one event, the whole value.
 const MAX_OTHERS: usize = 16;
+
+/// Messages and statuses of a body that are updates by themselves, and events as many. Meta documents 1,000 of all.
+const MAX_UPDATES: usize = 2000;
+
+/// Bytes that are kept of what a body holds beyond that.
+const MAX_SURPLUS: usize = 768 * 1024;
+
+/// The name of the event that keeps it.
+pub(crate) const SURPLUS: &str = "surplus";
+
+/// Bytes of a webhook field's name, and of a business number's id, at most. Longer ones are none: each would be copied
+/// for every update.
+const MAX_NAME: usize = 256;
 
 /// One thing that a request brought, and what Meta said around it.
 #[derive(Clone, Debug)]
@@ -58,49 +74,124 @@ pub enum Kind<'a> {
         /// The webhook field, or what it is beside a field's messages (`errors`, `messages.calls`)
         name: Cow<'a, str>,
         /// What Meta said
-        value: &'a RawValue,
+        value: Cow<'a, RawValue>,
     },
 }
 
-/// A body that is not one of WhatsApp's.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum PayloadError {
-    /// Not JSON at all.
-    #[error("the body is not JSON")]
-    NotJson,
-    /// A webhook of another product.
-    #[error("the body is not a webhook of the WhatsApp Business Platform")]
-    NotWhatsApp,
+/// Reads a request's body: its updates, in the order in which they stand in it. Behind them an event `surplus` keeps
+/// those that are too many, and an event `unreadable` what cannot be read. None when the body is another product's.
+#[must_use]
+pub fn read<'a>(body: &'a Readable<'_>) -> Vec<Update<'a>> {
+    let mut updates = Updates::default();
+    let mut is_foreign = !body.documents.is_empty();
+    for document in &body.documents {
+        is_foreign &= read_document(document, &mut updates) == Product::Other;
+    }
+    // A message says more than a product's name, which may be damaged.
+    if is_foreign && updates.messages_and_statuses == 0 {
+        updates = Updates::default();
+    }
+    let surplus = updates.surplus();
+    updates.list.into_iter().chain(surplus).chain(body.unreadable.as_ref().and_then(unreadable)).collect()
 }
 
-/// Reads a request's body: its updates, in the order in which they stand in it.
-///
-/// # Errors
-/// When it is not JSON, or another product's: nothing in it can be a message.
-pub fn read(body: &[u8]) -> Result<Vec<Update<'_>>, PayloadError> {
-    let json: &RawValue = serde_json::from_slice(body).map_err(|_| PayloadError::NotJson)?;
-    let payload = Object::of(Some(json));
-    if payload.text("object").is_some_and(|object| object != WHATSAPP) {
-        return Err(PayloadError::NotWhatsApp);
+/// The updates of a body, at most [`MAX_UPDATES`] of a kind: a body of 3 MB has room for a million.
+#[derive(Default)]
+struct Updates<'a> {
+    list: Vec<Update<'a>>,
+    messages_and_statuses: usize,
+    events: usize,
+    surplus: Surplus<'a>,
+}
+
+/// What is too much.
+#[derive(Default, Serialize)]
+struct Surplus<'a> {
+    /// How many updates it is.
+    updates: usize,
+    /// Those that [`MAX_SURPLUS`] has room for.
+    raw: Vec<Cow<'a, RawValue>>,
+    #[serde(skip)]
+    bytes: usize,
+}
+
+impl<'a> Updates<'a> {
+    fn push(&mut self, update: Update<'a>) {
+        let count = match update.kind {
+            Kind::Event { .. } => &mut self.events,
+            Kind::Message { .. } | Kind::Status(_) => &mut self.messages_and_statuses,
+        };
+        *count += 1;
+        if *count <= MAX_UPDATES {
+            return self.list.push(update);
+        }
+        let raw = match update.kind {
+            Kind::Message { message: raw, .. } | Kind::Status(raw) => Cow::Borrowed(raw),
+            Kind::Event { value, .. } => value,
+        };
+        self.surplus.updates += 1;
+        if self.surplus.bytes + raw.get().len() < MAX_SURPLUS {
+            self.surplus.bytes += raw.get().len() + 1;
+            self.surplus.raw.push(raw);
+        }
     }
-    let mut updates = Vec::new();
+
+    fn extend(&mut self, updates: impl Iterator<Item = Update<'a>>) {
+        updates.for_each(|update| self.push(update));
+    }
+
+    /// The event of what is too much.
+    fn surplus(&self) -> Option<Update<'a>> {
+        (self.surplus.updates > 0).then(|| kept(SURPLUS, &self.surplus)).flatten()
+    }
+}
+
+/// An event that keeps `value`. Never none in practice: it can be written.
+fn kept<'a>(name: &'static str, value: &impl Serialize) -> Option<Update<'a>> {
+    let value = to_raw_value(value).ok()?;
+    Some(Surroundings::default().event(None, None, name.into(), Cow::Owned(value)))
+}
+
+/// Whose webhook a document says that it is.
+#[derive(Eq, PartialEq)]
+enum Product {
+    WhatsApp,
+    Other,
+}
+
+/// Reads one document.
+fn read_document<'a>(json: &'a RawValue, updates: &mut Updates<'a>) -> Product {
+    let payload = Object::of(Some(json));
     let entries = payload.list("entry");
     if entries.is_empty() {
         // A change by itself, as Meta's dashboard shows its samples, or something quite different.
-        Surroundings::default().add(json, "payload", &mut updates);
+        Surroundings::default().add(json, "payload", updates);
     }
     for raw in entries {
         let entry = Object::of(Some(raw));
         let around = Surroundings { waba_id: entry.get("id"), time: entry.get("time") };
         let changes = entry.list("changes");
         if changes.is_empty() {
-            updates.push(around.event(None, None, "entry".into(), raw));
+            updates.push(around.event(None, None, "entry".into(), Cow::Borrowed(raw)));
         }
         for change in changes {
-            around.add(change, "change", &mut updates);
+            around.add(change, "change", updates);
         }
     }
-    Ok(updates)
+    match payload.text("object") {
+        Some(object) if object != WHATSAPP => Product::Other,
+        _ => Product::WhatsApp,
+    }
+}
+
+/// The event that keeps what cannot be read.
+fn unreadable(Unreadable { text, bytes }: &Unreadable) -> Option<Update<'static>> {
+    #[derive(Serialize)]
+    struct Part<'a> {
+        bytes: usize,
+        text: &'a str,
+    }
+    kept("unreadable", &Part { bytes: *bytes, text })
 }
 
 /// What an entry says about its changes.
@@ -112,17 +203,18 @@ struct Surroundings<'a> {
 
 impl<'a> Surroundings<'a> {
     /// Adds a change's updates. One that is no change is an event named `otherwise`.
-    fn add(self, raw: &'a RawValue, otherwise: &'static str, updates: &mut Vec<Update<'a>>) {
+    fn add(self, raw: &'a RawValue, otherwise: &'static str, updates: &mut Updates<'a>) {
         let change = Object::of(Some(raw));
         let field = change.get("field");
-        let name = lenient::filled_text(field).unwrap_or(otherwise.into());
+        let name = lenient::filled_text(field).filter(|name| name.len() <= MAX_NAME);
+        let name = name.unwrap_or(otherwise.into());
         // Without its frame a value can still hold messages.
         let value = match change.get("value") {
             Some(value) => Some(Level::read(value)),
             None => Some(Level::read(raw)).filter(Level::holds_updates),
         };
         let Some(value) = value else {
-            return updates.push(self.event(field, None, name, raw));
+            return updates.push(self.event(field, None, name, Cow::Borrowed(raw)));
         };
         let metadata = value.fields.get("metadata");
         let around = Value { surroundings: self, field, metadata, number: number(metadata) };
@@ -134,7 +226,7 @@ impl<'a> Surroundings<'a> {
         field: Option<&'a RawValue>,
         metadata: Option<&'a RawValue>,
         name: Cow<'a, str>,
-        value: &'a RawValue,
+        value: Cow<'a, RawValue>,
     ) -> Update<'a> {
         let Self { waba_id, time } = self;
         let number = number(metadata);
@@ -164,7 +256,8 @@ impl<'a> Level<'a> {
 
 /// The id of the business number that `metadata` names.
 fn number(metadata: Option<&RawValue>) -> Cow<'_, str> {
-    Object::of(metadata).text("phone_number_id").unwrap_or_default()
+    let number = Object::of(metadata).text("phone_number_id");
+    number.filter(|number| number.len() <= MAX_NAME).unwrap_or_default()
 }
 
 /// What a change says about its updates.
@@ -176,7 +269,7 @@ struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    fn add(&self, name: Cow<'a, str>, value: &Level<'a>, updates: &mut Vec<Update<'a>>) {
+    fn add(&self, name: Cow<'a, str>, value: &Level<'a>, updates: &mut Updates<'a>) {
         let fields = &value.fields;
         // Where another app has the conversation, its messages stand one level deeper.
         let standby = fields.get("standby").map(Level::read).filter(Level::holds_updates);
@@ -189,12 +282,12 @@ impl<'a> Value<'a> {
             let is_read: &[&str] = if standby.is_some() { &["standby"] } else { &[] };
             self.add_level(&name, value, is_read, updates);
         } else {
-            updates.push(self.update(Kind::Event { name, value: value.raw }));
+            updates.push(self.update(Kind::Event { name, value: Cow::Borrowed(value.raw) }));
         }
     }
 
     /// Adds what stands in an object, except for the fields that are read already.
-    fn add_level(&self, name: &str, level: &Level<'a>, is_read: &[&str], updates: &mut Vec<Update<'a>>) {
+    fn add_level(&self, name: &str, level: &Level<'a>, is_read: &[&str], updates: &mut Updates<'a>) {
         let Level { raw, fields: value, messages, statuses } = level;
         let contacts = Contacts::read(value.get("contacts"));
         for message in messages {
@@ -208,14 +301,15 @@ impl<'a> Value<'a> {
         };
         let others: Vec<_> = value.fields().filter(|(key, _)| is_other(key)).collect();
         if others.len() > MAX_OTHERS {
-            updates.push(self.update(Kind::Event { name: name.to_owned().into(), value: raw }));
+            updates
+                .push(self.update(Kind::Event { name: name.to_owned().into(), value: Cow::Borrowed(raw) }));
         } else {
             updates.extend(others.into_iter().map(|(key, value)| {
-                self.update(Kind::Event { name: format!("{name}.{key}").into(), value })
+                self.update(Kind::Event { name: format!("{name}.{key}").into(), value: Cow::Borrowed(value) })
             }));
         }
         if let Some(value) = value.get("errors") {
-            updates.push(self.update(Kind::Event { name: "errors".into(), value }));
+            updates.push(self.update(Kind::Event { name: "errors".into(), value: Cow::Borrowed(value) }));
         }
     }
 

@@ -17,6 +17,7 @@ use shared::sender::Sender;
 use tokio::time::Instant;
 use webhook::entry::Entry;
 use webhook::payload::{self, Kind};
+use webhook::readable::Readable;
 use webhook::signature::{self, AppSecret, SignatureError};
 
 use super::App;
@@ -87,7 +88,8 @@ impl Post {
             Err(_) => "invalid",
         };
         let mut post = Self { signature, messages: Vec::new(), statuses: Vec::new() };
-        let updates = payload::read(body).unwrap_or_default();
+        let body = Readable::of(body);
+        let updates = payload::read(&body);
         let entries = Entry::all(&updates, Utc::now()).unwrap_or_default();
         for (update, entry) in updates.iter().zip(entries) {
             match Work::read(&entry.body) {

@@ -8,32 +8,36 @@ use secrecy::SecretString;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::envelope::{Envelope, V1};
+use shared::lenient::Object;
 use webhook::batches::{self, Lane, MAX_BYTES, MAX_ENTRIES};
 use webhook::cut;
 use webhook::entry::{Entry, MAX_BODY};
-use webhook::payload::{self, Kind, PayloadError, Update};
+use webhook::payload::{self, Kind, Update};
+use webhook::readable::{MAX_KEPT, Readable};
 use webhook::signature::{AppSecret, SignatureError};
 
 /// Bytes into which everything must fit, in place of [`MAX_BODY`], which inputs of a fuzzer never reach.
 const SMALL_BUDGET: usize = 64;
+
+/// Updates of a body at most: 2,000 messages and statuses, as many events, the rest of both, what is unreadable.
+const MAX_UPDATES: usize = 4002;
 
 /// Panics where a promise does not hold.
 pub fn check(body: &[u8]) {
     check_signature(body);
     // What serde_json can hold, for a second opinion: no half of a surrogate pair, no number beyond an `f64`.
     let value = serde_json::from_slice::<Value>(body).ok();
-    let updates = match payload::read(body) {
-        Ok(updates) => updates,
-        Err(PayloadError::NotJson) => return assert!(value.is_none(), "JSON is read"),
-        Err(PayloadError::NotWhatsApp) => {
-            let object = value.map(|value| value["object"].clone());
-            let others = |object: &Value| object.is_string() || object.is_number();
-            return assert!(
-                object.is_none_or(|object| others(&object) && object != "whatsapp_business_account")
-            );
-        }
-    };
-    assert!(!updates.is_empty(), "nothing that WhatsApp posts is left out");
+    let readable = Readable::of(body);
+    let updates = payload::read(&readable);
+    check_readable(body, &readable);
+    if updates.is_empty() {
+        let mut objects = readable.documents.iter().map(|document| Object::of(Some(document)));
+        let others = |object: Object<'_>| {
+            object.text("object").is_some_and(|name| name != "whatsapp_business_account")
+        };
+        return assert!(objects.all(others), "nothing that WhatsApp posts is left out");
+    }
+    assert!(updates.len() <= MAX_UPDATES, "bounded work");
     check_count(&updates, value.as_ref());
 
     let received_at = DateTime::from_timestamp_micros(1_749_416_384_500_000).expect("a time");
@@ -46,6 +50,49 @@ pub fn check(body: &[u8]) {
         check_cut(update);
     }
     check_lanes(&batches::pack(entries.clone()), &entries);
+}
+
+/// JSON is taken as it is; of everything else, what is not read is kept, and no message is half of one.
+fn check_readable(body: &[u8], readable: &Readable<'_>) {
+    match serde_json::from_slice::<&RawValue>(body) {
+        Ok(json) => {
+            let documents: Vec<_> = readable.documents.iter().map(|document| document.get()).collect();
+            assert_eq!(documents, [json.get()], "JSON is taken as it is");
+            assert!(!readable.is_repaired && readable.unreadable.is_none());
+            check_damaged(json.get(), &messages(readable));
+        }
+        Err(_) => {
+            assert_eq!(readable.is_repaired, !readable.documents.is_empty());
+            assert!(readable.is_repaired || readable.unreadable.is_some(), "nothing is left out");
+        }
+    }
+    if let Some(unreadable) = &readable.unreadable {
+        assert!(unreadable.text.len() <= MAX_KEPT.min(unreadable.bytes));
+    }
+}
+
+/// The messages of a JSON body are read whatever else is wrong with it, and no half of one is when its end is missing.
+fn check_damaged(json: &str, messages_of_json: &[String]) {
+    let with_mark = [b"\xef\xbb\xbf\0", json.as_bytes(), b"\0\0"].concat();
+    if json.starts_with(['{', '[']) {
+        assert_eq!(messages(&Readable::of(&with_mark)), messages_of_json, "byte order mark and NUL");
+        let twice = [json, "\n", json].concat();
+        assert_eq!(messages(&Readable::of(twice.as_bytes())), [messages_of_json, messages_of_json].concat());
+    }
+    // Somewhere else in bodies of another length.
+    let truncated = &json.as_bytes()[..json.len() * (json.len() % 16) / 16];
+    let is_text = std::str::from_utf8(truncated).is_ok();
+    let whole = |message: &String| !is_text || json.contains(message.as_str());
+    assert!(messages(&Readable::of(truncated)).iter().all(whole), "half a message");
+}
+
+/// The messages of a body, as they were sent.
+fn messages(body: &Readable<'_>) -> Vec<String> {
+    let message = |update: Update<'_>| match update.kind {
+        Kind::Message { message, .. } => Some(message.get().to_owned()),
+        Kind::Status(_) | Kind::Event { .. } => None,
+    };
+    payload::read(body).into_iter().filter_map(message).collect()
 }
 
 fn check_signature(body: &[u8]) {
@@ -107,7 +154,7 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
         (V1::Event(read), Kind::Event { name, value }) => {
             assert!(name.starts_with(&read.name));
             check_carried(read.time, update.time);
-            (read.received_at, read.cut, *value, read.value)
+            (read.received_at, read.cut, &**value, read.value)
         }
         _ => panic!("{} for {:?}", entry.subject.update, update.kind),
     };
@@ -123,7 +170,7 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
 fn check_carried(read: Option<&RawValue>, given: Option<&RawValue>) {
     match (read, given) {
         (Some(read), Some(given)) => assert_eq!(read.get(), as_sent(given)),
-        (None, Some(given)) => assert!(given.get().len() > 16 * 1024),
+        (None, Some(given)) => assert!(given.get().len() > 1024),
         (read, None) => assert!(read.is_none()),
     }
 }
@@ -134,8 +181,10 @@ fn as_sent(json: &RawValue) -> String {
 }
 
 fn check_cut(update: &Update<'_>) {
-    let (Kind::Message { message: json, .. } | Kind::Status(json) | Kind::Event { value: json, .. }) =
-        &update.kind;
+    let json = match &update.kind {
+        Kind::Message { message: json, .. } | Kind::Status(json) => json,
+        Kind::Event { value, .. } => &**value,
+    };
     match cut::fit(json, SMALL_BUDGET) {
         None => assert!(json.get().len() <= SMALL_BUDGET),
         Some((kept, cut)) => {
