@@ -22,7 +22,7 @@ VERIFY_TOKEN, APP_SECRET, USER_TOKEN, CURSOR = (
 )
 PARAMETERS = {
     "limit": "0*([1-9][0-9]?|1[0-9]{2}|200)",
-    "before": "[A-Za-z0-9_-]{32}",
+    "before": "[A-Za-z0-9_-]{32,86}",
     "channel": "[A-Za-z0-9_.-]{1,64}",
     "role": "[A-Za-z0-9_.-]{1,64}",
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use local_lambda::{
-    EventSourceConfig, EventSourceMapping, Function, FunctionConfig, Gateway, HttpServer, InvokeError,
+    Cors, EventSourceConfig, EventSourceMapping, Function, FunctionConfig, Gateway, HttpServer, InvokeError,
 };
 use local_process::Guardian;
 use local_supabase::{USER_A, USER_B};
@@ -56,6 +56,24 @@ fn endpoint(text: &str) -> Result<String, String> {
 
 /// The usual place of [`Options::env_file`].
 const ENV_FILE: &str = "target/local.env";
+
+/// As in `template.yaml`, for web apps that are served on this machine, in place of `CorsOrigins`.
+pub const CORS: Cors = Cors {
+    allows_origin: is_served_here,
+    allow_methods: "GET",
+    allow_headers: "authorization",
+    expose_headers: "link,retry-after",
+    max_age: 3600,
+};
+
+/// Whether an origin is this machine, with any port.
+fn is_served_here(origin: &str) -> bool {
+    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    host.is_some_and(|host| {
+        let (name, port) = host.rsplit_once(':').unwrap_or((host, "80"));
+        matches!(name, "127.0.0.1" | "localhost") && port.parse::<u16>().is_ok()
+    })
+}
 
 impl Default for Options {
     fn default() -> Self {
@@ -126,7 +144,7 @@ impl Stack {
         tokio::try_join!(warm(&webhook), warm(&reply), warm(&messages))?;
 
         // Any method: the functions themselves say which they take.
-        let routes = Gateway::new().route("/webhook", &webhook).route("/messages", &messages);
+        let routes = Gateway::new().route("/webhook", &webhook).route("/messages", &messages).cors(CORS);
         let routes = routes.into_router();
         let gateway = HttpServer::start(routes.clone(), options.port).await.with_context(|| {
             format!("port {} of 127.0.0.1 cannot be used: choose another with --port", options.port)
@@ -194,4 +212,42 @@ async fn warm(function: &Function) -> anyhow::Result<()> {
         .warm()
         .await
         .map_err(|error: InvokeError| anyhow::anyhow!("{} does not start: {error}", function.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_web_app_on_this_machine_may_call_and_others_may_not() {
+        for origin in
+            ["http://localhost:5173", "http://127.0.0.1:3000", "http://localhost", "https://localhost:1"]
+        {
+            assert!(is_served_here(origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "null",
+            "localhost:1",
+            "http://localhost.example.com",
+            "http://localhost:x",
+            "file://localhost",
+        ] {
+            assert!(!is_served_here(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn browsers_are_told_what_they_are_told_on_aws() {
+        let template = include_str!("../../template.yaml");
+        let list = |list: &str| format!("[{}]", list.replace(',', ", "));
+        for line in [
+            format!("AllowMethods: {}\n", list(CORS.allow_methods)),
+            format!("AllowHeaders: {}\n", list(CORS.allow_headers)),
+            format!("ExposeHeaders: {}\n", list(CORS.expose_headers)),
+            format!("MaxAge: {}\n", CORS.max_age),
+        ] {
+            assert!(template.contains(&line), "{line}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::PanicHookInfo;
 
 use tracing::field::DisplayValue;
 use tracing_subscriber::Layer;
@@ -34,6 +35,13 @@ pub fn init(function: &'static str) {
     metrics::init(function);
     // A second start, in a test, is not worth a panic.
     let _ = tracing_subscriber::registry().with(logs).with(counts).try_init();
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Logs where a panic was. Not its text, which may quote a message; and what the default hook writes is no JSON.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(tracing::field::display);
+    tracing::error!(location, "panicked");
 }
 
 thread_local! {

@@ -1,7 +1,6 @@
 //! Rows of the table `messages`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -61,25 +60,53 @@ impl From<String> for Channel {
 /// A time that is only shown: RFC 3339, in UTC.
 ///
 /// PostgREST writes most of them as they are to be shown, but for their last characters: a page holds hundreds, and
-/// reading each and writing it again would take longer than all the rest of the page.
+/// reading each and writing it again would take longer than all the rest of the page. What RFC 3339 cannot say
+/// (`infinity`, a year before 1 or after 9999) is shown as PostgreSQL writes it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Moment(String);
 
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut text = String::deserialize(deserializer)?;
-        if text.ends_with("+00:00") {
+impl Moment {
+    /// As it is shown.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Moment {
+    fn from(mut text: String) -> Self {
+        let has_four_digit_year = text.as_bytes().get(4) == Some(&b'-') && !text.starts_with("0000");
+        if has_four_digit_year && text.ends_with("+00:00") {
             text.truncate(text.len() - "+00:00".len());
             // PostgreSQL leaves zeros out at the end; a time is shown with three, six or nine digits, or none.
             if let Some((_, digits)) = text.rsplit_once('.') {
                 text.extend(std::iter::repeat_n('0', digits.len().next_multiple_of(3) - digits.len()));
             }
             text.push('Z');
-        } else if !text.ends_with('Z') {
-            let time = DateTime::parse_from_rfc3339(&text).map_err(D::Error::custom)?;
+        } else if !text.ends_with('Z')
+            && let Ok(time) = DateTime::parse_from_rfc3339(&text)
+        {
             text = time.to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true);
         }
-        Ok(Self(text))
+        Self(of_another_era(&text).unwrap_or(text))
+    }
+}
+
+/// A time as PostgreSQL writes it, from a server that writes years before 1 and after 9999 as ISO 8601 does with a sign:
+/// `+57873-…`, and `-0043-…`, which is 44 BC.
+fn of_another_era(text: &str) -> Option<String> {
+    if let Some(later) = text.strip_prefix('+') {
+        return Some(later.to_owned());
+    }
+    let unsigned = text.strip_prefix('-').or_else(|| text.starts_with("0000-").then_some(text))?;
+    let (year, rest) = unsigned.split_once('-')?;
+    let year = year.parse::<u32>().ok()?.checked_add(1)?;
+    Some(format!("{year:04}-{rest} BC"))
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -128,7 +155,7 @@ pub struct MessageResponse {
     /// What was written.
     pub content: Option<String>,
     /// When. Orders the history.
-    pub created_at: DateTime<Utc>,
+    pub created_at: Moment,
     /// What it is, in Meta's word: `text`, `image`, … One that we do not know is shown as it is.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -222,11 +249,21 @@ mod tests {
             ("2026-11-24T03:05:00.5+00:00", "2026-11-24T03:05:00.500Z"),
             ("2026-11-24T03:05:00Z", "2026-11-24T03:05:00Z"),
             ("2026-11-24T05:05:00.5+02:00", "2026-11-24T03:05:00.500Z"),
+            // What RFC 3339 cannot say.
+            ("infinity", "infinity"),
+            ("-infinity", "-infinity"),
+            ("0044-03-15T00:00:00+00:00 BC", "0044-03-15T00:00:00+00:00 BC"),
+            ("57873-10-06T05:22:00.123+00:00", "57873-10-06T05:22:00.123+00:00"),
+            ("0044-03-15T00:17:30+00:17:30 BC", "0044-03-15T00:17:30+00:17:30 BC"),
+            // The same by another server than PostgREST.
+            ("+57873-10-06T05:22:00.123+00:00", "57873-10-06T05:22:00.123+00:00"),
+            ("-0043-03-15T00:00:00+00:00", "0044-03-15T00:00:00+00:00 BC"),
+            ("0000-12-31T23:59:00+00:00", "0001-12-31T23:59:00+00:00 BC"),
         ] {
             let time: Moment = serde_json::from_value(json!(written)).expect(written);
             assert_eq!(serde_json::to_value(time).expect("JSON"), shown);
         }
-        assert!(serde_json::from_value::<Moment>(json!("yesterday")).is_err());
+        assert!(serde_json::from_value::<Moment>(json!(5)).is_err());
     }
 
     #[test]

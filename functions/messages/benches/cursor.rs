@@ -21,7 +21,7 @@ fn cursor(criterion: &mut Criterion) {
     group.bench_function("floor: base64, encode", |bencher| {
         bencher.iter(|| URL_SAFE_NO_PAD.encode(black_box(bytes)));
     });
-    group.bench_function("write", |bencher| bencher.iter(|| black_box(cursor).to_string()));
+    group.bench_function("write", |bencher| bencher.iter(|| black_box(&cursor).to_string()));
     group.finish();
 }
 

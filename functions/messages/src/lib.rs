@@ -11,6 +11,7 @@
 //! | [`cursor`] | where a page begins, as an opaque text |
 //! | [`filter`] | `channel` and `role` |
 //! | [`history`] | asking Supabase for a page |
+//! | [`rows`] | as many rows as an answer can hold |
 //! | [`problem`] | errors, as `application/problem+json` |
 //! | [`settings`] | environment variables |
 
@@ -21,6 +22,7 @@ pub mod handler;
 pub mod history;
 pub mod page;
 pub mod problem;
+pub mod rows;
 pub mod settings;
 
 pub use handler::Messages;

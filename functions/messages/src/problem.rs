@@ -1,13 +1,17 @@
 //! Errors, as `application/problem+json` (RFC 9457).
 
+use std::borrow::Cow;
+
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use lambda_http::Body;
 use serde::Serialize;
+use shared::api::Refused;
 use shared::supabase::SupabaseError;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::bearer::NoToken;
+use crate::cursor::CursorError;
 use crate::history::HistoryError;
 use crate::page::PageError;
 
@@ -40,6 +44,32 @@ struct ProblemDetails<'a> {
     detail: String,
 }
 
+/// Whose fault it is that Supabase gives no page.
+enum Fault<'a> {
+    /// The token's: with this code.
+    Token(&'a str),
+    /// The cursor's: it has the form of one and was not written here.
+    Cursor,
+    /// Not the caller's.
+    Ours,
+}
+
+/// 401 and 403: PostgREST does not accept the token, or its role may not read messages, as an anonymous caller's.
+///
+/// PostgreSQL's data exceptions (class 22) can only be about what the caller gives to the statement: times (22007,
+/// 22008), that is the cursor's; and claims, which are signed and make no sense: a `sub` that is no UUID (22P02, from
+/// `auth.uid()`), U+0000 in one (22P05), a `role` that the database has not (22023; newer versions of PostgREST answer
+/// 401). Source: “PostgreSQL Error Codes”.
+fn fault(error: &SupabaseError) -> Fault<'_> {
+    let SupabaseError::Rejected { status, code: Some(code) } = error else { return Fault::Ours };
+    match (status, code.as_str()) {
+        (400, "22007" | "22008") => Fault::Cursor,
+        (401 | 403, code) => Fault::Token(code),
+        (400, code) if code.starts_with("22") => Fault::Token(code),
+        _ => Fault::Ours,
+    }
+}
+
 /// What a caller is told: a status, and a text that says what to do. Never what Supabase said.
 struct Told {
     status: StatusCode,
@@ -56,8 +86,6 @@ impl Problem {
             error!(counter = "refused_api_keys", status, cause = %self, "Supabase does not take SUPABASE_PUBLISHABLE_KEY");
         } else if status.is_server_error() {
             error!(counter = "failed_requests", status = status.as_u16(), cause = %self, "history not read");
-        } else {
-            warn!(counter = "refused_requests", status = status.as_u16(), cause = %self, "request refused");
         }
         let title = status.canonical_reason().unwrap_or("Error");
         let problem = ProblemDetails { kind: "about:blank", title, status: status.as_u16(), detail };
@@ -83,7 +111,27 @@ impl Problem {
             }
             _ => {}
         }
+        if let Some(reason) = self.reason() {
+            response.extensions_mut().insert(Refused(reason));
+        }
         response
+    }
+
+    /// What the caller did wrong, in one word.
+    fn reason(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::NotFound => "not_found".into(),
+            Self::Method => "method_not_allowed".into(),
+            Self::NoToken(_) => "missing_token".into(),
+            Self::Page(_) => "bad_parameter".into(),
+            Self::History(HistoryError::Supabase(error)) => match fault(error) {
+                // What is wrong with it: `PGRST303`, it has expired.
+                Fault::Token(code) => format!("token_{code}").into(),
+                Fault::Cursor => "bad_parameter".into(),
+                Fault::Ours => return None,
+            },
+            Self::History(HistoryError::Unreadable) => return None,
+        })
     }
 
     /// Whether Supabase's gateway has refused our own key. Unlike PostgREST, which judges the user's token, it
@@ -103,20 +151,23 @@ impl Problem {
             Self::History(HistoryError::Unreadable) => {
                 told(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
             }
-            Self::History(HistoryError::Supabase(error)) => match error {
-                // 403 too: the token is valid and its role may not read messages, as for an anonymous one.
-                SupabaseError::Rejected { status: 401 | 403, code: Some(_) } => told(
+            Self::History(HistoryError::Supabase(error)) => match (fault(error), error) {
+                (Fault::Cursor, _) => told(StatusCode::BAD_REQUEST, &CursorError.to_string()),
+                (Fault::Token(_), _) => told(
                     StatusCode::UNAUTHORIZED,
                     "the token was not accepted: sign in again and use a fresh one",
                 ),
-                SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
+                (Fault::Ours, SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. }) => {
                     told(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
                 }
-                SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => told(
+                (
+                    Fault::Ours,
+                    SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. },
+                ) => told(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the database is not available: try again in a moment",
                 ),
-                SupabaseError::Rejected { .. } | SupabaseError::Unsendable => {
+                (Fault::Ours, SupabaseError::Rejected { .. } | SupabaseError::Unsendable) => {
                     told(StatusCode::BAD_GATEWAY, "the database answered with an error")
                 }
             },

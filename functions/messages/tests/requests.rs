@@ -7,7 +7,7 @@ use messages::Messages;
 use messages::history::History;
 use serde_json::{Value, json};
 use shared::supabase::Supabase;
-use wiremock::matchers::any;
+use wiremock::matchers::{any, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const USER: &str = "11111111-1111-4111-8111-111111111111";
@@ -15,6 +15,15 @@ const USER: &str = "11111111-1111-4111-8111-111111111111";
 async fn supabase(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+/// Answers the first page, and that nothing follows.
+async fn last_page(rows: &[Value]) -> MockServer {
+    let server = MockServer::start().await;
+    let answer = |rows: &[Value]| ResponseTemplate::new(200).set_body_json(rows);
+    Mock::given(query_param_is_missing("or")).respond_with(answer(rows)).mount(&server).await;
+    Mock::given(any()).respond_with(answer(&[])).mount(&server).await;
     server
 }
 
@@ -36,7 +45,7 @@ fn event(method: &str, path: &str, query: &[(&str, &str)], headers: Value) -> Re
         },
         "isBase64Encoded": false
     });
-    lambda_http::request::from_str(&event.to_string()).expect("an event")
+    shared::api::request(&event.to_string()).expect("an event")
 }
 
 fn get(query: &[(&str, &str)]) -> Request {
@@ -60,7 +69,7 @@ fn json_of(response: &Response<Body>) -> Value {
 
 #[tokio::test]
 async fn a_page_is_an_array_newest_first_read_with_the_callers_token() {
-    let server = supabase(ResponseTemplate::new(200).set_body_json(rows(2))).await;
+    let server = last_page(&rows(2)).await;
     let response = messages(&server.uri()).handle(get(&[])).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/json");
@@ -104,6 +113,39 @@ async fn another_page_is_announced_and_its_link_leads_to_it() {
     assert_eq!(filter("created_at"), format!("lte.{last}"));
     let expected = format!("(created_at.lt.{last},id.lt.00000000-0000-4000-8000-000000000001)");
     assert_eq!(filter("or"), expected);
+}
+
+#[tokio::test]
+async fn only_a_page_that_may_be_cut_off_is_asked_about() {
+    let asked = async |server: &MockServer| server.received_requests().await.expect("recorded").len();
+    let full = supabase(ResponseTemplate::new(206).set_body_json(rows(3))).await;
+    messages(&full.uri()).handle(get(&[("limit", "2")])).await;
+    assert_eq!(asked(&full).await, 1, "a full page");
+
+    let server = last_page(&rows(2)).await;
+    let messages = messages(&server.uri());
+    let response = messages.handle(get(&[("limit", "2")])).await;
+    assert!(!response.headers().contains_key("link"));
+    let requests = server.received_requests().await.expect("recorded");
+    assert_eq!(requests.len(), 2, "a short page may be cut off");
+    let parameter = |name| {
+        requests[1].url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    assert_eq!(parameter("select").as_deref(), Some("id"));
+    assert_eq!(parameter("created_at").as_deref(), Some("lte.2026-11-24T03:05:58.000001Z"));
+    assert_eq!(requests[1].headers["range"], "0-0");
+    // An answer with more rows says that the server's cap is not this low; an empty one has nothing after it.
+    for (more, calls) in [(rows(3), 1), (rows(2), 1), (rows(0), 1), (rows(4), 2)] {
+        server.reset().await;
+        let answer = ResponseTemplate::new(200).set_body_json(&more);
+        Mock::given(query_param_is_missing("or")).respond_with(answer).mount(&server).await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(500)).mount(&server).await;
+        let limit = if more.len() == 4 { "9" } else { "2" };
+        let response = messages.handle(get(&[("limit", limit)])).await;
+        assert_eq!(asked(&server).await, calls, "{} rows", more.len());
+        // Also when it could not be asked: whoever follows the link will be told.
+        assert_eq!(response.headers().contains_key("link"), more.len() > 2);
+    }
 }
 
 #[tokio::test]
@@ -217,6 +259,13 @@ async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
         (401, json!({"code": "PGRST303", "message": "JWT expired SECRET"}), 401),
         (403, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
         (401, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
+        // Claims that are signed and make no sense.
+        (400, json!({"code": "22P02", "message": "invalid input syntax for type uuid: SECRET"}), 401),
+        (400, json!({"code": "22P05", "message": "unsupported Unicode escape sequence SECRET"}), 401),
+        (400, json!({"code": "22023", "message": "role SECRET does not exist"}), 401),
+        (400, json!({"code": "22007", "message": "invalid input syntax for type timestamp SECRET"}), 400),
+        (400, json!({"code": "22008", "message": "date/time field value out of range SECRET"}), 400),
+        (500, json!({"code": "22P02", "message": "SECRET"}), 502),
         // Our own key is wrong or retired: no token of the user's would help.
         (401, json!({"message": "Invalid API key", "hint": "Double check SECRET"}), 502),
         (403, json!({"message": "SECRET"}), 502),

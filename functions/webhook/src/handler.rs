@@ -8,6 +8,7 @@ use futures::stream;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
+use shared::api::Refused;
 use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
 use shared::{logging, trace};
@@ -70,8 +71,10 @@ impl<Q: Queue> Webhook<Q> {
             _ => Err(Refusal::NotFound),
         };
         let answer = answer.unwrap_or_else(Refusal::into_response);
-        let duration_ms = milliseconds_since(start);
-        info!(status = answer.status().as_u16(), duration_ms, "request answered");
+        if answer.extensions().get::<Refused>().is_none() {
+            let duration_ms = milliseconds_since(start);
+            info!(status = answer.status().as_u16(), duration_ms, "request answered");
+        }
         answer
     }
 
@@ -168,25 +171,33 @@ fn log(Subject { update, wamid, name, cut_from }: &Subject) {
 }
 
 impl Refusal {
-    /// The one place where a refusal becomes an answer, and a line in the log.
+    /// The one place where a refusal becomes an answer, and a line in the log: of a failure here, of what the caller
+    /// did wrong in [`shared::api`].
     fn into_response(self) -> Response<Body> {
-        let status = match &self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Handshake(HandshakeError::MissingParameter) => StatusCode::BAD_REQUEST,
-            Self::Handshake(HandshakeError::Refused) => StatusCode::FORBIDDEN,
-            Self::Signature(_) => StatusCode::UNAUTHORIZED,
-            Self::Queue(_) | Self::Envelope(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        let (status, reason) = match &self {
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Handshake(HandshakeError::MissingParameter) => {
+                (StatusCode::BAD_REQUEST, "missing_parameter")
+            }
+            Self::Handshake(HandshakeError::Refused) => (StatusCode::FORBIDDEN, "wrong_verify_token"),
+            Self::Signature(SignatureError::Missing) => (StatusCode::UNAUTHORIZED, "missing_signature"),
+            Self::Signature(SignatureError::Malformed) => (StatusCode::UNAUTHORIZED, "malformed_signature"),
+            Self::Signature(SignatureError::Wrong) => (StatusCode::UNAUTHORIZED, "wrong_signature"),
+            Self::Queue(_) | Self::Envelope(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unqueued"),
         };
         match &self {
             Self::Queue(cause) => error!(counter = "unqueued_requests", %cause, "messages not queued"),
             Self::Envelope(cause) => error!(counter = "unqueued_requests", %cause, "messages not queued"),
-            refusal => warn!(counter = "refused_requests", status = status.as_u16(), %refusal, "refused"),
+            _ => {}
         }
         let detail = serde_json::json!({ "detail": self.to_string() }).to_string();
         let mut response = response(status, "application/json", detail);
         if status == StatusCode::METHOD_NOT_ALLOWED {
             response.headers_mut().insert(ALLOW, http::HeaderValue::from_static("GET, POST"));
+        }
+        if status.is_client_error() {
+            response.extensions_mut().insert(Refused(reason.into()));
         }
         response
     }

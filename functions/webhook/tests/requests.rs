@@ -69,7 +69,7 @@ fn event(method: &str, path: &str, query: &str, headers: Value, body: Option<(&s
         event["body"] = body.into();
         event["isBase64Encoded"] = base64.into();
     }
-    lambda_http::request::from_str(&event.to_string()).expect("an event")
+    shared::api::request(&event.to_string()).expect("an event")
 }
 
 fn signed(body: &str) -> Request {

@@ -25,6 +25,6 @@ pub use config::FunctionConfig;
 pub use error::{InvokeError, StartError};
 pub use event_source::{Counters, EventSourceConfig, EventSourceMapping};
 pub use function::Function;
-pub use gateway::Gateway;
+pub use gateway::{Cors, Gateway};
 pub use logs::{LogLine, LogSink, Logs, Stream};
 pub use server::HttpServer;

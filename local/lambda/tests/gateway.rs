@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use local_lambda::{Function, Gateway, HttpServer};
+use local_lambda::{Cors, Function, Gateway, HttpServer};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use reqwest::{Client, Response, StatusCode};
@@ -344,5 +344,52 @@ async fn web_sites_reach_no_function() {
     ] {
         assert_eq!(status(name, value).await, 403, "{name}: {value}");
     }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_s_preflight_is_answered_by_the_gateway() {
+    let cors = Cors {
+        allows_origin: |origin| origin == "http://localhost:3000",
+        allow_methods: "GET",
+        allow_headers: "authorization",
+        expose_headers: "link,retry-after",
+        max_age: 3600,
+    };
+    let api = Api::start(|gateway| gateway.cors(cors)).await;
+    let names = [
+        "access-control-allow-origin",
+        "access-control-allow-methods",
+        "access-control-allow-headers",
+        "access-control-expose-headers",
+        "access-control-max-age",
+    ];
+    let headers = |response: &Response| {
+        names.map(|name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()))
+    };
+    let ask = |method: &str, path: &str, origin: &str| {
+        let request = api.client.request(method.parse().unwrap(), api.url(path)).header("origin", origin);
+        request.header("access-control-request-method", "GET").send()
+    };
+    let all = ["http://localhost:3000", "GET", "authorization", "link,retry-after", "3600"];
+    for path in ["/event", "/nothing"] {
+        let response = ask("OPTIONS", path, "http://localhost:3000").await.unwrap();
+        assert_eq!(response.status(), 204, "{path}");
+        assert_eq!(headers(&response), all.map(|value| Some(value.to_owned())));
+        let response = ask("OPTIONS", path, "http://localhost:4000").await.unwrap();
+        assert_eq!((response.status().as_u16(), headers(&response)), (204, [const { None }; 5]));
+    }
+    // The call itself, also one that no route takes.
+    for (path, status) in [("/event", 200), ("/nothing", 404)] {
+        let response = ask("GET", path, "http://localhost:3000").await.unwrap();
+        let shown = [Some(all[0].to_owned()), None, None, Some(all[3].to_owned()), None];
+        assert_eq!((response.status().as_u16(), headers(&response)), (status, shown));
+        let response = ask("GET", path, "http://localhost:4000").await.unwrap();
+        assert_eq!((response.status().as_u16(), headers(&response)), (status, [const { None }; 5]));
+    }
+    // Without a question it is a request like others.
+    let response = api.client.request("OPTIONS".parse().unwrap(), api.url("/event")).send().await.unwrap();
+    let event: Value = response.json().await.unwrap();
+    assert_eq!(event["requestContext"]["http"]["method"], "OPTIONS");
     api.stop().await;
 }

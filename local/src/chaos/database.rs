@@ -216,7 +216,7 @@ pub struct Table {
 impl Pages for Table {
     async fn page(&self, token: &SecretString, page: &Page) -> Result<Messages, HistoryError> {
         let owner = Uuid::parse_str(token.expose_secret()).map_err(|_| HistoryError::Unreadable)?;
-        let before = page.before.map(|cursor| place(&cursor.to_string()));
+        let before = page.before.as_ref().map(|cursor| place(&cursor.to_string()));
         let before = before.map(|place| place.ok_or(HistoryError::Unreadable)).transpose()?;
         let state = self.world.lock();
         let before = before.filter(|_| !state.breaks(Break::IgnoreCursor));

@@ -23,10 +23,12 @@ pub async fn read_all(world: &Arc<World>) -> Vec<String> {
                 let state = world.lock();
                 let mut rows: Vec<_> = (state.rows.iter())
                     .filter(|(_, row)| row.row.user_id == owner)
-                    .map(|(id, row)| (row.row.created_at, *id, row.status.as_deref()))
+                    .map(|(id, row)| (Some(row.row.created_at), *id, row.status.as_deref()))
                     .collect();
                 rows.sort_by_key(|row| std::cmp::Reverse(*row));
-                let shown = shown.iter().map(|row| (row.created_at, row.id, row.status.as_deref()));
+                let shown = shown
+                    .iter()
+                    .map(|row| (row.created_at.as_str().parse().ok(), row.id, row.status.as_deref()));
                 let shown: Vec<_> = shown.collect();
                 if shown != rows {
                     let (shown, rows) = (shown.len(), rows.len());
@@ -48,7 +50,7 @@ async fn read(world: &Arc<World>, owner: Uuid, limit: u64) -> Result<Vec<Message
     for _ in 0..500 {
         let headers = json!({"authorization": format!("Bearer {owner}")});
         let event = super::http_event("GET", "/messages", &query, &headers).to_string();
-        let request = lambda_http::request::from_str(&event).map_err(|error| error.to_string())?;
+        let request = shared::api::request(&event).map_err(|error| error.to_string())?;
         let response = messages.handle(request).await;
         if response.status() != 200 {
             return Err(format!("answered {}", response.status()));

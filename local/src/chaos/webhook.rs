@@ -59,7 +59,7 @@ pub async fn invoke(world: &Arc<World>, what: &str, request: &str) -> Option<u16
         VerifyToken::new(SecretString::from("chaos")),
         Inbound { world: world.clone(), id },
     );
-    let request = lambda_http::request::from_str(request).ok()?;
+    let request = shared::api::request(request).ok()?;
     let answer = timeout(TIMEOUT, mortal(webhook.handle(request), lives)).await;
     let Ok(Some(answer)) = answer else {
         let mut state = world.lock();

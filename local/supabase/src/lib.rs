@@ -53,6 +53,8 @@ pub struct Options {
     /// A PostgreSQL server to make the database on, as a superuser's URL; what `LOCAL_DATABASE_URL` says by
     /// default. `None` means a private cluster.
     pub server: Option<SecretString>,
+    /// Rows of an answer at most (`max-rows`); 1,000 by default, as in a new project.
+    pub max_rows: usize,
     /// Told what takes long, for people; nobody by default.
     pub progress: fn(&str),
 }
@@ -67,6 +69,7 @@ impl Default for Options {
                 .ok()
                 .filter(|url| !url.is_empty())
                 .map(SecretString::from),
+            max_rows: 1000,
             progress: |_| {},
         }
     }
@@ -102,7 +105,7 @@ impl Supabase {
             .await
             .with_context(|| format!("port {} of 127.0.0.1", options.port))?;
         let url = format!("http://{}", listener.local_addr()?);
-        let rest = rest::build(&database.rest_url()).await?;
+        let rest = rest::build(&database.rest_url(), options.max_rows).await?;
         let keys = gateway::Keys::new()?;
         // A browser app is a client of Supabase's like others.
         let router = local_loopback::guard(gateway::router(rest.router, keys.clone()), Pages::Loopback);

@@ -18,7 +18,7 @@ pub(crate) struct Rest {
 }
 
 /// Connects as the login role at `database_url`, reads the schema, and builds the API.
-pub(crate) async fn build(database_url: &str) -> anyhow::Result<Rest> {
+pub(crate) async fn build(database_url: &str, max_rows: usize) -> anyhow::Result<Rest> {
     let settings = AppConfig::try_from_vars([
         ("PGRST_DB_URI", database_url),
         ("PGRST_DB_SCHEMAS", "public"),
@@ -26,7 +26,7 @@ pub(crate) async fn build(database_url: &str) -> anyhow::Result<Rest> {
         ("PGRST_DB_ANON_ROLE", "anon"),
         ("PGRST_DB_POOL", "20"),
         ("PGRST_DB_POOL_TIMEOUT", POOL_TIMEOUT),
-        ("PGRST_DB_MAX_ROWS", "1000"),
+        ("PGRST_DB_MAX_ROWS", max_rows.to_string().as_str()),
         ("PGRST_JWT_SECRET", JWT_SECRET),
         // Paths and answers as PostgREST's, not postrust's own.
         ("PGRST_COMPAT_MODE", "true"),

@@ -40,6 +40,15 @@ pub struct Query<'a> {
     pub timeout: Duration,
 }
 
+/// An answer's body, or the beginning of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// Its bytes.
+    pub body: Vec<u8>,
+    /// Whether nothing follows them.
+    pub is_whole: bool,
+}
+
 /// A client of one Supabase project's REST API.
 #[derive(Clone)]
 pub struct Supabase {
@@ -88,6 +97,14 @@ impl Supabase {
     /// # Errors
     /// See [`SupabaseError`].
     pub async fn run(&self, query: Query<'_>) -> Result<Vec<u8>, SupabaseError> {
+        Ok(self.run_up_to(usize::MAX, query).await?.body)
+    }
+
+    /// Sends a request and returns the answer's body, of which no more than `max` bytes are kept in memory.
+    ///
+    /// # Errors
+    /// See [`SupabaseError`].
+    pub async fn run_up_to(&self, max: usize, query: Query<'_>) -> Result<Answer, SupabaseError> {
         let mut request = query.request.build().build()?;
         *request.timeout_mut() = Some(query.timeout);
         let headers = request.headers_mut();
@@ -109,13 +126,21 @@ impl Supabase {
             (Caller::Key, false) => {}
         }
 
-        let response = self.http.execute(request).await?;
+        let mut response = self.http.execute(request).await?;
         let status = response.status();
-        let body = response.bytes().await?;
+        let mut answer = Answer { body: Vec::new(), is_whole: true };
+        while let Some(chunk) = response.chunk().await? {
+            let room = max - answer.body.len();
+            answer.is_whole = chunk.len() <= room;
+            answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if !answer.is_whole {
+                break;
+            }
+        }
         if status.is_success() {
-            Ok(body.to_vec())
+            Ok(answer)
         } else {
-            Err(SupabaseError::rejected(status.as_u16(), &body))
+            Err(SupabaseError::rejected(status.as_u16(), &answer.body))
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Payload format 2.0, stage `$default`:
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
-//! Path parameters, authorizers and CORS settings are not emulated.
+//! Path parameters and authorizers are not emulated.
 
+mod cors;
 mod event;
 mod response;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,6 +24,8 @@ use uuid::Uuid;
 use crate::error::InvokeError;
 use crate::function::{Function, new_trace_id};
 use event::Envelope;
+
+pub use cors::Cors;
 
 /// The largest request body: 10 MB.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
@@ -34,6 +37,7 @@ pub struct Gateway {
     routes: Vec<Route>,
     force_base64: bool,
     timeout: Duration,
+    cors: Option<Cors>,
 }
 
 #[derive(Clone, Debug)]
@@ -48,7 +52,7 @@ struct Route {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { routes: Vec::new(), force_base64: false, timeout: Duration::from_secs(30) }
+        Self { routes: Vec::new(), force_base64: false, timeout: Duration::from_secs(30), cors: None }
     }
 }
 
@@ -89,6 +93,13 @@ impl Gateway {
         self
     }
 
+    /// Lets web apps call the API from a browser.
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(cors);
+        self
+    }
+
     /// Answers every request that no other route of the router takes.
     pub fn into_router(self) -> Router {
         Router::new().fallback(handle).with_state(Arc::new(self))
@@ -104,7 +115,15 @@ impl Gateway {
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let request_id = new_request_id();
-    let mut response = answer(&gateway, request, &request_id).await;
+    let (preflight, headers) = match &gateway.cors {
+        Some(cors) => (cors::is_preflight(&request), cors.headers(&request)),
+        None => (false, HeaderMap::new()),
+    };
+    let mut response = match preflight {
+        true => StatusCode::NO_CONTENT.into_response(),
+        false => answer(&gateway, request, &request_id).await,
+    };
+    response.headers_mut().extend(headers);
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("apigw-requestid", value);
     }
