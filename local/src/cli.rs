@@ -76,8 +76,8 @@ enum Command {
         /// How many.
         #[arg(long, default_value_t = 10_000)]
         messages: usize,
-        /// From how many senders.
-        #[arg(long, default_value_t = 200)]
+        /// From how many senders. More than 30 messages of one sender within five minutes are taken for a loop.
+        #[arg(long, default_value_t = 500)]
         senders: usize,
         /// Print the result as one JSON object.
         #[arg(long)]

@@ -13,7 +13,7 @@ use tokio::process::Command;
 const SEED: u64 = 20_261_124;
 
 /// Every kind of fault that a run may meet.
-const FAULTS: [&str; 35] = [
+const FAULTS: [&str; 36] = [
     "Graph 131047 (final)",
     "Graph 131048",
     "Graph 131056",
@@ -33,6 +33,7 @@ const FAULTS: [&str; 35] = [
     "SQS refuses a call",
     "SQS refuses a status",
     "SQS refuses some entries",
+    "automatic answer",
     "database down",
     "database fails after the commit",
     "database fails while it answers",
@@ -182,6 +183,16 @@ fn links_that_stay_as_they_were_are_noticed() {
     is_noticed(Break::LearnNothing, |summary| summary.unlearned);
 }
 
+#[test]
+fn invocations_that_ignore_their_end_are_noticed() {
+    is_noticed(Break::IgnoreDeadline, |summary| summary.cut_invocations);
+}
+
+#[test]
+fn turns_that_are_forgotten_are_noticed_as_endless_loops() {
+    is_noticed(Break::ForgetTurns, |summary| summary.endless_loops);
+}
+
 async fn chaos(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     let output = command.arg("chaos").args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
@@ -207,6 +218,8 @@ async fn the_command_says_what_the_runs_came_to() {
         "duplicate_statuses",
         "wrong_statuses",
         "lost_events",
+        "cut_invocations",
+        "endless_loops",
     ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`api`] | `webhook`, `messages` | what runs a function behind API Gateway |
 //! | [`env`] | all | settings from environment variables |
+//! | [`deadline`] | all | how long an invocation may still take |
 //! | [`logging`] | all | JSON logs, and how a phone number may appear in them |
 //! | [`metrics`] | all | counts and times, for CloudWatch |
 //! | [`trace`] | all | which X-Ray trace the work belongs to |
@@ -21,6 +22,7 @@
 pub mod api;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod deadline;
 pub mod env;
 pub mod envelope;
 pub mod http;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::aws::secrets_manager::Secret;
@@ -22,6 +22,9 @@ pub const FRESH: Duration = Duration::from_secs(5 * 60);
 
 /// How long until the next attempt when it could not be read again; the old value is used meanwhile.
 const RETRY: Duration = Duration::from_secs(30);
+
+/// How long an invocation waits for a value to be read again. Meta waits for the whole of it.
+pub const REFRESH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Secrets by name.
 #[derive(Clone, Debug, Default)]
@@ -145,7 +148,8 @@ impl<T> Rotating<T> {
         Ok(Self { source, build: Box::new(build), state })
     }
 
-    /// What was built with the secrets as they are, or were [`FRESH`] ago.
+    /// What was built with the secrets as they are, or were [`FRESH`] ago, or longer ago when they cannot be read within
+    /// [`REFRESH_TIMEOUT`].
     pub async fn current(&self) -> Arc<T> {
         let mut state = self.state.lock().await;
         if let Some(source) = &self.source
@@ -158,7 +162,9 @@ impl<T> Rotating<T> {
 
     /// Reads the secrets again; returns when to do so next.
     async fn renew(&self, source: &Secret, state: &mut State<T>) -> Duration {
-        let renewed = match read(source).await {
+        let reading = timeout(REFRESH_TIMEOUT, read(source)).await;
+        let late = || Err(SecretsError::Call("no answer in time".to_owned()));
+        let renewed = match reading.unwrap_or_else(|_| late()) {
             Ok((_, version)) if version.is_some() && version == state.version => return FRESH,
             Ok((secrets, version)) => {
                 (self.build)(&secrets).map(|built| (built, version)).map_err(SecretsError::from)

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::aws::AwsSettings;
 use shared::env::EnvError;
-use shared::secrets::{FRESH, Rotating, Secrets, SecretsError};
+use shared::secrets::{FRESH, REFRESH_TIMEOUT, Rotating, Secrets, SecretsError};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -138,4 +138,25 @@ async fn a_rotated_secret_is_used_after_a_while_and_an_outage_changes_nothing() 
     assert_eq!(*later(Duration::from_secs(31)).await, "new");
     assert_eq!(*later(Duration::from_secs(60)).await, "new", "fresh");
     assert_eq!(server.received_requests().await.expect("recorded").len(), 5);
+}
+
+#[tokio::test]
+async fn a_refresh_that_takes_too_long_does_not_hold_its_invocation_up() {
+    let server = MockServer::start().await;
+    let secret = json!({"WHATSAPP_ACCESS_TOKEN": "EAAx"});
+    Mock::given(any()).respond_with(answer("1", &secret)).mount(&server).await;
+    let rotating = start(&server).await.expect("read");
+    server.reset().await;
+    let slow = answer("2", &json!({"WHATSAPP_ACCESS_TOKEN": "new"})).set_delay(Duration::from_secs(60));
+    Mock::given(any()).respond_with(slow).mount(&server).await;
+    // Time stands still, except that the next timer passes at once when there is nothing else to do.
+    tokio::time::pause();
+    tokio::time::advance(FRESH).await;
+    let start = tokio::time::Instant::now();
+    assert_eq!(*rotating.current().await, "EAAx");
+    assert!(start.elapsed() <= REFRESH_TIMEOUT + Duration::from_millis(10), "{:?}", start.elapsed());
+    // And the next invocations do not wait again at once.
+    let start = tokio::time::Instant::now();
+    assert_eq!(*rotating.current().await, "EAAx");
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }

@@ -2,27 +2,28 @@
 
 use std::time::Duration;
 
+use shared::deadline::Deadline;
 use shared::envelope::{Exchange, Line, Unsent};
 use shared::logging::ShortWamid;
 use shared::metrics::{self, timed};
 use shared::sender::Sender;
-use tokio::time::timeout;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{Database, within};
+use crate::delivery::Attempt;
 use crate::failure::Failure;
-use crate::graph::{Class, GraphError, Messenger, Recipient};
+use crate::graph::{Messenger, Recipient, SEND_TIMEOUT};
 use crate::handler::Reply;
 use crate::incoming::Incoming;
 use crate::queues::Queues;
-use crate::record::received;
+use crate::record::{Stored, received};
 use crate::responder::{Question, Responder};
-use crate::send::{HowFar, Route, Sent};
-use crate::users::Linked;
+use crate::send::{HANDOVER, HowFar, Owner, Route, Sent};
+use crate::users::{self, LEARN_TIMEOUT, Linked};
 
-/// How long linking what was learned may take.
-const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Why a message of a loop is not answered.
+const SILENCED: &str = "its sender seems to be automatic: too many answers within five minutes";
 
 /// What became of a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,8 +38,12 @@ pub enum Answered {
     Registration,
     /// Nothing is written about it, for this reason.
     Ignored(&'static str),
-    /// Meta will never take the answer.
-    Undeliverable(GraphError),
+    /// Meta will never take the answer, for this reason.
+    Undeliverable(String),
+    /// It is not answered, because its sender seems to answer each answer.
+    Silenced,
+    /// Its rows are dropped, for this reason.
+    Dropped(&'static str),
 }
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
@@ -47,13 +52,19 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         &self,
         message: &Incoming,
         sender: &Sender,
-        receive_count: u32,
+        attempt: Attempt,
         found: &mut Option<Uuid>,
     ) -> Result<Answered, Failure> {
         let key = message.key.as_str();
         let wamid = message.wamid.as_deref().map(ShortWamid::field);
         // A database that says nothing must not stop the answer: better a second one than none.
-        let asked = async { tokio::join!(self.database.find_user(sender), self.database.is_recorded(key)) };
+        let limit = attempt.deadline.keeping(HANDOVER);
+        let asked = async {
+            tokio::join!(
+                within(limit, users::TIMEOUT, self.database.find_user(sender)),
+                within(limit, users::TIMEOUT, self.database.is_recorded(key))
+            )
+        };
         let (user, recorded) = timed("lookup_ms", asked).await;
         if let Err(cause) = &user {
             error!(counter = "failed_lookups", wamid, %cause, "not known whose number it is, answering all the same");
@@ -67,6 +78,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 warn!(counter = "unchecked_answers", wamid, %cause, "perhaps answered before, answering all the same");
             }
         }
+        let Attempt { receive_count, deadline } = attempt;
         if receive_count > 1 {
             // Returned by us, or left behind by a process that died: then only Meta knows how far it came.
             info!(counter = "repeated_attempts", wamid, receive_count, "delivered before, and not recorded");
@@ -75,14 +87,14 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         if let Ok(None) = user {
             return match unanswerable {
                 None if message.content.is_conversation() && message.group_id.is_none() => {
-                    self.tell_how_to_register(message, sender).await
+                    self.tell_how_to_register(message, sender, attempt).await
                 }
                 _ => Ok(Answered::Ignored("nobody linked this sender, and it is nothing to answer")),
             };
         }
-        let answered = self.answer_and_record(message, sender, *found, unanswerable).await?;
+        let answered = self.answer_and_record(message, sender, *found, unanswerable, attempt).await?;
         if let Some(Linked { user_id, learns: true }) = linked {
-            self.learn(user_id, sender, ShortWamid::of(key)).await;
+            self.learn(user_id, sender, ShortWamid::of(key), deadline).await;
         }
         Ok(answered)
     }
@@ -96,19 +108,30 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         (message.group_id.is_some() && !self.answers_groups).then_some("messages of groups are not answered")
     }
 
-    async fn tell_how_to_register(&self, message: &Incoming, sender: &Sender) -> Result<Answered, Failure> {
-        self.mark_seen(message).await;
+    async fn tell_how_to_register(
+        &self,
+        message: &Incoming,
+        sender: &Sender,
+        attempt: Attempt,
+    ) -> Result<Answered, Failure> {
         let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
+        let conversation = self.memory.key(from, sender);
+        if self.memory.is_loop(conversation) {
+            self.memory.turn(conversation);
+            return Ok(Answered::Silenced);
+        }
+        self.mark_seen(message, attempt.deadline).await;
         let route = Route { from, to: Recipient::Person(sender), wamid: message.wamid.as_deref() };
-        match self.send(route, &self.registration_text).await?.how_far {
-            HowFar::Whole => Ok(Answered::Registration),
-            HowFar::Refused(refusal) => Ok(Answered::Undeliverable(refusal)),
-            HowFar::Partly(_, cause) => {
-                // Nothing is written about nobody, not even how far the text came.
-                let wamid = message.wamid.as_deref().map(ShortWamid::field);
-                error!(counter = "second_echo_risk", wamid, %cause, "sent in part, and will be sent again");
+        match self.send(route, &self.registration_text, attempt.deadline).await.how_far {
+            // A variable of Lambda's, which holds 4 KB at most, is always one part.
+            HowFar::Whole | HowFar::Partly(..) => {
+                self.memory.turn(conversation);
+                Ok(Answered::Registration)
+            }
+            HowFar::Nothing(cause) if self.is_worth_a_retry(&cause, from, Owner::Unlinked, attempt).await => {
                 Err(Failure::NotSent(cause))
             }
+            HowFar::Nothing(refusal) => Ok(Answered::Undeliverable(refusal.to_string())),
         }
     }
 
@@ -118,7 +141,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         sender: &Sender,
         user_id: Option<Uuid>,
         unanswerable: Option<&'static str>,
+        attempt: Attempt,
     ) -> Result<Answered, Failure> {
+        let deadline = attempt.deadline;
         let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
         let mut exchange = Exchange {
             wamid: message.key.clone(),
@@ -132,57 +157,73 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             unanswered_because: None,
         };
         if let Some(reason) = unanswerable {
-            self.mark_seen(message).await;
-            self.record(user_id, sender, exchange).await?;
-            return Ok(Answered::Recorded(reason));
+            self.mark_seen(message, deadline).await;
+            let stored = self.record(user_id, sender, exchange, deadline).await?;
+            return Ok(Answered::Recorded(reason).unless_dropped(stored));
+        }
+        let conversation = self.memory.key(from, sender);
+        if self.memory.is_loop(conversation) {
+            self.memory.turn(conversation);
+            exchange.unanswered_because = Some(SILENCED.to_owned());
+            let stored = self.record(user_id, sender, exchange, deadline).await?;
+            return Ok(Answered::Silenced.unless_dropped(stored));
         }
         let question = Question { message, user_id };
+        let limit = deadline.keeping(SEND_TIMEOUT + HANDOVER);
+        let responding = limit.run(Duration::MAX, self.responder.respond(question));
         // Seen before it is answered, which takes away the sign that an answer is being written.
-        let (answer, ()) =
-            tokio::join!(timed("respond_ms", self.responder.respond(question)), self.mark_seen(message));
-        let answer = answer.map_err(|cause| Failure::NoAnswer(cause.to_string()))?;
+        let (answer, ()) = tokio::join!(timed("respond_ms", responding), self.mark_seen(message, deadline));
+        let answer = match answer {
+            Ok(answer) => answer.map_err(|cause| Failure::NoAnswer(cause.to_string()))?,
+            Err(_) => return Err(Failure::NoAnswer("the responder took too long".to_owned())),
+        };
         let Some(answer) = answer.filter(|answer| !answer.trim().is_empty()) else {
-            self.record(user_id, sender, exchange).await?;
-            return Ok(Answered::Recorded("the responder had nothing to say"));
+            let stored = self.record(user_id, sender, exchange, deadline).await?;
+            return Ok(Answered::Recorded("the responder had nothing to say").unless_dropped(stored));
         };
         let to = message.group_id.as_deref().map_or(Recipient::Person(sender), Recipient::Group);
         let route = Route { from, to, wamid: message.wamid.as_deref() };
-        let Sent { wamids, how_far } = self.send(route, &answer).await?;
+        let Sent { wamids, how_far } = self.send(route, &answer, deadline).await;
         let at = (self.clock)();
         metrics::record("receipt_to_echo_ms", (at - message.received_at).to_std().unwrap_or_default());
         exchange.answer_wamids = wamids;
-        match how_far {
+        if !matches!(how_far, HowFar::Nothing(_)) {
+            self.memory.turn(conversation);
+        }
+        let answered = match how_far {
             HowFar::Whole => {
                 exchange.answer = Some(Line { content: answer, at });
-                self.record(user_id, sender, exchange).await?;
-                Ok(Answered::Yes)
+                Answered::Yes
             }
-            HowFar::Refused(refusal) => {
-                exchange.unanswered_because = Some(refusal.to_string());
-                self.record(user_id, sender, exchange).await?;
-                Ok(Answered::Undeliverable(refusal))
+            HowFar::Nothing(cause) => {
+                let owner = user_id.map_or(Owner::Unknown, Owner::User);
+                if self.is_worth_a_retry(&cause, from, owner, attempt).await {
+                    return Err(Failure::NotSent(cause));
+                }
+                exchange.unanswered_because = Some(cause.to_string());
+                Answered::Undeliverable(cause.to_string())
             }
-            HowFar::Partly(rest, cause) if cause.class() == Class::Final => {
+            HowFar::Partly(rest, stop) if stop.is_final() => {
                 exchange.answer = Some(Line { content: received(&answer, rest).to_owned(), at });
-                self.record(user_id, sender, exchange).await?;
-                Ok(Answered::Undeliverable(cause))
+                Answered::Undeliverable(stop.to_string())
             }
-            HowFar::Partly(rest, cause) => {
+            HowFar::Partly(rest, stop) => {
                 // All of it again would be a second answer; the rest alone is a task, like rows are.
                 let group_id = message.group_id.clone();
                 let unsent = Unsent { from: from.to_string(), group_id, text: rest.to_owned() };
                 let wamid = ShortWamid::field(&message.key);
-                warn!(counter = "deferred_answers", wamid, %cause, "the rest of the answer is sent later");
+                warn!(counter = "deferred_answers", wamid, cause = %stop, "the rest of the answer is sent later");
                 exchange.answer = Some(Line { content: answer, at });
-                self.record_later(user_id, sender, exchange, Some(unsent)).await?;
-                Ok(Answered::Yes)
+                self.record_later(user_id, sender, exchange, Some(unsent), deadline).await?;
+                return Ok(Answered::Yes);
             }
-        }
+        };
+        Ok(answered.unless_dropped(self.record(user_id, sender, exchange, deadline).await?))
     }
 
     /// Links the number or the user id that a linked person wrote with and that was not known before.
-    async fn learn(&self, user_id: Uuid, sender: &Sender, wamid: ShortWamid<'_>) {
-        let learned = timeout(LEARN_TIMEOUT, self.database.learn(user_id, sender)).await;
+    async fn learn(&self, user_id: Uuid, sender: &Sender, wamid: ShortWamid<'_>, deadline: Deadline) {
+        let learned = deadline.run(LEARN_TIMEOUT, self.database.learn(user_id, sender)).await;
         // If not now, then with the next message, which says the same.
         match learned {
             Ok(Ok(())) => {
@@ -197,6 +238,14 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
 }
 
 impl Answered {
+    /// The same, unless its rows were dropped.
+    fn unless_dropped(self, stored: Stored) -> Self {
+        match stored {
+            Stored::Rows | Stored::Later => self,
+            Stored::Dropped(reason) => Self::Dropped(reason),
+        }
+    }
+
     /// The outcome's name, and why where that is not plain.
     pub(crate) fn describe(&self) -> (&'static str, Option<String>) {
         match self {
@@ -204,7 +253,9 @@ impl Answered {
             Self::Before => ("answered_before", Some("its rows are written".to_owned())),
             Self::Recorded(reason) => ("recorded", Some((*reason).to_owned())),
             Self::Registration => ("registration_sent", Some("nobody linked this sender".to_owned())),
-            Self::Undeliverable(refusal) => ("undeliverable", Some(refusal.to_string())),
+            Self::Undeliverable(refusal) => ("undeliverable", Some(refusal.clone())),
+            Self::Silenced => ("silenced", Some(SILENCED.to_owned())),
+            Self::Dropped(reason) => ("dropped", Some((*reason).to_owned())),
             Self::Ignored(reason) => ("ignored", Some((*reason).to_owned())),
         }
     }

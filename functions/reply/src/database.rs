@@ -1,5 +1,8 @@
 //! What `reply` asks of the database: Supabase, or a model of it.
 
+use std::time::Duration;
+
+use shared::deadline::Deadline;
 use shared::envelope::Exchange;
 use shared::sender::Sender;
 use shared::supabase::{Supabase, SupabaseError};
@@ -7,6 +10,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use crate::events;
+use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
 use crate::incoming::{Event, IdentityChange, Status};
 use crate::statuses::{self, Applied};
@@ -25,6 +29,16 @@ pub trait Database: Send + Sync {
     /// # Errors
     /// When the database does not say.
     fn is_recorded(&self, wamid: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
+
+    /// Whether this user was answered from this business number before.
+    ///
+    /// # Errors
+    /// When the database does not say.
+    fn has_answers_from(
+        &self,
+        user_id: Uuid,
+        number: &PhoneNumberId,
+    ) -> impl Future<Output = Result<bool, LookupError>> + Send;
 
     /// Writes the rows of an exchange, all of them or none. Rows that exist are left as they are.
     ///
@@ -64,6 +78,15 @@ pub trait Database: Send + Sync {
     fn keep_event(&self, event: &Event) -> impl Future<Output = Result<(), RecordError>> + Send;
 }
 
+/// Asks the database within `most` and `deadline`. Beyond them it is as if the database had not answered in time.
+pub(crate) async fn within<T, E: From<SupabaseError>>(
+    deadline: Deadline,
+    most: Duration,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    deadline.run(most, asked).await.unwrap_or_else(|_| Err(SupabaseError::Timeout.into()))
+}
+
 /// A Supabase project.
 #[derive(Clone)]
 pub struct Project {
@@ -88,6 +111,10 @@ impl Database for Project {
 
     async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
         self.history.is_recorded(wamid).await
+    }
+
+    async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {
+        self.history.has_answers_from(user_id, number).await
     }
 
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {

@@ -1,6 +1,7 @@
 //! A message as the queue delivers it.
 
 use aws_lambda_events::event::sqs::SqsMessage;
+use shared::deadline::Deadline;
 use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
 use shared::logging::plain;
 use shared::trace;
@@ -28,6 +29,15 @@ pub struct Delivery {
     pub work: Result<Work, UnreadableEnvelope>,
     /// The envelope as it arrived, for when the message goes to another queue. Personal data.
     pub body: String,
+}
+
+/// One attempt at a delivery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// How often it was delivered, this time included.
+    pub(crate) receive_count: u32,
+    /// When it must be over.
+    pub(crate) deadline: Deadline,
 }
 
 /// What a delivery asks for.

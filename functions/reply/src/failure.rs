@@ -40,8 +40,8 @@ impl Failure {
     pub fn backoff(&self) -> Backoff {
         match self {
             Self::NotSent(error) => match error.class() {
-                Class::Account | Class::SlowDown => Backoff::Operator,
-                Class::Passing | Class::Final => Backoff::Passing,
+                Class::Account | Class::Number | Class::SlowDown => Backoff::Operator,
+                Class::Passing | Class::Unclear | Class::Final => Backoff::Passing,
             },
             Self::Lookup(_) | Self::Rows(_) => Backoff::Rows,
             Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) => Backoff::Passing,
@@ -54,14 +54,20 @@ impl Failure {
         matches!(self, Self::Envelope(_) | Self::Panic)
     }
 
+    /// Whether neither a retry nor an operator would change it: a dead letter at once.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Rows(cause) if cause.is_permanent())
+    }
+
     /// What is counted.
     #[must_use]
     pub fn counter(&self) -> &'static str {
         match self {
             Self::NotSent(error) => match error.class() {
-                Class::Account => "graph_account_errors",
+                Class::Account | Class::Number => "graph_account_errors",
                 Class::SlowDown => "graph_slow_down_errors",
-                Class::Passing | Class::Final => "graph_passing_errors",
+                Class::Passing | Class::Unclear | Class::Final => "graph_passing_errors",
             },
             Self::Envelope(_) => "unreadable_envelopes",
             Self::Panic => "panics",

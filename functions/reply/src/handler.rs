@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use shared::deadline::Deadline;
 use shared::logging::{ShortWamid, plain};
 use shared::metrics::milliseconds_since;
 use shared::trace;
@@ -13,15 +14,18 @@ use uuid::Uuid;
 
 use crate::answer::Answered;
 use crate::batch::{Handle, Outcome};
-use crate::database::Database;
-use crate::delivery::{Delivery, Work};
+use crate::database::{Database, within};
+use crate::delivery::{Attempt, Delivery, Work};
 use crate::failure::Failure;
 use crate::graph::{Messenger, PhoneNumberId};
-use crate::history::RecordError;
+use crate::history::{self, RecordError};
 use crate::incoming::Event;
-use crate::queues::{Queue, Queues};
+use crate::memory::Memory;
+use crate::queues::{self, Queue, Queues};
+use crate::record::Stored;
 use crate::responder::Responder;
 use crate::seen::ReadReceipts;
+use crate::send::HANDOVER;
 use crate::statuses::Applied;
 
 /// Deliveries after which a message that cannot be handled is set aside, so that its sender's later
@@ -51,6 +55,8 @@ pub struct Reply<D, M, Q, R> {
     pub phone_number_id: PhoneNumberId,
     /// The time of an answer.
     pub clock: Clock,
+    /// What the process remembers.
+    pub memory: Arc<Memory>,
 }
 
 /// What became of a delivery, for the log.
@@ -62,10 +68,10 @@ struct Story {
 }
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, Q, R> {
-    async fn handle(&self, delivery: &Delivery) -> Outcome {
+    async fn handle(&self, delivery: &Delivery, deadline: Deadline) -> Outcome {
         let start = Instant::now();
         let mut story = Story::default();
-        let result = self.follow(delivery, &mut story).await;
+        let result = self.follow(delivery, deadline, &mut story).await;
         let Story { user_id, outcome, reason } = story;
         let user_id = user_id.map(tracing::field::display);
         let duration_ms = milliseconds_since(start);
@@ -78,6 +84,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
                 let counter = match (update, outcome) {
                     (_, "answered") => "answered_messages",
                     (_, "registration_sent") => "registration_texts",
+                    (_, "silenced") => "silenced_messages",
                     ("message", "recorded") => "recorded_messages",
                     ("status", _) => "handled_statuses",
                     ("event", _) => "handled_events",
@@ -94,17 +101,18 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
                 let counter = failure.counter();
                 let outcome = "returned";
                 error!(counter, update, wamid, name, user_id, outcome, reason = %failure, duration_ms, "{update} returned");
-                self.again(delivery, &failure).await
+                self.again(delivery, &failure, deadline).await
             }
         }
     }
 
-    async fn panicked(&self, delivery: &Delivery) -> Outcome {
-        self.again(delivery, &Failure::Panic).await
+    async fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> Outcome {
+        self.again(delivery, &Failure::Panic, deadline).await
     }
 
-    async fn set_back(&self, delivery: &Delivery, delay: Duration) {
-        if let Err(cause) = self.queues.set_back(delivery.queue, &delivery.receipt_handle, delay).await {
+    async fn set_back(&self, delivery: &Delivery, delay: Duration, deadline: Deadline) {
+        let setting_back = self.queues.set_back(delivery.queue, &delivery.receipt_handle, delay);
+        if let Err(cause) = queues::within(deadline, setting_back).await {
             let message_id = &delivery.message_id;
             warn!(counter = "failed_set_backs", message_id, %cause, "comes again after its visibility timeout");
         }
@@ -112,13 +120,19 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
 }
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
-    async fn follow(&self, delivery: &Delivery, story: &mut Story) -> Result<(), Failure> {
+    async fn follow(
+        &self,
+        delivery: &Delivery,
+        deadline: Deadline,
+        story: &mut Story,
+    ) -> Result<(), Failure> {
+        let limit = deadline.keeping(HANDOVER);
+        let attempt = Attempt { receive_count: delivery.receive_count, deadline };
         match delivery.work.as_ref().map_err(Clone::clone)? {
             Work::Answer(message) => match (&message.event, &message.sender) {
-                (Some(event), _) => self.keep(event, delivery, story).await,
+                (Some(event), _) => self.keep(event, delivery, deadline, story).await,
                 (None, Some(sender)) => {
-                    let answered =
-                        self.answer(message, sender, delivery.receive_count, &mut story.user_id).await?;
+                    let answered = self.answer(message, sender, attempt, &mut story.user_id).await?;
                     (story.outcome, story.reason) = answered.describe();
                     if let Answered::Undeliverable(_) = answered {
                         let (wamid, to) = (message.wamid.as_deref().map(ShortWamid::field), sender);
@@ -129,69 +143,89 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 // A message without a sender is an event.
                 (None, None) => Ok(()),
             },
-            Work::Status(status) => match self.database.record_status(status).await {
-                Ok(applied) => {
-                    (story.outcome, story.reason) = match applied {
-                        Applied::ToRow => ("applied", None),
-                        Applied::NoRow => ("kept", Some("the message has no row, or not yet".to_owned())),
-                        Applied::Before => ("applied_before", None),
-                    };
-                    Ok(())
+            Work::Status(status) => {
+                match within(limit, history::TIMEOUT, self.database.record_status(status)).await {
+                    Ok(applied) => {
+                        (story.outcome, story.reason) = match applied {
+                            Applied::ToRow => ("applied", None),
+                            Applied::NoRow => ("kept", Some("the message has no row, or not yet".to_owned())),
+                            Applied::Before => ("applied_before", None),
+                        };
+                        Ok(())
+                    }
+                    Err(cause) => self.defer(delivery, deadline, story, cause).await,
                 }
-                Err(cause) => self.defer(delivery, story, cause).await,
-            },
-            Work::Event(event) => self.keep(event, delivery, story).await,
+            }
+            Work::Event(event) => self.keep(event, delivery, deadline, story).await,
             Work::Record(task) => {
-                story.user_id = self.record_task(task).await?;
-                story.outcome = if story.user_id.is_some() { "recorded" } else { "dropped" };
-                story.reason = story.user_id.is_none().then(|| format!("nobody linked {}", task.sender));
+                let (user_id, stored) = self.record_task(task, attempt).await?;
+                story.user_id = user_id;
+                (story.outcome, story.reason) = match stored {
+                    Stored::Rows => ("recorded", None),
+                    Stored::Later => ("deferred", None),
+                    Stored::Dropped(reason) => ("dropped", Some(format!("{reason}: {}", task.sender))),
+                };
                 Ok(())
             }
         }
     }
 
     /// Does what an event says, and keeps it.
-    async fn keep(&self, event: &Event, delivery: &Delivery, story: &mut Story) -> Result<(), Failure> {
+    async fn keep(
+        &self,
+        event: &Event,
+        delivery: &Delivery,
+        deadline: Deadline,
+        story: &mut Story,
+    ) -> Result<(), Failure> {
+        let limit = deadline.keeping(HANDOVER);
         for change in &event.changes {
-            match self.database.follow(change).await {
+            match within(limit, 2 * history::TIMEOUT, self.database.follow(change)).await {
                 Ok(None) => {}
                 Ok(Some(user_id)) => {
                     story.user_id = Some(user_id);
                     info!(counter = "followed_identities", %user_id, to = %change.current, "a user's number or id has changed");
                 }
-                Err(cause) => return self.defer(delivery, story, cause).await,
+                Err(cause) => return self.defer(delivery, deadline, story, cause).await,
             }
         }
-        match self.database.keep_event(event).await {
+        match within(limit, history::TIMEOUT, self.database.keep_event(event)).await {
             Ok(()) => {
                 let name = plain(&event.name);
                 info!(counter = "kept_events", name, "event kept");
                 story.outcome = "event_kept";
                 Ok(())
             }
-            Err(cause) => self.defer(delivery, story, cause).await,
+            Err(cause) => self.defer(delivery, deadline, story, cause).await,
         }
     }
 
     /// What the database does not take now waits on the record queue, where it keeps no message from being answered.
-    async fn defer(&self, delivery: &Delivery, story: &mut Story, cause: RecordError) -> Result<(), Failure> {
+    async fn defer(
+        &self,
+        delivery: &Delivery,
+        deadline: Deadline,
+        story: &mut Story,
+        cause: RecordError,
+    ) -> Result<(), Failure> {
         if delivery.queue == Queue::Records {
             return Err(cause.into());
         }
-        self.queues.record_later(delivery.body.clone()).await.map_err(Failure::Unrecorded)?;
+        let deferring = self.queues.record_later(delivery.body.clone());
+        queues::within(deadline, deferring).await.map_err(Failure::Unrecorded)?;
         warn!(counter = "deferred_updates", %cause, "not written yet");
         (story.outcome, story.reason) = ("deferred", Some(cause.to_string()));
         Ok(())
     }
 
-    /// When a message comes again. One that would fail again is set aside instead, and one that has been tried
-    /// often enough is given up, if that can be done.
-    async fn again(&self, delivery: &Delivery, failure: &Failure) -> Outcome {
+    /// When a message comes again. One that would fail again is set aside instead, and one that was received often
+    /// enough, or that nothing would repair, is given up, if that can be done.
+    async fn again(&self, delivery: &Delivery, failure: &Failure, deadline: Deadline) -> Outcome {
         let message_id = &delivery.message_id;
         let wamid = delivery.work.as_ref().ok().and_then(Work::wamid).map(ShortWamid::field);
         let Delivery { queue, receive_count, .. } = *delivery;
         if failure.is_poison() && queue == Queue::Inbound && receive_count >= POISON_AFTER {
-            match self.queues.record_later(delivery.body.clone()).await {
+            match queues::within(deadline, self.queues.record_later(delivery.body.clone())).await {
                 Ok(()) => {
                     error!(
                         counter = "set_aside_messages",
@@ -201,8 +235,8 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 }
                 Err(cause) => warn!(message_id, wamid, %cause, "not set aside"),
             }
-        } else if receive_count >= queue.tries() {
-            match self.queues.give_up(delivery, &failure.to_string()).await {
+        } else if failure.is_permanent() || receive_count >= queue.tries() {
+            match queues::within(deadline, self.queues.give_up(delivery, &failure.to_string())).await {
                 Ok(()) => {
                     error!(counter = "dead_letters", message_id, wamid, cause = %failure, "given up: a dead letter");
                     return Outcome::Done;

@@ -10,11 +10,12 @@ use shared::message::{Channel, MessageCreate, Role};
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use uuid::Uuid;
 
+use crate::graph::PhoneNumberId;
 use crate::incoming::UNNAMED;
 use crate::users::{self, LookupError};
 
 /// How long an insert may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows that exist already are left as they are: writing twice is writing once.
 const PREFER: &str = "resolution=ignore-duplicates,return=minimal";
@@ -40,6 +41,24 @@ pub enum RecordError {
     /// The rows could not be written as JSON.
     #[error("the rows cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl RecordError {
+    /// Whether the user whose rows they are was deleted meanwhile. `user_id` is the only reference of a message's rows.
+    #[must_use]
+    pub fn is_user_deleted(&self) -> bool {
+        matches!(self, Self::Supabase(cause) if cause.is_missing_reference())
+    }
+
+    /// Whether the rows themselves are refused, so that no retry and no operator would change it.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Supabase(cause) => cause.is_about_values(),
+            Self::Lookup(_) => false,
+            Self::Json(_) => true,
+        }
+    }
 }
 
 /// The rows of an exchange, in the order of the conversation. All have the same fields, as one insert wants it.
@@ -114,6 +133,20 @@ impl History {
     pub async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
         let id = row_id(wamid, &Role::User).to_string();
         let request = self.supabase.from("messages").select("id").eq("id", id).limit(1);
+        let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
+        let body = self.supabase.run(query).await?;
+        let rows: Vec<IgnoredAny> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Whether a user was answered from this business number before.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {
+        let request = self.supabase.from("messages").select("id").eq("user_id", user_id.to_string());
+        let request = request.eq("role", Role::Assistant.as_str()).eq("phone_number_id", number.to_string());
+        let request = request.limit(1);
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
         let body = self.supabase.run(query).await?;
         let rows: Vec<IgnoredAny> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;

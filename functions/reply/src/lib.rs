@@ -11,6 +11,7 @@
 //! | `record` | rows: written now, or as a task when the database takes them again |
 //! | [`failure`] | why a message goes back to its queue |
 //! | [`retry`] | for how long |
+//! | [`memory`] | what a process remembers from one invocation to the next |
 //! | [`incoming`] | what Meta sent becomes something with types |
 //! | [`responder`] | what to answer; **the place for an LLM** |
 //! | [`split`] | texts longer than the Graph API takes |
@@ -33,6 +34,7 @@ pub mod graph;
 pub mod handler;
 pub mod history;
 pub mod incoming;
+pub mod memory;
 pub mod queues;
 mod record;
 pub mod responder;

@@ -7,25 +7,29 @@ use chrono::Utc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reply::database::Project;
 use reply::graph::Graph;
+use reply::memory::Memory;
 use reply::queues::Sqs;
 use reply::responder::Echo;
 use reply::settings::Settings;
 use reply::{Reply, batch};
+use shared::deadline::Deadline;
 use shared::metrics::flush;
-use shared::secrets::Rotating;
+use shared::secrets::{Rotating, Secrets};
 use shared::supabase::Supabase;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     shared::logging::init("reply");
     let http = shared::http::client()?;
-    let reply =
-        Rotating::start(&http.clone(), move |secrets| Ok(build(Settings::read(secrets)?, http.clone())))
-            .await;
+    // It outlives a rotation of the secrets.
+    let memory = Arc::new(Memory::default());
+    let client = http.clone();
+    let build = move |secrets: &Secrets| Ok(build(Settings::read(secrets)?, client.clone(), memory.clone()));
+    let reply = Rotating::start(&http, build).await;
     let reply = reply.inspect_err(|error| tracing::error!(%error, "reply cannot start"))?;
     let reply = &reply;
     let handle = async |event: LambdaEvent<SqsEvent>| {
-        let deadline = batch::deadline(event.context.deadline());
+        let deadline = Deadline::at(event.context.deadline());
         let deliveries = event.payload.records.into_iter().map(Into::into).collect();
         let answer = batch::process(deliveries, deadline, &*reply.current().await).await;
         flush();
@@ -34,7 +38,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(handle)).await
 }
 
-fn build(settings: Settings, http: reqwest::Client) -> Reply<Project, Graph, Sqs, Echo> {
+fn build(settings: Settings, http: reqwest::Client, memory: Arc<Memory>) -> Reply<Project, Graph, Sqs, Echo> {
     settings.graph.version.warn_if_retired(Utc::now().date_naive());
     let supabase = Supabase::new(&settings.supabase_url, settings.supabase_key, http.clone());
     Reply {
@@ -47,5 +51,6 @@ fn build(settings: Settings, http: reqwest::Client) -> Reply<Project, Graph, Sqs
         answers_groups: settings.answers_groups,
         phone_number_id: settings.phone_number_id,
         clock: Arc::new(Utc::now),
+        memory,
     }
 }

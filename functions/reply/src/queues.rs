@@ -5,11 +5,13 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use shared::aws::{self, AwsSettings, Timeouts, reason};
+use shared::deadline::Deadline;
 
 use crate::delivery::Delivery;
 
 /// How long calls may take. A message's budget counts on it: see [`crate::batch::MESSAGE_BUDGET`].
-const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(3), attempt: Duration::from_millis(1400) };
+pub const TIMEOUTS: Timeouts =
+    Timeouts { call: Duration::from_secs(3), attempt: Duration::from_millis(1400) };
 
 /// The attribute of a dead letter that says why it is one.
 pub const CAUSE: &str = "cause";
@@ -73,6 +75,15 @@ impl Queue {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("SQS: {0}")]
 pub struct QueueError(pub String);
+
+/// Waits for a call as long as calls may take, and not beyond `deadline`.
+pub(crate) async fn within(
+    deadline: Deadline,
+    call: impl Future<Output = Result<(), QueueError>>,
+) -> Result<(), QueueError> {
+    let called = deadline.run(TIMEOUTS.call, call).await;
+    called.unwrap_or_else(|_| Err(QueueError("no answer in the time left".to_owned())))
+}
 
 /// Where the queues are.
 #[derive(Clone, Debug)]

@@ -2,15 +2,17 @@
 
 use std::str::FromStr;
 
+use shared::deadline::Deadline;
 use shared::logging::ShortWamid;
 use tracing::warn;
 
 use crate::database::Database;
-use crate::graph::{Messenger, Seen};
+use crate::graph::{GraphError, Messenger, SEEN_TIMEOUT, Seen};
 use crate::handler::Reply;
 use crate::incoming::Incoming;
 use crate::queues::Queues;
 use crate::responder::Responder;
+use crate::send::HANDOVER;
 
 /// What the person is shown of our having seen a message: `WHATSAPP_READ_RECEIPTS`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,7 +46,7 @@ impl FromStr for ReadReceipts {
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// Marks a message of a conversation that is ours. When that fails, nobody misses it.
-    pub(crate) async fn mark_seen(&self, message: &Incoming) {
+    pub(crate) async fn mark_seen(&self, message: &Incoming, deadline: Deadline) {
         let Some(wamid) = message.wamid.as_deref() else { return };
         if self.read_receipts == ReadReceipts::Off || !message.is_ours {
             return;
@@ -52,7 +54,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let answerable = message.group_id.is_none() && message.content.is_conversation();
         let typing = self.read_receipts == ReadReceipts::Typing && answerable;
         let by = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
-        if let Err(cause) = self.messenger.mark_seen(&Seen { by, wamid, typing }).await {
+        let seen = Seen { by, wamid, typing };
+        let marked = deadline.keeping(HANDOVER).run(SEEN_TIMEOUT, self.messenger.mark_seen(&seen)).await;
+        if let Err(cause) = marked.unwrap_or(Err(GraphError::Lost)) {
             let wamid = ShortWamid::field(wamid);
             warn!(counter = "failed_read_receipts", wamid, %cause, "not marked as read");
         }

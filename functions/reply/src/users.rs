@@ -12,6 +12,9 @@ use uuid::Uuid;
 /// How long a look-up may take: the person is waiting.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long linking what was learned may take: nothing depends on it.
+pub const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long a change of what is linked may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,7 @@ use reply::batch::{Handle, Outcome};
 use reply::responder::Echo;
 use reply::seen::ReadReceipts;
 use serde_json::json;
+use shared::deadline::Deadline;
 use wiremock::matchers::{body_partial_json, method};
 use wiremock::{Mock, ResponseTemplate};
 
@@ -110,7 +111,7 @@ async fn messages_of_groups_are_recorded_and_answered_when_a_setting_says_so() {
 
     let world = World::new(all_well()).await;
     let reply = Reply { answers_groups: true, ..world.reply(Echo) };
-    assert_eq!(reply.handle(&delivery(envelope(&message), 1)).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Outcome::Done);
     let send = json_of(&world.sends().await[0]);
     assert_eq!((&send["recipient_type"], &send["to"]), (&json!("group"), &json!("Y2FwaV9ncm91cDox")));
     assert_eq!(world.inserts().await[0].as_array().map(Vec::len), Some(2));
@@ -135,7 +136,7 @@ async fn a_setting_marks_messages_as_read_and_its_failure_is_none_of_the_answer_
             let seen = Mock::given(method("POST")).and(body_partial_json(json!({"status": "read"})));
             seen.respond_with(ResponseTemplate::new(status)).with_priority(1).mount(&world.graph).await;
             let reply = Reply { read_receipts, ..world.reply(Echo) };
-            assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
+            assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
             let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
             let [seen, send] = bodies.as_slice() else { panic!("{bodies:?}") };
             assert_eq!(

@@ -11,6 +11,7 @@ use reply::history::row_id;
 use reply::queues::Queue;
 use reply::responder::{Echo, Question, Responder};
 use serde_json::{Value, json};
+use shared::deadline::Deadline;
 use shared::envelope::{Envelope, V1};
 use shared::message::Role;
 use shared::sender::Sender;
@@ -79,7 +80,7 @@ async fn a_database_that_says_nothing_does_not_prevent_the_echo_either() {
     let http = shared::http::client().expect("a client");
     let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http);
     reply.database = Project::new(supabase);
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
 }
 
@@ -113,7 +114,7 @@ async fn a_task_too_large_for_the_record_queue_loses_its_raw_message_first() {
     let task = world.queues.take().remove(0);
     assert!(task.len() < 10_000);
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     let rows = up.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hello")));
     assert!(rows[0]["payload"]["cut"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
@@ -124,7 +125,7 @@ async fn what_is_no_envelope_goes_back_to_the_queue() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     for body in ["", "hello", "{}", r#"{"v2":{"message":{}}}"#] {
-        assert!(is_returned(reply.handle(&delivery(body.to_owned(), 1)).await));
+        assert!(is_returned(reply.handle(&delivery(body.to_owned(), 1), Deadline::NONE).await));
     }
 }
 
@@ -153,7 +154,7 @@ impl Responder for Told {
 async fn a_responder_decides_on_the_answer() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Told(Ok(Some("Hi!".to_owned()))));
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hi!");
     let rows = world.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hi!")));
@@ -164,7 +165,7 @@ async fn a_responder_may_stay_silent_and_the_question_is_kept() {
     for nothing in [None, Some(String::new()), Some(" \n".to_owned())] {
         let world = World::new(all_well()).await;
         assert_eq!(
-            world.reply(Told(Ok(nothing))).handle(&delivery(envelope(&text()), 1)).await,
+            world.reply(Told(Ok(nothing))).handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
             Outcome::Done
         );
         assert!(world.sends().await.is_empty());
@@ -178,7 +179,7 @@ async fn a_responder_may_stay_silent_and_the_question_is_kept() {
 async fn a_responder_that_fails_is_asked_again() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Told(Err("the model is overloaded".to_owned())));
-    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1)).await));
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
     assert!(world.sends().await.is_empty());
 }
 
@@ -206,11 +207,11 @@ async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_
         (USER.parse().ok(), Sender::parse("16505551234").as_ref())
     );
     // While the database is down the task comes again, and puts no second task on the queue.
-    assert!(is_returned(world.reply(Echo).handle(&record_delivery(task)).await));
+    assert!(is_returned(world.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await));
     assert!(world.queues.take().is_empty());
 
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(task)).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await, Outcome::Done);
     assert!(up.sends().await.is_empty(), "a task answers nobody");
     assert_eq!(up.inserts().await, world.inserts().await[..1], "the very rows that were refused");
 }
@@ -221,15 +222,15 @@ async fn a_task_finds_the_user_whom_the_message_could_not_find() {
     assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
     assert_eq!(world.sends().await.len(), 1);
     let task = world.queues.take().remove(0);
-    assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task)).await));
+    assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await));
 
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     assert_eq!(up.inserts().await[0][1]["user_id"], USER);
 
     let nobody = ResponseTemplate::new(200).set_body_json(json!([]));
     let nobody = World::new(Answers { lookup: nobody, ..all_well() }).await;
-    assert_eq!(nobody.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(nobody.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     assert!(nobody.inserts().await.is_empty());
 }
 
@@ -270,14 +271,16 @@ async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
     let reply = world.reply(Echo);
     let body = r#"{"v2":{}}"#.to_owned();
     for receive_count in [1, 2] {
-        assert!(is_returned(reply.handle(&delivery(body.clone(), receive_count)).await));
-        assert!(is_returned(reply.panicked(&delivery(body.clone(), receive_count)).await));
+        assert!(is_returned(reply.handle(&delivery(body.clone(), receive_count), Deadline::NONE).await));
+        assert!(is_returned(reply.panicked(&delivery(body.clone(), receive_count), Deadline::NONE).await));
     }
-    assert_eq!(reply.handle(&delivery(body.clone(), 3)).await, Outcome::Done);
-    assert_eq!(reply.panicked(&delivery(body.clone(), 3)).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(body.clone(), 3), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.panicked(&delivery(body.clone(), 3), Deadline::NONE).await, Outcome::Done);
     assert_eq!(world.queues.take(), [body.clone(), body.clone()]);
     // From the record queue it goes nowhere else but to the dead letters.
-    assert!(is_returned(reply.handle(&Delivery { receive_count: 99, ..record_delivery(&body) }).await));
+    assert!(is_returned(
+        reply.handle(&Delivery { receive_count: 99, ..record_delivery(&body) }, Deadline::NONE).await
+    ));
     assert!(world.queues.take().is_empty());
 }
 
@@ -286,14 +289,19 @@ async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
     let send = graph_error(401, 190);
     let mut world = World::new(Answers { send, insert: ResponseTemplate::new(503), ..all_well() }).await;
     let tries = Queue::Inbound.tries();
-    assert!(is_returned(world.reply(Echo).handle(&delivery(envelope(&text()), tries - 1)).await));
-    assert_eq!(world.reply(Echo).handle(&delivery(envelope(&text()), tries)).await, Outcome::Done);
+    assert!(is_returned(
+        world.reply(Echo).handle(&delivery(envelope(&text()), tries - 1), Deadline::NONE).await
+    ));
+    assert_eq!(
+        world.reply(Echo).handle(&delivery(envelope(&text()), tries), Deadline::NONE).await,
+        Outcome::Done
+    );
     let rows = json!({"v1": {"record": {"user_id": USER, "sender": "16505551234", "wamid": "wamid.Q",
         "question": {"content": "Hello", "at": "2025-06-08T20:59:43Z"}}}});
     let rows = |receive_count| Delivery { receive_count, ..record_delivery(&rows.to_string()) };
     let tries = Queue::Records.tries();
-    assert!(is_returned(world.reply(Echo).handle(&rows(tries - 1)).await));
-    assert_eq!(world.reply(Echo).handle(&rows(tries)).await, Outcome::Done);
+    assert!(is_returned(world.reply(Echo).handle(&rows(tries - 1), Deadline::NONE).await));
+    assert_eq!(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await, Outcome::Done);
     let causes = [
         (Queue::Inbound, "the answer was not sent: the Graph API answered 401, code 190".to_owned()),
         (Queue::Records, "rows not written: Supabase answered 503 (no code)".to_owned()),
@@ -302,10 +310,13 @@ async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
 
     // What the dead-letter queue does not take is tried again.
     world.queues.refuses = true;
-    assert!(is_returned(world.reply(Echo).handle(&rows(tries)).await));
+    assert!(is_returned(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await));
     // However often it was received: one that had only stood behind another is answered like any.
     let well = World::new(all_well()).await;
-    assert_eq!(well.reply(Echo).handle(&delivery(envelope(&text()), 60)).await, Outcome::Done);
+    assert_eq!(
+        well.reply(Echo).handle(&delivery(envelope(&text()), 60), Deadline::NONE).await,
+        Outcome::Done
+    );
     assert_eq!(well.sends().await.len(), 1);
     assert!(well.queues.dead_letters.lock().expect("a lock").is_empty());
 }
@@ -315,7 +326,7 @@ async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
     let world = World::new(all_well()).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
     let reply = world.reply(Told(Ok(Some(long.clone()))));
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1)).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
     let bodies: Vec<_> =
         world.sends().await.iter().map(|send| json_of(send)["text"]["body"].clone()).collect();
     assert_eq!(bodies.len(), 3);
@@ -330,7 +341,7 @@ async fn long_answer(taken: u64, send: ResponseTemplate) -> (World, String, Outc
     first.with_priority(1).mount(&world.graph).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
     let reply = world.reply(Told(Ok(Some(long.clone()))));
-    let outcome = reply.handle(&delivery(envelope(&text()), 1)).await;
+    let outcome = reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await;
     (world, long, outcome)
 }
 
@@ -348,25 +359,25 @@ async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
     assert!(world.inserts().await.is_empty(), "rows say that all was sent");
     let task = world.queues.take().remove(0);
     // Meta still refuses: the task comes again as it is.
-    assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task)).await));
+    assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await));
     assert!(world.queues.take().is_empty());
 
     // It takes one more part.
     let up = World::new(Answers { send: graph_error(500, 131_000), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&up.graph).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     let shorter = up.queues.take().remove(0);
     assert!(shorter.len() < task.len() && up.inserts().await.is_empty());
 
     // And the last one; the database is away meanwhile.
     let last = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(last.reply(Echo).handle(&record_delivery(&shorter)).await, Outcome::Done);
+    assert_eq!(last.reply(Echo).handle(&record_delivery(&shorter), Deadline::NONE).await, Outcome::Done);
     let rows = last.queues.take().remove(0);
     assert_eq!(last.sends().await.len(), 1);
     assert_eq!(json_of(&last.sends().await[0])["context"]["message_id"], "wamid.Q");
     let done = World::new(all_well()).await;
-    assert_eq!(done.reply(Echo).handle(&record_delivery(&rows)).await, Outcome::Done);
+    assert_eq!(done.reply(Echo).handle(&record_delivery(&rows), Deadline::NONE).await, Outcome::Done);
     assert!(done.sends().await.is_empty());
     assert_eq!(done.inserts().await[0][1]["content"], long);
     assert_eq!(done.inserts().await[0][1]["wamids"], json!(["wamid.answer", "wamid.answer", "wamid.answer"]));
@@ -383,7 +394,7 @@ async fn a_task_whose_rows_are_written_sends_nothing_again() {
     let task = world.queues.take().remove(0);
     let recorded = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
     let done = World::new(Answers { recorded, ..all_well() }).await;
-    assert_eq!(done.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(done.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     assert!(done.sends().await.is_empty() && done.inserts().await.is_empty());
 }
 
@@ -404,5 +415,5 @@ async fn the_rest_of_an_answer_that_not_even_the_queue_takes_brings_the_message_
     one.mount(&world.graph).await;
     world.queues.refuses = true;
     let reply = world.reply(Told(Ok(Some("word ".repeat(2000)))));
-    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1)).await));
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
 }

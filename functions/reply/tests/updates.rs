@@ -5,6 +5,7 @@ mod support;
 use reply::batch::{Handle, Outcome};
 use reply::responder::Echo;
 use serde_json::{Value, json};
+use shared::deadline::Deadline;
 use wiremock::ResponseTemplate;
 
 use support::*;
@@ -63,11 +64,11 @@ async fn statuses_and_events_that_the_database_does_not_take_wait_on_the_record_
         let mut world = World::new(Answers { kept: ResponseTemplate::new(503), ..all_well() }).await;
         assert_eq!(world.handle(body.clone()).await, Outcome::Done);
         assert_eq!(world.queues.take(), std::slice::from_ref(&body));
-        assert!(is_returned(world.reply(Echo).handle(&record_delivery(&body)).await));
+        assert!(is_returned(world.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await));
         assert!(world.queues.take().is_empty());
         world.queues.refuses = true;
         assert!(is_returned(world.handle(body.clone()).await));
         let up = World::new(all_well()).await;
-        assert_eq!(up.reply(Echo).handle(&record_delivery(&body)).await, Outcome::Done);
+        assert_eq!(up.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await, Outcome::Done);
     }
 }

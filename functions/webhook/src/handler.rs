@@ -9,10 +9,11 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::api::Refused;
+use shared::deadline::Deadline;
 use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
 use shared::{logging, trace};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::batches::{self, Lane};
@@ -26,9 +27,12 @@ use crate::signature::{self, AppSecret, SignatureError};
 /// Calls to the queue that run at the same time. Each needs a connection, and opening one costs more than a call.
 const PARALLEL_CALLS: usize = 16;
 
-/// How long all calls of a request may take together. Below the function's timeout of 10 s (template.yaml), with
-/// time for reading the request and answering it: who is cut off there answers nothing, and logs nothing.
+/// How long a request may take. Below the function's timeout of 10 s (template.yaml): an invocation that is cut off
+/// answers nothing, and logs nothing.
 const DEADLINE: Duration = Duration::from_secs(8);
+
+/// What is kept of an invocation's time for answering.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// The function: settings and the queue.
 #[derive(Debug)]
@@ -90,11 +94,14 @@ impl<Q: Queue> Webhook<Q> {
     }
 
     async fn receive(&self, request: Request) -> Result<Response<Body>, Refusal> {
+        // The secrets may have been read again before this.
+        let invocation = request.extensions().get::<Deadline>().copied().unwrap_or(Deadline::NONE);
+        let deadline = invocation.keeping(ENDING).min(Deadline::after(DEADLINE));
         let entries = self.entries(&request)?;
         // What is sent is written down, and may be as large.
         drop(request);
         let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
-        timed("queue_ms", self.queue_all(batches::pack(entries))).await?;
+        timed("queue_ms", self.queue_all(batches::pack(entries), deadline)).await?;
         logging::together(|| subjects.iter().for_each(log));
         Ok(ok())
     }
@@ -117,10 +124,10 @@ impl<Q: Queue> Webhook<Q> {
     }
 
     /// Queues all lanes; the first failure is the answer, after every lane has been tried or the time is up.
-    async fn queue_all(&self, lanes: Vec<Lane>) -> Result<(), QueueError> {
+    async fn queue_all(&self, lanes: Vec<Lane>, deadline: Deadline) -> Result<(), QueueError> {
         let lanes = stream::iter(lanes).map(|lane| self.send_lane(lane));
         let results = lanes.buffer_unordered(PARALLEL_CALLS).collect::<Vec<_>>();
-        let results = timeout(DEADLINE, results).await.map_err(|_| QueueError::Deadline(DEADLINE))?;
+        let results = deadline.run(DEADLINE, results).await.map_err(|_| QueueError::Deadline)?;
         results.into_iter().collect()
     }
 

@@ -38,8 +38,8 @@ pub enum QueueError {
         code: String,
     },
     /// The calls of the request took too long together. Those under way may have succeeded.
-    #[error("SQS has not taken all batches within {0:?}")]
-    Deadline(Duration),
+    #[error("SQS has not taken all batches in the time that a request has")]
+    Deadline,
 }
 
 /// Amazon SQS, or what speaks its protocol.

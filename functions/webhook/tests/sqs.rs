@@ -5,10 +5,15 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::aws::AwsSettings;
+use shared::deadline::Deadline;
+use shared::secrets::{FRESH, Rotating, Secrets};
+use webhook::Webhook;
 use webhook::batches::{Batch, pack};
 use webhook::entry::{Entry, Subject};
+use webhook::handshake::VerifyToken;
 use webhook::queue::{Queue, QueueError, Sqs};
 use webhook::settings::QueueSettings;
+use webhook::signature::{AppSecret, HEADER};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -122,4 +127,53 @@ async fn silence_is_an_error() {
     let sending = tokio::time::timeout(Duration::from_secs(60), sqs.send(batch(1)));
     let error = sending.await.expect("within its own timeout").expect_err("silence");
     assert!(matches!(&error, QueueError::Call(_)), "{error}");
+}
+
+#[tokio::test]
+async fn silent_services_do_not_outlast_the_function_s_timeout() {
+    let secrets_manager = server(
+        ResponseTemplate::new(200)
+            .insert_header("content-type", "application/x-amz-json-1.1")
+            .set_body_json(json!({"VersionId": "1", "SecretString": "{}"})),
+    )
+    .await;
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
+    let app_secret = || AppSecret::new(&SecretString::from("app"));
+    let build = move |_: &Secrets| {
+        Ok(Webhook::new(app_secret(), VerifyToken::new(SecretString::from("verify")), sqs(&endpoint)))
+    };
+    let settings = AwsSettings {
+        endpoint_url: Some(secrets_manager.uri()),
+        region: "us-east-1".to_owned(),
+        access_key_id: "AKIDEXAMPLE".to_owned(),
+        secret_access_key: SecretString::from("secret"),
+        session_token: None,
+    };
+    let http = shared::http::client().expect("a client");
+    let webhook = Rotating::start_with(&settings, "secret", &http, build).await.expect("read");
+    secrets_manager.reset().await;
+    let never = ResponseTemplate::new(200).set_delay(Duration::from_secs(3600));
+    Mock::given(any()).respond_with(never).mount(&secrets_manager).await;
+    let message = json!({"from": "16505551234", "id": "wamid.1", "type": "text", "text": {"body": "Hello"}});
+    let change = json!({"field": "messages", "value": {"messages": [message]}});
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [change]}]})
+        .to_string();
+
+    tokio::time::pause();
+    // The function's timeout, and an invocation of which most has passed already.
+    for seconds in [10, 3] {
+        tokio::time::advance(FRESH).await;
+        let start = tokio::time::Instant::now();
+        let time = Duration::from_secs(seconds);
+        let mut request = lambda_http::Request::new(lambda_http::Body::Text(body.clone()));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = "/webhook".parse().expect("a URI");
+        let signature = app_secret().sign(body.as_bytes()).parse().expect("a header");
+        request.headers_mut().insert(HEADER, signature);
+        request.extensions_mut().insert(Deadline::after(time));
+        let answer = webhook.current().await.handle(request).await;
+        assert_eq!(answer.status(), 500);
+        assert!(start.elapsed() < time, "{:?} of {time:?}", start.elapsed());
+    }
 }

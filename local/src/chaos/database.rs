@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use messages::history::{HistoryError, Messages, Pages};
 use messages::page::Page;
 use reply::database::Database;
+use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
 use reply::incoming::{Event, IdentityChange, Status};
 use reply::statuses::Applied;
@@ -134,6 +135,15 @@ impl Database for Project {
             attempt.said = found.as_ref().ok().copied();
         }
         found
+    }
+
+    async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {
+        let number = number.to_string();
+        self.look_up(move |state| {
+            let mut of_user = state.rows.values().map(|row| &row.row).filter(|row| row.user_id == user_id);
+            of_user.any(|row| row.role == Role::Assistant && row.phone_number_id.as_deref() == Some(&number))
+        })
+        .await
     }
 
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {

@@ -115,6 +115,10 @@ pub struct Plan {
     pub full_batches: bool,
     /// Whether some answers are longer than one message.
     pub long_texts: bool,
+    /// Whether the Graph API takes seconds for each send.
+    pub slow_graph: bool,
+    /// Whether somebody is an automatic correspondent, who answers each answer.
+    pub automatic: bool,
     /// Whether Meta says what became of answers: only in some runs, which take three times as long.
     pub tells_statuses: bool,
     /// Whether statuses are the only trouble: neither the database nor the record queue takes one until the faults end.
@@ -146,10 +150,14 @@ impl Plan {
             unreadable: trouble(if isolated { 200 } else { 20 }),
             full_batches: chance.in_1000(500),
             long_texts: chance.in_1000(100),
+            slow_graph: !isolated && chance.in_1000(100),
+            automatic: false,
             tells_statuses: refuses_statuses || chance.in_1000(350),
             refuses_statuses,
             read_receipts: chance.pick(ReadReceipts::Off, &[ReadReceipts::Read, ReadReceipts::Typing]),
         };
+        // Statuses of so many answers would only take time.
+        plan.automatic = !isolated && !plan.tells_statuses && chance.in_1000(60);
         if isolated {
             // Always, or never: nobody must notice.
             plan.rates.receipt = chance.pick(0, &[1000]);

@@ -8,8 +8,8 @@ use shared::sender::{PhoneNumber, UserId};
 use tokio::time::{sleep, timeout};
 
 use super::Break;
-use super::statuses;
 use super::world::{Send, State, World};
+use super::{loops, statuses};
 
 /// The Graph API, as one invocation sees it.
 pub struct Graph {
@@ -58,10 +58,12 @@ impl Messenger for Graph {
             }
             let latency = match fate {
                 Fate::Timeout { .. } => state.chance.millis(50, 15_000),
+                _ if state.plan.slow_graph && state.faulty() => state.chance.millis(500, 7_000),
                 _ => state.chance.millis(50, 400),
             };
             (fate, latency, attempt)
         };
+        let mut unanswered = Unanswered { world: &self.world, attempt: Some(attempt) };
         let takes_effect =
             matches!(fate, Fate::Sent | Fate::Reset { after: true } | Fate::Timeout { after: true });
         let send = Send {
@@ -80,6 +82,7 @@ impl Messenger for Graph {
                 state.note("Graph", format_args!("a phone gets the answer to {}: {id}", send.wamid));
                 let send = Send { at: state.now, id: id.clone(), ..send };
                 statuses::follow(&world, state, &send);
+                loops::answer(&world, state, &send);
                 state.sends.push(send);
                 id
             })
@@ -97,7 +100,7 @@ impl Messenger for Graph {
                 let id = call.await;
                 match fate {
                     Fate::Rejected(status, code) => {
-                        Err(GraphError::Rejected(Rejection { status, code: Some(code), fbtrace_id: None }))
+                        Err(GraphError::Rejected(Rejection::of(status, Some(code))))
                     }
                     Fate::Unreachable => Err(GraphError::Unreachable),
                     Fate::Reset { .. } => Err(GraphError::Lost),
@@ -105,6 +108,7 @@ impl Messenger for Graph {
                 }
             }
         };
+        unanswered.attempt = None;
         if let Err(error) = &result {
             let mut state = self.world.lock();
             state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
@@ -125,8 +129,7 @@ impl Messenger for Graph {
                 state.misread.insert(wamid.to_owned());
             }
             let rate = state.plan.rates.receipt;
-            let rejected =
-                Err(GraphError::Rejected(Rejection { status: 400, code: Some(131_009), fbtrace_id: None }));
+            let rejected = Err(GraphError::Rejected(Rejection::of(400, Some(131_009))));
             if !state.strikes(rate) {
                 (Ok(()), state.chance.millis(50, 300))
             } else if state.plan.isolated || state.chance.in_1000(500) {
@@ -140,6 +143,21 @@ impl Messenger for Graph {
         };
         sleep(latency).await;
         result
+    }
+}
+
+/// A send whose caller has not got its answer. One that is given up was lost, as far as the caller knows.
+struct Unanswered<'a> {
+    world: &'a World,
+    attempt: Option<usize>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(attempt) = self.attempt else { return };
+        if let Some(attempt) = self.world.lock().attempts.all.get_mut(attempt) {
+            attempt.lost = true;
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::meta::{Kind, Question};
 use super::queues::PAIRS;
 use super::report::Findings;
 use super::world::{Row, Send, State};
-use super::{events, statuses};
+use super::{events, loops, statuses};
 
 /// How long the look-ups may hold an answer back, in milliseconds, and what they take at most beyond that.
 const LOOK_UPS: u64 = 2_000 + 10;
@@ -43,6 +43,13 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
             rows_and_answer(state, wamid, question, &mut findings);
         }
     }
+    if state.cut > 0 {
+        findings.cut = state.cut;
+        findings
+            .violations
+            .push(format!("{} invocations of reply were cut off at their deadline", state.cut));
+    }
+    loops::check(state, &mut findings);
     echoes::check(state, &mut findings);
     order(state, &mut findings);
     delays(state, &mut findings);
@@ -67,12 +74,12 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.lost += 1;
         findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
     };
-    let silent = question.kind.is_silent();
+    let silent = question.kind.is_silent() || loops::is_silenced(state, wamid, question);
     if !answered && !refused && !silent {
         lost("no answer");
     }
     let Some(user_id) = linked else { return };
-    if question.kind == Kind::Long && !refused && !all_parts(state, wamid, &question.text) {
+    if question.kind == Kind::Long && !refused && !silent && !all_parts(state, wamid, &question.text) {
         lost("a part of a long answer is missing");
     }
     if asked == 0 {
@@ -118,6 +125,9 @@ fn order(state: &State, findings: &mut Findings) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
         // One that was set aside, dead, or refused for good has lost its place. One without words may have been
         // answered with silence before.
+        if loops::writes_much(state, question) {
+            continue;
+        }
         if question.out_of_order || question.kind.is_silent() || refused_for_good(state, wamid) {
             continue;
         }

@@ -11,8 +11,9 @@ use local_sqs::{Receive, Received, queue_arn};
 use reply::delivery::Delivery;
 use reply::responder::{Question, Responder};
 use reply::{Reply, batch};
+use shared::deadline::Deadline;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::Break;
 use super::attempts::End;
@@ -118,6 +119,15 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         (id, lives, time)
     };
     let (clock, read_receipts) = (world.clone(), world.lock().plan.read_receipts);
+    // The process that was free last, as Lambda does, or a new one.
+    let memory = {
+        let mut state = world.lock();
+        let free = state.processes.pop();
+        if free.is_none() {
+            state.started += 1;
+        }
+        free.filter(|_| !state.breaks(Break::ForgetTurns)).unwrap_or_default()
+    };
     let reply = Reply {
         database: Project { world: world.clone(), invocation: id },
         messenger: Graph { world: world.clone(), invocation: id },
@@ -131,9 +141,11 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
             Err(_) => return,
         },
         clock: Arc::new(move || clock.lock().utc()),
+        memory: memory.clone(),
     };
     let deliveries = received.iter().map(|message| delivery(queue, message)).collect();
-    let deadline = Some(Instant::now() + time);
+    let unlimited = world.lock().breaks(Break::IgnoreDeadline);
+    let deadline = if unlimited { Deadline::NONE } else { Deadline::after(time) };
     let result = timeout(time, mortal(batch::process(deliveries, deadline, &reply), lives)).await;
 
     let mut state = world.lock();
@@ -141,10 +153,12 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
     let Ok(Some(response)) = result else {
         let how = if result.is_err() { "cut at the deadline" } else { "process died" };
         state.inject(how);
+        state.cut += u64::from(result.is_err());
         state.note(format_args!("reply {id}"), format_args!("{how}"));
         state.attempts.finish(id, |_| End::Died);
         return;
     };
+    state.processes.push(memory);
     let mut returned: HashSet<_> =
         response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
     if state.breaks(Break::AcknowledgeErrors) {

@@ -11,7 +11,7 @@ use super::faults::{Chance, Plan};
 use super::payloads::{self, Request};
 use super::people::{Links, Person};
 use super::webhook;
-use super::world::World;
+use super::world::{State, World};
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
@@ -27,6 +27,8 @@ pub struct People {
     pub links: Links,
     /// What they wrote, by wamid.
     pub questions: BTreeMap<String, Question>,
+    /// Turns of an automatic correspondent so far.
+    pub turns: usize,
     /// Messages that the inbound queue has accepted so far.
     accepted: usize,
 }
@@ -158,7 +160,7 @@ impl People {
         let kind = match chance.between(0, 99) {
             0..=2 => Kind::Image,
             3 => Kind::Blank,
-            4 if plan.long_texts => Kind::Long,
+            4 | 10..=14 if plan.long_texts => Kind::Long,
             5 => Kind::Reaction,
             6 => Kind::Edit,
             7 => Kind::Hologram,
@@ -169,7 +171,13 @@ impl People {
         };
         let text = match kind {
             Kind::Blank => " \n".to_owned(),
-            Kind::Long => format!("{wamid} {}", "says a word and another ".repeat(600)),
+            Kind::Long => {
+                let parts = chance.between(3, 16);
+                format!(
+                    "{wamid} {}",
+                    "says a word and another ".repeat(usize::try_from(170 * parts).unwrap_or(600))
+                )
+            }
             Kind::Poison => format!("poison {wamid}"),
             Kind::Stubborn => format!("stubborn {wamid}"),
             _ => format!("hello from {wamid}"),
@@ -190,6 +198,26 @@ impl People {
                 out_of_order: false,
             },
         );
+        wamid
+    }
+
+    /// An automatic correspondent writes to a business number that has answered it.
+    pub fn write_back(&mut self, sender: usize, number: String) -> String {
+        let wamid = format!("wamid.{:03}", self.questions.len());
+        self.turns += 1;
+        let question = Question {
+            sender,
+            number,
+            kind: Kind::Text,
+            text: format!("automatic answer {wamid}"),
+            refers_to: None,
+            group: None,
+            ok: false,
+            accepted: None,
+            copies: BTreeMap::new(),
+            out_of_order: false,
+        };
+        self.questions.insert(wamid.clone(), question);
         wamid
     }
 
@@ -242,6 +270,17 @@ pub fn start(world: &Arc<World>, posts: Vec<Post>) {
             });
         }
     }
+}
+
+/// Posts a payload once, when its time has come.
+pub fn post_later(world: &Arc<World>, state: &mut State, post: Post) {
+    state.busy += 1;
+    let world = world.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(post.after)).await;
+        deliver(&world, &post, 0).await;
+        world.done();
+    });
 }
 
 /// Posts a payload until it is answered with 200: at once, and then less and less often, for 7 days.

@@ -21,6 +21,7 @@
 //! | [`history`] | owners who read their history through `messages` |
 //! | [`attempts`] | what each handling of a message came to |
 //! | [`invariants`] | the promises |
+//! | [`loops`] | automatic correspondents, which answer each answer |
 //! | [`echoes`] | why somebody got an answer twice |
 //! | [`trace`] | what happened, to be read |
 //! | [`report`] | what runs came to |
@@ -38,6 +39,7 @@ pub mod graph;
 pub mod history;
 pub mod invariants;
 pub mod lambda;
+pub mod loops;
 pub mod many;
 pub mod meta;
 pub mod payloads;
@@ -87,6 +89,10 @@ pub enum Break {
     StatusesInSenderGroup,
     /// The row of an answer shows the status that came last.
     LastStatusWins,
+    /// Invocations do not know when they end.
+    IgnoreDeadline,
+    /// No process remembers how often it has answered somebody.
+    ForgetTurns,
     /// Nobody learns the number or user id that was not linked before.
     LearnNothing,
 }

@@ -164,6 +164,15 @@ impl Queues for Told {
                 About::Message(_) | About::Unreadable => false,
             }
         };
+        let stored = |stored| {
+            if let About::Record(wamid) = &what
+                && let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, wamid)
+            {
+                attempt.stored = stored;
+            }
+        };
+        // As far as the caller knows if it does not wait for the answer.
+        stored(Stored::Neither);
         let (asked, invocation) = (what.clone(), self.invocation);
         let queued = self.call(move |state| {
             let at = state.timestamp();
@@ -179,10 +188,8 @@ impl Queues for Told {
             Ok(())
         });
         let queued = queued.await;
-        if let About::Record(wamid) = what
-            && let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, &wamid)
-        {
-            attempt.stored = if queued.is_ok() { Stored::Task } else { Stored::Neither };
+        if queued.is_ok() {
+            stored(Stored::Task);
         }
         queued
     }

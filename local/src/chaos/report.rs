@@ -43,6 +43,10 @@ pub struct Findings {
     pub lost_events: u64,
     /// Links that lack what a message said.
     pub unlearned: u64,
+    /// Invocations that were cut off at their deadline.
+    pub cut: u64,
+    /// Loops with automatic correspondents that went on for too long.
+    pub endless: u64,
     /// What is wrong, in words. Empty when every promise was kept.
     pub violations: Vec<String>,
 }
@@ -121,6 +125,10 @@ pub struct Summary {
     pub lost_events: u64,
     /// See [`Findings::unlearned`].
     pub unlearned: u64,
+    /// See [`Findings::cut`].
+    pub cut_invocations: u64,
+    /// See [`Findings::endless`].
+    pub endless_loops: u64,
     /// Seeds of runs that broke a promise.
     pub failed: Vec<u64>,
 }
@@ -156,6 +164,8 @@ impl Summary {
         self.delayed_by_statuses += findings.delayed_by_statuses;
         self.lost_events += findings.lost_events;
         self.unlearned += findings.unlearned;
+        self.cut_invocations += findings.cut;
+        self.endless_loops += findings.endless;
         if !findings.violations.is_empty() {
             self.failed.push(outcome.seed);
         }
@@ -184,7 +194,7 @@ impl fmt::Display for Summary {
             "seed {}: runs {}, messages {}, statuses {}, events {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
              {} and outside {}, order violations {}, answers delayed by the database {}, by other senders {} and by statuses \
              {}, dead letters {} ({} of them never tried), wrong texts {}, history errors {}, lost statuses {}, \
-             duplicate statuses {}, wrong statuses {}, lost events {}, unlearned links {}",
+             duplicate statuses {}, wrong statuses {}, lost events {}, unlearned links {}, invocations cut off {}, endless loops {}",
             self.seed,
             self.runs,
             self.messages,
@@ -208,6 +218,8 @@ impl fmt::Display for Summary {
             self.wrong_statuses,
             self.lost_events,
             self.unlearned,
+            self.cut_invocations,
+            self.endless_loops,
         )
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use local_sqs::{Broker, Timestamp};
+use reply::memory::Memory;
 use shared::message::MessageCreate;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -66,6 +67,12 @@ pub struct State {
     pub busy: usize,
     /// Number of invocations so far.
     pub invocations: u64,
+    /// What processes of `reply` remember that are free.
+    pub processes: Vec<Arc<Memory>>,
+    /// Processes of `reply` that were started.
+    pub started: u64,
+    /// Invocations of `reply` that were cut off at their deadline.
+    pub cut: u64,
     /// Messages that became dead letters without ever being tried, by wamid.
     pub untried: BTreeSet<String>,
     /// Messages that were marked as read by another number than they were written to, by wamid.

@@ -123,7 +123,9 @@ impl Ledger {
         let needs_none = match outcome {
             "registration_sent" | "ignored" | "event_kept" | "dropped" => true,
             // A user's refused answer is written; of nobody there is nothing to write.
-            "undeliverable" => entry.field("user_id").is_empty() && !self.deferred.contains(wamid),
+            "undeliverable" | "silenced" => {
+                entry.field("user_id").is_empty() && !self.deferred.contains(wamid)
+            }
             _ => false,
         };
         if needs_none {

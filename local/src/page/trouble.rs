@@ -103,7 +103,7 @@ pub(super) fn all() -> Vec<Trouble> {
         (
             "dead-letter",
             "A dead letter",
-            "User A writes, and fifty tries fail because the token has expired. reply gives the message up with its cause; redriven, it is answered.",
+            "User A writes, and it is received fifty times and fails each time because the token has expired. reply gives the message up with its cause; redriven, it is answered.",
         ),
         (
             "skip-waits",

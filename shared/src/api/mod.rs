@@ -17,6 +17,7 @@ use lambda_http::{Body, Error, LambdaEvent, Request, Response, lambda_runtime, s
 use tokio::time::Instant;
 use tracing::{Instrument, error, warn, warn_span};
 
+use crate::deadline::Deadline;
 use crate::metrics::{flush, record};
 use crate::trace;
 use event::Event;
@@ -30,8 +31,8 @@ pub use event::{NoRequest, request};
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refused(pub Cow<'static, str>);
 
-/// Answers requests with `handle`, for ever. How long each that is not [`Refused`] took is recorded under `time`, one
-/// of [`crate::metrics::TIMES`].
+/// Answers requests with `handle`, for ever. Each has the [`Deadline`] of its invocation among its extensions. How long
+/// each that is not [`Refused`] took is recorded under `time`, one of [`crate::metrics::TIMES`].
 ///
 /// # Errors
 /// When the runtime ends.
@@ -44,6 +45,10 @@ where
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
         let LambdaEvent { payload: Event(request), context } = event;
         let start = Instant::now();
+        let request = request.map(|mut request| {
+            request.extensions_mut().insert(Deadline::at(context.deadline()));
+            request
+        });
         let answer = trace::within(context.xray_trace_id, answer(request, handle)).await;
         match answer.extensions().get::<Refused>() {
             Some(Refused(reason)) => log_refusal(&context.request_id, answer.status(), reason).await,

@@ -26,6 +26,24 @@ pub enum SupabaseError {
 }
 
 impl SupabaseError {
+    /// Whether what a row refers to is gone: PostgreSQL's `foreign_key_violation`.
+    #[must_use]
+    pub fn is_missing_reference(&self) -> bool {
+        matches!(self, Self::Rejected { code: Some(code), .. } if code == "23503")
+    }
+
+    /// Whether the values of the rows are refused, which neither another attempt nor an operator changes: PostgreSQL's
+    /// class 22 (`data_exception`), `not_null_violation`, `check_violation` and `program_limit_exceeded`, and a body
+    /// that is too large. Source: “PostgreSQL Error Codes”.
+    #[must_use]
+    pub fn is_about_values(&self) -> bool {
+        let Self::Rejected { status, code } = self else { return false };
+        let code = code.as_deref().unwrap_or_default();
+        *status == 413
+            || matches!(code, "23502" | "23514" | "54000")
+            || (code.len() == 5 && code.starts_with("22"))
+    }
+
     pub(super) fn rejected(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct ErrorBody {
@@ -47,5 +65,40 @@ impl From<reqwest::Error> for SupabaseError {
         } else {
             Self::Unreachable
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_retry_repairs_is_told_from_what_an_operator_can() {
+        let rejected = |status, code: &str| SupabaseError::Rejected { status, code: Some(code.to_owned()) };
+        for error in [
+            rejected(400, "22P02"),
+            rejected(400, "22001"),
+            rejected(400, "23502"),
+            rejected(400, "23514"),
+            rejected(500, "54000"),
+            SupabaseError::Rejected { status: 413, code: None },
+        ] {
+            assert!(error.is_about_values() && !error.is_missing_reference(), "{error}");
+        }
+        for error in [
+            rejected(401, "PGRST301"),
+            rejected(403, "42501"),
+            rejected(404, "PGRST205"),
+            rejected(400, "PGRST204"),
+            rejected(400, "42703"),
+            rejected(500, "57014"),
+            rejected(409, "23505"),
+            SupabaseError::Rejected { status: 503, code: None },
+            SupabaseError::Timeout,
+            SupabaseError::Unreachable,
+        ] {
+            assert!(!error.is_about_values() && !error.is_missing_reference(), "{error}");
+        }
+        assert!(rejected(409, "23503").is_missing_reference());
     }
 }

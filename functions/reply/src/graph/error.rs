@@ -2,17 +2,22 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use shared::lenient::Object;
 
 /// What an error means for the message that was to be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Class {
     /// It passes: try again, later and later.
     Passing,
+    /// Meta says nothing that could be acted on: try again a few times.
+    Unclear,
     /// Meta wants fewer messages: slow down, and tell an operator.
     SlowDown,
     /// The credentials or the account: an operator must act, then the same message can go out.
     Account,
+    /// The business number does not exist, or the access token may not use it: [`Class::Account`] when the number is
+    /// this account's, [`Class::Final`] when it is a foreign one.
+    Number,
     /// This message can never go out.
     Final,
 }
@@ -39,10 +44,26 @@ pub enum GraphError {
 pub struct Rejection {
     /// The HTTP status.
     pub status: u16,
-    /// `error.code`: what to decide on.
+    /// `error.code`.
     pub code: Option<i64>,
+    /// `error.error_subcode`, which narrows some codes.
+    pub subcode: Option<i64>,
+    /// What the texts say beyond the codes.
+    pub says: Says,
     /// `error.fbtrace_id`: what Meta's support asks for.
     pub fbtrace_id: Option<String>,
+}
+
+/// What the texts of an error answer say beyond its codes. The texts themselves are not kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Says {
+    /// Nothing that matters here.
+    #[default]
+    Nothing,
+    /// The object, here the business number, does not exist, or the access token may not use it.
+    NoObject,
+    /// The app demands an `appsecret_proof` with each call.
+    NoProof,
 }
 
 impl fmt::Display for Rejection {
@@ -50,6 +71,16 @@ impl fmt::Display for Rejection {
         write!(f, "the Graph API answered {}", self.status)?;
         if let Some(code) = self.code {
             write!(f, ", code {code}")?;
+        }
+        if let Some(subcode) = self.subcode {
+            write!(f, ", subcode {subcode}")?;
+        }
+        match self.says {
+            Says::Nothing => {}
+            Says::NoObject => {
+                f.write_str(", the business number does not exist or the access token may not use it")?
+            }
+            Says::NoProof => f.write_str(", the app demands an appsecret_proof")?,
         }
         if let Some(trace) = &self.fbtrace_id {
             write!(f, ", fbtrace_id {trace}")?;
@@ -84,44 +115,81 @@ impl From<reqwest::Error> for GraphError {
 }
 
 impl Rejection {
+    /// An answer with this status and code, and nothing else.
+    #[must_use]
+    pub fn of(status: u16, code: Option<i64>) -> Self {
+        Self { status, code, subcode: None, says: Says::Nothing, fbtrace_id: None }
+    }
+
+    /// Reads the body of an error answer, as far as it can be read.
     pub(super) fn read(status: u16, body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Body {
-            error: Error,
-        }
-        #[derive(Deserialize)]
-        struct Error {
-            code: Option<i64>,
-            fbtrace_id: Option<String>,
-        }
-        let error = serde_json::from_slice::<Body>(body).ok().map(|body| body.error);
-        let (code, fbtrace_id) = error.map_or((None, None), |error| (error.code, error.fbtrace_id));
+        let error = Object::of(serde_json::from_slice(body).ok()).object("error");
+        let number = |key| error.text(key).and_then(|text| text.trim().parse().ok());
         // An id is short and plain; whatever else stands there is not for a log.
         let plain = |id: &String| {
             id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         };
-        Self { status, code, fbtrace_id: fbtrace_id.filter(plain) }
+        let says = |phrase: &str| error.text("message").is_some_and(|message| message.contains(phrase));
+        let (code, subcode) = (number("code"), number("error_subcode"));
+        let is_graph_method = error.text("type").as_deref() == Some("GraphMethodException");
+        let says = if says("appsecret_proof") {
+            Says::NoProof
+        } else if code == Some(100) && (subcode == Some(33) || is_graph_method || says("missing permissions"))
+        {
+            Says::NoObject
+        } else {
+            Says::Nothing
+        };
+        Self { status, code, subcode, says, fbtrace_id: error.string("fbtrace_id").filter(plain) }
     }
 
-    /// What it means for the message, by its code.
+    /// What it means for the message, by code, subcode and type.
     ///
     /// An error without a code that we know is judged by its status, and is never final: better a dead
     /// letter that a person looks at than an answer that nobody misses.
-    /// Source: “Error codes”, WhatsApp Business Platform documentation, November 2026.
+    /// Source: “Error codes”, WhatsApp Business Platform documentation, and “Handle Errors”, Graph API documentation,
+    /// November 2026.
     #[must_use]
     pub fn class(&self) -> Class {
+        match self.says {
+            Says::NoProof => return Class::Account,
+            Says::NoObject => return Class::Number,
+            Says::Nothing => {}
+        }
         match self.code {
-            Some(1 | 2 | 4 | 80007 | 130_429 | 131_000 | 131_016 | 131_056 | 131_057 | 133_004) => {
-                Class::Passing
-            }
-            Some(131_048 | 131_049 | 131_064) => Class::SlowDown,
-            // 131030 is about a test number, which sends only to the numbers in its list.
-            Some(0 | 3 | 10 | 190 | 200..=299 | 368 | 131_030 | 131_031 | 131_042 | 133_010) => {
-                Class::Account
-            }
+            // 17, 341 and 613 are the Graph API's own rate limits.
             Some(
-                33
-                | 100
+                1 | 2 | 4 | 17 | 341 | 613 | 80007 | 130_429 | 131_000 | 131_016 | 131_056 | 131_057
+                | 133_004,
+            ) => Class::Passing,
+            // “Generic user error”.
+            Some(135_000) => Class::Unclear,
+            Some(131_048 | 131_049 | 131_064) => Class::SlowDown,
+            // 101 and 102: the app or the session is not known. 2500: no access token arrived. 131005: access denied.
+            // 131030: a test number sends only to the numbers in its list. 131037: the display name is not approved.
+            // 131045 and 133010: the number is not registered, or not wholly.
+            Some(
+                0
+                | 3
+                | 10
+                | 101
+                | 102
+                | 190
+                | 200..=299
+                | 368
+                | 2500
+                | 131_005
+                | 131_030
+                | 131_031
+                | 131_037
+                | 131_042
+                | 131_045
+                | 133_010,
+            ) => Class::Account,
+            // 33: the business number was deleted. 803: an id that does not exist.
+            Some(33 | 803) => Class::Number,
+            Some(
+                100
                 | 130_403
                 | 130_472
                 | 130_497
@@ -143,28 +211,79 @@ impl Rejection {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn class(status: u16, code: Option<i64>) -> Class {
-        Rejection { status, code, fbtrace_id: None }.class()
+        Rejection::of(status, code).class()
     }
 
     #[test]
     fn codes_decide_and_not_the_status() {
-        for code in [1, 2, 4, 80007, 130_429, 131_000, 131_016, 131_056, 131_057, 133_004] {
+        for code in [1, 2, 4, 17, 80007, 130_429, 131_000, 131_016, 131_056, 131_057, 133_004] {
             assert_eq!(class(400, Some(code)), Class::Passing, "{code}");
         }
         for code in [131_048, 131_049, 131_064] {
             assert_eq!(class(400, Some(code)), Class::SlowDown, "{code}");
         }
-        for code in [0, 3, 10, 190, 200, 299, 368, 131_030, 131_031, 131_042, 133_010] {
+        for code in [0, 3, 10, 102, 190, 200, 299, 368, 2500, 131_030, 131_031, 131_037, 131_042, 131_045] {
             assert_eq!(class(400, Some(code)), Class::Account, "{code}");
         }
-        for code in [33, 100, 130_403, 130_472, 130_497, 131_008, 131_009, 131_021, 131_026, 131_047] {
+        for code in [131_005, 133_010] {
+            assert_eq!(class(400, Some(code)), Class::Account, "{code}");
+        }
+        for code in [100, 130_403, 130_472, 130_497, 131_008, 131_009, 131_021, 131_026, 131_047] {
             assert_eq!(class(500, Some(code)), Class::Final, "{code}");
         }
         for code in [131_050, 131_051, 131_062, 132_000, 132_001, 132_999] {
             assert_eq!(class(400, Some(code)), Class::Final, "{code}");
+        }
+        assert_eq!(
+            [33, 803, 135_000].map(|code| class(400, Some(code))),
+            [Class::Number, Class::Number, Class::Unclear]
+        );
+    }
+
+    #[test]
+    fn code_100_is_about_the_message_the_number_or_the_app() {
+        // As Meta answers, after public bug reports.
+        let unseen = "Unsupported post request. Object with ID '106540352242922' does not exist, cannot be loaded \
+            due to missing permissions, or does not support this operation";
+        let proof = "API calls from the server require an appsecret_proof argument";
+        for (error, expected) in [
+            (
+                json!({"message": "(#100) Invalid parameter", "type": "OAuthException", "code": 100}),
+                Class::Final,
+            ),
+            (
+                json!({"message": unseen, "type": "GraphMethodException", "code": 100, "error_subcode": 33}),
+                Class::Number,
+            ),
+            (json!({"message": unseen, "type": "OAuthException", "code": 100}), Class::Number),
+            (json!({"message": "…", "type": "GraphMethodException", "code": "100"}), Class::Number),
+            (json!({"message": "…", "code": "100", "error_subcode": "33"}), Class::Number),
+            (json!({"message": proof, "type": "GraphMethodException", "code": 100}), Class::Account),
+        ] {
+            let rejection = Rejection::read(400, json!({ "error": error }).to_string().as_bytes());
+            assert_eq!(rejection.class(), expected, "{error}");
+            assert!(!rejection.to_string().contains("106540352242922"), "{rejection}");
+        }
+    }
+
+    #[test]
+    fn an_error_body_of_other_types_is_read() {
+        for (body, expected) in [
+            (
+                json!({"error": {"code": "131047", "fbtrace_id": 12345}}),
+                "answered 400, code 131047, fbtrace_id 12345",
+            ),
+            (json!({"error": {"code": [190], "error_subcode": " 463 "}}), "answered 400, subcode 463"),
+            (json!({"error": "invalid_request"}), "answered 400"),
+            (json!([]), "answered 400"),
+        ] {
+            let rejection = Rejection::read(400, body.to_string().as_bytes());
+            assert_eq!(rejection.to_string(), format!("the Graph API {expected}"));
         }
     }
 

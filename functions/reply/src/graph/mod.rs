@@ -18,7 +18,7 @@ use shared::sender::{Sender, UserId};
 use shared::trace;
 use tracing::warn;
 
-pub use error::{Class, GraphError, Rejection};
+pub use error::{Class, GraphError, Rejection, Says};
 pub use version::{GRAPH_API_VERSION, GraphVersion};
 
 /// How long a send may take, connecting included.

@@ -15,6 +15,7 @@ use reply::responder::Echo;
 use reply::seen::ReadReceipts;
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared::deadline::Deadline;
 use shared::supabase::Supabase;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -134,12 +135,13 @@ impl World {
             answers_groups: false,
             phone_number_id: "999".parse().expect("an id"),
             clock: Arc::new(chrono::Utc::now),
+            memory: Arc::default(),
         }
     }
 
     /// Handles an envelope with the echo, delivered for the first time.
     pub async fn handle(&self, body: String) -> Outcome {
-        self.reply(Echo).handle(&delivery(body, 1)).await
+        self.reply(Echo).handle(&delivery(body, 1), Deadline::NONE).await
     }
 
     pub async fn sends(&self) -> Vec<Request> {

@@ -1,0 +1,162 @@
+//! What a process remembers from one invocation to the next. All of it is bounded, and may be lost at any time.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use shared::sender::{PhoneNumber, Sender, UserId};
+use tokio::time::Instant;
+
+use crate::graph::PhoneNumberId;
+
+/// Answers to one sender from one business number within [`WINDOW`], after which the sender is taken for an automatic
+/// correspondent that answers each answer.
+pub const TURNS: usize = 30;
+
+/// See [`TURNS`].
+pub const WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// Senders that are remembered at most, of whom those that were answered last are kept.
+const SENDERS: usize = 500;
+
+/// Business numbers that are remembered at most.
+const NUMBERS: usize = 100;
+
+/// What a process remembers.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Hashes are of no use outside this process.
+    hashes: RandomState,
+    conversations: Mutex<VecDeque<Conversation>>,
+    numbers: Mutex<HashSet<PhoneNumberId>>,
+}
+
+/// Which conversation it is: a hash of the business number and the sender.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Key(u64);
+
+/// When a sender wrote what was answered, or was not because of its rate. The last [`TURNS`] at most.
+#[derive(Debug)]
+struct Conversation {
+    key: Key,
+    turns: VecDeque<Instant>,
+}
+
+impl Memory {
+    /// An answer was sent from this number.
+    pub fn worked(&self, number: &PhoneNumberId) {
+        let mut numbers = lock(&self.numbers);
+        if numbers.len() < NUMBERS && !numbers.contains(number) {
+            numbers.insert(number.clone());
+        }
+    }
+
+    /// Whether this process has sent from this number.
+    #[must_use]
+    pub fn has_worked(&self, number: &PhoneNumberId) -> bool {
+        lock(&self.numbers).contains(number)
+    }
+
+    /// The conversation of a business number and a sender.
+    #[must_use]
+    pub fn key(&self, number: &PhoneNumberId, sender: &Sender) -> Key {
+        // By the user id before the number, as message groups are.
+        let id = sender.user_id().map(UserId::as_str).or_else(|| sender.number().map(PhoneNumber::digits));
+        Key(self.hashes.hash_one((number, id)))
+    }
+
+    /// Whether this process has answered so often within so short a time that the sender must be a machine.
+    #[must_use]
+    pub fn is_loop(&self, key: Key) -> bool {
+        let conversations = lock(&self.conversations);
+        let turns =
+            conversations.iter().find(|conversation| conversation.key == key).map(|found| &found.turns);
+        turns.is_some_and(|turns| {
+            turns.len() >= TURNS && turns.front().is_some_and(|first| first.elapsed() < WINDOW)
+        })
+    }
+
+    /// A message was answered, or was not because of its sender's rate: silence lasts until the rate falls.
+    pub fn turn(&self, key: Key) {
+        let mut conversations = lock(&self.conversations);
+        let known = conversations.iter().position(|conversation| conversation.key == key);
+        let known = known.and_then(|position| conversations.remove(position));
+        let mut conversation = known.unwrap_or_else(|| Conversation { key, turns: VecDeque::new() });
+        if conversation.turns.len() >= TURNS {
+            conversation.turns.pop_front();
+        }
+        conversation.turns.push_back(Instant::now());
+        if conversations.len() >= SENDERS {
+            conversations.pop_front();
+        }
+        conversations.push_back(conversation);
+    }
+}
+
+fn lock<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn key(memory: &Memory, sender: &str) -> Key {
+        let number = "106540352242922".parse().expect("an id");
+        memory.key(&number, &Sender::parse(sender).expect("a sender"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_is_noticed_and_forgotten_when_the_rate_falls() {
+        let memory = Memory::default();
+        let (machine, person) = (key(&memory, "16505551234"), key(&memory, "US.1349"));
+        for _ in 0..TURNS {
+            assert!(!memory.is_loop(machine));
+            memory.turn(machine);
+            advance(Duration::from_secs(5)).await;
+        }
+        assert!(memory.is_loop(machine) && !memory.is_loop(person));
+        // It goes on writing: silence lasts.
+        for _ in 0..100 {
+            assert!(memory.is_loop(machine));
+            memory.turn(machine);
+            advance(Duration::from_secs(9)).await;
+        }
+        advance(WINDOW).await;
+        assert!(!memory.is_loop(machine));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn somebody_who_writes_every_eleven_seconds_is_no_loop() {
+        let memory = Memory::default();
+        let person = key(&memory, "16505551234");
+        for _ in 0..1000 {
+            assert!(!memory.is_loop(person));
+            memory.turn(person);
+            advance(Duration::from_secs(11)).await;
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_who_was_answered_last() {
+        let memory = Memory::default();
+        let machine = key(&memory, "US.0");
+        for other in 0..3 * SENDERS {
+            memory.turn(machine);
+            memory.turn(key(&memory, &format!("US.9{other}")));
+        }
+        let conversations = lock(&memory.conversations);
+        assert_eq!(conversations.len(), SENDERS);
+        assert!(conversations.iter().all(|conversation| conversation.turns.len() <= TURNS));
+        drop(conversations);
+        assert!(memory.is_loop(machine));
+        for number in 0..3 * NUMBERS {
+            memory.worked(&number.to_string().parse().expect("an id"));
+        }
+        assert_eq!(lock(&memory.numbers).len(), NUMBERS);
+        assert!(!format!("{memory:?}").contains("US."));
+    }
+}

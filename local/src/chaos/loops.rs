@@ -1,0 +1,86 @@
+//! Automatic correspondents: somebody who answers each answer, at once and without end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use reply::memory::{TURNS, WINDOW};
+
+use super::meta::{self, Post, Question};
+use super::report::Findings;
+use super::world::{Send, State, World};
+
+/// Who it is, in the runs that have one.
+const SENDER: usize = 1;
+
+/// After so many turns it falls silent by itself, so that every run ends.
+const MOST: usize = 1_000;
+
+/// With more processes than this, of which most have died, a loop may take that long.
+const PROCESSES: u64 = 10;
+
+/// A phone has got a text: an automatic correspondent answers it.
+pub fn answer(world: &Arc<World>, state: &mut State, send: &Send) {
+    let Some(question) = state.people.questions.get(&send.wamid) else { return };
+    if !is_automatic(state, question) || state.people.turns >= MOST {
+        return;
+    }
+    let number = question.number.clone();
+    state.inject("automatic answer");
+    let wamid = state.people.write_back(SENDER, number);
+    let after = state.chance.between(200, 3_000);
+    let post =
+        Post { after, wamids: vec![wamid], events: Vec::new(), again: Vec::new(), request: OnceLock::new() };
+    meta::post_later(world, state, post);
+}
+
+fn is_automatic(state: &State, question: &Question) -> bool {
+    state.plan.automatic && question.sender == SENDER
+}
+
+/// Whether somebody wrote so much to a business number that they may be taken for a machine. Then a message that got no
+/// answer may get one when it is delivered again, after later ones.
+#[must_use]
+pub fn writes_much(state: &State, question: &Question) -> bool {
+    let questions = state.people.questions.values();
+    let same = |other: &&Question| other.sender == question.sender && other.number == question.number;
+    questions.filter(same).count() > TURNS
+}
+
+/// Whether a message has no answer because its sender got too many before. Nothing is written about an unlinked one.
+#[must_use]
+pub fn is_silenced(state: &State, wamid: &str, question: &Question) -> bool {
+    let says_so = |reason: &String| reason.contains("automatic");
+    let mut rows = state.rows.values().filter(|row| row.wamid == wamid);
+    writes_much(state, question)
+        && (state.people.senders[question.sender].account.is_none()
+            || rows.any(|row| row.row.unanswered_because.as_ref().is_some_and(says_so)))
+}
+
+/// A loop is bounded, and ends: no process answers more often than it may within a while.
+pub fn check(state: &State, findings: &mut Findings) {
+    let mut endless = |what: String| {
+        findings.endless += 1;
+        findings.violations.push(what);
+    };
+    if state.people.turns >= MOST && state.started <= PROCESSES {
+        endless(format!("an automatic correspondent had {MOST} turns"));
+    }
+    let mut times: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
+    for send in &state.sends {
+        let question = state.people.questions.get(&send.wamid);
+        if question.is_some_and(|question| is_automatic(state, question)) {
+            times.entry(&send.from).or_default().entry(&send.wamid).or_insert(send.at);
+        }
+    }
+    let window = u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX);
+    // An answer whose confirmation was lost is not counted: twice as many.
+    let most = 2 * TURNS * usize::try_from(state.started).unwrap_or(usize::MAX);
+    for (number, answers) in times {
+        let mut times: Vec<u64> = answers.into_values().collect();
+        times.sort_unstable();
+        if let Some(first) = times.windows(most + 1).find(|times| times[most] - times[0] < window) {
+            let minute = first[0] / 60_000;
+            endless(format!("more than {most} answers of {number} in the five minutes from minute {minute}"));
+        }
+    }
+}

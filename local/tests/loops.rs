@@ -1,0 +1,48 @@
+//! Automatic correspondents, which answer each answer, on the real binaries.
+
+mod support;
+
+use local::stack::Stack;
+use reply::memory::TURNS;
+use shared::logging::ShortWamid;
+use support::*;
+
+/// Processes of `reply` that `local` runs at most.
+const PROCESSES: usize = 4;
+
+/// A machine writes, and writes again for each answer that it gets. How many it got when there came none.
+async fn answers_to_a_machine(stack: &Stack, number: &str, name: &str) -> usize {
+    for turn in 0..=PROCESSES * TURNS {
+        let mark = stack.journal.mark();
+        let wamid = format!("wamid.{name}.{turn:04}");
+        let status = stack.post(&payload(&[text(number, &wamid, "I am not here")])).await.expect("answered");
+        assert_eq!(status, 200);
+        let short = ShortWamid::of(&wamid).to_string();
+        let is_end = |entry: &local::journal::Entry| {
+            entry.field("wamid") == short
+                && ["answered", "registration_sent", "silenced"].contains(&entry.field("outcome"))
+        };
+        let entries = stack.journal.wait(mark, DEADLINE, |entries| entries.iter().any(is_end)).await;
+        let end = entries.iter().find(|entry| is_end(entry)).expect("an outcome");
+        if end.field("outcome") == "silenced" {
+            return turn;
+        }
+    }
+    panic!("{name}: answered without end");
+}
+
+#[tokio::test]
+async fn an_automatic_correspondent_is_silenced() {
+    let stack = stack().await;
+    let (linked, unlinked) = tokio::join!(
+        answers_to_a_machine(&stack, PHONE_A, "linked"),
+        answers_to_a_machine(&stack, "491701234567", "unlinked")
+    );
+    for answers in [linked, unlinked] {
+        assert!((TURNS..=PROCESSES * TURNS).contains(&answers), "{answers}");
+    }
+    assert_eq!(stack.services.graph.received().len(), linked + unlinked);
+    // Two rows of each answer, and the message that got none.
+    assert_eq!(rows(&stack).await.len(), 2 * linked + 1);
+    stack.stop().await.expect("stopped");
+}
