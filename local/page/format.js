@@ -20,7 +20,10 @@ export function milliseconds(ms) {
 
 export const counted = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
-export const shortened = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+export const shortened = (text, length) => {
+  const shown = [...new Intl.Segmenter().segment(text)].map(({ segment }) => segment);
+  return shown.length > length ? `${shown.slice(0, length - 1).join("")}…` : text;
+};
 
 // The class of an HTTP status, for its colour.
 export const ok = (status) => status >= 200 && status < 300;

@@ -105,7 +105,9 @@ fn mistakes(
 ) -> Vec<String> {
     let [(owner, _), (other, _)] = users;
     let echo = |echo: &Echo| {
-        echo.to == sender && echo.body.as_ref() == Some(question) && echo.quotes.as_ref() == Some(wamid)
+        echo.to.trim_start_matches('+') == sender
+            && echo.body.as_ref() == Some(question)
+            && echo.quotes.as_ref() == Some(wamid)
     };
     let row = |row: &Row, role: &str| row.role == role && row.content == *question && row.user_id == *owner;
     let entries = |user: &Uuid| history.get(user).map_or(0, Vec::len);

@@ -290,7 +290,7 @@ impl Played {
                 self.statuses.push(Status { wamid, status, outcome: outcome.clone() });
             }
             ("event_kept", Some(Work::Event(kept))) => self.events.push(event(&kept.name)),
-            ("event_kept", Some(Work::Answer(message))) => {
+            ("event_kept", Some(Work::Answer(message) | Work::Echo(message))) => {
                 self.events.extend(message.event.as_ref().map(|kept| event(&kept.name)));
             }
             ("", _) => self.ignored.push(Ignored { what: what.clone(), why: reason.clone() }),

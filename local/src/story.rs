@@ -43,7 +43,7 @@ pub struct Story {
     pub missing: usize,
     /// How many updates webhook has queued.
     pub queued: usize,
-    /// How many of them are messages.
+    /// How many of them are messages, of people or of the business.
     pub queued_messages: usize,
 }
 
@@ -71,7 +71,7 @@ impl Expected {
     #[must_use]
     pub fn message_key(&self) -> Option<&str> {
         match &self.work {
-            Some(Work::Answer(message)) => Some(&message.key),
+            Some(Work::Answer(message) | Work::Echo(message)) => Some(&message.key),
             _ => None,
         }
     }
@@ -116,9 +116,12 @@ impl Story {
     fn read(&mut self, entry: &Entry) -> bool {
         let counter = entry.field("counter");
         if &*entry.function == "webhook" {
-            let queued = matches!(counter, "accepted_messages" | "accepted_statuses" | "accepted_events");
+            let queued = matches!(
+                counter,
+                "accepted_messages" | "accepted_echoes" | "accepted_statuses" | "accepted_events"
+            );
             self.queued += usize::from(queued);
-            self.queued_messages += usize::from(counter == "accepted_messages");
+            self.queued_messages += usize::from(matches!(counter, "accepted_messages" | "accepted_echoes"));
             return queued;
         }
         let outcome = entry.field("outcome");

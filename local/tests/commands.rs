@@ -43,7 +43,7 @@ async fn demo_prints_one_json_object_and_ends_with_0() {
     let question = "Does it come in another color?";
     let wamid = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=";
     assert_eq!(demo["accepted"], true);
-    assert_eq!(demo["echoes"], json!([{"to": PHONE_A, "body": question, "quotes": wamid}]));
+    assert_eq!(demo["echoes"], json!([{"to": format!("+{PHONE_A}"), "body": question, "quotes": wamid}]));
     let row = |role| json!({"role": role, "content": question, "user_id": USER_A});
     assert_eq!(demo["rows"], json!([row("user"), row("assistant")]));
     assert_eq!(demo["history"][USER_A.to_string()].as_array().map(Vec::len), Some(2));

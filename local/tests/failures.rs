@@ -22,7 +22,10 @@ const LONG: Duration = Duration::from_secs(180);
 fn answered(stack: &Stack) -> BTreeMap<String, Vec<String>> {
     let mut answered: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for echo in stack.services.graph.received() {
-        answered.entry(echo.to.unwrap_or_default()).or_default().extend(echo.quotes);
+        answered
+            .entry(echo.to.unwrap_or_default().trim_start_matches('+').to_owned())
+            .or_default()
+            .extend(echo.quotes);
     }
     answered
 }

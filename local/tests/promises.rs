@@ -1,7 +1,7 @@
 //! The tests that `docs/RELIABILITY.md` names for its promises exist.
 
 /// Each test file by the name that the page uses.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("chaos", include_str!("chaos.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
@@ -9,6 +9,7 @@ const FILES: [(&str, &str); 10] = [
     ("updates", include_str!("updates.rs")),
     ("messages", include_str!("../../functions/reply/tests/messages.rs")),
     ("people", include_str!("../../functions/reply/tests/people.rs")),
+    ("business", include_str!("../../functions/reply/tests/business.rs")),
     ("kinds", include_str!("../../functions/reply/tests/kinds.rs")),
     ("statuses", include_str!("../supabase/tests/statuses.rs")),
     ("batch::tests", include_str!("../../functions/reply/src/batch_tests.rs")),

@@ -44,7 +44,7 @@ fn messages(payload: &Value) -> Vec<Value> {
         Value::Object(fields) => fields
             .iter()
             .flat_map(|(name, value)| match (name.as_str(), value) {
-                ("messages", Value::Array(messages)) => messages.clone(),
+                ("messages" | "message_echoes", Value::Array(messages)) => messages.clone(),
                 // Not a conversation of ours, or something quite different.
                 ("history" | "edit" | "state_sync", _) => Vec::new(),
                 (_, value) => messages(value),

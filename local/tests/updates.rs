@@ -161,7 +161,7 @@ async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when
         stack.services.graph.received().into_iter().map(|echo| (echo.to, echo.recipient, echo.body)).collect()
     };
     let echo = |to: Option<&str>, recipient: Option<&str>, body: &str| {
-        (to.map(str::to_owned), recipient.map(str::to_owned), Some(body.to_owned()))
+        (to.map(|number| format!("+{number}")), recipient.map(str::to_owned), Some(body.to_owned()))
     };
     // Learned from a message with both.
     stack.play(&payload(&[message("wamid.1", Some(PHONE_A), "US.1", "with both")])).await.expect("played");
@@ -193,9 +193,49 @@ async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when
 }
 
 #[tokio::test]
-async fn national_variants_of_a_number_are_one_number() {
+async fn what_the_business_writes_is_in_the_history_with_its_statuses() {
     let stack = stack().await;
-    for (linked, from) in [("+5511987654321", "551187654321"), ("+525512345678", "5215512345678")] {
+    // Made after a public bug report.
+    let echo = json!({"object": "whatsapp_business_account", "entry": [{"id": "102290129340398", "changes": [
+        {"field": "smb_message_echoes", "value": {"messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "15550783881", "phone_number_id": "106540352242922"},
+            "contacts": [{"wa_id": PHONE_A}],
+            "message_echoes": [{"from": "15550783881", "to": PHONE_A, "id": "wamid.echo", "timestamp": "1749416390",
+                "type": "text", "text": {"body": "from the shop phone"}}]}}]}]});
+    let echo = echo.to_string();
+    stack.play(&payload(&[text(PHONE_A, "wamid.q", "Are you open?")])).await.expect("played");
+    let sent =
+        json!({"id": "wamid.echo", "status": "read", "timestamp": "1749416395", "recipient_id": PHONE_A});
+    let early = with_value(json!({"statuses": [sent]}));
+    assert_eq!(stack.play(&early).await.expect("played").statuses[0].outcome, "kept");
+    let played = stack.play(echo.as_bytes()).await.expect("played");
+    assert_eq!((played.queued, played.rows.len(), played.echoes.len()), (1, 1, 0));
+    assert_eq!(
+        stack.play(echo.as_bytes()).await.expect("played").rows.len(),
+        1,
+        "once, however often it comes"
+    );
+    let shown = history(&stack, 0, "").await;
+    let echoes: Vec<_> = shown.iter().filter(|row| row["content"] == "from the shop phone").collect();
+    assert_eq!((shown.len(), echoes.len()), (3, 1), "{shown:?}");
+    let row = echoes[0];
+    assert_eq!((&row["role"], &row["status"]), (&json!("assistant"), &json!("read")));
+    assert_eq!((&row["type"], &row["created_at"]), (&json!("text"), &json!("2025-06-08T20:59:50Z")));
+    assert_eq!(stack.services.graph.received().len(), 1, "the question's answer alone");
+    stack.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn two_spellings_of_a_number_are_one_number() {
+    let stack = stack().await;
+    for (linked, from) in [
+        ("+5511987654321", "551187654321"),
+        ("+525512345678", "5215512345678"),
+        // Made after a public bug report.
+        ("+541155501234", "5491155501234"),
+        ("+22997123456", "2290197123456"),
+        ("+2250707123456", "22507123456"),
+    ] {
         let pool = stack.services.supabase.pool();
         sqlx::query("update user_preferences set whatsapp_phone = $1 where user_id = $2")
             .bind(linked)
@@ -205,7 +245,7 @@ async fn national_variants_of_a_number_are_one_number() {
             .expect("linked");
         let message = text(from, &format!("wamid.{from}"), "the other spelling");
         let played = stack.play(&payload(&[message])).await.expect("played");
-        assert_eq!((played.echoes[0].to.as_str(), played.rows[0].user_id), (from, USER_B), "{linked}");
+        assert_eq!((&played.echoes[0].to, played.rows[0].user_id), (&format!("+{from}"), USER_B), "{linked}");
     }
     stack.stop().await.expect("stopped");
 }

@@ -36,6 +36,11 @@ pub enum V1<'a> {
     /// One entry of `value.messages`.
     #[serde(borrow)]
     Message(ReceivedMessage<'a>),
+    /// One entry of `value.message_echoes`: a message that the business wrote itself, in its app. `sender` and `contact`
+    /// are the person's to whom it went. A kind of its own, so that an older function returns it instead of taking it
+    /// for the person's words.
+    #[serde(borrow)]
+    Echo(ReceivedMessage<'a>),
     /// One entry of `value.statuses`.
     #[serde(borrow)]
     Status(ReceivedStatus<'a>),
@@ -70,7 +75,7 @@ pub struct ReceivedMessage<'a> {
     /// What was left out of the message.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut: Option<Cut>,
-    /// The message itself: `value.messages[]`.
+    /// The message itself: `value.messages[]`, or `value.message_echoes[]`.
     #[serde(borrow)]
     pub message: &'a RawValue,
 }

@@ -11,11 +11,13 @@
 //! | [`envelope`] | `webhook`, `reply` | what travels on the queues |
 //! | [`lenient`] | `webhook`, `reply` | reading what Meta sent without refusing it |
 //! | [`sender`] | `webhook`, `reply` | who writes: a phone number, a user id, or both |
+//! | [`phone`] | `webhook`, `reply` | phone numbers, and those that have two spellings |
 //! | [`people`] | `webhook`, `reply` | whom a message is from, and which contact is theirs |
 //! | [`message`] | `reply`, `messages` | rows of the table `messages` |
 //! | [`aws`] | `webhook`, `reply` | clients of SQS and Secrets Manager |
 //! | [`secrets`] | `webhook`, `reply` | secrets, and what is built with them |
 //! | [`http`] | all | the one HTTP client |
+//! | [`text`] | `webhook`, `reply` | cutting text between visible characters |
 //! | [`supabase`] | `reply`, `messages` | Supabase's REST API and its keys |
 
 #[cfg(feature = "api")]
@@ -31,9 +33,11 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod people;
+pub mod phone;
 #[cfg(feature = "aws")]
 pub mod secrets;
 pub mod sender;
 #[cfg(feature = "supabase")]
 pub mod supabase;
+pub mod text;
 pub mod trace;

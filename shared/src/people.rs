@@ -31,6 +31,12 @@ impl Person {
         Self::new(message, "from", ["from_user_id", "from_parent_user_id"])
     }
 
+    /// To whom an entry of `value.message_echoes` went.
+    #[must_use]
+    pub fn recipient(message: &Object<'_>) -> Self {
+        Self::new(message, "to", ["to_user_id", "to_parent_user_id"])
+    }
+
     /// The person of an entry of `value.contacts`.
     #[must_use]
     pub fn contact(contact: &Object<'_>) -> Self {
@@ -39,11 +45,13 @@ impl Person {
 
     /// A parent business's id counts where there is no other, and a user id may stand in the number's place.
     fn new(fields: &Object<'_>, number: &str, user_ids: [&str; 2]) -> Self {
-        let ids = [user_ids[0], number, user_ids[1]].map(|key| fields.filled_text(key));
+        let [number, user_id, parent] = [number, user_ids[0], user_ids[1]].map(|key| fields.filled_text(key));
         Self {
-            number: ids[1].as_deref().and_then(PhoneNumber::parse),
-            user_id: ids.iter().flatten().find_map(|id| UserId::parse(id)),
-            is_named: ids.iter().any(Option::is_some),
+            number: number.as_deref().and_then(PhoneNumber::parse),
+            user_id: (user_id.as_deref().and_then(UserId::parse))
+                .or_else(|| number.as_deref().and_then(UserId::recognize))
+                .or_else(|| parent.as_deref().and_then(UserId::parse)),
+            is_named: [number, user_id, parent].iter().any(Option::is_some),
         }
     }
 }
@@ -86,14 +94,24 @@ impl<'a> Contacts<'a> {
     /// The message's own number is the one to answer to: its contact's counts where it gives none.
     #[must_use]
     pub fn author(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
-        let author = Person::author(message);
-        match self.of(&author) {
+        self.complete(Person::author(message))
+    }
+
+    /// To whom `message` of the business went, as far as it and that person's contact say, and that contact.
+    #[must_use]
+    pub fn recipient(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
+        self.complete(Person::recipient(message))
+    }
+
+    /// A person with what their contact knows of them.
+    fn complete(&self, person: Person) -> (Option<Sender>, Option<&'a RawValue>) {
+        match self.of(&person) {
             Some((contact, raw)) => {
-                let number = author.number.or_else(|| contact.number.clone());
-                let user_id = author.user_id.or_else(|| contact.user_id.clone());
+                let number = person.number.or_else(|| contact.number.clone());
+                let user_id = person.user_id.or_else(|| contact.user_id.clone());
                 (Sender::new(number, user_id), Some(raw))
             }
-            None => (Sender::new(author.number, author.user_id), None),
+            None => (Sender::new(person.number, person.user_id), None),
         }
     }
 
@@ -171,12 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn brazilian_and_mexican_numbers_are_the_same_with_and_without_their_extra_digit() {
+    fn a_contact_is_found_by_the_other_spelling_of_a_number() {
         for (from, wa_id) in [
             ("5511987654321", "551187654321"),
             ("551187654321", "5511987654321"),
             ("5215512345678", "525512345678"),
             ("+525512345678", "5215512345678"),
+            ("5491155501234", "541155501234"),
         ] {
             assert_eq!(contact_of(&json!({"from": from}), &json!([{"wa_id": wa_id}])), Some(0), "{from}");
         }
@@ -210,9 +229,33 @@ mod tests {
             (json!({"from_parent_user_id": "US.ENT.2"}), known("", "US.ENT.2")),
             (json!({"from": "16505555678"}), known("16505555678", "")),
             (json!({"from": "somebody"}), None),
-            (json!({"from_user_id": "16505555678"}), None),
+            (json!({"from_user_id": "93737957790"}), known("", "93737957790")),
+            (json!({"from_user_id": "no id", "from": "US.2"}), known("", "US.2")),
+            // Made after a public bug report: an older form, and a number that is empty.
+            (json!({"from": "", "from_user_id": "user.9373795779eb"}), known("", "user.9373795779eb")),
+            (json!({"from": "user.9373795779eb"}), known("", "user.9373795779eb")),
         ] {
             assert_eq!(sender(message.clone()), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_recipient_of_an_echo_is_whom_it_and_their_contact_name() {
+        let contacts = json!([{"wa_id": "16505551234", "user_id": "US.1"}]).to_string();
+        let contacts = Contacts::read(serde_json::from_str(&contacts).ok());
+        for (message, number, user_id) in [
+            (json!({"from": "15550783881", "to": "16505551234"}), "16505551234", "US.1"),
+            (json!({"from": "15550783881", "to_user_id": "US.1"}), "16505551234", "US.1"),
+            (json!({"from": "16505551234", "to": "US.2"}), "", "US.2"),
+            (json!({"to_parent_user_id": "US.ENT.2"}), "", "US.ENT.2"),
+        ] {
+            let message = message.to_string();
+            let (recipient, _) = contacts.recipient(&Object::of(serde_json::from_str(&message).ok()));
+            assert_eq!(
+                recipient,
+                Sender::new(PhoneNumber::parse(number), UserId::parse(user_id)),
+                "{message}"
+            );
         }
     }
 

@@ -3,15 +3,13 @@
 //! Since April 2026 a person can write without a phone number, and every message carries a user id. Source:
 //! “Business-scoped user IDs”, WhatsApp Business Platform documentation.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::logging::Masked;
+pub use crate::phone::PhoneNumber;
 
-/// Digits of a phone number at most. E.164 allows 15; some more do no harm.
-const MAX_DIGITS: usize = 20;
 /// Characters of a user id at most: the country, `ENT` and 128, and some more.
 const MAX_USER_ID: usize = 200;
 
@@ -27,12 +25,11 @@ pub enum Sender {
     Both(PhoneNumber, UserId),
 }
 
-/// A phone number: digits, with country code, without `+`, as Meta writes it.
-#[derive(Clone, Eq, Hash, PartialEq)]
-pub struct PhoneNumber(String);
-
-/// A business-scoped user id (BSUID), `US.13491208655302741918`: the country's two letters, a dot, letters and digits.
-/// It names one person towards one business.
+/// A business-scoped user id (BSUID). It names one person towards one business.
+///
+/// Meta documents the country's two letters, a dot, and letters and digits (`US.13491208655302741918`, of a parent
+/// business `US.ENT.…`); `user.` and hexadecimal digits, digits alone, `_` and `-` have been seen, too. So nothing but its
+/// characters and its length is asked for.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct UserId(String);
 
@@ -56,7 +53,7 @@ impl Sender {
     /// Reads a phone number or a user id; which one it is shows in its form.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {
-        PhoneNumber::parse(id).map(Self::Phone).or_else(|| UserId::parse(id).map(Self::UserId))
+        PhoneNumber::parse(id).map(Self::Phone).or_else(|| UserId::recognize(id).map(Self::UserId))
     }
 
     /// The number, if it is known.
@@ -78,71 +75,25 @@ impl Sender {
     }
 }
 
-impl PhoneNumber {
-    /// Reads digits, with or without `+`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix('+').unwrap_or(text);
-        let is_number =
-            (1..=MAX_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| Self(digits.to_owned()))
-    }
-
-    /// The digits. Personal data: not for logs.
-    #[must_use]
-    pub fn digits(&self) -> &str {
-        &self.0
-    }
-
-    /// As databases usually hold it: `+16505551234`. Personal data: not for logs.
-    #[must_use]
-    pub fn e164(&self) -> String {
-        format!("+{}", self.0)
-    }
-
-    /// The same number as the other of two ways to write it: Brazilian and Mexican mobile numbers come with and without
-    /// a digit (`55 DD 9…`, `52 1 …`).
-    ///
-    /// A Brazilian number whose part after the area code begins with 2 to 5 is a landline's, and the one with a 9 before
-    /// it somebody else's.
-    #[must_use]
-    pub fn variant(&self) -> Option<Self> {
-        let digits = self.0.as_str();
-        match digits.as_bytes() {
-            [b'5', b'5', _, _, b'9', first, ..] if digits.len() == 13 && !is_landline(*first) => {
-                Some(Self(format!("{}{}", &digits[..4], &digits[5..])))
-            }
-            [b'5', b'5', _, _, first, ..] if digits.len() == 12 && !is_landline(*first) => {
-                Some(Self(format!("{}9{}", &digits[..4], &digits[4..])))
-            }
-            [b'5', b'2', b'1', ..] if digits.len() == 13 => Some(Self(format!("52{}", &digits[3..]))),
-            [b'5', b'2', ..] if digits.len() == 12 => Some(Self(format!("521{}", &digits[2..]))),
-            _ => None,
-        }
-    }
-
-    /// The shorter of the ways to write it: equal for two spellings of one number.
-    #[must_use]
-    pub fn comparable(&self) -> Cow<'_, str> {
-        match self.variant() {
-            Some(Self(shorter)) if shorter.len() < self.0.len() => Cow::Owned(shorter),
-            _ => Cow::Borrowed(&self.0),
-        }
-    }
-}
-
-const fn is_landline(first_digit: u8) -> bool {
-    matches!(first_digit, b'2'..=b'5')
-}
-
 impl UserId {
-    /// Reads a user id; the form of a parent business (`US.ENT.…`) is one, too.
+    /// Reads what stands where a user id belongs: 1 to 200 letters, digits, dots, underscores and hyphens.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (country, rest) = text.split_once('.')?;
-        let country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
-        let rest = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-        (country && rest && text.len() <= MAX_USER_ID).then(|| Self(text.to_owned()))
+        let is_of_id = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        ((1..=MAX_USER_ID).contains(&text.len()) && text.bytes().all(is_of_id)).then(|| Self(text.to_owned()))
+    }
+
+    /// Reads a user id where something else may stand, such as a number or a word: letters, then a dot, an underscore
+    /// or a hyphen, then more. After the two capital letters of a country that may be anything, else a digit is in it.
+    #[must_use]
+    pub fn recognize(text: &str) -> Option<Self> {
+        let (prefix, rest) = text.split_once(['.', '_', '-'])?;
+        let is_country = text.as_bytes().get(2) == Some(&b'.')
+            && prefix.len() == 2
+            && prefix.bytes().all(|byte| byte.is_ascii_uppercase());
+        let has_prefix = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let is_id = is_country || rest.bytes().any(|byte| byte.is_ascii_digit());
+        (has_prefix && !rest.is_empty() && is_id).then(|| Self::parse(text)).flatten()
     }
 
     /// The id, as it is. Personal data: not for logs.
@@ -183,7 +134,7 @@ impl TryFrom<Written> for Sender {
 impl From<Sender> for Written {
     fn from(sender: Sender) -> Self {
         Self::Parts {
-            phone: sender.number().map(|number| number.0.clone()),
+            phone: sender.number().map(|number| number.digits().to_owned()),
             user_id: sender.user_id().map(|user_id| user_id.0.clone()),
         }
     }
@@ -193,15 +144,9 @@ impl fmt::Display for Sender {
     /// Masked: it is personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Phone(number) | Self::Both(number, _) => Masked(&number.0).fmt(f),
+            Self::Phone(number) | Self::Both(number, _) => fmt::Debug::fmt(number, f),
             Self::UserId(user_id) => Masked(&user_id.0).fmt(f),
         }
-    }
-}
-
-impl fmt::Debug for PhoneNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Masked(&self.0).fmt(f)
     }
 }
 
@@ -215,10 +160,6 @@ impl fmt::Debug for UserId {
 mod tests {
     use super::*;
 
-    fn variant(digits: &str) -> Option<String> {
-        PhoneNumber::parse(digits).and_then(|number| number.variant()).map(|number| number.0)
-    }
-
     #[test]
     fn a_sender_is_a_number_or_a_user_id_by_its_form() {
         assert!(
@@ -227,7 +168,10 @@ mod tests {
         assert!(matches!(Sender::parse("US.ENT.11815799212886844830"), Some(Sender::UserId(_))));
         let long = format!("US.{}", "a".repeat(128));
         assert!(matches!(Sender::parse(&long), Some(Sender::UserId(_))));
-        for neither in ["", "+", "hello", "us.123", "USA.123", "US.", "US.12 3", "1650555123x"] {
+        for id in ["user.9373795779eb6441", "us.123", "USA_123", "user-12"] {
+            assert!(matches!(Sender::parse(id), Some(Sender::UserId(_))), "{id}");
+        }
+        for neither in ["", "+", "hello", "hello.world", "US.", ".12", "12.5", "US.12 3", "1650555123x"] {
             assert_eq!(Sender::parse(neither), None, "{neither}");
         }
         for too_long in ["1".repeat(21), format!("US.{}", "a".repeat(300))] {
@@ -236,16 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn brazilian_and_mexican_mobile_numbers_have_two_spellings_and_no_others_have() {
-        for (with, without) in [("5511987654321", "551187654321"), ("5215512345678", "525512345678")] {
-            assert_eq!(variant(with).as_deref(), Some(without));
-            assert_eq!(variant(without).as_deref(), Some(with));
-            let [with, without] = [with, without].map(|digits| PhoneNumber::parse(digits).expect("a number"));
-            assert_eq!(with.comparable(), without.comparable());
+    fn a_user_id_is_any_name_of_letters_digits_and_marks() {
+        for id in ["US.1", "user.9373795779eb6441", "16505551234", "a_b-C.9", &"9".repeat(200)] {
+            assert_eq!(UserId::parse(id).as_ref().map(UserId::as_str), Some(id));
         }
-        for other in ["16505551234", "551132654321", "5511932654321", "55118765432", "15511987654", "5215512"]
-        {
-            assert_eq!(variant(other), None, "{other}");
+        for none in ["", " ", "US.12 3", "US.1\n", "+16505551234", "ü.1", "a,b", "(1)", &"9".repeat(201)] {
+            assert_eq!(UserId::parse(none), None, "{none}");
         }
     }
 
@@ -276,14 +216,15 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_variant_s_variant_is_the_number_itself(digits in "(55|52|521|1)[0-9]{8,12}", text: String) {
-            if let Some(number) = PhoneNumber::parse(&digits)
-                && let Some(variant) = number.variant()
-            {
-                proptest::prop_assert_eq!(variant.variant(), Some(number.clone()));
-                proptest::prop_assert_eq!(variant.comparable(), number.comparable());
+        fn what_is_recognized_can_be_parsed(text in "[A-Za-z0-9._+ -]{0,12}", any: String) {
+            for text in [&text, &any] {
+                if let Some(id) = UserId::recognize(text) {
+                    proptest::prop_assert_eq!(UserId::parse(text), Some(id));
+                }
+                if let Some(Sender::UserId(id)) = Sender::parse(text) {
+                    proptest::prop_assert_eq!(UserId::recognize(id.as_str()), Some(id));
+                }
             }
-            let _ = Sender::parse(&text);
         }
     }
 }

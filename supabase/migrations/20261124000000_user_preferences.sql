@@ -42,8 +42,12 @@ drop policy if exists "A user reads their own preferences" on public.user_prefer
 
 do $$
 declare
-  -- The digits alone, whatever the spelling: what makes two spellings one number.
-  digits constant text := $e$nullif(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'), '')$e$;
+  -- The digits alone, in the shorter of a number's two spellings: what makes two spellings one number. Which numbers
+  -- have two, and why, says shared/src/phone.rs; a test compares the two.
+  digits constant text := $e$nullif(regexp_replace(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'),
+    '(?<=^55[0-9]{2})9(?=[6-9][0-9]{7}$)|(?<=^52)1(?=[2-9][0-9]{9}$)|(?<=^54)9(?=(11|[23][0-9])[0-9]{8}$)'
+    '|(?<=^229)01(?=[24569][0-9]{7}$)|(?<=^225)(01(?=(0[1-3]|[457][0-3])[0-9]{6}$)|05(?=[04-9][4-6][0-9]{6}$)'
+    '|07(?=[04-9][7-9][0-9]{6}$))', ''), '')$e$;
   key_columns name[];
   doubtful bigint;
   clashing uuid[];

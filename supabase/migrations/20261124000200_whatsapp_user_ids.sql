@@ -47,11 +47,11 @@ begin
   end if;
 
   select count(*) into doubtful from public.user_preferences
-    where whatsapp_user_id !~ '^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}$';
+    where whatsapp_user_id !~ '^[A-Za-z0-9._-]{1,200}$';
   if doubtful > 0 then
     raise warning 'user_preferences: % ids of WhatsApp are none and will not be found, see the hint', doubtful
       using hint = 'select user_id from public.user_preferences'
-        ' where whatsapp_user_id !~ ''^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}$'';';
+        ' where whatsapp_user_id !~ ''^[A-Za-z0-9._-]{1,200}$'';';
   end if;
 
   -- One user an id. A row without a user owns none.
@@ -78,20 +78,21 @@ begin
 end
 $$;
 
--- New ids are as Meta writes them. A trigger and not a check, for the reason given with whatsapp_phone.
+-- New ids are as Meta writes them: letters, digits, dots, underscores and hyphens, in several forms. A trigger and not a
+-- check, for the reason given with whatsapp_phone.
 create or replace function public.user_preferences_whatsapp_user_id() returns trigger
 language plpgsql set search_path = '' as $$
 begin
   if new.whatsapp_user_id = '' then
     new.whatsapp_user_id := null;
   -- There is no old row in an insert: then the old id is null.
-  elsif new.whatsapp_user_id !~ '^[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}$'
+  elsif new.whatsapp_user_id !~ '^[A-Za-z0-9._-]{1,200}$'
     and new.whatsapp_user_id is distinct from old.whatsapp_user_id then
     -- Without the id itself, which would stand in logs.
     raise exception 'whatsapp_user_id is not a business-scoped user id'
       using errcode = 'check_violation', table = 'user_preferences', column = 'whatsapp_user_id',
-        hint = 'Write it as Meta does, the country, a dot and letters or digits: US.13491208655302741918.'
-          ' No id is null.';
+        hint = 'Write it as Meta does, letters, digits, dots, underscores and hyphens, 200 at most:'
+          ' US.13491208655302741918. No id is null.';
   end if;
   return new;
 end

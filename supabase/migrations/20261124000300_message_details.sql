@@ -30,7 +30,8 @@ alter table public.messages
 comment on column public.messages.type is
   'Meta''s type of the message: text, image, reaction, …; of an answer: text. Null in rows of older programs.';
 comment on column public.messages.payload is
-  'Of a user''s message: "raw", as Meta sent it, and what was found in it ("media", "quoted", "referral", …).';
+  'Of a message that came by webhook, a user''s or one that the business wrote in its app: "raw", as Meta sent it, and '
+  'what was found in it ("media", "quoted", "referral", …); "field", when that is not messages.';
 comment on column public.messages.phone_number_id is
   'The business number that received or sent it: Meta''s id of the number.';
 comment on column public.messages.wamids is
@@ -160,6 +161,12 @@ begin
           unnest(array[null, 'sent', 'delivered', 'read', 'played', 'failed']) as status,
           unnest(array[null, now()]) as at, unnest(array[null, 0, 131026]) as error_code,
           unnest(array[null, repeat('long ', 200)]) as error_text;
+      -- What the business wrote itself.
+      insert into pg_temp.messages (id, user_id, channel, role, content, created_at,
+          type, payload, phone_number_id, wamids, refers_to)
+        select gen_random_uuid(), gen_random_uuid(), 'whatsapp', 'assistant', 'Hi', now(),
+          type, '{"field": "smb_message_echoes", "raw": {}}', '106540352242922', array['wamid.echo'], refers_to
+        from unnest(array['text', 'image', 'edit', 'revoke']) as type, unnest(array[null, 'wamid.other']) as refers_to;
       exit;
     exception when others then
       get stacked diagnostics why = message_text, refusing = constraint_name;

@@ -1,7 +1,9 @@
 -- Edits and revokes mark the message that they are about. Each is a row of its own, as it came: its type is `edit` or
 -- `revoke`, and `refers_to` is Meta's id of the message. They may be written before it, and again.
 --
--- Only the author's count: the same user, in the user's role. The content of the message stays what it was.
+-- Only the author's count: the same user's history, the same role. The business edits what it wrote in its app, which
+-- has a payload; answers of the reply function have none and are not looked for. The content of the message stays what
+-- it was.
 --
 -- Changes nothing when it is applied again.
 
@@ -12,17 +14,19 @@ declare
   -- What the new rows are about, and what they are.
   concerned constant text[] := (
     select array_agg(wamid) from (
-      select refers_to as wamid from inserted where role = 'user' and type in ('edit', 'revoke')
+      select refers_to as wamid from inserted where role in ('user', 'assistant') and type in ('edit', 'revoke')
       union all
-      select unnest(wamids) from inserted where role = 'user'
+      select unnest(wamids) from inserted where role = 'user' or (role = 'assistant' and payload is not null)
     ) as wamids where wamid is not null);
 begin
   if concerned is null then
     return null;
   end if;
-  -- A user's message has one wamid: whoever changes its row holds the same lock. See lock_wamids.
+  -- A message has one wamid: whoever changes its row holds the same lock. See lock_wamids. An answer in parts has
+  -- several, and the latest change of any of them counts.
   perform public.lock_wamids(2, concerned);
-  update public.messages marked set edited_at = latest.edited_at, revoked_at = latest.revoked_at
+  update public.messages marked set edited_at = greatest(marked.edited_at, latest.edited_at),
+      revoked_at = greatest(marked.revoked_at, latest.revoked_at)
     from (
       select message.id,
         max(change.created_at) filter (where change.type = 'edit') as edited_at,
@@ -31,9 +35,10 @@ begin
       join public.messages change on change.refers_to = wamid
       -- By its wamid first (`offset 0` keeps it apart), and not among all of the user's messages.
       cross join lateral (
-        select id, user_id from public.messages where role = 'user' and wamids @> array[wamid] offset 0
+        select id, user_id, role from public.messages
+          where role in ('user', 'assistant') and wamids @> array[wamid] offset 0
       ) message
-      where change.role = 'user' and change.type in ('edit', 'revoke') and message.user_id = change.user_id
+      where change.role = message.role and change.type in ('edit', 'revoke') and message.user_id = change.user_id
       group by message.id
     ) latest
     where marked.id = latest.id

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::events;
 use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
-use crate::incoming::{Event, IdentityChange, Status};
+use crate::incoming::{Event, IdentityChange, Incoming, Status};
 use crate::statuses::{self, Applied};
 use crate::users::{Linked, LookupError, Users};
 
@@ -48,6 +48,16 @@ pub trait Database: Send + Sync {
         &self,
         user_id: Uuid,
         exchange: &Exchange,
+    ) -> impl Future<Output = Result<(), RecordError>> + Send;
+
+    /// Writes the row of a message that the business wrote itself. A row that exists is left as it is.
+    ///
+    /// # Errors
+    /// When it is not known that it was written. Writing it again is safe.
+    fn record_echo(
+        &self,
+        user_id: Uuid,
+        echo: &Incoming,
     ) -> impl Future<Output = Result<(), RecordError>> + Send;
 
     /// Links what is known of a sender now and was not linked before.
@@ -119,6 +129,10 @@ impl Database for Project {
 
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
         self.history.record(user_id, exchange).await
+    }
+
+    async fn record_echo(&self, user_id: Uuid, echo: &Incoming) -> Result<(), RecordError> {
+        self.history.record_echo(user_id, echo).await
     }
 
     async fn learn(&self, user_id: Uuid, sender: &Sender) -> Result<(), RecordError> {

@@ -45,6 +45,8 @@ pub(crate) struct Attempt {
 pub enum Work {
     /// A message that is to be answered.
     Answer(Box<Incoming>),
+    /// A message that the business wrote itself, which is to be recorded.
+    Echo(Box<Incoming>),
     /// A status that is to be recorded.
     Status(Status),
     /// An event that is to be kept.
@@ -61,6 +63,7 @@ impl Work {
     pub fn read(body: &str) -> Result<Self, UnreadableEnvelope> {
         Ok(match Envelope::from_body(body)? {
             Envelope::V1(V1::Message(received)) => Self::Answer(Box::new(Incoming::read(&received))),
+            Envelope::V1(V1::Echo(received)) => Self::Echo(Box::new(Incoming::read_echo(&received))),
             Envelope::V1(V1::Status(received)) => {
                 Status::read(&received).map_or_else(|| Self::Event(Event::of_status(&received)), Self::Status)
             }
@@ -73,7 +76,7 @@ impl Work {
     #[must_use]
     pub fn wamid(&self) -> Option<&str> {
         match self {
-            Self::Answer(message) => message.wamid.as_deref(),
+            Self::Answer(message) | Self::Echo(message) => message.wamid.as_deref(),
             Self::Status(status) => Some(&status.wamid),
             Self::Event(_) => None,
             Self::Record(task) => Some(&task.exchange.wamid),
@@ -85,6 +88,7 @@ impl Work {
     pub fn update(&self) -> &'static str {
         match self {
             Self::Answer(_) => "message",
+            Self::Echo(_) => "echo",
             Self::Status(_) => "status",
             Self::Event(_) => "event",
             Self::Record(_) => "record",
@@ -95,7 +99,7 @@ impl Work {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Answer(message) => Some(plain(&message.kind)),
+            Self::Answer(message) | Self::Echo(message) => Some(plain(&message.kind)),
             Self::Status(status) => Some(plain(&status.name)),
             Self::Event(event) => Some(plain(&event.name)),
             Self::Record(_) => None,

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use shared::deadline::Deadline;
 use shared::logging::{ShortWamid, plain};
 use shared::metrics::milliseconds_since;
+use shared::sender::Sender;
 use shared::trace;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -19,7 +20,7 @@ use crate::delivery::{Attempt, Delivery, Work};
 use crate::failure::Failure;
 use crate::graph::{Messenger, PhoneNumberId};
 use crate::history::{self, RecordError};
-use crate::incoming::Event;
+use crate::incoming::{Event, Incoming};
 use crate::memory::Memory;
 use crate::queues::{self, Queue, Queues};
 use crate::record::Stored;
@@ -27,6 +28,7 @@ use crate::responder::Responder;
 use crate::seen::ReadReceipts;
 use crate::send::HANDOVER;
 use crate::statuses::Applied;
+use crate::users::Linked;
 
 /// Deliveries after which a message that cannot be handled is set aside, so that its sender's later
 /// messages are.
@@ -86,6 +88,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
                     (_, "registration_sent") => "registration_texts",
                     (_, "silenced") => "silenced_messages",
                     ("message", "recorded") => "recorded_messages",
+                    ("echo", _) => "handled_echoes",
                     ("status", _) => "handled_statuses",
                     ("event", _) => "handled_events",
                     _ => "handled_messages",
@@ -143,6 +146,25 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 // A message without a sender is an event.
                 (None, None) => Ok(()),
             },
+            Work::Echo(echo) => match (&echo.event, &echo.sender) {
+                (Some(event), _) => self.keep(event, delivery, deadline, story).await,
+                (None, Some(recipient)) => match within(limit, 2 * history::TIMEOUT, self.record_echo(echo, recipient)).await {
+                    Ok(Some(user_id)) => {
+                        (story.outcome, story.user_id) = ("recorded", Some(user_id));
+                        story.reason = Some("the business wrote it".to_owned());
+                        Ok(())
+                    }
+                    Ok(None) => {
+                        story.outcome = "ignored";
+                        story.reason =
+                            Some("the business wrote it to an unlinked number or user id".to_owned());
+                        Ok(())
+                    }
+                    Err(cause) => self.defer(delivery, deadline, story, cause).await,
+                },
+                // One without a recipient is an event.
+                (None, None) => Ok(()),
+            },
             Work::Status(status) => {
                 match within(limit, history::TIMEOUT, self.database.record_status(status)).await {
                     Ok(applied) => {
@@ -167,6 +189,16 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 };
                 Ok(())
             }
+        }
+    }
+
+    /// Writes the row of a message that the business wrote itself to `recipient`. Whose history it is in; `None` when the
+    /// recipient is unlinked and nothing is written.
+    async fn record_echo(&self, echo: &Incoming, recipient: &Sender) -> Result<Option<Uuid>, RecordError> {
+        let Some(Linked { user_id, .. }) = self.database.find_user(recipient).await? else { return Ok(None) };
+        match self.database.record_echo(user_id, echo).await {
+            Err(cause) if cause.is_user_deleted() => Ok(None),
+            written => written.map(|()| Some(user_id)),
         }
     }
 

@@ -11,7 +11,7 @@ use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use uuid::Uuid;
 
 use crate::graph::PhoneNumberId;
-use crate::incoming::UNNAMED;
+use crate::incoming::{Incoming, UNNAMED};
 use crate::users::{self, LookupError};
 
 /// How long an insert may take.
@@ -64,46 +64,74 @@ impl RecordError {
 /// The rows of an exchange, in the order of the conversation. All have the same fields, as one insert wants it.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
-    // PostgreSQL's text cannot hold it, and one such character would refuse the row for ever.
-    let clean = |text: &str| text.replace('\0', "\u{fffd}");
-    let row = |role: Role, line: &Line, created_at| MessageCreate {
-        id: row_id(&exchange.wamid, &role),
-        user_id,
-        channel: Channel::Whatsapp,
-        role,
-        content: clean(&line.content),
-        created_at,
+    let mut rows = vec![question_row(user_id, exchange)];
+    if let Some(answer) = &exchange.answer {
+        // After the question, even when Meta's clock is ahead of ours.
+        let answered_at = answer.at.max(exchange.question.at + TimeDelta::microseconds(1));
+        rows.push(MessageCreate {
+            created_at: answered_at,
+            kind: Some("text".to_owned()),
+            wamids: Some(exchange.answer_wamids.iter().filter(|wamid| can_be_indexed(wamid)))
+                .map(|wamids| wamids.map(|wamid| clean(wamid)).collect::<Vec<_>>())
+                .filter(|wamids| !wamids.is_empty()),
+            ..row(user_id, exchange, Role::Assistant, answer)
+        });
+    }
+    rows
+}
+
+/// The row of a message that the business wrote itself, in its app. Its payload says so; answers of ours have none.
+#[must_use]
+pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
+    let exchange = Exchange {
+        wamid: echo.key.clone(),
+        phone_number_id: echo.phone_number_id.as_ref().map(ToString::to_string),
+        question: Line { content: echo.content.text(&echo.kind), at: echo.sent_at },
+        kind: Some(echo.kind.clone()),
+        refers_to: echo.content.refers_to().map(str::to_owned),
+        payload: Some(echo.payload.clone()),
+        answer: None,
+        answer_wamids: Vec::new(),
         unanswered_because: None,
-        kind: None,
-        payload: None,
-        phone_number_id: exchange.phone_number_id.as_deref().map(clean),
-        wamids: None,
-        refers_to: None,
     };
-    let asked_at = exchange.question.at;
+    let role = Role::Assistant;
+    MessageCreate { id: row_id(&echo.key, &role), role, ..question_row(user_id, &exchange) }
+}
+
+/// The row of what a person wrote.
+fn question_row(user_id: Uuid, exchange: &Exchange) -> MessageCreate {
     let payload = exchange.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
-    let question = MessageCreate {
+    MessageCreate {
         unanswered_because: exchange.unanswered_because.clone(),
         kind: exchange.kind.as_deref().map(clean),
         payload,
         wamids: (!exchange.wamid.starts_with(UNNAMED) && can_be_indexed(&exchange.wamid))
             .then(|| vec![clean(&exchange.wamid)]),
         refers_to: exchange.refers_to.as_deref().filter(|wamid| can_be_indexed(wamid)).map(clean),
-        ..row(Role::User, &exchange.question, asked_at)
-    };
-    let mut rows = vec![question];
-    if let Some(answer) = &exchange.answer {
-        // After the question, even when Meta's clock is ahead of ours.
-        let answered_at = answer.at.max(asked_at + TimeDelta::microseconds(1));
-        rows.push(MessageCreate {
-            kind: Some("text".to_owned()),
-            wamids: Some(exchange.answer_wamids.iter().filter(|wamid| can_be_indexed(wamid)))
-                .map(|wamids| wamids.map(|wamid| clean(wamid)).collect::<Vec<_>>())
-                .filter(|wamids| !wamids.is_empty()),
-            ..row(Role::Assistant, answer, answered_at)
-        });
+        ..row(user_id, exchange, Role::User, &exchange.question)
     }
-    rows
+}
+
+fn row(user_id: Uuid, exchange: &Exchange, role: Role, line: &Line) -> MessageCreate {
+    MessageCreate {
+        id: row_id(&exchange.wamid, &role),
+        user_id,
+        channel: Channel::Whatsapp,
+        role,
+        content: clean(&line.content),
+        created_at: line.at,
+        unanswered_because: None,
+        kind: None,
+        payload: None,
+        phone_number_id: exchange.phone_number_id.as_deref().map(clean),
+        wamids: None,
+        refers_to: None,
+    }
+}
+
+/// PostgreSQL's text cannot hold U+0000, and one such character would refuse the row for ever.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Whether an index of PostgreSQL takes a wamid: not one of some thousand bytes, which no wamid has, and with which the
@@ -158,7 +186,19 @@ impl History {
     /// # Errors
     /// See [`RecordError`].
     pub async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
-        let rows = serde_json::to_string(&rows(user_id, exchange))?;
+        self.insert(&rows(user_id, exchange)).await
+    }
+
+    /// Writes the row of a message that the business wrote itself.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub async fn record_echo(&self, user_id: Uuid, echo: &Incoming) -> Result<(), RecordError> {
+        self.insert(&[echo_row(user_id, echo)]).await
+    }
+
+    async fn insert(&self, rows: &[MessageCreate]) -> Result<(), RecordError> {
+        let rows = serde_json::to_string(rows)?;
         let request = self.supabase.from("messages").insert(rows).on_conflict("id");
         let query = Query { request, caller: Caller::Key, prefer: Some(PREFER), timeout: TIMEOUT };
         self.supabase.run(query).await?;

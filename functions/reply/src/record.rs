@@ -6,6 +6,7 @@ use shared::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V
 use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
 use shared::sender::Sender;
+use shared::text::head;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -212,11 +213,11 @@ fn task_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     if body.len() <= MAX_BODY {
         return Ok(body);
     }
-    let cut = |line: &mut Line| line.content = line.content.chars().take(MAX_CHARACTERS).collect();
+    let cut = |line: &mut Line| line.content = head(&line.content, MAX_CHARACTERS).to_owned();
     cut(&mut task.exchange.question);
     task.exchange.answer.as_mut().map(cut);
     if let Some(unsent) = &mut task.unsent {
-        unsent.text = unsent.text.chars().take(MAX_CHARACTERS).collect();
+        unsent.text = head(&unsent.text, MAX_CHARACTERS).to_owned();
     }
     write(&task)
 }

@@ -87,7 +87,9 @@ impl Users {
             Some(user_id) if numbers.is_empty() => request.eq("whatsapp_user_id", user_id.as_str()),
             Some(user_id) => {
                 let user_id = user_id.as_str();
-                request.or(format!("whatsapp_user_id.eq.{user_id},whatsapp_phone.in.({})", numbers.join(",")))
+                // In quotation marks, because a dot has a meaning here.
+                let numbers = numbers.join(",");
+                request.or(format!("whatsapp_user_id.eq.\"{user_id}\",whatsapp_phone.in.({numbers})"))
             }
         };
         let query =

@@ -56,7 +56,7 @@ async fn a_reply_quotes_its_message_and_goes_out_from_the_number_that_was_asked(
     assert_eq!(request.headers["content-type"], "application/json");
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     let expected = json!({
-        "messaging_product": "whatsapp", "recipient_type": "individual", "to": "16505551234",
+        "messaging_product": "whatsapp", "recipient_type": "individual", "to": "+16505551234",
         "context": {"message_id": "wamid.Q"}, "type": "text", "text": {"body": "¿Qué tal?", "preview_url": false}
     });
     assert_eq!(body, expected);
@@ -92,7 +92,7 @@ async fn somebody_with_both_is_sent_to_by_number_and_a_group_by_its_id() {
         .iter()
         .map(|request| serde_json::from_slice(&request.body).expect("JSON"))
         .collect();
-    assert_eq!((&bodies[0]["to"], bodies[0].get("recipient")), (&json!("16505551234"), None));
+    assert_eq!((&bodies[0]["to"], bodies[0].get("recipient")), (&json!("+16505551234"), None));
     assert_eq!(
         (&bodies[1]["to"], &bodies[1]["recipient_type"]),
         (&json!("Y2FwaV9ncm91cDox"), &json!("group"))

@@ -31,7 +31,7 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
     let [send] = sends.as_slice() else { panic!("{} sends", sends.len()) };
     assert_eq!(send.url.path(), "/v25.0/106540352242922/messages");
     let body = json_of(send);
-    assert_eq!((&body["text"]["body"], &body["to"]), (&json!("Hello"), &json!("16505551234")));
+    assert_eq!((&body["text"]["body"], &body["to"]), (&json!("Hello"), &json!("+16505551234")));
     assert_eq!(body["context"]["message_id"], "wamid.Q");
 
     let inserts = world.writes("POST", "messages").await;

@@ -89,7 +89,7 @@ async fn a_person_is_found_by_user_id_before_number_and_by_either() {
         let request = world.writes("GET", "user_preferences").await.remove(0);
         let filter =
             request.url.query_pairs().find(|(name, _)| name == "or").expect("a filter").1.into_owned();
-        assert_eq!(filter, "(whatsapp_user_id.eq.US.1349,whatsapp_phone.in.(+16505551234,16505551234))");
+        assert_eq!(filter, "(whatsapp_user_id.eq.\"US.1349\",whatsapp_phone.in.(+16505551234,16505551234))");
     }
 }
 

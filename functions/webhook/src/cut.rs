@@ -4,6 +4,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::envelope::Cut;
+use shared::text::cut_before;
 
 use crate::readable::outside_strings;
 
@@ -100,14 +101,15 @@ fn shorten(value: &mut Value, excess: usize) {
     }
 }
 
-/// Takes `excess` bytes from the end of a text, if it has as many.
+/// Takes `excess` bytes from the end of a text, if it has as many, and the rest of a visible character with them.
 fn cut_end(text: &mut String, excess: usize) {
     let mut lost = 0;
-    while lost < excess
-        && let Some(last) = text.pop()
-    {
-        lost += size_of_char(last);
-    }
+    let limit = text.char_indices().rev().find(|(_, character)| {
+        lost += size_of_char(*character);
+        lost >= excess
+    });
+    let limit = limit.map_or(0, |(limit, _)| limit);
+    text.truncate(cut_before(text, limit));
 }
 
 /// Bytes of a value as `serde_json` writes it.

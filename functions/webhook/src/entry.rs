@@ -11,6 +11,7 @@ use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedSt
 use shared::lenient::Object;
 use shared::logging::{ShortWamid, plain};
 use shared::sender::Sender;
+use shared::text::head;
 
 use crate::cut;
 use crate::payload::{Kind, Update};
@@ -45,7 +46,7 @@ pub struct Entry {
 /// What an entry is about. A log shows the [`ShortWamid`], as `Debug` and `Display` do.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Subject {
-    /// `message`, `status` or `event`.
+    /// `message`, `echo`, `status` or `event`.
     pub update: &'static str,
     /// Meta's id of the message.
     pub wamid: Option<String>,
@@ -106,16 +107,21 @@ impl Entry {
             [update.waba_id, update.time, update.field, update.metadata].map(around);
         let number = &update.number;
         match &update.kind {
-            Kind::Message { sender, contact, wamid, message } => {
+            Kind::Message { sender: person, contact, wamid, message }
+            | Kind::Echo { recipient: person, contact, wamid, message } => {
+                let is_echo = matches!(update.kind, Kind::Echo { .. });
+                let kind = if is_echo { "echo" } else { "message" };
                 let deduplication_id = match wamid {
+                    Some(wamid) if is_echo => hash(&["echo", "wamid", wamid]),
                     Some(wamid) => hash(&["wamid", wamid]),
                     // A message without an id is only ever the same as one of the very same text.
-                    None => hash(&["message", message.get()]),
+                    None => hash(&[kind, message.get()]),
                 };
-                let group = sender.as_ref().map(|sender| group(number, sender));
-                let (contact, sender) = (around(*contact), sender.as_ref());
+                // What the business wrote to a person stands in order among that person's messages.
+                let group = person.as_ref().map(|person| group(number, person));
+                let (contact, person) = (around(*contact), person.as_ref());
                 let (body, cut_from) = body(message, |message, cut| {
-                    let sender = sender.cloned();
+                    let sender = person.cloned();
                     let message = ReceivedMessage {
                         received_at,
                         waba_id,
@@ -126,10 +132,10 @@ impl Entry {
                         cut,
                         message,
                     };
-                    Envelope::V1(V1::Message(message)).to_body()
+                    Envelope::V1(if is_echo { V1::Echo(message) } else { V1::Message(message) }).to_body()
                 })?;
                 Ok(Self {
-                    subject: Subject { update: "message", wamid: wamid.clone(), name: None, cut_from },
+                    subject: Subject { update: kind, wamid: wamid.clone(), name: None, cut_from },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
@@ -153,7 +159,7 @@ impl Entry {
                 })
             }
             Kind::Event { name, value } => {
-                let name: String = name.chars().take(MAX_NAME).collect();
+                let name = head(name, MAX_NAME).to_owned();
                 let deduplication_id =
                     hash(&["event", id(waba_id), id(time), id(metadata), &name, value.get()]);
                 let (body, cut_from) = body(value, |value, cut| {

@@ -159,6 +159,7 @@ fn log_faults(body: &Readable<'_>, bytes: usize) {
 fn log(Subject { update, wamid, name, cut_from }: &Subject) {
     let counter = match *update {
         "message" => "accepted_messages",
+        "echo" => "accepted_echoes",
         "status" => "accepted_statuses",
         _ => "accepted_events",
     };

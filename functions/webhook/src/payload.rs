@@ -1,8 +1,9 @@
 //! Finding every update in what Meta posted: messages, statuses, and whatever else.
 //!
 //! A body holds several `entry`, each several `changes`, each several `messages` and `statuses`, in any mix. Fields
-//! and types that are not known here are normal. What is neither a message nor a status is an event, under the name
-//! that Meta gives it; nothing is left out, and nothing makes the rest of the request unreadable.
+//! and types that are not known here are normal. What is neither a message, of a person or of the business, nor a status
+//! is an event, under the name that Meta gives it; nothing is left out, and nothing makes the rest of the request
+//! unreadable.
 
 use std::borrow::Cow;
 
@@ -61,6 +62,17 @@ pub enum Kind<'a> {
         /// Who wrote it, as it and that contact say
         sender: Option<Sender>,
         /// The sender's entry in `value.contacts`, where one is the sender's
+        contact: Option<&'a RawValue>,
+        /// Meta's id of it
+        wamid: Option<String>,
+        /// The message itself
+        message: &'a RawValue,
+    },
+    /// `value.message_echoes[]`: what the business wrote itself
+    Echo {
+        /// To whom it went, as it and that contact say
+        recipient: Option<Sender>,
+        /// The recipient's entry in `value.contacts`, where one is the recipient's
         contact: Option<&'a RawValue>,
         /// Meta's id of it
         wamid: Option<String>,
@@ -239,18 +251,22 @@ struct Level<'a> {
     raw: &'a RawValue,
     fields: Object<'a>,
     messages: Vec<&'a RawValue>,
+    echoes: Vec<&'a RawValue>,
     statuses: Vec<&'a RawValue>,
 }
+
+/// What a level holds its updates in.
+const UPDATES: [&str; 3] = ["messages", "message_echoes", "statuses"];
 
 impl<'a> Level<'a> {
     fn read(raw: &'a RawValue) -> Self {
         let fields = Object::of(Some(raw));
-        let (messages, statuses) = (fields.list("messages"), fields.list("statuses"));
-        Self { raw, fields, messages, statuses }
+        let [messages, echoes, statuses] = UPDATES.map(|key| fields.list(key));
+        Self { raw, fields, messages, echoes, statuses }
     }
 
     fn holds_updates(&self) -> bool {
-        !self.messages.is_empty() || !self.statuses.is_empty()
+        !(self.messages.is_empty() && self.echoes.is_empty() && self.statuses.is_empty())
     }
 }
 
@@ -288,17 +304,20 @@ impl<'a> Value<'a> {
 
     /// Adds what stands in an object, except for the fields that are read already.
     fn add_level(&self, name: &str, level: &Level<'a>, is_read: &[&str], updates: &mut Updates<'a>) {
-        let Level { raw, fields: value, messages, statuses } = level;
+        let Level { raw, fields: value, messages, echoes, statuses } = level;
         let contacts = Contacts::read(value.get("contacts"));
         for message in messages {
             let fields = Object::of(Some(message));
             let (sender, contact) = contacts.author(&fields);
             updates.push(self.update(Kind::Message { sender, contact, wamid: fields.string("id"), message }));
         }
+        for message in echoes {
+            let fields = Object::of(Some(message));
+            let (recipient, contact) = contacts.recipient(&fields);
+            updates.push(self.update(Kind::Echo { recipient, contact, wamid: fields.string("id"), message }));
+        }
         updates.extend(statuses.iter().map(|status| self.update(Kind::Status(status))));
-        let is_other = |key: &str| {
-            !is_beside(key) && !["messages", "statuses"].contains(&key) && !is_read.contains(&key)
-        };
+        let is_other = |key: &str| !is_beside(key) && !UPDATES.contains(&key) && !is_read.contains(&key);
         let others: Vec<_> = value.fields().filter(|(key, _)| is_other(key)).collect();
         if others.len() > MAX_OTHERS {
             updates

@@ -173,6 +173,37 @@ fn a_person_is_one_group_whichever_of_message_and_contact_names_them() {
 }
 
 #[test]
+fn what_the_business_writes_is_in_its_person_s_group_and_of_its_own_kind() {
+    let echo = |message: Value| {
+        json!({"field": "smb_message_echoes", "value": {"metadata": {"phone_number_id": "A"},
+        "contacts": [{"wa_id": "16505551234", "user_id": "US.1"}], "message_echoes": [message]}})
+    };
+    let mut asks = change("A", &[text("16505551234", "w1")]);
+    asks["value"]["contacts"] = json!([{"wa_id": "16505551234", "user_id": "US.1"}]);
+    let written =
+        json!({"from": "15550783881", "to": "16505551234", "id": "w2", "type": "text", "new": [1.50]});
+    let all = entries(&payload(&[
+        asks,
+        echo(written.clone()),
+        echo(json!({"to_user_id": "US.1", "id": "w3"})),
+        echo(json!({"to_user_id": "US.2", "id": "w4"})),
+    ]));
+    assert!(all[..3].iter().all(|entry| entry.message_group_id == all[0].message_group_id));
+    assert_ne!(all[3].message_group_id, all[0].message_group_id);
+    assert_eq!(
+        all.iter().map(|entry| entry.subject.to_string()).collect::<Vec<_>>(),
+        ["message w1", "echo w2", "echo w3", "echo w4"]
+    );
+    let body = &envelope(&all[1])["v1"]["echo"];
+    assert_eq!((&body["message"], &body["field"]), (&written, &json!("smb_message_echoes")));
+    assert_eq!(body["sender"], json!({"phone": "16505551234", "user_id": "US.1"}));
+    // Whatever field it comes in, and without one.
+    for value in [json!({"message_echoes": [written]}), json!({"value": {"message_echoes": [written]}})] {
+        assert_eq!(subjects(&value), ["echo w2"]);
+    }
+}
+
+#[test]
 fn a_thousand_contacts_find_their_messages() {
     let person = |n: usize| (format!("1650{n:07}"), format!("US.{n}"));
     let messages: Vec<_> = (0..1000)

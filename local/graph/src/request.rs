@@ -13,8 +13,8 @@ const MAX_TEXT_CHARACTERS: usize = 4096;
 const MAX_CALLBACK_DATA_BYTES: usize = 512;
 /// Digits of the longest phone number (ITU-T E.164).
 const MAX_PHONE_DIGITS: usize = 15;
-/// Alphanumerics after the country of a business-scoped user id.
-const MAX_USER_ID_CHARACTERS: usize = 128;
+/// Characters of a business-scoped user id. Meta documents some 135.
+const MAX_USER_ID_CHARACTERS: usize = 200;
 
 /// Types of messages that can be sent. Only text is checked closely.
 const TYPES: [&str; 11] = [
@@ -120,7 +120,9 @@ fn parse_send(body: &Map<String, Value>) -> Result<Send, GraphError> {
 fn address(kind: Option<String>, to: Option<&str>, recipient: Option<&str>) -> Result<Address, GraphError> {
     match (kind.as_deref().unwrap_or("individual"), to, recipient) {
         ("individual", Some(to), _) if is_phone_number(to) => Ok(Address::Phone(to.to_owned())),
-        ("individual", Some(to), None) if is_user_id(to) => Ok(Address::Nowhere(to.to_owned())),
+        ("individual", Some(to), None) if to.contains('.') && is_user_id(to) => {
+            Ok(Address::Nowhere(to.to_owned()))
+        }
         ("individual", None, Some(id)) if is_user_id(id) => Ok(Address::User(id.to_owned())),
         ("group", Some(to), None) if !to.is_empty() => Ok(Address::Group(to.to_owned())),
         ("individual" | "group", None, None) => Err(GraphError::required("to")),
@@ -177,12 +179,10 @@ fn is_phone_number(text: &str) -> bool {
     (1..=MAX_PHONE_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `US.13491208655302741918`, or of a parent business `US.ENT.11815799212886844830`.
+/// `US.13491208655302741918`, of a parent business `US.ENT.11815799212886844830`, and older forms: `user.9373795779eb`,
+/// digits. Meta documents the first two and delivers to the others.
 fn is_user_id(text: &str) -> bool {
-    let Some((country, id)) = text.split_once('.') else { return false };
-    let id = id.strip_prefix("ENT.").unwrap_or(id);
-    country.len() == 2
-        && country.bytes().all(|byte| byte.is_ascii_uppercase())
-        && (1..=MAX_USER_ID_CHARACTERS).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    (1..=MAX_USER_ID_CHARACTERS).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && text.bytes().any(|byte| byte.is_ascii_digit())
 }

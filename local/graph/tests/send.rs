@@ -191,13 +191,13 @@ async fn a_phone_number_is_digits_with_or_without_a_plus() {
 #[tokio::test]
 async fn a_user_id_in_to_is_answered_with_success_and_dropped() {
     let test = Test::start().await;
-    for id in [USER_ID, "US.ENT.11815799212886844830"] {
+    for id in [USER_ID, "US.ENT.11815799212886844830", "user.9373795779eb6441"] {
         let answer = test.ok(&text_to(id, "lost")).await;
         assert!(answer["messages"][0]["id"].as_str().unwrap().starts_with("wamid."));
     }
     let kept = test.graph.kept();
     assert!(kept.received.is_empty());
-    assert_eq!(kept.dropped.len(), 2);
+    assert_eq!(kept.dropped.len(), 3);
     assert_eq!(kept.dropped[0].to.as_deref(), Some(USER_ID));
 }
 
@@ -206,15 +206,15 @@ async fn a_user_id_in_recipient_arrives_and_the_answer_has_no_wa_id() {
     let test = Test::start().await;
     let mut request = text_to(PHONE, "hello");
     request.as_object_mut().unwrap().remove("to");
-    for id in [USER_ID, "US.ENT.11815799212886844830"] {
+    for id in [USER_ID, "US.ENT.11815799212886844830", "user.9373795779eb6441", "9373-79_5"] {
         request["recipient"] = json!(id);
         let answer = test.ok(&request).await;
         assert_eq!(answer["contacts"], json!([{ "input": id, "user_id": id }]));
     }
     assert_eq!(test.graph.received()[0].recipient.as_deref(), Some(USER_ID));
     assert_eq!(test.graph.received()[0].to, None);
-    let too_long = format!("US.{}", "1".repeat(129));
-    for wrong in [PHONE, "us.1349", "USA.1349", "US.", "US.12-3", &too_long] {
+    let too_long = format!("US.{}", "1".repeat(198));
+    for wrong in ["", "+16505551234", "sheena", "US.", "US.12 3", &too_long] {
         request["recipient"] = json!(wrong);
         assert_eq!(test.code(&request).await, 131_009, "{wrong}");
     }

@@ -11,7 +11,7 @@ use messages::page::Page;
 use reply::database::Database;
 use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
-use reply::incoming::{Event, IdentityChange, Status};
+use reply::incoming::{Event, IdentityChange, Incoming, Status};
 use reply::statuses::Applied;
 use reply::users::{Linked, LookupError};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,7 +26,7 @@ use super::Break;
 use super::attempts::Stored;
 use super::faults::Outage;
 use super::world::{Row, State, World};
-use super::{events, statuses};
+use super::{business, events, statuses};
 
 /// How long a change may take, as `reply` has it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -178,6 +178,12 @@ impl Database for Project {
             attempt.stored = Stored::Rows;
         }
         Ok(written?)
+    }
+
+    async fn record_echo(&self, user_id: Uuid, echo: &Incoming) -> Result<(), RecordError> {
+        let echo = echo.clone();
+        let written = self.ask(WRITE_TIMEOUT, true, move |state| business::record(state, user_id, &echo));
+        Ok(written.await?)
     }
 
     async fn learn(&self, user_id: Uuid, sender: &Sender) -> Result<(), RecordError> {

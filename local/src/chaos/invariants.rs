@@ -11,7 +11,7 @@ use super::meta::{Kind, Question};
 use super::queues::PAIRS;
 use super::report::Findings;
 use super::world::{Row, Send, State};
-use super::{events, loops, statuses};
+use super::{business, events, loops, statuses};
 
 /// How long the look-ups may hold an answer back, in milliseconds, and what they take at most beyond that.
 const LOOK_UPS: u64 = 2_000 + 10;
@@ -50,6 +50,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
             .push(format!("{} invocations of reply were cut off at their deadline", state.cut));
     }
     loops::check(state, &mut findings);
+    business::check(state, &mut findings);
     echoes::check(state, &mut findings);
     order(state, &mut findings);
     delays(state, &mut findings);

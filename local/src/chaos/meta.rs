@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::business::Written;
 use super::events::Events;
 use super::faults::{Chance, Plan};
 use super::payloads::{self, Request};
@@ -29,6 +30,8 @@ pub struct People {
     pub questions: BTreeMap<String, Question>,
     /// Turns of an automatic correspondent so far.
     pub turns: usize,
+    /// What the business wrote to them itself, by wamid.
+    pub written: BTreeMap<String, Written>,
     /// Messages that the inbound queue has accepted so far.
     accepted: usize,
 }
@@ -114,7 +117,7 @@ pub struct Question {
 pub struct Post {
     /// When it is posted, from now.
     pub after: u64,
-    /// The messages in it.
+    /// The messages in it, of people and of the business.
     pub wamids: Vec<String>,
     /// The events in it, by their marks.
     pub events: Vec<String>,
@@ -144,8 +147,11 @@ impl People {
         while people.questions.len() < usize::try_from(count).unwrap_or(usize::MAX) {
             after += chance.between(0, 2 * span / count);
             let many = chance.between(1, 8);
-            let wamids =
+            let mut wamids: Vec<_> =
                 (0..chance.pick(1, &[1, 2, many])).map(|_| people.write(chance, plan, numbers)).collect();
+            if chance.in_1000(100) {
+                wamids.push(people.written_by_business(chance, numbers));
+            }
             let events = if chance.in_1000(100) { vec![events.draw(chance)] } else { Vec::new() };
             posts.push(Post { after, wamids, events, again: again(chance, plan), request: OnceLock::new() });
         }
@@ -219,6 +225,26 @@ impl People {
         };
         self.questions.insert(wamid.clone(), question);
         wamid
+    }
+
+    fn written_by_business(&mut self, chance: &mut Chance, numbers: u64) -> String {
+        let wamid = format!("wamid.business.{:03}", self.written.len());
+        let to = usize::try_from(chance.between(0, self.senders.len() as u64 - 1)).unwrap_or_default();
+        let number = format!("10654035224292{}", chance.between(1, numbers));
+        self.written.insert(wamid.clone(), Written { to, number, ok: false });
+        wamid
+    }
+
+    /// Meta got 200 for these messages.
+    fn deliver(&mut self, wamids: &[String]) {
+        for wamid in wamids {
+            if let Some(question) = self.questions.get_mut(wamid) {
+                question.ok = true;
+            }
+            if let Some(written) = self.written.get_mut(wamid) {
+                written.ok = true;
+            }
+        }
     }
 
     /// The inbound queue has accepted a message under this id, or has recognised it.
@@ -302,11 +328,7 @@ async fn deliver(world: &Arc<World>, post: &Post, copy: usize) {
             let state = &mut *world.lock();
             state.note("Meta", format_args!("{} answered {status:?}", request.what));
             if status == Some(200) {
-                for wamid in &post.wamids {
-                    if let Some(question) = state.people.questions.get_mut(wamid) {
-                        question.ok = true;
-                    }
-                }
+                state.people.deliver(&post.wamids);
                 state.events.accept(&post.events);
                 let told = request.statuses.iter().cloned().map(|told| (told, true));
                 state.statuses.told.extend(told);

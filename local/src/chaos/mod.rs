@@ -11,6 +11,7 @@
 //! | [`people`] | who writes, and what the database has linked of them |
 //! | [`meta`] | what they write; payloads posted, posted again, posted twice |
 //! | [`payloads`] | what they and Meta say, as payloads |
+//! | [`business`] | what the business writes itself |
 //! | [`statuses`] | what Meta says became of answers |
 //! | [`events`] | what else Meta says |
 //! | [`webhook`] | `webhook` on Lambda, and its queue |
@@ -30,6 +31,7 @@
 //! two steps, that is, at any point at which it waits.
 
 pub mod attempts;
+pub mod business;
 pub mod command;
 pub mod database;
 pub mod echoes;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::business::{self, Written};
 use super::faults::Chance;
 use super::meta::{Kind, Question};
+use super::people::Person;
 use super::statuses::Told;
 use super::webhook;
 use super::world::{EPOCH_SECONDS, State};
@@ -29,12 +31,23 @@ struct Change {
     statuses: Vec<Value>,
 }
 
+/// What the business wrote itself, in a change of its own.
+fn echo(wamid: &str, written: &Written, person: &Person, seconds: u64) -> Value {
+    let echoes = [business::entry(wamid, person, seconds)];
+    let value = json!({"messaging_product": "whatsapp", "metadata": metadata(&written.number), "message_echoes": echoes});
+    json!({"field": "smb_message_echoes", "value": value})
+}
+
 /// What Meta posts now: these messages and events, and the statuses that wait.
 pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Request {
     let seconds = EPOCH_SECONDS + state.now / 1000;
     let State { chance, people, statuses, events, .. } = state;
     let statuses = std::mem::take(&mut statuses.waiting);
     let mut changes: BTreeMap<&str, Change> = BTreeMap::new();
+    let echoes: Vec<_> = (wamids.iter())
+        .filter_map(|wamid| Some((wamid, people.written.get(wamid)?)))
+        .map(|(wamid, written)| echo(wamid, written, &people.senders[written.to], seconds))
+        .collect();
     for wamid in wamids {
         let Some(question) = people.questions.get(wamid) else { continue };
         let mut message = message(wamid, question, seconds);
@@ -47,8 +60,9 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
         changes.entry(&told.number).or_default().statuses.push(status(told, chance));
     }
     let mut entries = Vec::new();
-    if !changes.is_empty() {
-        let changes: Vec<_> = changes.into_iter().map(|(number, change)| change.written(number)).collect();
+    if !changes.is_empty() || !echoes.is_empty() {
+        let changes = changes.into_iter().map(|(number, change)| change.written(number));
+        let changes: Vec<_> = changes.chain(echoes).collect();
         entries.push(json!({"id": "419561257915477", "changes": changes}));
     }
     entries.extend(marks.iter().map(|mark| events.entry(mark, &metadata("106540352242921"), seconds)));

@@ -54,6 +54,8 @@ fn map(attributes: &[(&str, String)]) -> AttributeMap {
 pub enum About {
     /// A person's message.
     Message(String),
+    /// A message that the business wrote itself.
+    Echo(String),
     /// The rows of a message.
     Record(String),
     /// A status of the text of this wamid.
@@ -72,6 +74,7 @@ pub fn about(body: &str) -> About {
             Some(event) => About::Event(events::mark(event)),
             None => About::Message(message.wamid.unwrap_or_default()),
         },
+        Ok(Work::Echo(echo)) => About::Echo(echo.wamid.unwrap_or_default()),
         Ok(Work::Status(status)) => About::Status(status.wamid, status.name),
         Ok(Work::Event(event)) => About::Event(events::mark(&event)),
         Ok(Work::Record(task)) => About::Record(task.exchange.wamid),

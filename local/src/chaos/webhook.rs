@@ -170,7 +170,8 @@ fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
 /// digits, the position in the request, stay.
 fn received_now(state: &State, body: &str) -> String {
     const TIME: usize = "2026-11-24T03:05:00.123".len();
-    let kinds = ["message", "status", "event"].map(|kind| format!(r#"{{"v1":{{"{kind}":{{"received_at":""#));
+    let kinds =
+        ["message", "echo", "status", "event"].map(|kind| format!(r#"{{"v1":{{"{kind}":{{"received_at":""#));
     let found = kinds.iter().find_map(|before| Some((before, body.strip_prefix(before.as_str())?)));
     let Some((before, rest)) = found else { return body.to_owned() };
     let now = state.utc().format("%Y-%m-%dT%H:%M:%S%.3f");

@@ -14,6 +14,8 @@ use shared::logging::plain;
 pub enum Kind {
     /// A message that was to be answered.
     Message,
+    /// A message that the business wrote itself.
+    Echo,
     /// A status of a message that was sent.
     Status,
     /// Something about the account.
@@ -43,6 +45,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
+            Self::Echo => "echo",
             Self::Status => "status",
             Self::Event => "event",
             Self::Record => "record",
@@ -85,6 +88,10 @@ impl Finding {
                     }
                 };
                 (Kind::Message, message.wamid, cause.to_owned(), true)
+            }
+            Ok(Envelope::V1(V1::Echo(received))) => {
+                let cause = "the database did not take what the business wrote".to_owned();
+                (Kind::Echo, Incoming::read_echo(&received).wamid, cause, true)
             }
             Ok(Envelope::V1(V1::Status(received))) => {
                 let wamid = Status::read(&received).map(|status| status.wamid);

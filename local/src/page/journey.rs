@@ -154,7 +154,7 @@ impl Journeys {
         if self.all.contains_key(wamid) {
             return;
         }
-        let mut shown: String = text.chars().take(LABEL).collect();
+        let mut shown = shared::text::head(text, LABEL).to_owned();
         if shown.len() < text.len() {
             shown.push('…');
         }

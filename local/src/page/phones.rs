@@ -78,7 +78,7 @@ impl Phones {
 
     /// The phone that an answer goes to: a number in any spelling, or a user id.
     pub(super) fn at(&self, address: &str) -> Option<&Phone> {
-        let sender = Sender::new(PhoneNumber::parse(address), UserId::parse(address))?;
+        let sender = Sender::parse(address)?;
         self.of(&sender)
     }
 

@@ -98,7 +98,7 @@ pub(super) fn message_on(message: &MessageView) -> Option<String> {
     match Work::read(message.body.as_str()).ok()? {
         Work::Answer(message) => message.wamid,
         Work::Record(task) => Some(task.exchange.wamid),
-        Work::Status(_) | Work::Event(_) => None,
+        Work::Echo(_) | Work::Status(_) | Work::Event(_) => None,
     }
 }
 

@@ -38,6 +38,26 @@ async fn insert_each(project: &Project, rows: &[Value]) {
 }
 
 #[tokio::test]
+async fn what_the_business_wrote_is_marked_by_its_own_edits_alone() {
+    let project = Project::start().await;
+    let business = |row: Value| {
+        let mut row = row;
+        (row["role"], row["payload"]) = (json!("assistant"), json!({"field": "smb_message_echoes"}));
+        row
+    };
+    let early = business(written(USER_A, "edit", "wamid.edit", Some("wamid.echo"), 2));
+    let message = business(written(USER_A, "text", "wamid.echo", None, 1));
+    let of_a_user = written(USER_A, "revoke", "wamid.user", Some("wamid.echo"), 3);
+    insert_each(&project, &[early, message, of_a_user]).await;
+    assert_eq!(marks(&project, "wamid.echo").await, (Some(2), None, "text at 1".to_owned()));
+    let revoke = business(written(USER_A, "revoke", "wamid.revoke", Some("wamid.echo"), 4));
+    let older = business(written(USER_A, "edit", "wamid.older", Some("wamid.echo"), 1));
+    insert_each(&project, &[revoke, older]).await;
+    assert_eq!(marks(&project, "wamid.echo").await, (Some(2), Some(4), "text at 1".to_owned()));
+    project.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_is_marked_with_the_latest_edit_and_revoke_in_every_order() {
     let project = Project::start().await;
     let mut orders: Vec<Vec<usize>> = vec![vec![]];

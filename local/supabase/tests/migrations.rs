@@ -11,6 +11,7 @@ use common::warnings::Warnings;
 use common::{Project, directory};
 use local_supabase::{Options, migrate};
 use serde_json::json;
+use shared::sender::PhoneNumber;
 use sqlx::{AssertSqlSafe, Executor as _};
 use uuid::Uuid;
 
@@ -167,6 +168,52 @@ async fn every_test_of_the_supabase_directory_passes() {
             "{}",
             file.display()
         );
+    }
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn two_spellings_of_a_number_have_one_owner() {
+    let project = Project::start().await;
+    let relink = async |user: Uuid, phone: &str| {
+        let update = "update public.user_preferences set whatsapp_phone = $1 where user_id = $2";
+        sqlx::query(update).bind(phone).bind(user).execute(project.supabase.pool()).await
+    };
+    for (longer, shorter) in [("+5491155501234", "541155501234"), ("5511987654321", "+551187654321")] {
+        relink(local_supabase::USER_A, longer).await.expect("linked");
+        let refused = relink(local_supabase::USER_B, shorter).await.expect_err("linked to two users");
+        assert!(refused.as_database_error().is_some_and(|error| error.is_unique_violation()), "{refused}");
+    }
+    relink(local_supabase::USER_B, "+551132654321").await.expect("a landline is another number");
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn the_database_and_the_functions_agree_on_spellings() {
+    let project = Project::start().await;
+    let countries = ["55", "52", "521", "54", "549", "229", "22901", "225", "22501", "22505", "22507", "1"];
+    // Every pair of first digits, and every length.
+    let numbers: Vec<String> = countries
+        .iter()
+        .flat_map(|country| (0..100).map(move |first| format!("{country}{first:02}")))
+        .flat_map(|start| (6..=10).map(move |length| format!("{start}{}", &"6512345678"[..length])))
+        .collect();
+    let expression: String = sqlx::query_scalar(
+        "select pg_get_expr(indexprs, indrelid) from pg_index
+         where indexrelid = 'public.user_preferences_whatsapp_phone_digits_key'::regclass",
+    )
+    .fetch_one(project.supabase.pool())
+    .await
+    .expect("an index");
+    let query = format!("select {expression} from unnest($1) with ordinality as all_numbers (whatsapp_phone, n) order by n");
+    let indexed: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))
+        .bind(&numbers)
+        .fetch_all(project.supabase.pool())
+        .await
+        .expect("rows");
+    for (number, indexed) in numbers.iter().zip(indexed) {
+        let comparable = PhoneNumber::parse(number).map(|number| number.comparable().into_owned());
+        assert_eq!(comparable.as_deref(), Some(indexed.as_str()), "{number}");
     }
     project.stop().await;
 }

@@ -5,6 +5,7 @@
 mod error;
 mod version;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -120,7 +121,7 @@ struct SendRequest<'a> {
     messaging_product: &'static str,
     recipient_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a str>,
+    to: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recipient: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,9 +247,11 @@ fn sent_wamid(body: &[u8]) -> Option<String> {
 impl Messenger for Graph {
     async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
         let (recipient_type, to, recipient) = match text.to {
-            Recipient::Group(id) => ("group", Some(id), None),
+            Recipient::Group(id) => ("group", Some(id.into()), None),
             Recipient::Person(sender) => match (sender.number(), sender.user_id()) {
-                (Some(number), _) => ("individual", Some(number.digits()), None),
+                // Without its `+`, the business's own country code may be put before it. Source: “Phone numbers”,
+                // WhatsApp Business Platform documentation.
+                (Some(number), _) => ("individual", Some(number.e164().into()), None),
                 // In `to` it would be accepted and silently dropped.
                 (None, user_id) => ("individual", None, user_id.map(UserId::as_str)),
             },

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use shared::lenient::Object;
 
 use super::identity::IdentityChange;
+use super::vcard;
 
 /// Types whose body stands under their own name. A message without `type` is of the one whose body it has.
-const TYPES: [&str; 16] = [
+pub(super) const TYPES: [&str; 16] = [
     "voice",
     "text",
     "image",
@@ -247,11 +248,14 @@ impl Content {
             })),
             "request_welcome" => Some(Self::Welcome),
             "unsupported" => Some(unsupported(message, &body)),
-            // What Meta could not hand over comes under other names, too, with the reason.
-            _ if message.get("errors").is_some() => Some(unsupported(message, &body)),
+            _ if message.get("errors").is_some() => None,
             _ => Some(Self::Unknown),
         };
-        content.unwrap_or(Self::Unreadable)
+        content.unwrap_or_else(|| match message.get("errors") {
+            // What Meta could not hand over comes under any type, without its body and with the reason.
+            Some(_) => unsupported(message, &body),
+            None => Self::Unreadable,
+        })
     }
 
     /// What the person said in words, to be answered: a text, a choice's title, a caption.
@@ -365,6 +369,7 @@ fn name_on(card: &RawValue) -> Option<String> {
         |list: &str, key: &str| card.list(list).first().and_then(|first| Object::of(Some(first)).string(key));
     name.string("formatted_name")
         .or(Some(joined).filter(|name| !name.is_empty()))
+        .or_else(|| vcard::formatted_name(&card.text("vcard")?))
         .or_else(|| card.object("org").string("company"))
         .or_else(|| of_list("phones", "phone"))
         .or_else(|| of_list("emails", "email"))

@@ -44,9 +44,9 @@ impl Event {
 
     /// A message that is kept as an event: nobody's history is its place.
     #[must_use]
-    pub fn of_message(received: &ReceivedMessage<'_>, kind: &str) -> Self {
+    pub fn of_message(received: &ReceivedMessage<'_>, name: &str) -> Self {
         let ReceivedMessage { received_at, waba_id, metadata, message, .. } = received;
-        Self::new(&format!("messages.{kind}"), message, *received_at, *waba_id, *metadata, None)
+        Self::new(name, message, *received_at, *waba_id, *metadata, None)
     }
 
     /// A status that is none of a message.

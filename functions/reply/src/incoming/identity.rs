@@ -32,12 +32,15 @@ impl IdentityChange {
         }
         let body = system.filled_text("body").unwrap_or_default();
         let (from, to) = changed(&body);
-        let current_user_id = user_id(system, "user_id").or_else(|| UserId::parse(to));
+        let current_user_id = user_id(system, "user_id").or_else(|| UserId::recognize(to));
         // Before August 2026 it stood nowhere else.
         let previous_user_id = user_id(system, "previous_user_id")
             .or_else(|| user_id(message, "from_user_id").filter(|id| Some(id) != current_user_id.as_ref()))
-            .or_else(|| user_id(message, "from").filter(|id| Some(id) != current_user_id.as_ref()))
-            .or_else(|| UserId::parse(from));
+            .or_else(|| {
+                let from = message.filled_text("from");
+                from.and_then(|id| UserId::recognize(&id)).filter(|id| Some(id) != current_user_id.as_ref())
+            })
+            .or_else(|| UserId::recognize(from));
         let current_number = number(system, "wa_id").or_else(|| number(system, "new_wa_id"));
         let previous_number = number(message, "from").or_else(|| number(system, "customer"));
         Self::new(

@@ -9,6 +9,7 @@
 //! | [`status`] | what became of a message that was sent |
 //! | [`event`] | everything else |
 //! | `time` | when it was |
+//! | `vcard` | the name on a contact's card |
 
 pub mod content;
 pub mod event;
@@ -19,7 +20,9 @@ pub mod status;
 mod tests;
 mod text;
 mod time;
+mod vcard;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -29,6 +32,7 @@ use shared::lenient::{self, Object};
 use shared::logging::ShortWamid;
 use shared::people::Contacts;
 use shared::sender::Sender;
+use shared::text::head;
 use uuid::Uuid;
 
 pub use content::Content;
@@ -41,7 +45,7 @@ use crate::graph::PhoneNumberId;
 /// Characters of a type's name at most.
 const MAX_KIND: usize = 64;
 
-/// A message of a person.
+/// A message of a person, or one that the business wrote to a person.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Incoming {
     /// Meta's id of the message, the wamid.
@@ -78,16 +82,26 @@ impl Incoming {
     /// Reads a message. What cannot be read counts as absent.
     #[must_use]
     pub fn read(received: &ReceivedMessage<'_>) -> Self {
+        Self::written_by(Author::Person, received)
+    }
+
+    /// Reads a message that the business wrote itself, in its app: [`Self::sender`] is the person to whom it went.
+    #[must_use]
+    pub fn read_echo(received: &ReceivedMessage<'_>) -> Self {
+        Self::written_by(Author::Business, received)
+    }
+
+    fn written_by(author: Author, received: &ReceivedMessage<'_>) -> Self {
         let message = Object::of(Some(received.message));
         let (kind, content) = Content::read(&message);
-        let kind: String = kind.replace('\0', "\u{fffd}").chars().take(MAX_KIND).collect();
+        let kind = head(&kind.replace('\0', "\u{fffd}"), MAX_KIND).to_owned();
         // Before there was a sender in the envelope.
-        let sender = received.sender.clone().or_else(|| of_contact(received.contact, &message));
-        let field = lenient::filled_text(received.field);
+        let sender = received.sender.clone().or_else(|| author.of_contact(received.contact, &message));
+        let field = author.field(received);
         let is_event = sender.is_none() || matches!(content, Content::System(_) | Content::Welcome);
         let event = is_event.then(|| {
-            let mut event = Event::of_message(received, &kind);
-            if let Content::System(system) = &content {
+            let mut event = Event::of_message(received, &format!("{}.{kind}", author.list()));
+            if let (Author::Person, Content::System(system)) = (author, &content) {
                 event.changes.extend(system.change.clone());
             }
             event
@@ -105,8 +119,8 @@ impl Incoming {
             group_id: message.string("group_id"),
             quotes: message.object("context").string("id"),
             sender_name: Object::of(received.contact).object("profile").string("name"),
-            is_ours: field.is_none_or(|field| field == "messages"),
-            payload: payload::payload(received, &message, &content),
+            is_ours: field.is_none(),
+            payload: payload::payload(received, field, &message, &content),
             event,
             kind,
             content,
@@ -122,9 +136,42 @@ fn unnamed(message: &RawValue) -> String {
     format!("{UNNAMED}{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, message.get().as_bytes()))
 }
 
-/// Who wrote a message that came with this contact.
-fn of_contact(contact: Option<&RawValue>, message: &Object<'_>) -> Option<Sender> {
-    Contacts::read(contact).author(message).0
+/// Who wrote a message.
+#[derive(Clone, Copy)]
+enum Author {
+    /// A person, to the business.
+    Person,
+    /// The business, to a person.
+    Business,
+}
+
+impl Author {
+    /// What a value holds such messages in.
+    fn list(self) -> &'static str {
+        match self {
+            Self::Person => "messages",
+            Self::Business => "message_echoes",
+        }
+    }
+
+    /// The webhook field that a message came in, unless it is the one for messages that are to be answered.
+    fn field<'a>(self, received: &ReceivedMessage<'a>) -> Option<Cow<'a, str>> {
+        let field = lenient::filled_text(received.field).filter(|field| field != "messages");
+        match self {
+            Self::Person => field,
+            // Whatever field it came in, its row says that no program wrote it.
+            Self::Business => field.or(Some(Cow::Borrowed(self.list()))),
+        }
+    }
+
+    /// The person of a message that came with this contact.
+    fn of_contact(self, contact: Option<&RawValue>, message: &Object<'_>) -> Option<Sender> {
+        let contacts = Contacts::read(contact);
+        match self {
+            Self::Person => contacts.author(message).0,
+            Self::Business => contacts.recipient(message).0,
+        }
+    }
 }
 
 impl fmt::Debug for Incoming {

@@ -1,4 +1,6 @@
-//! What a user's row keeps besides its words: the column `payload`.
+//! What the row of a message that came by webhook keeps besides its words: the column `payload`.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -40,13 +42,18 @@ struct Quoted {
     from: Option<String>,
 }
 
-/// The column `payload` of a message, as JSON that PostgreSQL can hold.
+/// The column `payload` of a message, as JSON that PostgreSQL can hold. `field` is the webhook field that it came in, when
+/// that is not `messages`.
 #[must_use]
-pub fn payload(received: &ReceivedMessage<'_>, message: &Object<'_>, content: &Content) -> String {
+pub fn payload(
+    received: &ReceivedMessage<'_>,
+    field: Option<Cow<'_, str>>,
+    message: &Object<'_>,
+    content: &Content,
+) -> String {
     let context = message.object("context");
     let quoted = Quoted { id: context.string("id"), from: context.string("from") };
     let is = |key| context.read(key).unwrap_or(false);
-    let field = shared::lenient::filled_text(received.field).filter(|field| field != "messages");
     let payload = Payload {
         media: content.media().map(|media| [media]),
         quoted: (quoted.id.is_some() || quoted.from.is_some()).then_some(quoted),

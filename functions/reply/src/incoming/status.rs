@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use shared::envelope::ReceivedStatus;
 use shared::lenient::{Object, storable};
 use shared::logging::{ShortWamid, plain};
+use shared::text::head;
 use uuid::Uuid;
 
 use super::time::believable;
@@ -68,7 +69,7 @@ impl Status {
             name: clean(name),
             at: believable(status.get("timestamp"), received.received_at).unwrap_or(received.received_at),
             error_code: code.parse().ok(),
-            error_text: text.map(|text| clean(text.chars().take(MAX_ERROR).collect())),
+            error_text: text.map(|text| clean(head(&text, MAX_ERROR).to_owned())),
             phone_number_id: Object::of(received.metadata).string("phone_number_id").map(clean),
             payload: storable(received.status).into_owned(),
         })

@@ -122,6 +122,12 @@ fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
             false,
         ),
         (r#"{"type":"contacts","contacts":[{"vcard":"…"}]}"#, "[contacts]", false),
+        // Made after a public bug report: a card whose name stands in its vCard alone.
+        (
+            r#"{"type":"contacts","contacts":[{"vcard":"BEGIN:VCARD\nFN:Lee Sample\nEND:VCARD","phones":[{"phone":"1"}]}]}"#,
+            "Lee Sample",
+            false,
+        ),
         (r#"{"type":"button","button":{"payload":"P","text":"Unsubscribe"}}"#, "Unsubscribe", true),
         (
             r#"{"type":"interactive","interactive":{"type":"list_reply","list_reply":{"id":"1","title":"Express"}}}"#,
@@ -170,6 +176,10 @@ fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
             false,
         ),
         (r#"{"type":"unknown","errors":[{"code":131051}]}"#, "[unsupported message]", false),
+        // Made after a public bug report: a type that is known, without what it should hold.
+        (r#"{"type":"image","errors":[{"code":131052}]}"#, "[unsupported message]", false),
+        (r#"{"type":"image","image":{},"errors":[{"code":131052}]}"#, "[unsupported message]", false),
+        (r#"{"type":"text","text":{"body":"Hi"},"errors":[{"code":131051}]}"#, "Hi", true),
         (r#"{"type":"hologram","hologram":{}}"#, "[hologram message]", false),
         (r#"{"type":"a strange\nname"}"#, "[strange-name message]", false),
         (r#"{"text":{"body":"no type"}}"#, "no type", true),
@@ -179,6 +189,10 @@ fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
         let (shown, _, words) = shown(message);
         assert_eq!(shown, text, "{message}");
         assert_eq!(words.as_deref(), said.then_some(text), "{message}");
+    }
+    for kind in super::content::TYPES.iter().filter(|kind| **kind != "system") {
+        let message = format!(r#"{{"type":"{kind}","errors":[{{"code":131051}}]}}"#);
+        assert_eq!(shown(&message).0, "[unsupported message]", "{kind}");
     }
     for text in ["", r#","text":{}"#, r#","text":"Hi""#, r#","text":{"body":["Hi"]}"#] {
         let message = format!(r#"{{"type":"text"{text}}}"#);

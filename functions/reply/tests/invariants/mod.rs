@@ -8,7 +8,7 @@ use shared::envelope::{Exchange, Line};
 use uuid::Uuid;
 
 /// What a person writes, and where they can be reached: what no log may show.
-const PERSONAL: [&str; 24] = [
+const PERSONAL: [&str; 26] = [
     "address",
     "body",
     "caption",
@@ -31,6 +31,8 @@ const PERSONAL: [&str; 24] = [
     "recipient_user_id",
     "response_json",
     "title",
+    "to",
+    "to_user_id",
     "user_id",
     "wa_id",
 ];
@@ -63,11 +65,12 @@ pub fn check(body: &[u8]) {
     }
 }
 
-/// `json` as a message, a status and an event, with itself around it.
-fn envelopes(json: &str) -> [String; 3] {
+/// `json` as a message, an echo, a status and an event, with itself around it.
+fn envelopes(json: &str) -> [String; 4] {
     let around = format!(r#""received_at":"2026-11-24T03:05:00.123001Z","metadata":{json},"contact":{json}"#);
     [
         format!(r#"{{"v1":{{"message":{{{around},"field":"messages","message":{json}}}}}}}"#),
+        format!(r#"{{"v1":{{"echo":{{{around},"field":"smb_message_echoes","message":{json}}}}}}}"#),
         format!(r#"{{"v1":{{"status":{{{around},"status":{json}}}}}}}"#),
         format!(r#"{{"v1":{{"event":{{{around},"time":{json},"name":"user_id_update","value":{json}}}}}}}"#),
     ]
@@ -89,7 +92,7 @@ fn check_body(body: &str) {
     let Ok(work) = Work::read(body) else { return };
     assert!(work.name().is_none_or(|name| name.len() <= 64 && !name.chars().any(char::is_control)));
     match &work {
-        Work::Answer(message) => {
+        Work::Answer(message) | Work::Echo(message) => {
             let payload = check_json(&message.payload);
             assert!(payload.get("raw").is_some(), "the message itself is kept");
             let question = Line { content: message.content.text(&message.kind), at: message.sent_at };

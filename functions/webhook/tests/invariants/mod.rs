@@ -123,6 +123,7 @@ fn check_count(updates: &[Update<'_>], value: Option<&Value>) {
     };
     let read = |is: fn(&Kind<'_>) -> bool| updates.iter().filter(|update| is(&update.kind)).count();
     assert!(read(|kind| matches!(kind, Kind::Message { .. })) >= given("messages"), "no message is lost");
+    assert!(read(|kind| matches!(kind, Kind::Echo { .. })) >= given("message_echoes"), "no echo is lost");
     assert!(read(|kind| matches!(kind, Kind::Status(_))) >= given("statuses"), "no status is lost");
 }
 
@@ -141,7 +142,8 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
     assert!(entry.body.chars().all(allowed), "{:?}", entry.body);
     let Envelope::V1(envelope) = Envelope::from_body(&entry.body).expect("an envelope");
     let (received_at, cut, sent, read) = match (&envelope, &update.kind) {
-        (V1::Message(read), Kind::Message { sender, contact, message, .. }) => {
+        (V1::Message(read), Kind::Message { sender, contact, message, .. })
+        | (V1::Echo(read), Kind::Echo { recipient: sender, contact, message, .. }) => {
             assert_eq!(&read.sender, sender);
             check_carried(read.contact, *contact);
             check_carried(read.metadata, update.metadata);
@@ -182,7 +184,7 @@ fn as_sent(json: &RawValue) -> String {
 
 fn check_cut(update: &Update<'_>) {
     let json = match &update.kind {
-        Kind::Message { message: json, .. } | Kind::Status(json) => json,
+        Kind::Message { message: json, .. } | Kind::Echo { message: json, .. } | Kind::Status(json) => json,
         Kind::Event { value, .. } => &**value,
     };
     match cut::fit(json, SMALL_BUDGET) {
