@@ -193,6 +193,46 @@ fn turns_that_are_forgotten_are_noticed_as_endless_loops() {
     is_noticed(Break::ForgetTurns, |summary| summary.endless_loops);
 }
 
+#[test]
+fn what_is_learned_and_outlives_its_link_is_noticed() {
+    is_noticed(Break::KeepLearned, |summary| summary.misfiled + summary.relinked);
+}
+
+#[test]
+fn numbers_that_are_trusted_whoever_writes_are_noticed() {
+    is_noticed(Break::TrustNumbers, |summary| summary.misfiled);
+}
+
+#[test]
+fn look_ups_that_ignore_when_it_was_written_are_noticed() {
+    is_noticed(Break::IgnoreWrittenAt, |summary| summary.misfiled);
+}
+
+#[test]
+fn learning_without_a_guard_is_noticed() {
+    is_noticed(Break::LearnUnguarded, |summary| summary.relinked);
+}
+
+#[test]
+fn changes_that_are_applied_again_are_noticed() {
+    is_noticed(Break::ApplyAgain, |summary| summary.wrong_links);
+}
+
+#[test]
+fn changes_older_than_the_link_are_noticed() {
+    is_noticed(Break::ApplyStale, |summary| summary.wrong_links);
+}
+
+#[test]
+fn changes_followed_in_every_field_are_noticed() {
+    is_noticed(Break::FollowEverywhere, |summary| summary.wrong_links);
+}
+
+#[test]
+fn changes_in_a_group_of_their_own_are_noticed() {
+    is_noticed(Break::ChangesAlone, |summary| summary.lost);
+}
+
 async fn chaos(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
     let output = command.arg("chaos").args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
@@ -220,6 +260,9 @@ async fn the_command_says_what_the_runs_came_to() {
         "lost_events",
         "cut_invocations",
         "endless_loops",
+        "misfiled",
+        "relinked",
+        "wrong_links",
     ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }

@@ -1,7 +1,7 @@
 //! The tests that `docs/RELIABILITY.md` names for its promises exist.
 
 /// Each test file by the name that the page uses.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("chaos", include_str!("chaos.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
@@ -12,6 +12,7 @@ const FILES: [(&str, &str); 11] = [
     ("business", include_str!("../../functions/reply/tests/business.rs")),
     ("kinds", include_str!("../../functions/reply/tests/kinds.rs")),
     ("statuses", include_str!("../supabase/tests/statuses.rs")),
+    ("identity", include_str!("../supabase/tests/identity.rs")),
     ("batch::tests", include_str!("../../functions/reply/src/batch_tests.rs")),
 ];
 

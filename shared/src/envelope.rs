@@ -139,6 +139,12 @@ pub struct RecordTask {
     pub user_id: Option<Uuid>,
     /// By what the user is found then.
     pub sender: Sender,
+    /// The WhatsApp Business Account that the sender wrote to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waba_id: Option<String>,
+    /// When the message was written; a number may have had another owner then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_at: Option<DateTime<Utc>>,
     /// What of a long answer must be sent first; `None` when all of it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsent: Option<Unsent>,
@@ -329,7 +335,14 @@ mod tests {
         let from = "106540352242922".to_owned();
         let unsent = Unsent { from, group_id: None, text: "the rest of an answer".to_owned() };
         let sender = Sender::parse("16505551234").expect("a sender");
-        let task = RecordTask { user_id: Some(Uuid::nil()), sender, unsent: Some(unsent), exchange };
+        let task = RecordTask {
+            user_id: Some(Uuid::nil()),
+            sender,
+            waba_id: Some("419561257915477".to_owned()),
+            written_at: Some(DateTime::UNIX_EPOCH),
+            unsent: Some(unsent),
+            exchange,
+        };
         let body = Envelope::V1(V1::Record(Box::new(task.clone()))).to_body().expect("a body");
         assert!(body.starts_with(r#"{"v1":{"record":{"user_id":"#), "{body}");
         let Envelope::V1(V1::Record(read)) = Envelope::from_body(&body).expect("an envelope") else {

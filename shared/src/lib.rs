@@ -12,6 +12,7 @@
 //! | [`lenient`] | `webhook`, `reply` | reading what Meta sent without refusing it |
 //! | [`sender`] | `webhook`, `reply` | who writes: a phone number, a user id, or both |
 //! | [`phone`] | `webhook`, `reply` | phone numbers, and those that have two spellings |
+//! | [`identity`] | `webhook`, `reply` | a person's new number or user id |
 //! | [`people`] | `webhook`, `reply` | whom a message is from, and which contact is theirs |
 //! | [`message`] | `reply`, `messages` | rows of the table `messages` |
 //! | [`aws`] | `webhook`, `reply` | clients of SQS and Secrets Manager |
@@ -28,6 +29,7 @@ pub mod deadline;
 pub mod env;
 pub mod envelope;
 pub mod http;
+pub mod identity;
 pub mod lenient;
 pub mod logging;
 pub mod message;

@@ -119,7 +119,10 @@ from (values
   ('select public.account_events_expire()', '42501', '42501', '42501', '42501'),
   ('select public.user_preferences_forget()', '42501', '42501', '42501', '42501'),
   ('select public.phone_spellings(''+16505550001'')', '42501', '42501', '42501', '42501'),
-  ('select public.names_of_person(''+16505550001'', null)', '42501', '42501', '42501', '42501')
+  ('select public.names_of_person(''+16505550001'', null)', '42501', '42501', '42501', '42501'),
+  ('select public.user_preferences_whatsapp_identity()', '42501', '42501', '42501', '42501'),
+  ('select public.keep_identity_event(''{"id": "cccccccc-0000-4000-8000-000000000003", "received_at": "2026-11-27T00:00Z",
+      "field": "messages.system", "payload": {}}'', ''[]'')', '42501', '42501', '42501', '1 rows')
 ) as statements (statement, as_anon, as_a, as_c, as_service)
 cross join lateral (values
   ('anon', null::uuid, as_anon),

@@ -20,7 +20,7 @@ use crate::queues::Queues;
 use crate::record::{Stored, received};
 use crate::responder::{Question, Responder};
 use crate::send::{HANDOVER, HowFar, Owner, Route, Sent};
-use crate::users::{self, LEARN_TIMEOUT, Linked};
+use crate::users::{self, Author, LEARN_TIMEOUT, Linked, Missing};
 
 /// Why a message of a loop is not answered.
 const SILENCED: &str = "its sender seems to be automatic: too many answers within five minutes";
@@ -57,11 +57,12 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     ) -> Result<Answered, Failure> {
         let key = message.key.as_str();
         let wamid = message.wamid.as_deref().map(ShortWamid::field);
+        let author = message.author(sender);
         // A database that says nothing must not stop the answer: better a second one than none.
         let limit = attempt.deadline.keeping(HANDOVER);
         let asked = async {
             tokio::join!(
-                within(limit, users::TIMEOUT, self.database.find_user(sender)),
+                within(limit, users::TIMEOUT, self.database.find_user(&author)),
                 within(limit, users::TIMEOUT, self.database.is_recorded(key))
             )
         };
@@ -92,9 +93,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 _ => Ok(Answered::Ignored("nobody linked this sender, and it is nothing to answer")),
             };
         }
-        let answered = self.answer_and_record(message, sender, *found, unanswerable, attempt).await?;
-        if let Some(Linked { user_id, learns: true }) = linked {
-            self.learn(user_id, sender, ShortWamid::of(key), deadline).await;
+        let answered = self.answer_and_record(message, &author, *found, unanswerable, attempt).await?;
+        if let Some(Linked { user_id, missing: Some(missing) }) = linked {
+            self.learn(user_id, missing, &author, message, deadline).await;
         }
         Ok(answered)
     }
@@ -138,7 +139,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     async fn answer_and_record(
         &self,
         message: &Incoming,
-        sender: &Sender,
+        author: &Author,
         user_id: Option<Uuid>,
         unanswerable: Option<&'static str>,
         attempt: Attempt,
@@ -158,14 +159,14 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         };
         if let Some(reason) = unanswerable {
             self.mark_seen(message, deadline).await;
-            let stored = self.record(user_id, sender, exchange, deadline).await?;
+            let stored = self.record(user_id, author, exchange, deadline).await?;
             return Ok(Answered::Recorded(reason).unless_dropped(stored));
         }
-        let conversation = self.memory.key(from, sender);
+        let conversation = self.memory.key(from, &author.sender);
         if self.memory.is_loop(conversation) {
             self.memory.turn(conversation);
             exchange.unanswered_because = Some(SILENCED.to_owned());
-            let stored = self.record(user_id, sender, exchange, deadline).await?;
+            let stored = self.record(user_id, author, exchange, deadline).await?;
             return Ok(Answered::Silenced.unless_dropped(stored));
         }
         let question = Question { message, user_id };
@@ -178,10 +179,10 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             Err(_) => return Err(Failure::NoAnswer("the responder took too long".to_owned())),
         };
         let Some(answer) = answer.filter(|answer| !answer.trim().is_empty()) else {
-            let stored = self.record(user_id, sender, exchange, deadline).await?;
+            let stored = self.record(user_id, author, exchange, deadline).await?;
             return Ok(Answered::Recorded("the responder had nothing to say").unless_dropped(stored));
         };
-        let to = message.group_id.as_deref().map_or(Recipient::Person(sender), Recipient::Group);
+        let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
         let route = Route { from, to, wamid: message.wamid.as_deref() };
         let Sent { wamids, how_far } = self.send(route, &answer, deadline).await;
         let at = (self.clock)();
@@ -214,25 +215,36 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 let wamid = ShortWamid::field(&message.key);
                 warn!(counter = "deferred_answers", wamid, cause = %stop, "the rest of the answer is sent later");
                 exchange.answer = Some(Line { content: answer, at });
-                self.record_later(user_id, sender, exchange, Some(unsent), deadline).await?;
+                self.record_later(user_id, author, exchange, Some(unsent), deadline).await?;
                 return Ok(Answered::Yes);
             }
         };
-        Ok(answered.unless_dropped(self.record(user_id, sender, exchange, deadline).await?))
+        Ok(answered.unless_dropped(self.record(user_id, author, exchange, deadline).await?))
     }
 
     /// Links the number or the user id that a linked person wrote with and that was not known before.
-    async fn learn(&self, user_id: Uuid, sender: &Sender, wamid: ShortWamid<'_>, deadline: Deadline) {
-        let learned = deadline.run(LEARN_TIMEOUT, self.database.learn(user_id, sender)).await;
+    async fn learn(
+        &self,
+        user_id: Uuid,
+        missing: Missing,
+        author: &Author,
+        message: &Incoming,
+        deadline: Deadline,
+    ) {
+        let wamid = ShortWamid::of(&message.key);
+        let learning = self.database.learn(user_id, missing, author, message.sent_at);
         // If not now, then with the next message, which says the same.
-        match learned {
-            Ok(Ok(())) => {
-                info!(counter = "learned_identities", %wamid, %user_id, "linked with both number and user id");
+        match deadline.run(LEARN_TIMEOUT, learning).await {
+            Ok(Ok(true)) => {
+                info!(counter = "learned_identities", %wamid, %user_id, "link completed with number, user id or account");
             }
+            Ok(Ok(false)) => info!(%wamid, %user_id, "link not completed: it has changed meanwhile"),
             Ok(Err(cause)) => {
-                warn!(counter = "unlearned_identities", %wamid, %user_id, %cause, "not linked yet")
+                warn!(counter = "unlearned_identities", %wamid, %user_id, %cause, "link not completed yet");
             }
-            Err(_) => warn!(counter = "unlearned_identities", %wamid, %user_id, "not linked yet: too slow"),
+            Err(_) => {
+                warn!(counter = "unlearned_identities", %wamid, %user_id, "link not completed yet: too slow");
+            }
         }
     }
 }

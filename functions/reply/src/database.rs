@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use shared::deadline::Deadline;
 use shared::envelope::Exchange;
-use shared::sender::Sender;
 use shared::supabase::{Supabase, SupabaseError};
-use tracing::error;
 use uuid::Uuid;
 
-use crate::events;
+use crate::events::{self, Followed};
 use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
-use crate::incoming::{Event, IdentityChange, Incoming, Status};
+use crate::incoming::{Event, Incoming, Status};
 use crate::statuses::{self, Applied};
-use crate::users::{Linked, LookupError, Users};
+use crate::users::{Author, Linked, LookupError, Missing, Users};
 
 /// Users and their history.
 pub trait Database: Send + Sync {
@@ -22,7 +21,7 @@ pub trait Database: Send + Sync {
     ///
     /// # Errors
     /// When the database does not say.
-    fn find_user(&self, sender: &Sender) -> impl Future<Output = Result<Option<Linked>, LookupError>> + Send;
+    fn find_user(&self, author: &Author) -> impl Future<Output = Result<Option<Linked>, LookupError>> + Send;
 
     /// Whether the rows of this message have been written: then it was answered, too.
     ///
@@ -60,20 +59,18 @@ pub trait Database: Send + Sync {
         echo: &Incoming,
     ) -> impl Future<Output = Result<(), RecordError>> + Send;
 
-    /// Links what is known of a sender now and was not linked before.
+    /// Links what is known since a message that was sent `at`, if the link is still the one that was found. Whether it
+    /// was linked.
     ///
     /// # Errors
     /// When it is not known that it was written. Nothing depends on it.
-    fn learn(&self, user_id: Uuid, sender: &Sender) -> impl Future<Output = Result<(), RecordError>> + Send;
-
-    /// Gives a linked user the number or user id that they have now. Whose it was, or `None` when nobody's.
-    ///
-    /// # Errors
-    /// When it is not known that it was written. Doing it again is safe.
-    fn follow(
+    fn learn(
         &self,
-        change: &IdentityChange,
-    ) -> impl Future<Output = Result<Option<Uuid>, RecordError>> + Send;
+        user_id: Uuid,
+        missing: Missing,
+        author: &Author,
+        at: DateTime<Utc>,
+    ) -> impl Future<Output = Result<bool, RecordError>> + Send;
 
     /// Adds a status of a message that was sent.
     ///
@@ -81,11 +78,12 @@ pub trait Database: Send + Sync {
     /// When it is not known that it was written. Writing it again is safe.
     fn record_status(&self, status: &Status) -> impl Future<Output = Result<Applied, RecordError>> + Send;
 
-    /// Keeps an event.
+    /// Keeps an event and, the first time, gives linked users the number or user id that it says they have now. What
+    /// became of each of its changes.
     ///
     /// # Errors
     /// When it is not known that it was written. Writing it again is safe.
-    fn keep_event(&self, event: &Event) -> impl Future<Output = Result<(), RecordError>> + Send;
+    fn keep_event(&self, event: &Event) -> impl Future<Output = Result<Vec<Followed>, RecordError>> + Send;
 }
 
 /// Asks the database within `most` and `deadline`. Beyond them it is as if the database had not answered in time.
@@ -115,8 +113,8 @@ impl Project {
 }
 
 impl Database for Project {
-    async fn find_user(&self, sender: &Sender) -> Result<Option<Linked>, LookupError> {
-        self.users.find(sender).await
+    async fn find_user(&self, author: &Author) -> Result<Option<Linked>, LookupError> {
+        self.users.find(author).await
     }
 
     async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
@@ -135,27 +133,21 @@ impl Database for Project {
         self.history.record_echo(user_id, echo).await
     }
 
-    async fn learn(&self, user_id: Uuid, sender: &Sender) -> Result<(), RecordError> {
-        Ok(self.users.learn(user_id, sender).await?)
-    }
-
-    async fn follow(&self, change: &IdentityChange) -> Result<Option<Uuid>, RecordError> {
-        let Some(Linked { user_id, .. }) = self.users.find(&change.previous).await? else { return Ok(None) };
-        match self.users.relink(user_id, &change.current).await {
-            // Somebody else has it, which no later attempt would change.
-            Err(SupabaseError::Rejected { status: 409, .. }) => {
-                error!(counter = "clashing_identities", %user_id, "not followed: somebody else has the new number or id");
-                Ok(None)
-            }
-            written => Ok(written.map(|()| Some(user_id))?),
-        }
+    async fn learn(
+        &self,
+        user_id: Uuid,
+        missing: Missing,
+        author: &Author,
+        at: DateTime<Utc>,
+    ) -> Result<bool, RecordError> {
+        Ok(self.users.learn(user_id, missing, author, at).await?)
     }
 
     async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {
         statuses::record(&self.supabase, status).await
     }
 
-    async fn keep_event(&self, event: &Event) -> Result<(), RecordError> {
+    async fn keep_event(&self, event: &Event) -> Result<Vec<Followed>, RecordError> {
         events::keep(&self.supabase, event).await
     }
 }

@@ -32,6 +32,9 @@ pub enum Failure {
     /// A record task whose rows the database does not take.
     #[error("rows not written: {0}")]
     Rows(#[from] RecordError),
+    /// Somebody has another number or user id, and the database does not take it. Their messages wait behind it.
+    #[error("change of number or user id not applied: {0}")]
+    Identity(RecordError),
 }
 
 impl Failure {
@@ -43,7 +46,7 @@ impl Failure {
                 Class::Account | Class::Number | Class::SlowDown => Backoff::Operator,
                 Class::Passing | Class::Unclear | Class::Final => Backoff::Passing,
             },
-            Self::Lookup(_) | Self::Rows(_) => Backoff::Rows,
+            Self::Lookup(_) | Self::Rows(_) | Self::Identity(_) => Backoff::Rows,
             Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) => Backoff::Passing,
         }
     }
@@ -74,6 +77,7 @@ impl Failure {
             Self::NoAnswer(_) => "missing_answers",
             Self::Unrecorded(_) => "unrecorded_messages",
             Self::Lookup(_) | Self::Rows(_) => "waiting_records",
+            Self::Identity(_) => "waiting_identities",
         }
     }
 }

@@ -148,20 +148,22 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             },
             Work::Echo(echo) => match (&echo.event, &echo.sender) {
                 (Some(event), _) => self.keep(event, delivery, deadline, story).await,
-                (None, Some(recipient)) => match within(limit, 2 * history::TIMEOUT, self.record_echo(echo, recipient)).await {
-                    Ok(Some(user_id)) => {
-                        (story.outcome, story.user_id) = ("recorded", Some(user_id));
-                        story.reason = Some("the business wrote it".to_owned());
-                        Ok(())
+                (None, Some(recipient)) => {
+                    match within(limit, 2 * history::TIMEOUT, self.record_echo(echo, recipient)).await {
+                        Ok(Some(user_id)) => {
+                            (story.outcome, story.user_id) = ("recorded", Some(user_id));
+                            story.reason = Some("the business wrote it".to_owned());
+                            Ok(())
+                        }
+                        Ok(None) => {
+                            story.outcome = "ignored";
+                            story.reason =
+                                Some("the business wrote it to an unlinked number or user id".to_owned());
+                            Ok(())
+                        }
+                        Err(cause) => self.defer(delivery, deadline, story, cause).await,
                     }
-                    Ok(None) => {
-                        story.outcome = "ignored";
-                        story.reason =
-                            Some("the business wrote it to an unlinked number or user id".to_owned());
-                        Ok(())
-                    }
-                    Err(cause) => self.defer(delivery, deadline, story, cause).await,
-                },
+                }
                 // One without a recipient is an event.
                 (None, None) => Ok(()),
             },
@@ -195,14 +197,20 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     /// Writes the row of a message that the business wrote itself to `recipient`. Whose history it is in; `None` when the
     /// recipient is unlinked and nothing is written.
     async fn record_echo(&self, echo: &Incoming, recipient: &Sender) -> Result<Option<Uuid>, RecordError> {
-        let Some(Linked { user_id, .. }) = self.database.find_user(recipient).await? else { return Ok(None) };
+        let Some(Linked { user_id, .. }) = self.database.find_user(&echo.author(recipient)).await? else {
+            return Ok(None);
+        };
         match self.database.record_echo(user_id, echo).await {
             Err(cause) if cause.is_user_deleted() => Ok(None),
             written => written.map(|()| Some(user_id)),
         }
     }
 
-    /// Does what an event says, and keeps it.
+    /// Keeps an event, and does what it says about who a person is.
+    ///
+    /// # Errors
+    /// When the database does not take a change of identity: the person's messages, which are in the same group, wait
+    /// with it, because they would be those of somebody unlinked.
     async fn keep(
         &self,
         event: &Event,
@@ -210,26 +218,20 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         deadline: Deadline,
         story: &mut Story,
     ) -> Result<(), Failure> {
-        let limit = deadline.keeping(HANDOVER);
-        for change in &event.changes {
-            match within(limit, 2 * history::TIMEOUT, self.database.follow(change)).await {
-                Ok(None) => {}
-                Ok(Some(user_id)) => {
-                    story.user_id = Some(user_id);
-                    info!(counter = "followed_identities", %user_id, to = %change.current, "a user's number or id has changed");
-                }
-                Err(cause) => return self.defer(delivery, deadline, story, cause).await,
-            }
+        let keeping = self.database.keep_event(event);
+        let followed = match within(deadline.keeping(HANDOVER), history::TIMEOUT, keeping).await {
+            Ok(followed) => followed,
+            Err(cause) if !event.changes.is_empty() => return Err(Failure::Identity(cause)),
+            Err(cause) => return self.defer(delivery, deadline, story, cause).await,
+        };
+        let name = plain(&event.name);
+        info!(counter = "kept_events", name, "event kept");
+        for one in &followed {
+            story.user_id = one.user_id.or(story.user_id);
+            story.reason = Some(one.say().to_owned());
         }
-        match within(limit, history::TIMEOUT, self.database.keep_event(event)).await {
-            Ok(()) => {
-                let name = plain(&event.name);
-                info!(counter = "kept_events", name, "event kept");
-                story.outcome = "event_kept";
-                Ok(())
-            }
-            Err(cause) => self.defer(delivery, deadline, story, cause).await,
-        }
+        story.outcome = "event_kept";
+        Ok(())
     }
 
     /// What the database does not take now waits on the record queue, where it keeps no message from being answered.

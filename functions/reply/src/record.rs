@@ -5,7 +5,6 @@ use shared::deadline::Deadline;
 use shared::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V1};
 use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
-use shared::sender::Sender;
 use shared::text::head;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -21,7 +20,7 @@ use crate::incoming::UNNAMED;
 use crate::queues::{self, QueueError, Queues};
 use crate::responder::Responder;
 use crate::send::{HANDOVER, HowFar, Owner, Route, Sent, Stop};
-use crate::users;
+use crate::users::{self, Author};
 
 /// Where rows went.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,7 +44,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     pub(crate) async fn record(
         &self,
         user_id: Option<Uuid>,
-        sender: &Sender,
+        author: &Author,
         exchange: Exchange,
         deadline: Deadline,
     ) -> Result<Stored, Failure> {
@@ -66,7 +65,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         } else {
             error!(counter = "deferred_records", wamid, "rows not written yet: the user is not known yet");
         }
-        self.record_later(user_id, sender, exchange, None, deadline).await?;
+        self.record_later(user_id, author, exchange, None, deadline).await?;
         Ok(Stored::Later)
     }
 
@@ -97,13 +96,14 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
     pub(crate) async fn record_later(
         &self,
         user_id: Option<Uuid>,
-        sender: &Sender,
+        author: &Author,
         exchange: Exchange,
         unsent: Option<Unsent>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
         let wamid = exchange.wamid.clone();
-        let task = RecordTask { user_id, sender: sender.clone(), unsent, exchange };
+        let Author { sender, waba_id, written_at } = author.clone();
+        let task = RecordTask { user_id, sender, waba_id, written_at, unsent, exchange };
         let queued = match task_that_fits(task) {
             Ok(body) => queues::within(deadline, self.queues.record_later(body)).await,
             Err(error) => Err(QueueError(error.to_string())),
@@ -127,7 +127,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let user_id = match task.user_id {
             Some(user_id) => Some(user_id),
             None => {
-                let finding = self.database.find_user(&task.sender);
+                // By the rules of a look-up at once: the number may have another owner by now.
+                let author = author(task);
+                let finding = self.database.find_user(&author);
                 within(attempt.deadline, users::TIMEOUT, finding).await?.map(|linked| linked.user_id)
             }
         };
@@ -148,6 +150,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let RecordTask { user_id, sender, exchange, .. } = task;
         let key = exchange.wamid.as_str();
         let wamid = ShortWamid::field(key);
+        let author = author(task);
         let Attempt { receive_count, deadline } = attempt;
         match within(deadline.keeping(HANDOVER), users::TIMEOUT, self.database.is_recorded(key)).await {
             Ok(true) => return Ok(Stored::Rows),
@@ -177,7 +180,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             HowFar::Partly(rest, stop) => {
                 warn!(counter = "deferred_answers", wamid, cause = %stop, "the rest of the answer is sent later");
                 let unsent = Unsent { text: rest.to_owned(), ..unsent.clone() };
-                self.record_later(*user_id, sender, exchange, Some(unsent), deadline).await?;
+                self.record_later(*user_id, &author, exchange, Some(unsent), deadline).await?;
                 return Ok(Stored::Later);
             }
         };
@@ -187,8 +190,13 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
                 answer.content = received(&answer.content, rest).to_owned();
             }
         }
-        self.record(*user_id, sender, exchange, deadline).await
+        self.record(*user_id, &author, exchange, deadline).await
     }
+}
+
+fn author(task: &RecordTask) -> Author {
+    let RecordTask { sender, waba_id, written_at, .. } = task;
+    Author { sender: sender.clone(), waba_id: waba_id.clone(), written_at: *written_at }
 }
 
 /// What the person has of an answer whose `rest` was not sent.

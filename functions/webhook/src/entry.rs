@@ -8,6 +8,7 @@ use ring::digest::{Context, SHA256};
 use serde_json::value::RawValue;
 pub use shared::envelope::MAX_BODY;
 use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, V1};
+use shared::identity::{IdentityChange, USER_ID_UPDATE};
 use shared::lenient::Object;
 use shared::logging::{ShortWamid, plain};
 use shared::sender::Sender;
@@ -35,7 +36,8 @@ pub struct Entry {
     /// What it is, for the log.
     pub subject: Subject,
     /// Messages of one group are handled one after the other: one business number and one sender. A status has a group
-    /// with others of the same message, an event has its own: neither ever holds a message up.
+    /// with others of the same message, an event has its own: neither ever holds a message up. An event that somebody has
+    /// another number or user id is in the group in which they write from then on: their messages wait for it.
     pub message_group_id: String,
     /// SQS drops a second entry with the same id for five minutes: one wamid.
     pub deduplication_id: String,
@@ -107,7 +109,7 @@ impl Entry {
             [update.waba_id, update.time, update.field, update.metadata].map(around);
         let number = &update.number;
         match &update.kind {
-            Kind::Message { sender: person, contact, wamid, message }
+            Kind::Message { sender: person, contact, wamid, message, .. }
             | Kind::Echo { recipient: person, contact, wamid, message } => {
                 let is_echo = matches!(update.kind, Kind::Echo { .. });
                 let kind = if is_echo { "echo" } else { "message" };
@@ -118,7 +120,12 @@ impl Entry {
                     None => hash(&[kind, message.get()]),
                 };
                 // What the business wrote to a person stands in order among that person's messages.
-                let group = person.as_ref().map(|person| group(number, person));
+                // A change of number or user id stands before what the person writes as their new one.
+                let becomes = match &update.kind {
+                    Kind::Message { becomes, .. } => becomes.as_ref(),
+                    _ => None,
+                };
+                let group = becomes.or(person.as_ref()).map(|person| group(number, person));
                 let (contact, person) = (around(*contact), person.as_ref());
                 let (body, cut_from) = body(message, |message, cut| {
                     let sender = person.cloned();
@@ -162,6 +169,12 @@ impl Entry {
                 let name = head(name, MAX_NAME).to_owned();
                 let deduplication_id =
                     hash(&["event", id(waba_id), id(time), id(metadata), &name, value.get()]);
+                let changes = if name == USER_ID_UPDATE {
+                    IdentityChange::of_user_id_update(value)
+                } else {
+                    Vec::new()
+                };
+                let group = changes.first().map(|change| group(number, &change.current));
                 let (body, cut_from) = body(value, |value, cut| {
                     let name = name.clone();
                     let event = ReceivedEvent { received_at, time, waba_id, metadata, name, cut, value };
@@ -170,7 +183,7 @@ impl Entry {
                 let name = Some(plain(&name).to_owned());
                 Ok(Self {
                     subject: Subject { update: "event", wamid: None, name, cut_from },
-                    message_group_id: deduplication_id.clone(),
+                    message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
                 })

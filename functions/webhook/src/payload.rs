@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use shared::identity::IdentityChange;
 use shared::lenient::{self, Object};
 use shared::people::Contacts;
 use shared::sender::Sender;
@@ -65,6 +66,8 @@ pub enum Kind<'a> {
         contact: Option<&'a RawValue>,
         /// Meta's id of it
         wamid: Option<String>,
+        /// By what somebody is known from now on, when it says that
+        becomes: Option<Sender>,
         /// The message itself
         message: &'a RawValue,
     },
@@ -131,14 +134,16 @@ impl<'a> Updates<'a> {
     fn push(&mut self, update: Update<'a>) {
         let count = match update.kind {
             Kind::Event { .. } => &mut self.events,
-            Kind::Message { .. } | Kind::Status(_) => &mut self.messages_and_statuses,
+            Kind::Message { .. } | Kind::Echo { .. } | Kind::Status(_) => &mut self.messages_and_statuses,
         };
         *count += 1;
         if *count <= MAX_UPDATES {
             return self.list.push(update);
         }
         let raw = match update.kind {
-            Kind::Message { message: raw, .. } | Kind::Status(raw) => Cow::Borrowed(raw),
+            Kind::Message { message: raw, .. } | Kind::Echo { message: raw, .. } | Kind::Status(raw) => {
+                Cow::Borrowed(raw)
+            }
             Kind::Event { value, .. } => value,
         };
         self.surplus.updates += 1;
@@ -309,7 +314,11 @@ impl<'a> Value<'a> {
         for message in messages {
             let fields = Object::of(Some(message));
             let (sender, contact) = contacts.author(&fields);
-            updates.push(self.update(Kind::Message { sender, contact, wamid: fields.string("id"), message }));
+            let wamid = fields.string("id");
+            let is_system = fields.text("type").is_some_and(|kind| kind == "system");
+            let change = || IdentityChange::of_system_message(&fields, &fields.object("system"));
+            let becomes = is_system.then(change).flatten().map(|change| change.current);
+            updates.push(self.update(Kind::Message { sender, contact, wamid, becomes, message }));
         }
         for message in echoes {
             let fields = Object::of(Some(message));

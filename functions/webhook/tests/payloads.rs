@@ -140,6 +140,33 @@ fn each_message_carries_its_own_sender_s_contact() {
 }
 
 #[test]
+fn a_change_of_identity_is_in_the_group_of_the_new_one() {
+    let groups = |changes: &[Value]| -> Vec<String> {
+        entries(&payload(changes)).into_iter().map(|entry| entry.message_group_id).collect()
+    };
+    let by_user_id = json!({"from_user_id": "US.B", "id": "wamid.1", "type": "text", "text": {"body": "hi"}});
+    let of_new = groups(&[change("N", &[by_user_id])]).remove(0);
+    let system = |system: Value| json!({"from": "1", "from_user_id": "US.A", "id": "w", "type": "system", "system": system});
+    let both =
+        json!({"type": "user_changed_number", "wa_id": "2", "user_id": "US.B", "previous_user_id": "US.A"});
+    assert_eq!(groups(&[change("N", &[system(both.clone())])])[0], of_new);
+    assert_ne!(groups(&[change("M", &[system(both)])])[0], of_new, "another business number");
+    let update = json!({"field": "user_id_update", "value": {"metadata": {"phone_number_id": "N"},
+        "user_id_update": [{"user_id": {"previous": "US.A", "current": "US.B"}}]}});
+    assert_eq!(groups(&[update])[0], of_new);
+    let of_number = groups(&[change("N", &[text("2", "wamid.2")])]).remove(0);
+    let number = json!({"type": "user_changed_number", "wa_id": "2"});
+    assert_eq!(
+        groups(&[change("N", &[json!({"from": "1", "id": "w", "type": "system", "system": number})])])[0],
+        of_number
+    );
+    // What changes nothing stays with its sender.
+    let other =
+        groups(&[change("N", &[system(json!({"type": "something_new", "user_id": "US.B"}))])]).remove(0);
+    assert_ne!(other, of_new);
+}
+
+#[test]
 fn one_contact_and_two_senders_the_other_sender_has_none() {
     let mut change =
         change("A", &[json!({"from_user_id": "US.2", "id": "w2"}), text("16505551234", "w1"), json!({})]);

@@ -9,15 +9,15 @@ use chrono::{DateTime, Utc};
 use messages::history::{HistoryError, Messages, Pages};
 use messages::page::Page;
 use reply::database::Database;
+use reply::events::Followed;
 use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
-use reply::incoming::{Event, IdentityChange, Incoming, Status};
+use reply::incoming::{Event, Incoming, Status};
 use reply::statuses::Applied;
-use reply::users::{Linked, LookupError};
+use reply::users::{Author, Linked, LookupError, Missing};
 use secrecy::{ExposeSecret, SecretString};
 use shared::envelope::Exchange;
 use shared::message::{MessageResponse, Role};
-use shared::sender::Sender;
 use shared::supabase::SupabaseError;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -26,7 +26,7 @@ use super::Break;
 use super::attempts::Stored;
 use super::faults::Outage;
 use super::world::{Row, State, World};
-use super::{business, events, statuses};
+use super::{business, follow, statuses};
 
 /// How long a change may take, as `reply` has it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,9 +104,15 @@ impl Project {
 }
 
 impl Database for Project {
-    async fn find_user(&self, sender: &Sender) -> Result<Option<Linked>, LookupError> {
-        let sender = sender.clone();
-        self.look_up(move |state| state.people.links.find(&sender)).await
+    async fn find_user(&self, author: &Author) -> Result<Option<Linked>, LookupError> {
+        let author = author.clone();
+        let world = self.world.clone();
+        let find = move |state: &mut State| {
+            let found = state.people.links.find(&author, state.broken);
+            follow::look_up(&world, state, found);
+            found
+        };
+        self.look_up(find).await
     }
 
     async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
@@ -186,17 +192,24 @@ impl Database for Project {
         Ok(written.await?)
     }
 
-    async fn learn(&self, user_id: Uuid, sender: &Sender) -> Result<(), RecordError> {
+    async fn learn(
+        &self,
+        user_id: Uuid,
+        missing: Missing,
+        author: &Author,
+        at: DateTime<Utc>,
+    ) -> Result<bool, RecordError> {
         if self.world.lock().breaks(Break::LearnNothing) {
-            return Ok(());
+            return Ok(false);
         }
-        let sender = sender.clone();
-        Ok(self.ask(WRITE_TIMEOUT, true, move |state| state.people.links.learn(user_id, &sender)).await?)
-    }
-
-    async fn follow(&self, change: &IdentityChange) -> Result<Option<Uuid>, RecordError> {
-        let change = change.clone();
-        Ok(self.ask(WRITE_TIMEOUT, true, move |state| state.people.links.follow(&change)).await?)
+        let author = author.clone();
+        let learn = move |state: &mut State| {
+            let broken = state.broken;
+            let learned = state.people.links.learn(user_id, missing, &author, at, broken);
+            state.note("database", format_args!("{user_id} learns {missing:?}: {learned}"));
+            learned
+        };
+        Ok(self.ask(WRITE_TIMEOUT, true, learn).await?)
     }
 
     async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {
@@ -217,9 +230,9 @@ impl Database for Project {
         Ok(self.ask(WRITE_TIMEOUT, true, move |state| statuses::add(state, &status)).await?)
     }
 
-    async fn keep_event(&self, event: &Event) -> Result<(), RecordError> {
+    async fn keep_event(&self, event: &Event) -> Result<Vec<Followed>, RecordError> {
         let event = event.clone();
-        Ok(self.ask(WRITE_TIMEOUT, true, move |state| events::keep(state, &event)).await?)
+        Ok(self.ask(WRITE_TIMEOUT, true, move |state| follow::keep(state, &event)).await?)
     }
 }
 

@@ -56,10 +56,11 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
     }
 }
 
-/// Whether nobody linked the sender.
+/// Whether nobody linked the sender, or perhaps nobody.
 fn unlinked(state: &State, attempt: &Attempt) -> bool {
     let question = state.people.questions.get(&attempt.wamid);
-    question.is_some_and(|question| state.people.senders[question.sender].account.is_none())
+    question
+        .is_some_and(|question| question.uncertain || state.people.senders[question.sender].account.is_none())
 }
 
 /// The earlier attempt went well as far as it knew: why the message came again, and why nobody noticed.

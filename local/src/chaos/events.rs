@@ -43,6 +43,8 @@ enum Kind {
     System,
     /// A message of type `request_welcome`.
     Welcome,
+    /// Somebody has another number or user id: see [`super::identities`].
+    Identity,
 }
 
 impl Events {
@@ -51,6 +53,13 @@ impl Events {
         let mark = format!("{MARK}{:03}", self.told.len());
         let others = [Kind::Unknown, Kind::Errors, Kind::System, Kind::Welcome];
         self.told.insert(mark.clone(), Told { kind: chance.pick(Kind::Account, &others), ok: false });
+        mark
+    }
+
+    /// Adds a change of somebody's number or user id, and returns its mark.
+    pub fn add_identity(&mut self) -> String {
+        let mark = format!("{MARK}{:03}", self.told.len());
+        self.told.insert(mark.clone(), Told { kind: Kind::Identity, ok: false });
         mark
     }
 
@@ -65,7 +74,9 @@ impl Events {
             with("messages", json!({"metadata": metadata, "messages": [message]}))
         };
         let changes = match kind {
-            Kind::Account => with("account_update", json!({"event": "VERIFIED_ACCOUNT", "id": mark})),
+            Kind::Account | Kind::Identity => {
+                with("account_update", json!({"event": "VERIFIED_ACCOUNT", "id": mark}))
+            }
             Kind::Unknown => with("holograms", json!({"new_in": 2027, "id": mark})),
             Kind::Errors => {
                 with("messages", json!({"metadata": metadata, "errors": [{"code": 131_000, "title": mark}]}))
@@ -92,9 +103,10 @@ impl Events {
 }
 
 impl Kind {
-    /// Whether it is the same event however often it comes. Others may be kept once for each time.
+    /// Whether it is the same event however often it comes, by its time or its wamid. Others may be kept once for each
+    /// time.
     fn has_time(self) -> bool {
-        matches!(self, Self::Account | Self::Unknown)
+        self != Self::Errors
     }
 }
 
@@ -106,11 +118,13 @@ pub fn mark(event: &Event) -> String {
     format!("{MARK}{number}")
 }
 
-/// Adds an event to the table; one that is there already stays as it is.
-pub fn keep(state: &mut State, event: &Event) {
+/// Adds an event to the table, and whether it was not there: one that is stays as it is.
+pub fn keep(state: &mut State, event: &Event) -> bool {
     let mark = mark(event);
     state.note("database", format_args!("{mark} is kept"));
+    let is_new = !state.events.rows.contains_key(&event.id);
     state.events.rows.entry(event.id).or_insert(mark);
+    is_new
 }
 
 /// Promise 6: none is lost, and one that says when it was is kept once.

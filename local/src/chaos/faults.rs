@@ -125,6 +125,8 @@ pub struct Plan {
     pub refuses_statuses: bool,
     /// Whether messages are marked as read.
     pub read_receipts: ReadReceipts,
+    /// Whether people get other numbers and user ids, and operators link and unlink them.
+    pub identities: bool,
 }
 
 const MINUTE: u64 = 60_000;
@@ -155,6 +157,7 @@ impl Plan {
             tells_statuses: refuses_statuses || chance.in_1000(350),
             refuses_statuses,
             read_receipts: chance.pick(ReadReceipts::Off, &[ReadReceipts::Read, ReadReceipts::Typing]),
+            identities: !isolated && chance.in_1000(400),
         };
         // Statuses of so many answers would only take time.
         plan.automatic = !isolated && !plan.tells_statuses && chance.in_1000(60);

@@ -11,7 +11,7 @@ use super::meta::{Kind, Question};
 use super::queues::PAIRS;
 use super::report::Findings;
 use super::world::{Row, Send, State};
-use super::{business, events, loops, statuses};
+use super::{business, events, follow, links, loops, statuses};
 
 /// How long the look-ups may hold an answer back, in milliseconds, and what they take at most beyond that.
 const LOOK_UPS: u64 = 2_000 + 10;
@@ -57,6 +57,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
     dead_letters(state, &mut findings);
     texts(state, &mut findings);
     links(state, &mut findings);
+    follow::check(state, &mut findings);
     statuses::check(state, &mut findings);
     events::check(state, &mut findings);
     findings
@@ -64,7 +65,12 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
 
 /// Promise 1, and the first half of promise 2.
 fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
-    let linked = state.people.senders[question.sender].account;
+    let account = state.people.senders[question.sender].account;
+    if state.rows.values().any(|row| row.wamid == wamid && Some(row.row.user_id) != account) {
+        findings.misfiled += 1;
+        findings.violations.push(format!("{wamid} is in another person's history"));
+    }
+    let linked = account.filter(|_| !question.uncertain);
     let answered = state.sends.iter().any(|send| send.wamid == wamid);
     let refused = refused_for_good(state, wamid);
     let of_role =
@@ -79,7 +85,9 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     if !answered && !refused && !silent {
         lost("no answer");
     }
-    let Some(user_id) = linked else { return };
+    if linked.is_none() {
+        return;
+    }
     if question.kind == Kind::Long && !refused && !silent && !all_parts(state, wamid, &question.text) {
         lost("a part of a long answer is missing");
     }
@@ -95,8 +103,7 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     if !of_role(Role::User).all(says_what_it_is) {
         lost("its row does not say what it is, or what it is about");
     }
-    let strange = state.rows.values().any(|row| row.wamid == wamid && row.row.user_id != user_id);
-    if asked > 1 || told > 1 || strange {
+    if asked > 1 || told > 1 {
         findings.duplicate_rows += 1;
         findings.violations.push(format!("{wamid}: {asked} user rows, {told} assistant rows"));
     }
@@ -121,7 +128,7 @@ fn refused_for_good(state: &State, wamid: &str) -> bool {
 
 /// Promise 4: first answers come in the order in which the queue accepted the questions.
 fn order(state: &State, findings: &mut Findings) {
-    let mut last: BTreeMap<(usize, &str), (usize, &str)> = BTreeMap::new();
+    let mut last: BTreeMap<(usize, Option<usize>, &str), (usize, &str)> = BTreeMap::new();
     for Send { wamid, .. } in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
         // One that was set aside, dead, or refused for good has lost its place. One without words may have been
@@ -133,7 +140,9 @@ fn order(state: &State, findings: &mut Findings) {
             continue;
         }
         let Some((position, _)) = question.accepted else { continue };
-        let before = last.entry((question.sender, &question.number)).or_insert((position, wamid));
+        // Whoever gets another number or user id gets another message group.
+        let group = (question.sender, question.version, question.number.as_str());
+        let before = last.entry(group).or_insert((position, wamid));
         if before.0 > position {
             findings.order_violations += 1;
             findings.violations.push(format!("{wamid} was answered after {}, which came later", before.1));
@@ -204,7 +213,7 @@ fn texts(state: &State, findings: &mut Findings) {
     for send in &state.sends {
         let question = state.people.questions.get(&send.wamid);
         let needless = question.is_some_and(|question| {
-            let linked = state.people.senders[question.sender].account.is_some();
+            let linked = state.people.senders[question.sender].account.is_some() && !question.uncertain;
             question.kind.is_never_answered() || (linked && question.kind.is_silent())
         });
         if needless {
@@ -230,7 +239,10 @@ fn links(state: &State, findings: &mut Findings) {
         let Some(link) = person.account.and_then(|account| state.people.links.0.get(&account)) else {
             continue;
         };
-        if person.always_says_both() && (link.number != person.number || link.user_id != person.user_id) {
+        let number = person.number.as_deref().map(links::e164);
+        if person.always_says_both()
+            && (link.whatsapp_phone != number || link.whatsapp_user_id != person.user_id)
+        {
             findings.unlearned += 1;
             findings.violations.push(format!("{}: its sender is not linked with both", send.wamid));
         }

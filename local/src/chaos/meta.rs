@@ -1,16 +1,18 @@
 //! Meta's side of the webhook: who writes what, and payloads that are posted, posted again and posted twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::business::Written;
+use super::changes::{self, Change, Happening, TakenOut};
 use super::events::Events;
 use super::faults::{Chance, Plan};
+use super::links::Links;
 use super::payloads::{self, Request};
-use super::people::{Links, Person};
+use super::people::Person;
 use super::webhook;
 use super::world::{State, World};
 
@@ -34,6 +36,18 @@ pub struct People {
     pub written: BTreeMap<String, Written>,
     /// Messages that the inbound queue has accepted so far.
     accepted: usize,
+    /// Changes of number or user id that Meta tells, and what is known of each.
+    pub changes: BTreeMap<String, Change>,
+    /// The same that have happened, by the message groups in which they were accepted.
+    pub told: BTreeSet<(usize, usize, String)>,
+    /// What becomes of people's numbers and user ids, and when.
+    pub happenings: Vec<(u64, Happening)>,
+    /// Senders whom an operator will unlink as soon as something is learned of them.
+    pub unlinked_soon: BTreeSet<usize>,
+    /// What operators took out of links.
+    pub taken_out: Vec<TakenOut>,
+    /// Numbers and user ids given out so far.
+    pub identities: u64,
 }
 
 /// What is special about a message.
@@ -110,6 +124,10 @@ pub struct Question {
     pub copies: BTreeMap<String, u64>,
     /// It was set aside or became a dead letter, and lost its place.
     pub out_of_order: bool,
+    /// Which of the sender's numbers and user ids it names, once it is written down.
+    pub version: Option<usize>,
+    /// Whether it may be nobody's: its sender got another number or user id, or was linked or unlinked, meanwhile.
+    pub uncertain: bool,
 }
 
 /// A payload.
@@ -142,6 +160,9 @@ impl People {
         // A burst, or an hour of talk.
         let span = chance.pick(5_000, &[10 * MINUTE, 60 * MINUTE]);
         let count = chance.between(5, 40);
+        if plan.identities {
+            people.happenings = changes::draw(chance, &people.senders, span);
+        }
         let mut posts = Vec::new();
         let mut after = 0;
         while people.questions.len() < usize::try_from(count).unwrap_or(usize::MAX) {
@@ -202,6 +223,8 @@ impl People {
                 accepted: None,
                 copies: BTreeMap::new(),
                 out_of_order: false,
+                version: None,
+                uncertain: false,
             },
         );
         wamid
@@ -222,6 +245,8 @@ impl People {
             accepted: None,
             copies: BTreeMap::new(),
             out_of_order: false,
+            version: None,
+            uncertain: false,
         };
         self.questions.insert(wamid.clone(), question);
         wamid
@@ -247,11 +272,42 @@ impl People {
         }
     }
 
+    /// What is linked of somebody has changed: what they wrote before this version of them and what is not recorded may
+    /// be nobody's.
+    pub fn unsettle(&mut self, sender: usize, version: usize, is_recorded: impl Fn(&str) -> bool) {
+        for (wamid, question) in &mut self.questions {
+            let before = question.version.is_some_and(|written_as| written_as < version);
+            question.uncertain |= question.sender == sender && before && !is_recorded(wamid);
+        }
+    }
+
+    /// A message is written down, as its sender's from now on.
+    pub fn write_down(&mut self, wamid: &str) {
+        let Some(question) = self.questions.get_mut(wamid) else { return };
+        let sender = &self.senders[question.sender];
+        question.version = Some(sender.version);
+        question.uncertain |= sender.unlinked;
+    }
+
+    /// The inbound queue has accepted a change, in the group in which its person writes from then on.
+    pub fn accept_change(&mut self, mark: &str, group: &str) {
+        if let Some(change) = self.changes.get(mark) {
+            self.told.insert((change.sender, change.version, group.to_owned()));
+        }
+    }
+
     /// The inbound queue has accepted a message under this id, or has recognised it.
     pub fn accept(&mut self, wamid: &str, group: &str, message_id: String, at: u64) {
         let Some(question) = self.questions.get_mut(wamid) else { return };
         question.group = Some(group.to_owned());
         if question.accepted.is_none() {
+            // Before what says who its sender is now.
+            let (sender, version) = (question.sender, question.version.unwrap_or_default());
+            let waits = self
+                .changes
+                .values()
+                .any(|change| change.sender == sender && change.version == version && !change.applied);
+            question.uncertain |= waits && !self.told.contains(&(sender, version, group.to_owned()));
             question.accepted = Some((self.accepted, at));
             self.accepted += 1;
         }
@@ -260,7 +316,7 @@ impl People {
 }
 
 /// When a payload is posted again of Meta's own accord: at the same moment, within minutes, days later.
-fn again(chance: &mut Chance, plan: &Plan) -> Vec<u64> {
+pub fn again(chance: &mut Chance, plan: &Plan) -> Vec<u64> {
     let mut again = Vec::new();
     while again.len() < 3 && chance.in_1000(plan.rates.duplicate) {
         let soon = chance.between(0, 2 * MINUTE);

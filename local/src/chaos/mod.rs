@@ -8,7 +8,11 @@
 //! | [`command`] | the command: runs, and tells what went wrong |
 //! | [`world`] | what every service remembers, and the clock |
 //! | [`faults`] | what goes wrong, and how often |
-//! | [`people`] | who writes, and what the database has linked of them |
+//! | [`people`] | who writes |
+//! | [`links`] | what the database has linked of them |
+//! | [`changes`] | what becomes of their numbers and user ids, as it is drawn and told |
+//! | [`identities`] | how it happens |
+//! | [`follow`] | what the database and operators make of it |
 //! | [`meta`] | what they write; payloads posted, posted again, posted twice |
 //! | [`payloads`] | what they and Meta say, as payloads |
 //! | [`business`] | what the business writes itself |
@@ -32,15 +36,19 @@
 
 pub mod attempts;
 pub mod business;
+pub mod changes;
 pub mod command;
 pub mod database;
 pub mod echoes;
 pub mod events;
 pub mod faults;
+pub mod follow;
 pub mod graph;
 pub mod history;
+pub mod identities;
 pub mod invariants;
 pub mod lambda;
+pub mod links;
 pub mod loops;
 pub mod many;
 pub mod meta;
@@ -97,6 +105,22 @@ pub enum Break {
     ForgetTurns,
     /// Nobody learns the number or user id that was not linked before.
     LearnNothing,
+    /// What was learned outlives the number or user id that taught it.
+    KeepLearned,
+    /// A number is its user's, whichever user id writes from it.
+    TrustNumbers,
+    /// A number is its user's, although it was given to them after the message was written.
+    IgnoreWrittenAt,
+    /// Learning does not look at what has become of the link meanwhile.
+    LearnUnguarded,
+    /// A change is applied each time that it is delivered.
+    ApplyAgain,
+    /// A change is applied although the link is more recent.
+    ApplyStale,
+    /// A change is applied whatever webhook field it comes in.
+    FollowEverywhere,
+    /// A change is a message group of its own.
+    ChangesAlone,
 }
 
 /// A request as an HTTP API of API Gateway hands it over, in the payload's format 2.0.

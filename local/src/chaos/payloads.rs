@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::Break;
 use super::business::{self, Written};
 use super::faults::Chance;
 use super::meta::{Kind, Question};
@@ -41,8 +42,12 @@ fn echo(wamid: &str, written: &Written, person: &Person, seconds: u64) -> Value 
 /// What Meta posts now: these messages and events, and the statuses that wait.
 pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Request {
     let seconds = EPOCH_SECONDS + state.now / 1000;
+    let everywhere = state.breaks(Break::FollowEverywhere);
     let State { chance, people, statuses, events, .. } = state;
     let statuses = std::mem::take(&mut statuses.waiting);
+    for wamid in wamids {
+        people.write_down(wamid);
+    }
     let mut changes: BTreeMap<&str, Change> = BTreeMap::new();
     let echoes: Vec<_> = (wamids.iter())
         .filter_map(|wamid| Some((wamid, people.written.get(wamid)?)))
@@ -50,8 +55,9 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
         .collect();
     for wamid in wamids {
         let Some(question) = people.questions.get(wamid) else { continue };
+        let sender = &people.senders[question.sender];
         let mut message = message(wamid, question, seconds);
-        let contact = people.senders[question.sender].name(chance, &people.links, &mut message);
+        let contact = sender.name(chance, &people.links, &mut message);
         let change = changes.entry(&question.number).or_default();
         change.messages.push(message);
         change.contacts.extend(contact);
@@ -65,7 +71,10 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
         let changes: Vec<_> = changes.chain(echoes).collect();
         entries.push(json!({"id": "419561257915477", "changes": changes}));
     }
-    entries.extend(marks.iter().map(|mark| events.entry(mark, &metadata("106540352242921"), seconds)));
+    entries.extend(marks.iter().map(|mark| match people.changes.get(mark) {
+        Some(change) => change.entry(mark, &metadata(&change.number), everywhere),
+        None => events.entry(mark, &metadata("106540352242921"), seconds),
+    }));
     let payload = json!({"object": "whatsapp_business_account", "entry": entries});
     let of_statuses = statuses.iter().map(|told| format!("{} ({})", told.wamid, told.name));
     let what: Vec<_> = wamids.iter().chain(marks).cloned().chain(of_statuses).collect();

@@ -1,14 +1,12 @@
-//! Who writes: by number, by user id or by both; and which of these the database has linked.
+//! Who writes: by number, by user id or by both; and which of these the database has linked at first.
 
-use std::collections::BTreeMap;
-
-use reply::incoming::IdentityChange;
-use reply::users::Linked;
+use reply::users::Link;
 use serde_json::{Value, json};
-use shared::sender::{PhoneNumber, Sender, UserId};
 use uuid::Uuid;
 
 use super::faults::Chance;
+use super::links::{self, Links};
+use super::world::EPOCH_SECONDS;
 
 /// A person.
 #[derive(Debug)]
@@ -21,20 +19,13 @@ pub struct Person {
     hides_number: bool,
     /// The account that linked them.
     pub account: Option<Uuid>,
+    /// The numbers and user ids that they had before.
+    pub before: Vec<String>,
+    /// How often they have got others.
+    pub version: usize,
+    /// Whether an operator has taken out what was linked of them.
+    pub unlinked: bool,
 }
-
-/// A row of the table `user_preferences`.
-#[derive(Clone, Debug, Default)]
-pub struct Link {
-    /// The digits of the phone number.
-    pub number: Option<String>,
-    /// The business-scoped user id.
-    pub user_id: Option<String>,
-}
-
-/// The table `user_preferences`, by account.
-#[derive(Debug, Default)]
-pub struct Links(pub BTreeMap<Uuid, Link>);
 
 impl Person {
     /// Draws the `index`th person, and what the database has linked of them.
@@ -48,19 +39,32 @@ impl Person {
         };
         let account = Uuid::from_u128(0x1111_1111_1111_4111_8111_0000_0000_0000 + u128::from(index));
         let account = Some(account).filter(|_| !chance.in_1000(150));
-        let both = Link { number: number.clone(), user_id: user_id.clone() };
-        let link = match chance.between(0, 2) {
-            0 if number.is_some() => Link { user_id: None, ..both },
-            1 if user_id.is_some() => Link { number: None, ..both },
-            _ => both,
+        let linked = match chance.between(0, 2) {
+            0 if number.is_some() => (number.as_deref(), None),
+            1 if user_id.is_some() => (None, user_id.as_deref()),
+            _ => (number.as_deref(), user_id.as_deref()),
         };
-        (Self { number, user_id, hides_number: chance.in_1000(500), account }, link)
+        let start = chrono::DateTime::from_timestamp(EPOCH_SECONDS.cast_signed(), 0).unwrap_or_default();
+        let link = links::inserted(account.unwrap_or_default(), linked.0, linked.1, start);
+        let hides_number = chance.in_1000(500);
+        (
+            Self { number, user_id, hides_number, account, before: Vec::new(), version: 0, unlinked: false },
+            link,
+        )
     }
 
-    /// Whether an answer to this number or user id reaches them.
+    /// Whether an answer to this number or user id reaches them, or did.
     #[must_use]
     pub fn is(&self, id: &str) -> bool {
-        [&self.number, &self.user_id].into_iter().flatten().any(|known| known == id)
+        let now = [&self.number, &self.user_id].into_iter().flatten();
+        now.chain(&self.before).any(|known| known == id)
+    }
+
+    /// They get another number, or another user id, or both.
+    pub fn becomes(&mut self, number: Option<String>, user_id: Option<String>) {
+        self.before.extend(std::mem::replace(&mut self.number, number));
+        self.before.extend(std::mem::replace(&mut self.user_id, user_id));
+        self.version += 1;
     }
 
     /// Whether every message says both their number and their user id.
@@ -99,51 +103,4 @@ impl Person {
             (None, None) => None,
         }
     }
-}
-
-impl Links {
-    fn knows_user_id(&self, account: Uuid) -> bool {
-        self.0.get(&account).is_some_and(|link| link.user_id.is_some())
-    }
-
-    /// As `reply` looks a sender up: by the user id, else by the number.
-    #[must_use]
-    pub fn find(&self, sender: &Sender) -> Option<Linked> {
-        let (number, user_id) = parts(sender);
-        let by_user_id = |link: &Link| user_id.is_some() && link.user_id.as_deref() == user_id;
-        let by_number = |link: &Link| number.is_some() && link.number.as_deref() == number;
-        let found = self.0.iter().find(|(_, link)| by_user_id(link));
-        let (account, link) = found.or_else(|| self.0.iter().find(|(_, link)| by_number(link)))?;
-        let learns_number = number.is_some() && link.number.is_none();
-        let learns_user_id = user_id.is_some() && link.user_id.is_none();
-        Some(Linked { user_id: *account, learns: learns_number || learns_user_id })
-    }
-
-    /// Adds what was not linked before.
-    pub fn learn(&mut self, account: Uuid, sender: &Sender) {
-        let (number, user_id) = parts(sender);
-        let Some(link) = self.0.get_mut(&account) else { return };
-        let learn = |known: &mut Option<String>, now: Option<&str>| {
-            *known = known.take().or_else(|| now.map(str::to_owned));
-        };
-        learn(&mut link.number, number);
-        learn(&mut link.user_id, user_id);
-    }
-
-    /// Gives somebody the number or user id that they have now.
-    pub fn follow(&mut self, change: &IdentityChange) -> Option<Uuid> {
-        let account = self.find(&change.previous)?.user_id;
-        let (number, user_id) = parts(&change.current);
-        let link = self.0.get_mut(&account)?;
-        let follow = |known: &mut Option<String>, now: Option<&str>| {
-            *known = now.map(str::to_owned).or_else(|| known.take());
-        };
-        follow(&mut link.number, number);
-        follow(&mut link.user_id, user_id);
-        Some(account)
-    }
-}
-
-fn parts(sender: &Sender) -> (Option<&str>, Option<&str>) {
-    (sender.number().map(PhoneNumber::digits), sender.user_id().map(UserId::as_str))
 }

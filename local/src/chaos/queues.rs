@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::Break;
 use super::attempts::Stored;
 use super::events;
+use super::follow;
 use super::world::{State, World};
 use crate::queues::{
     INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
@@ -164,7 +165,7 @@ impl Queues for Told {
                 About::Record(_) => state.breaks(Break::DropRecordTasks),
                 About::Status(..) => state.breaks(Break::DropRefusedStatuses),
                 About::Event(_) => state.breaks(Break::DropRefusedEvents),
-                About::Message(_) | About::Unreadable => false,
+                About::Message(_) | About::Echo(_) | About::Unreadable => false,
             }
         };
         let stored = |stored| {
@@ -214,6 +215,9 @@ impl Queues for Told {
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");
             state.note(reply, format_args!("gives up {what:?}: {cause}"));
+            if let About::Event(mark) = &what {
+                follow::give_up(state, mark);
+            }
             if let About::Message(wamid) = &what
                 && let Some(question) = state.people.questions.get_mut(wamid)
             {

@@ -47,6 +47,12 @@ pub struct Findings {
     pub cut: u64,
     /// Loops with automatic correspondents that went on for too long.
     pub endless: u64,
+    /// Messages in another person's history.
+    pub misfiled: u64,
+    /// Links that somebody took out and that are there again.
+    pub relinked: u64,
+    /// Links with a number or user id that is not their person's, or no longer.
+    pub wrong_links: u64,
     /// What is wrong, in words. Empty when every promise was kept.
     pub violations: Vec<String>,
 }
@@ -129,6 +135,12 @@ pub struct Summary {
     pub cut_invocations: u64,
     /// See [`Findings::endless`].
     pub endless_loops: u64,
+    /// See [`Findings::misfiled`].
+    pub misfiled: u64,
+    /// See [`Findings::relinked`].
+    pub relinked: u64,
+    /// See [`Findings::wrong_links`].
+    pub wrong_links: u64,
     /// Seeds of runs that broke a promise.
     pub failed: Vec<u64>,
 }
@@ -166,6 +178,9 @@ impl Summary {
         self.unlearned += findings.unlearned;
         self.cut_invocations += findings.cut;
         self.endless_loops += findings.endless;
+        self.misfiled += findings.misfiled;
+        self.relinked += findings.relinked;
+        self.wrong_links += findings.wrong_links;
         if !findings.violations.is_empty() {
             self.failed.push(outcome.seed);
         }
@@ -194,7 +209,8 @@ impl fmt::Display for Summary {
             "seed {}: runs {}, messages {}, statuses {}, events {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
              {} and outside {}, order violations {}, answers delayed by the database {}, by other senders {} and by statuses \
              {}, dead letters {} ({} of them never tried), wrong texts {}, history errors {}, lost statuses {}, \
-             duplicate statuses {}, wrong statuses {}, lost events {}, unlearned links {}, invocations cut off {}, endless loops {}",
+             duplicate statuses {}, wrong statuses {}, lost events {}, unlearned links {}, invocations cut off {}, endless loops {}, messages in another's history \
+             {}, links that came back {}, wrong links {}",
             self.seed,
             self.runs,
             self.messages,
@@ -220,6 +236,9 @@ impl fmt::Display for Summary {
             self.unlearned,
             self.cut_invocations,
             self.endless_loops,
+            self.misfiled,
+            self.relinked,
+            self.wrong_links,
         )
     }
 }

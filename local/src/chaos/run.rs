@@ -18,7 +18,7 @@ use super::report::Outcome;
 use super::statuses::Statuses;
 use super::trace::Trace;
 use super::world::{State, World};
-use super::{Break, history, lambda, meta};
+use super::{Break, follow, history, identities, lambda, meta};
 use crate::queues::{INBOUND, RECORDS};
 
 /// When a run that does not come to an end is stopped: 30 days, in milliseconds.
@@ -80,6 +80,7 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
     lambda::map(&world, INBOUND, 5, concurrency);
     lambda::map(&world, RECORDS, 10, 2);
     meta::start(&world, posts);
+    identities::start(&world);
 
     let mut settled = settle(&world).await;
     repair(&world).await;
@@ -156,7 +157,11 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
         let view = state.broker.queue(dead_letters)?.view();
         for letter in &view.messages {
             moved += 1;
-            if let About::Message(wamid) = queues::about(letter.body.as_str())
+            let what = queues::about(letter.body.as_str());
+            if let About::Event(mark) = &what {
+                follow::give_up(state, mark);
+            }
+            if let About::Message(wamid) = what
                 && let Some(question) = state.people.questions.get_mut(&wamid)
             {
                 question.out_of_order = true;

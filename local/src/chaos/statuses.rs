@@ -218,7 +218,9 @@ fn named(state: &State, wamid: &str, wamids: &[String], findings: &mut Findings)
     let doubtful = |attempt: &Attempt| attempt.wamid == wamid && (attempt.lost || attempt.refused_for_good);
     let once = bodies.windows(2).all(|pair| pair[0] != pair[1]) && !state.attempts.all.iter().any(doubtful);
     let known = sends.iter().filter(|send| wamids.contains(&send.id)).count();
-    if (once && known < sends.len()) || known < wamids.len() {
+    // It may have been answered as nobody's before.
+    let uncertain = state.people.questions.get(wamid).is_some_and(|question| question.uncertain);
+    if (once && known < sends.len() && !uncertain) || known < wamids.len() {
         findings.wrong_statuses += 1;
         findings.violations.push(format!("{wamid}: its row names {known} of its {} texts", sends.len()));
     }

@@ -16,6 +16,7 @@ use webhook::signature::{AppSecret, HEADER};
 
 use super::Break;
 use super::lambda::mortal;
+use super::queues::{self, About};
 use super::world::{State, World};
 use crate::queues::INBOUND;
 
@@ -137,7 +138,12 @@ impl Queue for Inbound {
 fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
     let at = state.timestamp();
     let wamid = entry.subject.wamid.as_deref().unwrap_or_default();
-    let group = if state.breaks(Break::NoGroups) {
+    let mark = match queues::about(&entry.body) {
+        About::Event(mark) if state.people.changes.contains_key(&mark) => Some(mark),
+        _ => None,
+    };
+    let alone = mark.is_some() && state.breaks(Break::ChangesAlone);
+    let group = if alone || state.breaks(Break::NoGroups) {
         entry.deduplication_id.clone()
     } else if state.breaks(Break::OneGroup) {
         "everybody".to_owned()
@@ -153,7 +159,10 @@ fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
     match state.broker.send(at, INBOUND, &message) {
         Ok(sent) => {
             let now = state.now;
-            if entry.subject.update == "message" {
+            if let Some(mark) = mark {
+                // Where it should be, wherever it is.
+                state.people.accept_change(&mark, &entry.message_group_id);
+            } else if entry.subject.update == "message" {
                 state.people.accept(wamid, &group, sent.message_id.to_string(), now);
             }
             state.note(format_args!("webhook {id}"), format_args!("{} is on the queue", entry.subject));

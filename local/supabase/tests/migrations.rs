@@ -205,7 +205,9 @@ async fn the_database_and_the_functions_agree_on_spellings() {
     .fetch_one(project.supabase.pool())
     .await
     .expect("an index");
-    let query = format!("select {expression} from unnest($1) with ordinality as all_numbers (whatsapp_phone, n) order by n");
+    let query = format!(
+        "select {expression} from unnest($1) with ordinality as all_numbers (whatsapp_phone, n) order by n"
+    );
     let indexed: Vec<String> = sqlx::query_scalar(AssertSqlSafe(query))
         .bind(&numbers)
         .fetch_all(project.supabase.pool())

@@ -9,7 +9,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::lenient::Object;
 
-use super::identity::IdentityChange;
 use super::vcard;
 
 /// Types whose body stands under their own name. A message without `type` is of the one whose body it has.
@@ -180,8 +179,6 @@ pub struct System {
     pub kind: Option<String>,
     /// In English.
     pub body: Option<String>,
-    /// What that changes about who the person is.
-    pub change: Option<IdentityChange>,
 }
 
 impl Content {
@@ -241,11 +238,7 @@ impl Content {
             "revoke" => message.get(kind).map(|_| Self::Revoke {
                 of: body.string("original_message_id").or_else(|| body.string("message_id")),
             }),
-            "system" => Some(Self::System(System {
-                kind: body.string("type"),
-                body: body.string("body"),
-                change: IdentityChange::of_system_message(message, &body),
-            })),
+            "system" => Some(Self::System(System { kind: body.string("type"), body: body.string("body") })),
             "request_welcome" => Some(Self::Welcome),
             "unsupported" => Some(unsupported(message, &body)),
             _ if message.get("errors").is_some() => None,

@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::envelope::{ReceivedEvent, ReceivedMessage, ReceivedStatus};
+use shared::identity::{IdentityChange, USER_ID_UPDATE};
 use shared::lenient::{Object, storable, text};
+use shared::sender::Sender;
 use uuid::Uuid;
 
-use super::identity::IdentityChange;
+use super::time;
 
 /// The namespace of the ids of events.
 const EVENT_IDS: Uuid = Uuid::from_u128(0xb1a7_5d0c_2c64_4b0e_8f1d_0d6c_99e5_7a18);
@@ -27,7 +29,28 @@ pub struct Event {
     /// What Meta said, as JSON that PostgreSQL can hold. May be personal data.
     pub payload: String,
     /// Who has changed their number or user id, as it says.
-    pub changes: Vec<IdentityChange>,
+    pub changes: Vec<Change>,
+}
+
+/// Somebody has another number or user id.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// By what they were known.
+    pub previous: Sender,
+    /// By what they are known now, as far as it is said.
+    pub current: Sender,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+}
+
+impl Change {
+    /// A change of an event that happened at `time`, and at the latest when it was received.
+    #[must_use]
+    pub fn new(change: IdentityChange<'_>, time: Option<&RawValue>, received_at: DateTime<Utc>) -> Self {
+        let IdentityChange { previous, current, timestamp } = change;
+        let at = [timestamp, time].into_iter().find_map(|time| time::believable(time, received_at));
+        Self { previous, current, at: at.unwrap_or(received_at) }
+    }
 }
 
 impl Event {
@@ -35,10 +58,18 @@ impl Event {
     #[must_use]
     pub fn read(received: &ReceivedEvent<'_>) -> Self {
         let ReceivedEvent { received_at, time, waba_id, metadata, name, value, .. } = received;
-        let mut event = Self::new(name, value, *received_at, *waba_id, *metadata, *time);
-        if name == "user_id_update" {
-            event.changes = IdentityChange::of_user_id_update(value);
-        }
+        let changes =
+            if name == USER_ID_UPDATE { IdentityChange::of_user_id_update(value) } else { Vec::new() };
+        let dated = !changes.is_empty() && changes.iter().all(|change| change.timestamp.is_some());
+        let told_at = match text(*time) {
+            // What it says tells it from any other, whenever it is delivered.
+            _ if dated => "".into(),
+            None if !changes.is_empty() => "".into(),
+            time => time.unwrap_or_else(|| received_at.to_rfc3339().into()),
+        };
+        let what = format!("{told_at}\n{}", value.get());
+        let mut event = Self::new(name, value, *received_at, *waba_id, *metadata, &what);
+        event.changes = changes.into_iter().map(|change| Change::new(change, *time, *received_at)).collect();
         event
     }
 
@@ -46,31 +77,34 @@ impl Event {
     #[must_use]
     pub fn of_message(received: &ReceivedMessage<'_>, name: &str) -> Self {
         let ReceivedMessage { received_at, waba_id, metadata, message, .. } = received;
-        Self::new(name, message, *received_at, *waba_id, *metadata, None)
+        let wamid = Object::of(Some(message)).string("id");
+        let what = wamid.unwrap_or_else(|| format!("{}\n{}", received_at.to_rfc3339(), message.get()));
+        Self::new(name, message, *received_at, *waba_id, *metadata, &what)
     }
 
     /// A status that is none of a message.
     #[must_use]
     pub fn of_status(received: &ReceivedStatus<'_>) -> Self {
         let ReceivedStatus { received_at, waba_id, metadata, status, .. } = received;
-        Self::new("statuses", status, *received_at, *waba_id, *metadata, None)
+        let what = format!("{}\n{}", received_at.to_rfc3339(), status.get());
+        Self::new("statuses", status, *received_at, *waba_id, *metadata, &what)
     }
 
-    /// `time` tells an event from an earlier one that said the same; where Meta gives none, the arrival does.
+    /// `what` tells an event from all others: its wamid, or what it says and when; where Meta gives no time, the arrival
+    /// does.
     fn new(
         name: &str,
         value: &RawValue,
         received_at: DateTime<Utc>,
         waba_id: Option<&RawValue>,
         metadata: Option<&RawValue>,
-        time: Option<&RawValue>,
+        what: &str,
     ) -> Self {
         let clean = |text: &str| text.replace('\0', "\u{fffd}");
         let waba_id = text(waba_id).map(|id| clean(&id));
         let phone_number_id = Object::of(metadata).string("phone_number_id").map(|id| clean(&id));
-        let time = text(time).map_or_else(|| received_at.to_rfc3339(), Into::into);
         let account = waba_id.as_deref().unwrap_or_default();
-        let identity = [account, name, time.as_str(), value.get()].join("\n");
+        let identity = [account, name, what].join("\n");
         Self {
             id: Uuid::new_v5(&EVENT_IDS, identity.as_bytes()),
             received_at,

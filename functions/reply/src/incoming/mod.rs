@@ -5,7 +5,6 @@
 //! | [`content`] | what a message holds, by its type |
 //! | `text` | what the history shows of it |
 //! | `payload` | what its row keeps besides |
-//! | [`identity`] | a person's new number or user id |
 //! | [`status`] | what became of a message that was sent |
 //! | [`event`] | everything else |
 //! | `time` | when it was |
@@ -13,7 +12,6 @@
 
 pub mod content;
 pub mod event;
-pub mod identity;
 mod payload;
 pub mod status;
 #[cfg(test)]
@@ -28,6 +26,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::envelope::ReceivedMessage;
+use shared::identity::IdentityChange;
 use shared::lenient::{self, Object};
 use shared::logging::ShortWamid;
 use shared::people::Contacts;
@@ -36,11 +35,11 @@ use shared::text::head;
 use uuid::Uuid;
 
 pub use content::Content;
-pub use event::Event;
-pub use identity::IdentityChange;
+pub use event::{Change, Event};
 pub use status::Status;
 
 use crate::graph::PhoneNumberId;
+use crate::users::Author;
 
 /// Characters of a type's name at most.
 const MAX_KIND: usize = 64;
@@ -54,6 +53,8 @@ pub struct Incoming {
     pub key: String,
     /// Who wrote it; `None` when nothing says so.
     pub sender: Option<Sender>,
+    /// The WhatsApp Business Account that it was written to.
+    pub waba_id: Option<String>,
     /// The business number that received it, when Meta said so.
     pub phone_number_id: Option<PhoneNumberId>,
     /// When the webhook received it.
@@ -82,27 +83,30 @@ impl Incoming {
     /// Reads a message. What cannot be read counts as absent.
     #[must_use]
     pub fn read(received: &ReceivedMessage<'_>) -> Self {
-        Self::written_by(Author::Person, received)
+        Self::written_by(Writer::Person, received)
     }
 
     /// Reads a message that the business wrote itself, in its app: [`Self::sender`] is the person to whom it went.
     #[must_use]
     pub fn read_echo(received: &ReceivedMessage<'_>) -> Self {
-        Self::written_by(Author::Business, received)
+        Self::written_by(Writer::Business, received)
     }
 
-    fn written_by(author: Author, received: &ReceivedMessage<'_>) -> Self {
+    fn written_by(author: Writer, received: &ReceivedMessage<'_>) -> Self {
         let message = Object::of(Some(received.message));
         let (kind, content) = Content::read(&message);
         let kind = head(&kind.replace('\0', "\u{fffd}"), MAX_KIND).to_owned();
         // Before there was a sender in the envelope.
         let sender = received.sender.clone().or_else(|| author.of_contact(received.contact, &message));
         let field = author.field(received);
+        let is_ours = field.is_none();
         let is_event = sender.is_none() || matches!(content, Content::System(_) | Content::Welcome);
         let event = is_event.then(|| {
             let mut event = Event::of_message(received, &format!("{}.{kind}", author.list()));
-            if let (Author::Person, Content::System(system)) = (author, &content) {
-                event.changes.extend(system.change.clone());
+            // What is told elsewhere, as in `history`, happened long ago.
+            if author == Writer::Person && matches!(content, Content::System(_)) && is_ours {
+                let change = IdentityChange::of_system_message(&message, &message.object("system"));
+                event.changes.extend(change.map(|change| Change::new(change, None, received.received_at)));
             }
             event
         });
@@ -111,6 +115,7 @@ impl Incoming {
             key: wamid.clone().unwrap_or_else(|| unnamed(received.message)),
             wamid,
             sender,
+            waba_id: lenient::filled_text(received.waba_id).map(Into::into),
             phone_number_id: Object::of(received.metadata)
                 .filled_text("phone_number_id")
                 .and_then(|id| id.parse().ok()),
@@ -119,12 +124,21 @@ impl Incoming {
             group_id: message.string("group_id"),
             quotes: message.object("context").string("id"),
             sender_name: Object::of(received.contact).object("profile").string("name"),
-            is_ours: field.is_none(),
+            is_ours,
             payload: payload::payload(received, field, &message, &content),
             event,
             kind,
             content,
         }
+    }
+}
+
+impl Incoming {
+    /// By what its sender is looked up.
+    #[must_use]
+    pub fn author(&self, sender: &Sender) -> Author {
+        let written_at = Some(time::written_at(self.sent_at, self.received_at));
+        Author { sender: sender.clone(), waba_id: self.waba_id.clone(), written_at }
     }
 }
 
@@ -137,15 +151,15 @@ fn unnamed(message: &RawValue) -> String {
 }
 
 /// Who wrote a message.
-#[derive(Clone, Copy)]
-enum Author {
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Writer {
     /// A person, to the business.
     Person,
     /// The business, to a person.
     Business,
 }
 
-impl Author {
+impl Writer {
     /// What a value holds such messages in.
     fn list(self) -> &'static str {
         match self {

@@ -73,8 +73,10 @@ pub struct Answers {
     pub insert: ResponseTemplate,
     /// To a status or an event.
     pub kept: ResponseTemplate,
-    /// To a change of what is linked.
+    /// To what is learned.
     pub link: ResponseTemplate,
+    /// To a change of number or user id.
+    pub followed: ResponseTemplate,
 }
 
 pub fn all_well() -> Answers {
@@ -84,7 +86,8 @@ pub fn all_well() -> Answers {
         recorded: ResponseTemplate::new(200).set_body_json(json!([])),
         insert: ResponseTemplate::new(201),
         kept: ResponseTemplate::new(201).set_body_json(json!([{"message_id": null}])),
-        link: ResponseTemplate::new(204),
+        link: ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}])),
+        followed: ResponseTemplate::new(200).set_body_json(json!([{"outcome": "applied", "user_id": USER}])),
     }
 }
 
@@ -109,6 +112,8 @@ impl World {
         }
         let link = Mock::given(method("PATCH")).and(path("/rest/v1/user_preferences"));
         link.respond_with(answers.link).mount(&supabase).await;
+        let followed = Mock::given(method("POST")).and(path("/rest/v1/rpc/keep_identity_event"));
+        followed.respond_with(answers.followed).mount(&supabase).await;
         let recorded = Mock::given(method("GET")).and(path("/rest/v1/messages"));
         recorded.respond_with(answers.recorded).mount(&supabase).await;
         let insert = Mock::given(method("POST")).and(path("/rest/v1/messages"));

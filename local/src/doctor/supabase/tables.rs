@@ -22,7 +22,14 @@ pub const TABLES: [Table; 4] = [
     Table {
         check: "table_user_preferences",
         name: "user_preferences",
-        columns: &["user_id", "whatsapp_phone", "whatsapp_user_id"],
+        columns: &[
+            "user_id",
+            "whatsapp_phone",
+            "whatsapp_user_id",
+            "whatsapp_waba_id",
+            "whatsapp_identity_at",
+            "whatsapp_link_state",
+        ],
     },
     Table {
         check: "table_messages",

@@ -2,24 +2,32 @@
 //!
 //! A user id changes with the number. Source: “System messages webhook reference”, WhatsApp Business Platform
 //! documentation, August 2026. The field `user_id_update`, of which the documentation spoke before, is read too.
+//!
+//! `webhook` reads a change for its message group, the one in which the new identity writes; `reply` applies it.
 
 use serde_json::value::RawValue;
-use shared::lenient::{Object, list};
-use shared::sender::{PhoneNumber, Sender, UserId};
+
+use crate::lenient::{Object, list};
+use crate::sender::{PhoneNumber, Sender, UserId};
+
+/// The webhook field whose values are such changes.
+pub const USER_ID_UPDATE: &str = "user_id_update";
 
 /// Who somebody was, and who they are now.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct IdentityChange {
+#[derive(Clone, Debug)]
+pub struct IdentityChange<'a> {
     /// By what they are linked.
     pub previous: Sender,
-    /// What takes its place; what is not known in it stays as it is.
+    /// What takes its place; what is not known in it is not said.
     pub current: Sender,
+    /// When it happened, as Meta says: seconds since 1970.
+    pub timestamp: Option<&'a RawValue>,
 }
 
-impl IdentityChange {
+impl<'a> IdentityChange<'a> {
     /// What a `system` message says, if it says such a thing.
     #[must_use]
-    pub fn of_system_message(message: &Object<'_>, system: &Object<'_>) -> Option<Self> {
+    pub fn of_system_message(message: &Object<'a>, system: &Object<'_>) -> Option<Self> {
         let kind = system.filled_text("type")?;
         let number =
             |fields: &Object<'_>, key| fields.filled_text(key).and_then(|id| PhoneNumber::parse(&id));
@@ -46,17 +54,18 @@ impl IdentityChange {
         Self::new(
             Sender::new(previous_number, previous_user_id)?,
             Sender::new(current_number, current_user_id)?,
+            message.get("timestamp"),
         )
     }
 
     /// What the webhook field `user_id_update` says.
     #[must_use]
-    pub fn of_user_id_update(value: &RawValue) -> Vec<Self> {
-        let updates = Object::of(Some(value)).get("user_id_update");
+    pub fn of_user_id_update(value: &'a RawValue) -> Vec<Self> {
+        let updates = Object::of(Some(value)).get(USER_ID_UPDATE);
         list(updates).into_iter().filter_map(Self::of_update).collect()
     }
 
-    fn of_update(update: &RawValue) -> Option<Self> {
+    fn of_update(update: &'a RawValue) -> Option<Self> {
         let update = Object::of(Some(update));
         let user_id = |text: Option<std::borrow::Cow<'_, str>>| text.and_then(|id| UserId::parse(&id));
         let ids = update.object("user_id");
@@ -64,14 +73,14 @@ impl IdentityChange {
             user_id(ids.filled_text("previous")).or_else(|| user_id(update.filled_text("previous_user_id")));
         let current = user_id(ids.filled_text("current")).or_else(|| user_id(update.filled_text("user_id")));
         let number = update.filled_text("wa_id").and_then(|id| PhoneNumber::parse(&id));
-        Self::new(Sender::new(number, previous)?, Sender::new(None, current)?)
+        Self::new(Sender::new(number, previous)?, Sender::new(None, current)?, update.get("timestamp"))
     }
 
     /// Nothing when nothing changes.
-    fn new(previous: Sender, current: Sender) -> Option<Self> {
+    fn new(previous: Sender, current: Sender, timestamp: Option<&'a RawValue>) -> Option<Self> {
         let same_number = current.number().is_none() || current.number() == previous.number();
         let same_user_id = current.user_id().is_none() || current.user_id() == previous.user_id();
-        (!(same_number && same_user_id)).then_some(Self { previous, current })
+        (!(same_number && same_user_id)).then_some(Self { previous, current, timestamp })
     }
 }
 
@@ -91,10 +100,12 @@ mod tests {
         Sender::new(PhoneNumber::parse(number), UserId::parse(user_id)).expect("a sender")
     }
 
-    fn of_system(message: &Value) -> Option<IdentityChange> {
+    /// Who somebody was, and who they are now.
+    fn of_system(message: &Value) -> Option<(Sender, Sender)> {
         let json = message.to_string();
         let message = Object::of(serde_json::from_str(&json).ok());
-        IdentityChange::of_system_message(&message, &message.object("system"))
+        let change = IdentityChange::of_system_message(&message, &message.object("system"))?;
+        Some((change.previous, change.current))
     }
 
     #[test]
@@ -136,7 +147,7 @@ mod tests {
                 sender("16505551234", "US.B"),
             ),
         ] {
-            assert_eq!(of_system(&message), Some(IdentityChange { previous, current }), "{message}");
+            assert_eq!(of_system(&message), Some((previous, current)), "{message}");
         }
     }
 
@@ -156,7 +167,7 @@ mod tests {
     #[test]
     fn user_id_updates_are_read_in_both_their_forms() {
         let value = json!({"user_id_update": [
-            {"wa_id": "16505551234", "user_id": {"previous": "US.A", "current": "US.B"}},
+            {"wa_id": "16505551234", "user_id": {"previous": "US.A", "current": "US.B"}, "timestamp": "1750030073"},
             {"user_id": {"previous": "US.C", "current": "US.D"}},
             {"previous_user_id": "US.E", "user_id": "US.F"},
             {"user_id": {"previous": "US.G"}},
@@ -164,11 +175,12 @@ mod tests {
         ]});
         let value = value.to_string();
         let changes = IdentityChange::of_user_id_update(serde_json::from_str(&value).expect("JSON"));
-        let change = |previous, current| IdentityChange { previous, current: sender("", current) };
+        assert_eq!(changes[0].timestamp.map(RawValue::get), Some("\"1750030073\""));
+        let changes: Vec<_> = changes.into_iter().map(|change| (change.previous, change.current)).collect();
         let expected = [
-            change(sender("16505551234", "US.A"), "US.B"),
-            change(sender("", "US.C"), "US.D"),
-            change(sender("", "US.E"), "US.F"),
+            (sender("16505551234", "US.A"), sender("", "US.B")),
+            (sender("", "US.C"), sender("", "US.D")),
+            (sender("", "US.E"), sender("", "US.F")),
         ];
         assert_eq!(changes, expected);
     }

@@ -1,0 +1,198 @@
+//! People who get other numbers and user ids, as Meta tells or does not tell it; changes that happened long ago or are
+//! told where they do not count; numbers that change hands; operators who link and unlink.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::changes::{Change, Form, Happening, Identity};
+use super::follow::{unlink, write};
+use super::links::e164;
+use super::meta::{self, Post};
+use super::world::{EPOCH_SECONDS, State, World};
+
+/// A time long before every link, in seconds since 1970: July 2023.
+const LONG_AGO: u64 = 1_690_000_000;
+
+const MINUTE: u64 = 60_000;
+
+/// Steps of five minutes for which a person waits until a change is applied before the next one.
+const PATIENCE: u32 = 160;
+
+/// Everything happens when its time has come.
+pub fn start(world: &Arc<World>) {
+    let happenings = std::mem::take(&mut world.lock().people.happenings);
+    for (after, happening) in happenings {
+        if let Happening::Unlinks { sender, now: false } = happening {
+            world.lock().people.unlinked_soon.insert(sender);
+            continue;
+        }
+        world.lock().busy += 1;
+        let world = world.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(after)).await;
+            happen(&world, happening).await;
+            world.done();
+        });
+    }
+}
+
+async fn happen(world: &Arc<World>, happening: Happening) {
+    match happening {
+        Happening::Moves { sender, back, at_once } => moves(world, sender, back, back && at_once).await,
+        Happening::False { sender, long_ago } => {
+            let posts = {
+                let state = &mut *world.lock();
+                let form = state.chance.pick(Form::Elsewhere("history"), &[Form::Elsewhere("holograms")]);
+                let (form, at) = if long_ago { (Form::System, LONG_AGO) } else { (form, seconds(state)) };
+                let previous = identity(state, sender);
+                let current = another(state, &previous, false);
+                tell(state, sender, None, form, at, &previous, &current)
+            };
+            meta::start(world, posts);
+        }
+        Happening::HandsOver { from, to } => hands_over(world, from, to).await,
+        Happening::Unlinks { sender, .. } => unlink(&mut world.lock(), sender),
+    }
+}
+
+/// A person gets another number, user id or both, and perhaps the former back.
+async fn moves(world: &Arc<World>, sender: usize, back: bool, at_once: bool) {
+    let (posts, first, former, back_at_once, back) = {
+        let state = &mut *world.lock();
+        let former = identity(state, sender);
+        let both = former.0.is_some() && former.1.is_some();
+        let form = if both { state.chance.pick(Form::System, &[Form::Update]) } else { Form::System };
+        let new = another(state, &former, form == Form::Update);
+        let at = seconds(state);
+        becomes(state, sender, &new);
+        let version = state.people.senders[sender].version;
+        let posts = tell(state, sender, Some(version), form, at, &former, &new);
+        let back_at_once = at_once.then(|| {
+            becomes(state, sender, &former);
+            tell(state, sender, Some(version + 1), form, at, &new, &former)
+        });
+        let linked = state.people.senders[sender].account.is_some();
+        (posts, (version, new, form), former, back_at_once, back && linked)
+    };
+    meta::start(world, posts);
+    let (version, new, form) = first;
+    let applied = |state: &State| {
+        let mut changes = state.people.changes.values();
+        changes.any(|change| change.sender == sender && change.version == version && change.applied)
+    };
+    // Two changes that come in the wrong order are no chain.
+    for _ in 0..if back { PATIENCE } else { 0 } {
+        if applied(&world.lock()) {
+            break;
+        }
+        sleep(Duration::from_secs(300)).await;
+    }
+    let posts = {
+        let state = &mut *world.lock();
+        match back_at_once {
+            Some(posts) => posts,
+            None if back && applied(state) => {
+                becomes(state, sender, &former);
+                let at = seconds(state);
+                tell(state, sender, Some(version + 1), form, at, &new, &former)
+            }
+            None => return,
+        }
+    };
+    meta::start(world, posts);
+}
+
+/// A number changes hands, of which Meta tells nothing; an operator acts at once, or when the next owner is writing.
+async fn hands_over(world: &Arc<World>, from: usize, to: usize) {
+    let number = {
+        let state = &mut *world.lock();
+        let former = identity(state, from);
+        let new = another(state, &former, false);
+        becomes(state, from, &new);
+        former.0
+    };
+    let wait = world.lock().chance.millis(3 * MINUTE, 8 * MINUTE);
+    sleep(wait).await;
+    let (at_once, wait) = {
+        let state = &mut *world.lock();
+        let id = another(state, &(None, Some(String::new())), false).1;
+        becomes(state, to, &(number, id));
+        // Who is known by number alone cannot be told from the next owner of it.
+        let account = state.people.senders[from].account;
+        let known = account.is_none_or(|account| state.people.links.knows_user_id(account));
+        (!known, state.chance.millis(0, 10 * MINUTE))
+    };
+    if !at_once {
+        sleep(wait).await;
+    }
+    let state = &mut *world.lock();
+    for sender in [from, to] {
+        relink(state, sender);
+    }
+}
+
+/// An operator links somebody by what they have now: the number, unless they were linked by user id.
+fn relink(state: &mut State, sender: usize) {
+    let (number, user_id) = identity(state, sender);
+    let Some(account) = state.people.senders[sender].account else { return };
+    let Some(link) = state.people.links.0.get(&account) else { return };
+    let by_user_id =
+        link.whatsapp_phone.is_none() || link.whatsapp_link_state.as_deref() == Some("learned_number");
+    let new = if by_user_id {
+        (link.whatsapp_phone.clone(), user_id)
+    } else {
+        (number.as_deref().map(e164), link.whatsapp_user_id.clone())
+    };
+    write(state, sender, account, new);
+}
+
+fn identity(state: &State, sender: usize) -> Identity {
+    let person = &state.people.senders[sender];
+    (person.number.clone(), person.user_id.clone())
+}
+
+/// Another number and user id, where there is one; or the user id alone.
+fn another(state: &mut State, former: &Identity, user_id_alone: bool) -> Identity {
+    state.people.identities += 1;
+    let n = state.people.identities;
+    let number =
+        if user_id_alone { former.0.clone() } else { former.0.as_ref().map(|_| format!("1650556{n:04}")) };
+    (number, former.1.as_ref().map(|_| format!("US.2468013579111315{n:04}")))
+}
+
+fn becomes(state: &mut State, sender: usize, new: &Identity) {
+    state.note("Meta", format_args!("person {sender} has another number or user id"));
+    state.people.senders[sender].becomes(new.0.clone(), new.1.clone());
+}
+
+fn seconds(state: &State) -> u64 {
+    EPOCH_SECONDS + state.now / 1000
+}
+
+/// What Meta posts about a change: to each business number that people write to.
+fn tell(
+    state: &mut State,
+    sender: usize,
+    version: Option<usize>,
+    form: Form,
+    at: u64,
+    previous: &Identity,
+    current: &Identity,
+) -> Vec<Post> {
+    let numbers: BTreeSet<String> =
+        state.people.questions.values().map(|question| question.number.clone()).collect();
+    let mut marks = Vec::new();
+    for number in numbers {
+        let mark = state.events.add_identity();
+        let (previous, current) = (previous.clone(), current.clone());
+        let version = version.unwrap_or(usize::MAX);
+        let change = Change { sender, version, number, applied: false, previous, current, at, form };
+        state.people.changes.insert(mark.clone(), change);
+        marks.push(mark);
+    }
+    let again = meta::again(&mut state.chance, &state.plan);
+    vec![Post { after: 0, wamids: Vec::new(), events: marks, again, request: OnceLock::new() }]
+}

@@ -1,0 +1,205 @@
+//! The table `user_preferences`, with its triggers and its function `keep_identity_event`
+//! (`supabase/migrations/20261127000000_identity.sql`, which `local/supabase/tests/identity.rs` tests).
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use reply::events::Outcome;
+use reply::incoming::Change;
+use reply::users::{Author, Link, Linked, Missing, choose};
+use shared::sender::{PhoneNumber, Sender, UserId};
+use uuid::Uuid;
+
+use super::Break;
+
+/// The table, by account.
+#[derive(Debug, Default)]
+pub struct Links(pub BTreeMap<Uuid, Link>);
+
+/// A row of this number (digits alone) and user id, as inserted at this time.
+#[must_use]
+pub fn inserted(account: Uuid, number: Option<&str>, user_id: Option<&str>, at: DateTime<Utc>) -> Link {
+    Link {
+        user_id: Some(account),
+        whatsapp_phone: number.map(e164),
+        whatsapp_user_id: user_id.map(str::to_owned),
+        whatsapp_identity_at: Some(at),
+        ..Link::default()
+    }
+}
+
+/// A number as the table holds it.
+#[must_use]
+pub fn e164(digits: &str) -> String {
+    format!("+{digits}")
+}
+
+/// The number and the user id of a sender, as the table holds them.
+fn parts(sender: &Sender) -> (Option<String>, Option<String>) {
+    let user_id = sender.user_id().map(|id| UserId::as_str(id).to_owned());
+    (sender.number().map(PhoneNumber::e164), user_id)
+}
+
+impl Links {
+    /// Whether the account is linked by user id.
+    #[must_use]
+    pub fn knows_user_id(&self, account: Uuid) -> bool {
+        self.0.get(&account).is_some_and(|link| link.whatsapp_user_id.is_some())
+    }
+
+    /// As `reply` looks a sender up: the rows that name the number or the user id, and its own choice among them.
+    #[must_use]
+    pub fn find(&self, author: &Author, broken: Option<Break>) -> Option<Linked> {
+        let (number, user_id) = parts(&author.sender);
+        let named = |link: &&Link| {
+            (number.is_some() && link.whatsapp_phone == number)
+                || (user_id.is_some() && link.whatsapp_user_id == user_id)
+        };
+        let mut rows: Vec<Link> = self.0.values().filter(named).cloned().collect();
+        let mut author = author.clone();
+        match broken {
+            Some(Break::TrustNumbers) => {
+                rows.iter_mut().filter(|row| row.whatsapp_user_id != user_id).for_each(|row| {
+                    row.whatsapp_user_id = None;
+                });
+            }
+            Some(Break::IgnoreWrittenAt) => author.written_at = None,
+            _ => {}
+        }
+        choose(&rows, &author)
+    }
+
+    /// Adds what was not linked before, under the conditions of `reply`'s request.
+    pub fn learn(
+        &mut self,
+        account: Uuid,
+        missing: Missing,
+        author: &Author,
+        at: DateTime<Utc>,
+        broken: Option<Break>,
+    ) -> bool {
+        let (number, user_id) = parts(&author.sender);
+        let Some(link) = self.0.get_mut(&account) else { return false };
+        let guarded = broken != Some(Break::LearnUnguarded);
+        let may_learn = matches!(link.whatsapp_link_state.as_deref(), None | Some("changed")) || !guarded;
+        let same_number = number.is_some() && (link.whatsapp_phone == number || !guarded);
+        let same_user_id = user_id.is_some() && link.whatsapp_user_id == user_id;
+        let state = match missing {
+            Missing::UserId if same_number && link.whatsapp_user_id.is_none() && may_learn => {
+                link.whatsapp_user_id = user_id;
+                "learned_user_id"
+            }
+            Missing::Number if same_user_id && link.whatsapp_phone.is_none() && may_learn => {
+                link.whatsapp_phone = number;
+                "learned_number"
+            }
+            Missing::Account if same_user_id && link.whatsapp_waba_id.is_none() => {
+                link.whatsapp_waba_id.clone_from(&author.waba_id);
+                return true;
+            }
+            _ => return false,
+        };
+        link.whatsapp_waba_id.clone_from(&author.waba_id);
+        link.whatsapp_identity_at = Some(at);
+        link.whatsapp_link_state = Some(state.to_owned());
+        true
+    }
+
+    /// Somebody else writes number and user id, as the trigger has it.
+    pub fn write(
+        &mut self,
+        account: Uuid,
+        new: (Option<String>, Option<String>),
+        now: DateTime<Utc>,
+        broken: Option<Break>,
+    ) {
+        let Some(link) = self.0.get_mut(&account) else { return };
+        let old = link.clone();
+        (link.whatsapp_phone, link.whatsapp_user_id) = new;
+        let was_learned_number = old.whatsapp_link_state.as_deref() == Some("learned_number");
+        let same_number = link.whatsapp_phone == old.whatsapp_phone;
+        let same_user_id = link.whatsapp_user_id == old.whatsapp_user_id;
+        if same_number && same_user_id {
+            return;
+        }
+        link.whatsapp_identity_at = Some(now);
+        let mut state = "changed";
+        if old.whatsapp_phone.is_some() && !same_number {
+            if same_user_id && !was_learned_number {
+                if broken != Some(Break::KeepLearned) {
+                    link.whatsapp_user_id = None;
+                }
+            } else if link.whatsapp_phone.is_none() && link.whatsapp_user_id.is_some() {
+                state = "removed";
+            }
+        } else if old.whatsapp_user_id.is_some() && !same_user_id {
+            if was_learned_number {
+                if broken != Some(Break::KeepLearned) {
+                    link.whatsapp_phone = None;
+                }
+            } else if link.whatsapp_user_id.is_none() && link.whatsapp_phone.is_some() {
+                state = "removed";
+            }
+        }
+        link.whatsapp_link_state = Some(state.to_owned());
+        if !same_user_id || link.whatsapp_user_id.is_none() {
+            link.whatsapp_waba_id = None;
+        }
+    }
+
+    /// Gives somebody the number or user id that they have now. What became of it, and whose it is.
+    pub fn follow(
+        &mut self,
+        change: &Change,
+        waba_id: Option<&str>,
+        broken: Option<Break>,
+    ) -> (Outcome, Option<Uuid>) {
+        let (was_number, was_user_id) = parts(&change.previous);
+        let (number, user_id) = parts(&change.current);
+        let named = |link: &Link| {
+            let other_account = link.whatsapp_waba_id.is_some()
+                && waba_id.is_some()
+                && link.whatsapp_waba_id.as_deref() != waba_id;
+            (was_user_id.is_some() && link.whatsapp_user_id == was_user_id)
+                || (was_number.is_some()
+                    && link.whatsapp_phone == was_number
+                    && (was_user_id.is_none() || link.whatsapp_user_id.is_none() || other_account))
+        };
+        let owners: Vec<Uuid> =
+            self.0.iter().filter(|(_, link)| named(link)).map(|(account, _)| *account).collect();
+        let [owner] = owners[..] else {
+            return (if owners.is_empty() { Outcome::Nobody } else { Outcome::Ambiguous }, None);
+        };
+        let clashes = |(account, link): (&Uuid, &Link)| {
+            *account != owner
+                && ((number.is_some() && link.whatsapp_phone == number)
+                    || (user_id.is_some() && link.whatsapp_user_id == user_id))
+        };
+        let clash = self.0.iter().any(clashes);
+        let Some(link) = self.0.get_mut(&owner) else { return (Outcome::Nobody, None) };
+        let known = link.whatsapp_identity_at.map(|at| at.trunc_subsecs(0));
+        if known.is_some_and(|known| known > change.at) && broken != Some(Break::ApplyStale) {
+            return (Outcome::Stale, Some(owner));
+        }
+        if clash {
+            return (Outcome::Clash, Some(owner));
+        }
+        let removed = link.whatsapp_link_state.as_deref() == Some("removed");
+        if number.is_some() && !(removed && link.whatsapp_phone.is_none()) {
+            link.whatsapp_phone = number;
+        }
+        if !removed || (link.whatsapp_user_id.is_some() && user_id.is_some()) {
+            link.whatsapp_waba_id = waba_id.filter(|_| user_id.is_some()).map(str::to_owned);
+        }
+        if !removed {
+            if user_id.is_none() {
+                link.whatsapp_link_state = Some("changed".to_owned());
+            }
+            link.whatsapp_user_id = user_id;
+        } else if link.whatsapp_user_id.is_some() && user_id.is_some() {
+            link.whatsapp_user_id = user_id;
+        }
+        link.whatsapp_identity_at = Some(change.at);
+        (Outcome::Applied, Some(owner))
+    }
+}
