@@ -99,7 +99,7 @@ pub fn write(state: &mut State, sender: usize, account: Uuid, new: Identity) {
 }
 
 /// What somebody wrote and what is not recorded may be nobody's now.
-fn unsettle(state: &mut State, sender: usize, version: usize) {
+pub fn unsettle(state: &mut State, sender: usize, version: usize) {
     let recorded: BTreeSet<&str> = state.rows.values().map(|row| row.wamid.as_str()).collect();
     state.people.unsettle(sender, version, |wamid| recorded.contains(wamid));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::changes::{Change, Form, Happening, Identity};
-use super::follow::{unlink, write};
+use super::follow::{unlink, unsettle, write};
 use super::links::e164;
 use super::meta::{self, Post};
 use super::world::{EPOCH_SECONDS, State, World};
@@ -93,7 +93,14 @@ async fn moves(world: &Arc<World>, sender: usize, back: bool, at_once: bool) {
     let posts = {
         let state = &mut *world.lock();
         match back_at_once {
-            Some(posts) => posts,
+            Some(posts) if !back || applied(state) => posts,
+            Some(_) => {
+                // The first is a dead letter: what is linked of them is for an operator to say.
+                let person = &mut state.people.senders[sender];
+                person.version += 1;
+                person.unlinked = true;
+                return unsettle(state, sender, usize::MAX);
+            }
             None if back && applied(state) => {
                 becomes(state, sender, &former);
                 let at = seconds(state);
