@@ -93,11 +93,20 @@ impl Write for Lines {
 }
 
 /// A name of Meta's (a type, a status, a webhook field) as it may appear in a log: letters, digits, `_`, `-` and `.`, at
-/// most 64 of them. What is no such name may be anything, and is called `strange-name`.
+/// most 64 of them, and no seven digits in a row, which may be a phone number. What is no such name may be anything, and
+/// is called `strange-name`.
+///
+/// ```
+/// # use shared::logging::plain;
+/// assert_eq!(plain("message_template_status_update"), "message_template_status_update");
+/// assert_eq!(plain("16505551234"), "strange-name");
+/// assert_eq!(plain("two words"), "strange-name");
+/// ```
 #[must_use]
 pub fn plain(name: &str) -> &str {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+    let is_number = name.split(|character: char| !character.is_ascii_digit()).any(|digits| digits.len() >= 7);
+    let usable = (1..=64).contains(&name.len()) && name.bytes().all(is_plain) && !is_number;
     if usable { name } else { "strange-name" }
 }
 
