@@ -46,10 +46,11 @@ impl<'a> Readable<'a> {
     #[must_use]
     pub fn of(body: &'a [u8]) -> Self {
         match serde_json::from_slice::<&RawValue>(body) {
-            Ok(document) => {
+            // `null` holds nothing, and no row of an event can hold it.
+            Ok(document) if document.get() != "null" => {
                 Self { documents: vec![Cow::Borrowed(document)], is_repaired: false, unreadable: None }
             }
-            Err(_) => Self::repaired(&with_valid_strings(&decoded(body))),
+            _ => Self::repaired(&with_valid_strings(&decoded(body))),
         }
     }
 
