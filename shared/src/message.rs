@@ -74,22 +74,27 @@ impl Moment {
 }
 
 impl From<String> for Moment {
-    fn from(mut text: String) -> Self {
-        let has_four_digit_year = text.as_bytes().get(4) == Some(&b'-') && !text.starts_with("0000");
-        if has_four_digit_year && text.ends_with("+00:00") {
-            text.truncate(text.len() - "+00:00".len());
-            // PostgreSQL leaves zeros out at the end; a time is shown with three, six or nine digits, or none.
-            if let Some((_, digits)) = text.rsplit_once('.') {
-                text.extend(std::iter::repeat_n('0', digits.len().next_multiple_of(3) - digits.len()));
-            }
-            text.push('Z');
-        } else if !text.ends_with('Z')
-            && let Ok(time) = DateTime::parse_from_rfc3339(&text)
-        {
-            text = time.to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true);
-        }
-        Self(of_another_era(&text).unwrap_or(text))
+    fn from(text: String) -> Self {
+        Self(of_another_era(&text).unwrap_or_else(|| in_utc(text)))
     }
+}
+
+/// A time of the years 1 to 9999 in UTC; any other text as it is.
+fn in_utc(mut text: String) -> String {
+    let has_four_digit_year = text.as_bytes().get(4) == Some(&b'-');
+    if has_four_digit_year && text.ends_with("+00:00") {
+        text.truncate(text.len() - "+00:00".len());
+        // PostgreSQL leaves zeros out at the end; a time is shown with three, six or nine digits, or none.
+        if let Some((_, digits)) = text.rsplit_once('.') {
+            text.extend(std::iter::repeat_n('0', digits.len().next_multiple_of(3) - digits.len()));
+        }
+        text.push('Z');
+    } else if !text.ends_with('Z')
+        && let Ok(time) = DateTime::parse_from_rfc3339(&text)
+    {
+        text = time.to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    }
+    text
 }
 
 /// A time as PostgreSQL writes it, from a server that writes years before 1 and after 9999 as ISO 8601 does with a sign:

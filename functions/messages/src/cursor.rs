@@ -48,6 +48,12 @@ impl Cursor {
         Self { created_at, id: last.id }
     }
 
+    /// Whether PostgreSQL may find that its time is none: a text with the form of a cursor that was not written here.
+    #[must_use]
+    pub fn may_be_none(&self) -> bool {
+        matches!(self.created_at, Time::Text(_))
+    }
+
     /// Restricts a request to the rows that follow.
     ///
     /// The first condition says nothing that the second does not; it is the one by which PostgreSQL finds

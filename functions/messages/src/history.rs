@@ -9,7 +9,7 @@ use shared::message::MessageResponse;
 use shared::supabase::{Answer, Caller, Query, Supabase, SupabaseError};
 use tokio::time::Instant;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, CursorError};
 use crate::page::Page;
 use crate::rows::{self, MAX_BODY, MAX_READ, Rows};
 
@@ -56,6 +56,9 @@ pub enum HistoryError {
     /// The request failed.
     #[error(transparent)]
     Supabase(#[from] SupabaseError),
+    /// The cursor holds a text that is no time.
+    #[error(transparent)]
+    Before(#[from] CursorError),
     /// The answer is not what was asked for.
     #[error("Supabase's answer cannot be read")]
     Unreadable,
@@ -76,7 +79,7 @@ impl History {
         columns: &str,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Answer, SupabaseError> {
+    ) -> Result<Answer, HistoryError> {
         let request = self.supabase.from("messages").select(columns);
         let mut request = request.order("created_at.desc,id.desc").limit(limit);
         if let Some(before) = &page.before {
@@ -85,7 +88,10 @@ impl History {
         let request = page.filter.restrict(request);
         let timeout = deadline.saturating_duration_since(Instant::now());
         let query = Query { request, caller: Caller::User(token), prefer: None, timeout };
-        self.supabase.run_up_to(MAX_READ, query).await
+        self.supabase.run_up_to(MAX_READ, query).await.map_err(|error| match &page.before {
+            Some(before) if before.may_be_none() && error.is_about_values() => CursorError.into(),
+            _ => error.into(),
+        })
     }
 
     /// The rows of a page whose first is too large for an answer: that one, without its content.

@@ -11,7 +11,6 @@ use shared::supabase::SupabaseError;
 use tracing::error;
 
 use crate::bearer::NoToken;
-use crate::cursor::CursorError;
 use crate::history::HistoryError;
 use crate::page::PageError;
 
@@ -44,30 +43,15 @@ struct ProblemDetails<'a> {
     detail: String,
 }
 
-/// Whose fault it is that Supabase gives no page.
-enum Fault<'a> {
-    /// The token's: with this code.
-    Token(&'a str),
-    /// The cursor's: it has the form of one and was not written here.
-    Cursor,
-    /// Not the caller's.
-    Ours,
-}
-
-/// 401 and 403: PostgREST does not accept the token, or its role may not read messages, as an anonymous caller's.
+/// The code with which the database refuses the caller's token.
 ///
-/// PostgreSQL's data exceptions (class 22) can only be about what the caller gives to the statement: times (22007,
-/// 22008), that is the cursor's; and claims, which are signed and make no sense: a `sub` that is no UUID (22P02, from
-/// `auth.uid()`), U+0000 in one (22P05), a `role` that the database has not (22023; newer versions of PostgREST answer
-/// 401). Source: “PostgreSQL Error Codes”.
-fn fault(error: &SupabaseError) -> Fault<'_> {
-    let SupabaseError::Rejected { status, code: Some(code) } = error else { return Fault::Ours };
-    match (status, code.as_str()) {
-        (400, "22007" | "22008") => Fault::Cursor,
-        (401 | 403, code) => Fault::Token(code),
-        (400, code) if code.starts_with("22") => Fault::Token(code),
-        _ => Fault::Ours,
-    }
+/// 401 and 403: PostgREST does not accept it, or its role may not read messages, as an anonymous caller's. A value that
+/// PostgreSQL cannot read is one of the token's claims, which are signed and make no sense: a `sub` that is no UUID
+/// (22P02, from `auth.uid()`), U+0000 in one (22P05), a `role` that the database has not (22023; newer versions of
+/// PostgREST answer 401).
+fn refused_token(error: &SupabaseError) -> Option<&str> {
+    let SupabaseError::Rejected { status, code: Some(code) } = error else { return None };
+    (matches!(status, 401 | 403) || error.is_about_values()).then_some(code)
 }
 
 /// What a caller is told: a status, and a text that says what to do. Never what Supabase said.
@@ -124,12 +108,9 @@ impl Problem {
             Self::Method => "method_not_allowed".into(),
             Self::NoToken(_) => "missing_token".into(),
             Self::Page(_) => "bad_parameter".into(),
-            Self::History(HistoryError::Supabase(error)) => match fault(error) {
-                // What is wrong with it: `PGRST303`, it has expired.
-                Fault::Token(code) => format!("token_{code}").into(),
-                Fault::Cursor => "bad_parameter".into(),
-                Fault::Ours => return None,
-            },
+            Self::History(HistoryError::Before(_)) => "bad_parameter".into(),
+            // What is wrong with it: `PGRST303`, it has expired.
+            Self::History(HistoryError::Supabase(error)) => format!("token_{}", refused_token(error)?).into(),
             Self::History(HistoryError::Unreadable) => return None,
         })
     }
@@ -151,23 +132,20 @@ impl Problem {
             Self::History(HistoryError::Unreadable) => {
                 told(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
             }
-            Self::History(HistoryError::Supabase(error)) => match (fault(error), error) {
-                (Fault::Cursor, _) => told(StatusCode::BAD_REQUEST, &CursorError.to_string()),
-                (Fault::Token(_), _) => told(
+            Self::History(HistoryError::Before(error)) => told(StatusCode::BAD_REQUEST, &error.to_string()),
+            Self::History(HistoryError::Supabase(error)) => match error {
+                error if refused_token(error).is_some() => told(
                     StatusCode::UNAUTHORIZED,
                     "the token was not accepted: sign in again and use a fresh one",
                 ),
-                (Fault::Ours, SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. }) => {
+                SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
                     told(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
                 }
-                (
-                    Fault::Ours,
-                    SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. },
-                ) => told(
+                SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => told(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the database is not available: try again in a moment",
                 ),
-                (Fault::Ours, SupabaseError::Rejected { .. } | SupabaseError::Unsendable) => {
+                SupabaseError::Rejected { .. } | SupabaseError::Unsendable => {
                     told(StatusCode::BAD_GATEWAY, "the database answered with an error")
                 }
             },

@@ -263,8 +263,6 @@ async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
         (400, json!({"code": "22P02", "message": "invalid input syntax for type uuid: SECRET"}), 401),
         (400, json!({"code": "22P05", "message": "unsupported Unicode escape sequence SECRET"}), 401),
         (400, json!({"code": "22023", "message": "role SECRET does not exist"}), 401),
-        (400, json!({"code": "22007", "message": "invalid input syntax for type timestamp SECRET"}), 400),
-        (400, json!({"code": "22008", "message": "date/time field value out of range SECRET"}), 400),
         (500, json!({"code": "22P02", "message": "SECRET"}), 502),
         // Our own key is wrong or retired: no token of the user's would help.
         (401, json!({"message": "Invalid API key", "hint": "Double check SECRET"}), 502),
@@ -288,6 +286,23 @@ async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
             response.headers().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
         assert_eq!(challenge, (expected == 401).then_some(r#"Bearer error="invalid_token""#));
         assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_whose_time_is_none_is_400_and_the_token_s_faults_stay_its_own() {
+    let refusal = json!({"code": "22007", "message": "invalid input syntax for type timestamp SECRET"});
+    let server = supabase(ResponseTemplate::new(400).set_body_json(&refusal)).await;
+    // `infinitely` and an id, a cursor of a row at `infinity`, and an ordinary one.
+    for (before, status) in [
+        ("aW5maW5pdGVseQAAAAAAAAAAAAAAAAAAAAA", 400),
+        ("aW5maW5pdHkAAAAAAAAAAAAAAAAAAAAA", 400),
+        ("AAZEVn9QS-A2qbj2_X5YILCAvVuvorLm", 401),
+    ] {
+        let response = messages(&server.uri()).handle(get(&[("before", before)])).await;
+        assert_eq!(response.status().as_u16(), status, "{before}");
+        let detail = json_of(&response)["detail"].to_string();
+        assert_eq!(detail.contains("before must be a cursor"), status == 400, "{detail}");
     }
 }
 
