@@ -104,6 +104,7 @@ fn problems() -> Vec<Problem> {
         SupabaseError::Rejected { status: 401, code: None },
     ];
     let mut problems = vec![Problem::NoToken(NoToken), Problem::History(HistoryError::Unreadable)];
+    problems.push(Problem::History(HistoryError::Before(CursorError)));
     problems.extend(page.map(Problem::Page));
     problems.extend(database.map(|error| Problem::History(HistoryError::Supabase(error))));
     for problem in &problems {
@@ -113,7 +114,7 @@ fn problems() -> Vec<Problem> {
             Problem::Page(
                 PageError::Limit | PageError::Repeated(_) | PageError::Before(_) | PageError::Filter(_),
             ) => {}
-            Problem::History(HistoryError::Unreadable) => {}
+            Problem::History(HistoryError::Unreadable | HistoryError::Before(_)) => {}
             Problem::History(HistoryError::Supabase(
                 SupabaseError::Timeout
                 | SupabaseError::Unreachable
