@@ -59,21 +59,12 @@ const ENV_FILE: &str = "target/local.env";
 
 /// As in `template.yaml`, for web apps that are served on this machine, in place of `CorsOrigins`.
 pub const CORS: Cors = Cors {
-    allows_origin: is_served_here,
+    allows_origin: local_loopback::is_loopback_origin,
     allow_methods: "GET",
     allow_headers: "authorization",
     expose_headers: "link,retry-after",
     max_age: 3600,
 };
-
-/// Whether an origin is this machine, with any port.
-fn is_served_here(origin: &str) -> bool {
-    let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    host.is_some_and(|host| {
-        let (name, port) = host.rsplit_once(':').unwrap_or((host, "80"));
-        matches!(name, "127.0.0.1" | "localhost") && port.parse::<u16>().is_ok()
-    })
-}
 
 impl Default for Options {
     fn default() -> Self {
@@ -217,25 +208,6 @@ async fn warm(function: &Function) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_web_app_on_this_machine_may_call_and_others_may_not() {
-        for origin in
-            ["http://localhost:5173", "http://127.0.0.1:3000", "http://localhost", "https://localhost:1"]
-        {
-            assert!(is_served_here(origin), "{origin}");
-        }
-        for origin in [
-            "",
-            "null",
-            "localhost:1",
-            "http://localhost.example.com",
-            "http://localhost:x",
-            "file://localhost",
-        ] {
-            assert!(!is_served_here(origin), "{origin}");
-        }
-    }
 
     #[test]
     fn browsers_are_told_what_they_are_told_on_aws() {

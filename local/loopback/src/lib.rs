@@ -67,7 +67,9 @@ fn is_loopback(host: &str) -> bool {
     is_name && port.parse::<u16>().is_ok()
 }
 
-fn is_loopback_origin(origin: &str) -> bool {
+/// Whether an origin is a page that this machine serves, on any port.
+#[must_use]
+pub fn is_loopback_origin(origin: &str) -> bool {
     let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     host.is_some_and(is_loopback)
 }
