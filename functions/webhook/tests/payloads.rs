@@ -221,7 +221,7 @@ fn what_the_business_writes_is_in_its_person_s_group_and_of_its_own_kind() {
         all.iter().map(|entry| entry.subject.to_string()).collect::<Vec<_>>(),
         ["message w1", "echo w2", "echo w3", "echo w4"]
     );
-    let body = &envelope(&all[1])["v1"]["echo"];
+    let body = envelope(&all[1]);
     assert_eq!((&body["message"], &body["field"]), (&written, &json!("smb_message_echoes")));
     assert_eq!(body["sender"], json!({"phone": "16505551234", "user_id": "US.1"}));
     // Whatever field it comes in, and without one.
