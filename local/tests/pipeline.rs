@@ -3,10 +3,13 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::iter::repeat;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use local::journal::Mark;
 use local::play::{Played, Sent};
+use local::queues::INBOUND;
 use local::renewal::Renewal;
 use local::services::VERIFY_TOKEN;
 use local::stack::Options;
@@ -101,6 +104,10 @@ async fn messages_are_told_apart_as_the_queue_does_and_a_duplicate_is_not_waited
 async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions() {
     let stack = stack().await;
     let senders = [PHONE_A, PHONE_B, "491701234567", "447700900123", "33612345678"];
+    // Whatever did not wait for the first answer would overtake it.
+    for sender in senders {
+        stack.services.graph.fail_recipient(sender, Some(1), Fault::slow(Duration::from_millis(500)));
+    }
     let messages: Vec<Value> = (0..60)
         .map(|n| text(senders[n % senders.len()], &format!("wamid.{n:03}"), &format!("question {n}")))
         .collect();
@@ -127,6 +134,24 @@ async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions
         of_a.map(|(_, content, _)| content["question ".len()..].parse().expect("a number")).collect();
     assert_eq!(questions.len(), 12);
     assert!(questions.is_sorted(), "{questions:?}");
+
+    // While Meta does not answer one sender's message, the others are answered.
+    stack.services.graph.fail_recipient(PHONE_B, None, Fault::slow(10 * DEADLINE));
+    let mark = stack.journal.mark();
+    let hangs = [text(PHONE_B, "wamid.hangs", "hangs"), text(PHONE_B, "wamid.behind", "behind it")];
+    assert_eq!(stack.post(&payload(&hangs)).await.expect("answered"), 200);
+    let queue = stack.services.queues.server.as_ref().expect("our own queue");
+    until("one is handled", async || queue.view(INBOUND).is_some_and(|view| view.counts.in_flight > 0)).await;
+    let others: Vec<_> = senders.into_iter().filter(|sender| *sender != PHONE_B).collect();
+    let messages: Vec<_> = others.iter().map(|sender| text(sender, sender, "meanwhile")).collect();
+    assert_eq!(stack.post(&payload(&messages)).await.expect("answered"), 200);
+    for (sender, expected) in
+        others.into_iter().zip(["answered"].into_iter().chain(repeat("registration_sent")))
+    {
+        outcome(&stack, mark, sender, expected).await;
+    }
+    let received = stack.services.graph.received();
+    assert!(received[60..].iter().all(|echo| echo.to.as_deref() != Some(PHONE_B)), "{received:?}");
     stack.stop().await.expect("stopped");
 }
 

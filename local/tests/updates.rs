@@ -4,8 +4,14 @@ mod support;
 
 use local::stack::Stack;
 use local_graph::Received;
-use local_supabase::{USER_A, USER_B};
+use local_process::Guardian;
+use local_supabase::{Options, USER_A, USER_B};
+use reply::database::{Database, Project};
+use reply::delivery::Work;
+use reply::incoming::{Event, Status};
+use reply::statuses::Applied;
 use serde_json::{Value, json};
+use shared::supabase::Supabase;
 use support::*;
 
 /// A payload of statuses, from the business number of the samples.
@@ -190,6 +196,57 @@ async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when
     let played = stack.play(&payload(&[message("wamid.5", None, "US.3", "here")])).await.expect("played");
     assert_eq!(played.rows.iter().map(|row| row.user_id).collect::<Vec<_>>(), [USER_A, USER_A]);
     stack.stop().await.expect("stopped");
+}
+
+/// What the functions write, by the functions' own client.
+#[tokio::test]
+async fn rows_that_exist_are_left_as_they_are() {
+    let guardian = Guardian::start().expect("a guardian");
+    let supabase = local_supabase::Supabase::start(Options::default(), &guardian).await.expect("a project");
+    let url = supabase.url().parse().expect("a URL");
+    let key = supabase.secret_key().parse().expect("a key");
+    let project = Project::new(Supabase::new(&url, key, shared::http::client().expect("a client")));
+
+    let exchange = |question: &str, answer: Option<&str>| {
+        let line = |content: &str| json!({"content": content, "at": "2025-06-08T20:59:43Z"});
+        let exchange = json!({"wamid": "wamid.1", "question": line(question), "answer": answer.map(line)});
+        serde_json::from_value(exchange).expect("an exchange")
+    };
+    for (question, answer) in [("first", None), ("second", Some("the answer")), ("third", Some("another"))] {
+        project.record(USER_A, &exchange(question, answer)).await.expect("written");
+    }
+    let contents: Vec<String> = sqlx::query_scalar("select content from messages order by role desc")
+        .fetch_all(supabase.pool())
+        .await
+        .expect("rows");
+    assert_eq!(contents, ["first", "the answer"], "the row that was missing is added");
+
+    let read = |kind: &str, update: Value| {
+        let body = json!({"v1": {kind: update}}).to_string();
+        Work::read(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    };
+    let received_at = "2025-06-08T20:59:43Z";
+    let event = json!({"received_at": received_at, "name": "account_update", "value": {"event": "first"}});
+    let status = json!({"received_at": received_at, "status": {"id": "wamid.2", "status": "failed",
+        "errors": [{"title": "first"}]}});
+    let (Work::Event(event), Work::Status(status)) = (read("event", event), read("status", status)) else {
+        panic!("an event and a status");
+    };
+    let mut applied = Vec::new();
+    for text in ["first", "second"] {
+        let event = Event { payload: json!({"event": text}).to_string(), ..event.clone() };
+        project.keep_event(&event).await.expect("kept");
+        let status = Status { error_text: Some(text.to_owned()), ..status.clone() };
+        applied.push(project.record_status(&status).await.expect("written"));
+    }
+    assert_eq!(applied, [Applied::NoRow, Applied::Before]);
+    let kept: Vec<(Value, String)> =
+        sqlx::query_as("select account_events.payload, error_text from account_events, message_statuses")
+            .fetch_all(supabase.pool())
+            .await
+            .expect("rows");
+    assert_eq!(kept, [(json!({"event": "first"}), "first".to_owned())]);
+    supabase.stop().await.expect("stopped");
 }
 
 #[tokio::test]

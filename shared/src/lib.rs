@@ -43,3 +43,6 @@ pub mod sender;
 pub mod supabase;
 pub mod text;
 pub mod trace;
+
+#[cfg(test)]
+mod tests;

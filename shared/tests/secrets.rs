@@ -104,6 +104,21 @@ async fn a_failure_that_passes_is_tried_again_and_a_refusal_is_not() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_breaks_is_tried_three_times() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let (settings, http) = (settings(&url), http());
+    let starting = Rotating::start_with(&settings, ID, &http, token);
+    let breaking = async {
+        for _ in 0..3 {
+            drop(listener.accept().await.expect("a connection"));
+        }
+    };
+    let (started, ()) = tokio::join!(starting, breaking);
+    assert!(matches!(started, Err(SecretsError::Call(reason)) if reason.contains("no connection")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_secrets_manager_that_says_nothing_is_waited_for_four_seconds() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");

@@ -119,6 +119,17 @@ async fn a_server_error_without_json_has_no_code() {
 }
 
 #[tokio::test]
+async fn what_is_no_code_is_not_repeated() {
+    for code in ["12345678901", "a number", "naïve", "16505551234 "] {
+        let body = serde_json::json!({"code": code, "message": "…"});
+        let server = server(ResponseTemplate::new(400).set_body_json(body)).await;
+        let supabase = client(&server, "sb_secret_k");
+        let error = supabase.run(select(&supabase, Caller::Key)).await.expect_err("400");
+        assert!(matches!(error, SupabaseError::Rejected { status: 400, code: None }), "{code}: {error:?}");
+    }
+}
+
+#[tokio::test]
 async fn silence_is_a_timeout_and_a_closed_port_is_unreachable() {
     let server = server(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let supabase = client(&server, "sb_secret_k");

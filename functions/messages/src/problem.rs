@@ -152,3 +152,28 @@ impl Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an operator must mend has an alarm of its own.
+    #[test]
+    fn a_refused_key_is_told_from_a_refused_token() {
+        let rejected = |status, code: Option<&str>| {
+            let code = code.map(str::to_owned);
+            Problem::History(HistoryError::Supabase(SupabaseError::Rejected { status, code }))
+        };
+        for (problem, is_refused_key) in [
+            (rejected(401, None), true),
+            (rejected(403, None), true),
+            (rejected(401, Some("PGRST301")), false),
+            (rejected(403, Some("42501")), false),
+            (rejected(500, None), false),
+            (Problem::History(HistoryError::Supabase(SupabaseError::Unreachable)), false),
+            (Problem::NoToken(NoToken), false),
+        ] {
+            assert_eq!(problem.is_refused_key(), is_refused_key, "{problem:?}");
+        }
+    }
+}

@@ -255,6 +255,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_output_says_which_row_it_is_and_nothing_personal() {
+        let rows = rows_at(Utc::now());
+        let shown = format!("{:?}", rows[0]);
+        assert!(shown.contains(&rows[0].id.to_string()) && !shown.contains("hi"), "{shown}");
+    }
+
+    #[test]
     fn a_message_without_an_answer_says_why() {
         let unanswered = Exchange {
             answer: None,

@@ -1,5 +1,6 @@
 //! Messages of every kind: what is answered, what is only recorded, what is an event.
 
+mod logs;
 mod support;
 
 use reply::Reply;
@@ -147,4 +148,27 @@ async fn a_setting_marks_messages_as_read_and_its_failure_is_none_of_the_answer_
             assert_eq!(world.inserts().await[0].as_array().map(Vec::len), Some(2));
         }
     }
+}
+
+#[tokio::test]
+async fn typing_is_shown_only_where_an_answer_may_follow() {
+    let mut group = text();
+    group["group_id"] = json!("Y2FwaV9ncm91cDox");
+    let reaction = json!({"from": "16505551234", "id": "w", "type": "reaction", "reaction": {"message_id": "o", "emoji": "👍"}});
+    for message in [group, reaction] {
+        let world = World::new(all_well()).await;
+        let reply = Reply { read_receipts: ReadReceipts::Typing, ..world.reply(Echo) };
+        assert_eq!(reply.handle(&delivery(envelope(&message), 1)).await, Outcome::Done);
+        let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
+        let [seen] = bodies.as_slice() else { panic!("{bodies:?}") };
+        assert_eq!((&seen["status"], seen.get("typing_indicator")), (&json!("read"), None));
+    }
+}
+
+#[test]
+fn read_receipts_are_off_read_or_typing() {
+    let parsed = ["off", "read", "typing", "on", "Off", ""].map(|text| text.parse().ok());
+    let expected = [ReadReceipts::Off, ReadReceipts::Read, ReadReceipts::Typing].map(Some);
+    assert_eq!(parsed[..3], expected);
+    assert_eq!(parsed[3..], [None, None, None]);
 }

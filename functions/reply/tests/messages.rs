@@ -389,6 +389,37 @@ async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
 }
 
 #[tokio::test]
+async fn a_rest_that_is_refused_for_good_is_recorded_as_far_as_it_came() {
+    let (world, long, _) = long_answer(1, graph_error(400, 131_056)).await;
+    let task = world.queues.take().remove(0);
+    // It takes one more part, and no other ever.
+    let refusing = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
+    let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
+    one.mount(&refusing.graph).await;
+    assert_eq!(refusing.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert!(refusing.queues.take().is_empty());
+    let rows = refusing.inserts().await.remove(0);
+    let said = rows[1]["content"].as_str().expect("an answer");
+    assert!(long.starts_with(said) && (8000..long.len()).contains(&said.len()), "{}", said.len());
+}
+
+#[tokio::test]
+async fn a_task_that_fits_without_its_raw_message_keeps_all_that_was_said() {
+    let said = "long ".repeat(20_000);
+    let order = json!({"text": said, "product_items": []});
+    let padding = "\"".repeat(400_000);
+    let message =
+        json!({"from": "16505551234", "id": "wamid.Q", "type": "order", "order": order, "padding": padding});
+    let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
+    assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+    let task = world.queues.take().remove(0);
+    let up = World::new(all_well()).await;
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    let content = up.inserts().await[0][0]["content"].clone();
+    assert!(content.as_str().is_some_and(|content| content.contains(said.trim())), "{content}");
+}
+
+#[tokio::test]
 async fn a_task_whose_rows_are_written_sends_nothing_again() {
     let (world, _, _) = long_answer(1, graph_error(400, 131_056)).await;
     let task = world.queues.take().remove(0);

@@ -87,6 +87,23 @@ async fn rows_go_to_the_record_queue() {
 }
 
 #[tokio::test]
+async fn a_message_carries_the_trace_that_it_belongs_to() {
+    let server = server(sent()).await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
+    let sqs = sqs(&server.uri());
+    let sending = sqs.record_later("a task".to_owned());
+    shared::trace::within(Some(trace.to_owned()), sending).await.expect("sent");
+    let attributes = json!({"AWSTraceHeader": {"DataType": "String", "StringValue": trace}});
+    assert_eq!(request(&server).await.1["MessageSystemAttributes"], attributes);
+}
+
+#[tokio::test]
+async fn a_closed_port_is_no_connection() {
+    let sent = sqs("http://127.0.0.1:1").record_later("a task".to_owned()).await;
+    assert_eq!(sent, Err(QueueError("no connection".to_owned())));
+}
+
+#[tokio::test]
 async fn what_is_given_up_goes_to_its_own_dead_letter_queue_with_the_cause_and_in_its_group() {
     let attributes = json!({"cause": {"DataType": "String", "StringValue": "code 190"}});
     let expected = [

@@ -203,6 +203,29 @@ mod tests {
         assert!(kept.get().starts_with("\"[7,[[[["), "{kept}");
     }
 
+    #[test]
+    fn no_more_is_lost_than_is_too_much() {
+        // To the byte, where what is lost comes in bytes.
+        let text = json!("x".repeat(1000));
+        assert_eq!(cut(&text, 802), json!("x".repeat(800)));
+        // 100 elements of 10 bytes, of which 50 are too much.
+        assert_eq!(cut(&json!(vec!["seven77"; 100]), 502), json!(vec!["seven77"; 50]));
+        // 1000 fields of 13 bytes, of which 500 are too much.
+        let fields: serde_json::Map<_, _> = (0..1000).map(|n| (format!("k{n:04}"), json!("ab"))).collect();
+        let left = cut(&fields.into(), 6_502);
+        assert_eq!(left.as_object().map(serde_json::Map::len), Some(500));
+    }
+
+    #[test]
+    fn two_long_texts_lose_the_second_only_what_the_first_cannot() {
+        let (first, second) = ("a".repeat(3_001), "b".repeat(3_000));
+        let message = json!({"id": "wamid.1", "first": first, "second": second});
+        let size = message.to_string().len();
+        let left = cut(&message, size - 4_000);
+        let texts = ["first", "second"].map(|name| left[name].as_str().expect("a text").len());
+        assert_eq!((texts, &left["id"]), ([SMALL - 2, 1_490], &json!("wamid.1")));
+    }
+
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

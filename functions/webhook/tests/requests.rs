@@ -1,5 +1,8 @@
 //! Requests as API Gateway hands them to the function, and a queue that can refuse.
 
+#[path = "../../reply/tests/logs/capture.rs"]
+mod capture;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -279,4 +282,16 @@ async fn other_methods_are_405_and_other_paths_404() {
         let response = webhook.handle(event("POST", path, "", json!({}), None)).await;
         assert_eq!(response.status().as_u16(), 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn each_update_is_counted_by_its_kind() {
+    let logs = capture::Logs::keep();
+    let value = json!({"messages": [{"from": "1", "id": "w", "type": "text"}], "statuses": [{"id": "w", "status": "read"}]});
+    let changes = json!([{"field": "messages", "value": value}, {"field": "account_update", "value": {}}]);
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});
+    let response = webhook(FakeQueue::default()).handle(signed(&body.to_string())).await;
+    assert_eq!(response.status().as_u16(), 200);
+    let counters: Vec<_> = logs.counted().into_iter().map(|(_, counter)| counter).collect();
+    assert_eq!(counters, ["accepted_messages", "accepted_statuses", "accepted_events"]);
 }

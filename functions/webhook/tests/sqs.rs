@@ -84,6 +84,19 @@ async fn a_batch_is_one_signed_call_with_group_and_deduplication_id_of_each_entr
 }
 
 #[tokio::test]
+async fn each_entry_carries_the_trace_that_it_belongs_to() {
+    let server = server(answer(&["0", "1"], &[])).await;
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
+    let sqs = sqs(&server.uri());
+    shared::trace::within(Some(trace.to_owned()), sqs.send(batch(2))).await.expect("sent");
+    let requests = server.received_requests().await.expect("recorded");
+    let attributes = json!({"AWSTraceHeader": {"DataType": "String", "StringValue": trace}});
+    for entry in body(&requests[0])["Entries"].as_array().expect("entries") {
+        assert_eq!(entry["MessageSystemAttributes"], attributes);
+    }
+}
+
+#[tokio::test]
 async fn an_entry_that_is_refused_or_not_mentioned_is_an_error() {
     let refusing = server(answer(&["0"], &["1"])).await;
     let expected = QueueError::Entries { refused: 1, sent: 2, code: "InternalError".to_owned() };
