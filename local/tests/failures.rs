@@ -193,8 +193,9 @@ async fn rows_logged_as_written_survive_a_killed_postgresql() {
     let stack = stack().await;
     let numbers: Vec<String> = (0..20).map(|n| format!("4915112345{n:03}")).collect();
     load::link(&stack, &numbers).await.expect("linked");
-    let messages = numbers.iter().flat_map(|number| {
-        (0..10).map(move |n| format!("wamid.{number}.{n}")).map(move |wamid| text(number, &wamid, &wamid))
+    // Short enough to be logged whole.
+    let messages = numbers.iter().enumerate().flat_map(|(sender, number)| {
+        (0..10).map(move |n| format!("wamid.{sender}.{n}")).map(move |wamid| text(number, &wamid, &wamid))
     });
     let messages: Vec<Value> = messages.collect();
     let mark = stack.journal.mark();

@@ -28,6 +28,7 @@ fn debug_output_says_which_one_it_is_and_nothing_personal() {
     let row: MessageResponse = serde_json::from_value(row).expect("a row");
     let task: RecordTask = serde_json::from_value(task).expect("a task");
     let Exchange { wamid, .. } = &task.exchange;
+    let wamid = wamid.as_str();
     for (shown, name) in [
         (format!("{row:?}"), id),
         (format!("{task:?}"), id),

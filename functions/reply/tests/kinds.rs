@@ -7,8 +7,12 @@ use reply::Reply;
 use reply::batch::{Handle, Outcome};
 use reply::responder::Echo;
 use reply::seen::ReadReceipts;
+<<<<<<< HEAD
 use serde_json::json;
 use shared::deadline::Deadline;
+=======
+use serde_json::{Value, json};
+>>>>>>> c1f27b9 (reply: make the tests of counters, receipts and lost answers stricter)
 use wiremock::matchers::{body_partial_json, method};
 use wiremock::{Mock, ResponseTemplate};
 
@@ -90,6 +94,11 @@ async fn nobody_is_told_how_to_register_for_a_reaction() {
         ),
         (json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}}), 1),
         (json!({"from": "16505551234", "id": "w", "type": "hologram"}), 2),
+        (json!({"from": "16505551234", "id": "w", "type": "unsupported", "unsupported": {"type": "pin"}}), 2),
+        (
+            json!({"from": "16505551234", "id": "w", "type": "unsupported", "unsupported": {"type": "poll"}}),
+            3,
+        ),
     ] {
         assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
         assert_eq!(world.sends().await.len(), sends, "{message}");
@@ -167,8 +176,48 @@ async fn typing_is_shown_only_where_an_answer_may_follow() {
 
 #[test]
 fn read_receipts_are_off_read_or_typing() {
-    let parsed = ["off", "read", "typing", "on", "Off", ""].map(|text| text.parse().ok());
+    let parsed = ["off", "read", "typing", "on", "Off", ""].map(|text| text.parse::<ReadReceipts>().ok());
     let expected = [ReadReceipts::Off, ReadReceipts::Read, ReadReceipts::Typing].map(Some);
     assert_eq!(parsed[..3], expected);
     assert_eq!(parsed[3..], [None, None, None]);
+}
+
+#[tokio::test]
+async fn a_row_says_what_stands_beside_the_text() {
+    let with_context = |context: Value| {
+        let mut message = text();
+        message["context"] = context;
+        message
+    };
+    let edit = json!({"original_message_id": "o", "message": {"type": "image", "image": {"id": "1"}}});
+    for (message, pointer, expected) in [
+        (with_context(json!({"forwarded": true})), "/forwarded", json!(true)),
+        (with_context(json!({"frequently_forwarded": true})), "/forwarded", json!(true)),
+        (with_context(json!({"id": "o"})), "/quoted/id", json!("o")),
+        (
+            json!({"from": "16505551234", "id": "w", "type": "voice", "voice": {"id": "1"}}),
+            "/media/0/voice",
+            json!(true),
+        ),
+        (json!({"from": "16505551234", "id": "w", "type": "edit", "edit": edit}), "/media/0/id", json!("1")),
+    ] {
+        let world = World::new(all_well()).await;
+        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        let rows = world.inserts().await.remove(0);
+        assert_eq!(rows[0]["payload"].pointer(pointer), Some(&expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn messages_of_one_second_keep_the_order_of_their_arrival() {
+    let mut times: Vec<chrono::DateTime<chrono::Utc>> = Vec::new();
+    // The eleventh of one request, and the first of another one, a millisecond later.
+    for received_at in ["2025-06-08T20:59:43.500010Z", "2025-06-08T20:59:43.501000Z"] {
+        let world = World::new(all_well()).await;
+        let message = json!({"v1": {"message": {"received_at": received_at, "message": text()}}});
+        assert_eq!(world.handle(message.to_string()).await, Outcome::Done);
+        let time = world.inserts().await[0][0]["created_at"].as_str().expect("a time").parse();
+        times.push(time.expect("a time"));
+    }
+    assert!(times[0] < times[1] && times[1].timestamp() == 1_749_416_383, "{times:?}");
 }

@@ -44,8 +44,8 @@ async fn each_outcome_has_its_counter() {
     let image = json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}});
     let inbound = |body: &str| delivery(body.to_owned(), 1);
     let question = envelope(&text());
-    for (answers, delivery, expected) in [
-        (all_well(), inbound(&question), &["INFO answered_messages"][..]),
+    let cases: [(Answers, Delivery, &[&str]); 9] = [
+        (all_well(), inbound(&question), &["INFO answered_messages"]),
         (Answers { lookup: nobody(), ..all_well() }, inbound(&question), &["INFO registration_texts"]),
         (all_well(), inbound(&envelope(&image)), &["INFO recorded_messages"]),
         (Answers { recorded: before, ..all_well() }, inbound(&question), &["INFO handled_messages"]),
@@ -62,7 +62,8 @@ async fn each_outcome_has_its_counter() {
             inbound(&status()),
             &["WARN deferred_updates", "INFO handled_statuses"],
         ),
-    ] {
+    ];
+    for (answers, delivery, expected) in cases {
         let world = World::new(answers).await;
         assert_eq!(counted(&world, delivery).await, expected);
     }
