@@ -6,6 +6,7 @@ use reply::batch::{Handle, Outcome};
 use reply::queues::Queue;
 use reply::responder::Echo;
 use serde_json::{Value, json};
+use shared::deadline::Deadline;
 use wiremock::ResponseTemplate;
 
 use support::*;
@@ -98,11 +99,11 @@ async fn an_echo_that_the_database_does_not_take_waits_on_the_record_queue() {
             delivery.queue = Queue::Records;
             delivery
         };
-        assert!(is_returned(world.reply(Echo).handle(&waiting()).await));
+        assert!(is_returned(world.reply(Echo).handle(&waiting(), Deadline::NONE).await));
         world.queues.refuses = true;
         assert!(is_returned(world.handle(body.clone()).await));
         let up = World::new(all_well()).await;
-        assert_eq!(up.reply(Echo).handle(&waiting()).await, Outcome::Done);
+        assert_eq!(up.reply(Echo).handle(&waiting(), Deadline::NONE).await, Outcome::Done);
         assert_eq!(up.inserts().await[0][0]["role"], "assistant");
     }
 }

@@ -7,12 +7,8 @@ use reply::Reply;
 use reply::batch::{Handle, Outcome};
 use reply::responder::Echo;
 use reply::seen::ReadReceipts;
-<<<<<<< HEAD
-use serde_json::json;
-use shared::deadline::Deadline;
-=======
 use serde_json::{Value, json};
->>>>>>> c1f27b9 (reply: make the tests of counters, receipts and lost answers stricter)
+use shared::deadline::Deadline;
 use wiremock::matchers::{body_partial_json, method};
 use wiremock::{Mock, ResponseTemplate};
 
@@ -167,7 +163,7 @@ async fn typing_is_shown_only_where_an_answer_may_follow() {
     for message in [group, reaction] {
         let world = World::new(all_well()).await;
         let reply = Reply { read_receipts: ReadReceipts::Typing, ..world.reply(Echo) };
-        assert_eq!(reply.handle(&delivery(envelope(&message), 1)).await, Outcome::Done);
+        assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Outcome::Done);
         let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
         let [seen] = bodies.as_slice() else { panic!("{bodies:?}") };
         assert_eq!((&seen["status"], seen.get("typing_indicator")), (&json!("read"), None));

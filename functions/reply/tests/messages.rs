@@ -396,7 +396,7 @@ async fn a_rest_that_is_refused_for_good_is_recorded_as_far_as_it_came() {
     let refusing = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&refusing.graph).await;
-    assert_eq!(refusing.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(refusing.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     assert!(refusing.queues.take().is_empty());
     let rows = refusing.inserts().await.remove(0);
     let said = rows[1]["content"].as_str().expect("an answer");
@@ -414,7 +414,7 @@ async fn a_task_that_fits_without_its_raw_message_keeps_all_that_was_said() {
     assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
     let task = world.queues.take().remove(0);
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
     let content = up.inserts().await[0][0]["content"].clone();
     assert!(content.as_str().is_some_and(|content| content.contains(said.trim())), "{content}");
 }

@@ -6,6 +6,7 @@ use reply::batch::{Handle, Outcome};
 use reply::delivery::Work;
 use reply::responder::Echo;
 use serde_json::{Value, json};
+use shared::deadline::Deadline;
 use wiremock::ResponseTemplate;
 
 use support::*;
@@ -158,7 +159,7 @@ async fn a_number_given_to_a_user_later_is_not_theirs_before() {
     for (at, rows) in [("2025-06-08T21:05:00Z", 0), ("2025-06-08T21:00:00Z", 1)] {
         let lookup = ResponseTemplate::new(200).set_body_json(link("changed", at));
         let back = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(back.reply(Echo).handle(&record_delivery(&task)).await, Outcome::Done);
+        assert_eq!(back.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
         assert_eq!(back.inserts().await.len(), rows, "{at}");
     }
 }

@@ -17,7 +17,7 @@ fn read(body: &[u8]) -> (Vec<String>, Vec<String>) {
                 messages.push(format!("{} {}", text(&message["id"]), text(&message["text"]["body"])));
             }
             Kind::Event { name, .. } => events.push(name.into_owned()),
-            Kind::Status(_) => panic!("no status was sent"),
+            Kind::Echo { .. } | Kind::Status(_) => panic!("neither was sent"),
         }
     }
     (messages, events)

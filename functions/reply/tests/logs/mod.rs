@@ -7,6 +7,7 @@ use reply::delivery::Delivery;
 use reply::history::row_id;
 use reply::responder::{Echo, Question, Responder};
 use serde_json::json;
+use shared::deadline::Deadline;
 use shared::message::Role;
 use wiremock::ResponseTemplate;
 
@@ -17,7 +18,7 @@ use super::support::*;
 /// Level and counter of each line that counts.
 async fn counted(world: &World, delivery: Delivery) -> Vec<String> {
     let logs = Logs::keep();
-    world.reply(Echo).handle(&delivery).await;
+    world.reply(Echo).handle(&delivery, Deadline::NONE).await;
     logs.counted().into_iter().map(|(level, counter)| format!("{level} {counter}")).collect()
 }
 
@@ -112,11 +113,11 @@ async fn what_is_tried_again_set_aside_or_given_up_is_counted() {
     let logs = Logs::keep();
     let counters = || logs.counted().into_iter().map(|(_, counter)| counter).collect::<Vec<_>>();
     let reply = world.reply(Overloaded);
-    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1)).await));
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
     assert_eq!(counters(), ["missing_answers"]);
-    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2)).await));
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
     assert_eq!(counters(), ["repeated_attempts", "missing_answers"], "every attempt after the first");
-    assert_eq!(reply.panicked(&delivery(envelope(&text()), 3)).await, Outcome::Done);
+    assert_eq!(reply.panicked(&delivery(envelope(&text()), 3), Deadline::NONE).await, Outcome::Done);
     assert_eq!(counters(), ["set_aside_messages"]);
 }
 
@@ -130,7 +131,7 @@ async fn a_handled_delivery_is_one_line_that_says_what_it_was() {
         (record_delivery(&rows()), ["record", "", "recorded"]),
     ] {
         let logs = Logs::keep();
-        assert_eq!(world.reply(Echo).handle(&delivery).await, Outcome::Done);
+        assert_eq!(world.reply(Echo).handle(&delivery, Deadline::NONE).await, Outcome::Done);
         let lines: Vec<_> = logs.take().into_iter().filter(|line| line.contains_key("duration_ms")).collect();
         let line = lines.iter().rfind(|line| line.contains_key("outcome")).expect("a line");
         let shown = ["update", "name", "outcome"].map(|name| line.get(name).map_or("", String::as_str));

@@ -89,7 +89,7 @@ fn check_damaged(json: &str, messages_of_json: &[String]) {
 /// The messages of a body, as they were sent.
 fn messages(body: &Readable<'_>) -> Vec<String> {
     let message = |update: Update<'_>| match update.kind {
-        Kind::Message { message, .. } => Some(message.get().to_owned()),
+        Kind::Message { message, .. } | Kind::Echo { message, .. } => Some(message.get().to_owned()),
         Kind::Status(_) | Kind::Event { .. } => None,
     };
     payload::read(body).into_iter().filter_map(message).collect()
