@@ -110,7 +110,7 @@ async fn the_real_functions_answer_every_event_as_its_status_file_says() {
         }
     }
     // What was written is what the events hold, and each user sees their own part.
-    let expected = json!({"first-page": [10, false], "limit": [1, true], "other-user": [4, false]});
+    let expected = json!({"first-page": [10, false], "limit": [1, true], "odd-characters": [1, true], "other-user": [4, false]});
     assert_eq!(Value::Object(pages), expected);
     let received = stack.services.graph.received();
     let invitations = received.iter().filter(|echo| echo.body.as_deref() == Some(REGISTRATION_TEXT)).count();

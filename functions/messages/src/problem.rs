@@ -51,7 +51,7 @@ struct ProblemDetails<'a> {
 /// PostgREST answer 401).
 fn refused_token(error: &SupabaseError) -> Option<&str> {
     let SupabaseError::Rejected { status, code: Some(code) } = error else { return None };
-    (matches!(status, 401 | 403) || error.is_about_values()).then_some(code)
+    (matches!(status, 401 | 403) || (*status == 400 && error.is_about_values())).then_some(code)
 }
 
 /// What a caller is told: a status, and a text that says what to do. Never what Supabase said.

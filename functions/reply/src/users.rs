@@ -237,8 +237,9 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         warn!(counter = "reassigned_numbers", %user_id, "unlinked: number linked with another user id");
         return None;
     }
+    // A number alone does not say whether it was written before the number had this owner.
     let later = |row: &&Link| {
-        row.whatsapp_link_state.as_deref() == Some("changed")
+        matches!(row.whatsapp_link_state.as_deref(), Some("changed" | "learned_user_id"))
             && row
                 .whatsapp_identity_at
                 .zip(*written_at)

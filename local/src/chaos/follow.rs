@@ -134,6 +134,7 @@ pub fn check(state: &State, findings: &mut Findings) {
         let recorded = state
             .rows
             .values()
+            .filter(|row| people.questions.contains_key(&row.wamid))
             .find(|row| is_empty && Some(row.row.user_id) == account && !written.contains(&row.wamid));
         if is_back || recorded.is_some() {
             findings.relinked += 1;

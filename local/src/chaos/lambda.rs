@@ -20,7 +20,7 @@ use super::attempts::End;
 use super::database::Project;
 use super::graph::Graph;
 use super::queues::{About, Told, about};
-use super::world::World;
+use super::world::{REGISTRATION_TEXT, World};
 
 /// The timeout of `reply`, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -133,7 +133,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         messenger: Graph { world: world.clone(), invocation: id },
         queues: Told { world: world.clone(), invocation: id },
         responder: MostlyEcho(world.clone()),
-        registration_text: "Please register.".to_owned(),
+        registration_text: REGISTRATION_TEXT.to_owned(),
         read_receipts,
         answers_groups: false,
         phone_number_id: match "106540352242920".parse() {

@@ -199,11 +199,10 @@ impl People {
         let text = match kind {
             Kind::Blank => " \n".to_owned(),
             Kind::Long => {
-                let parts = chance.between(3, 16);
-                format!(
-                    "{wamid} {}",
-                    "says a word and another ".repeat(usize::try_from(170 * parts).unwrap_or(600))
-                )
+                // No part is like another: a part that is sent twice is noticed by its text.
+                let words = 170 * chance.between(3, 16);
+                let said: String = (0..words).map(|n| format!(" says word {n} and another")).collect();
+                format!("{wamid}{said}")
             }
             Kind::Poison => format!("poison {wamid}"),
             Kind::Stubborn => format!("stubborn {wamid}"),

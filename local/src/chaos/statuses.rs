@@ -15,7 +15,7 @@ use super::Break;
 use super::attempts::Attempt;
 use super::meta;
 use super::report::Findings;
-use super::world::{EPOCH_SECONDS, Send, State, World};
+use super::world::{EPOCH_SECONDS, REGISTRATION_TEXT, Send, State, World};
 
 const MINUTE: u64 = 60_000;
 
@@ -212,7 +212,9 @@ pub fn check(state: &State, findings: &mut Findings) {
 
 /// A row knows the ids of the texts that it holds, if each was sent once: without them no status finds it.
 fn named(state: &State, wamid: &str, wamids: &[String], findings: &mut Findings) {
-    let sends: Vec<&Send> = state.sends.iter().filter(|send| send.wamid == wamid).collect();
+    // A late duplicate of somebody who is unlinked by then may get the registration text.
+    let is_of_row = |send: &&Send| send.wamid == wamid && send.body != REGISTRATION_TEXT;
+    let sends: Vec<&Send> = state.sends.iter().filter(is_of_row).collect();
     let mut bodies: Vec<&str> = sends.iter().map(|send| send.body.as_str()).collect();
     bodies.sort_unstable();
     let doubtful = |attempt: &Attempt| attempt.wamid == wamid && (attempt.lost || attempt.refused_for_good);

@@ -21,6 +21,9 @@ use super::meta::People;
 use super::statuses::Statuses;
 use super::trace::Trace;
 
+/// What unlinked senders are answered.
+pub const REGISTRATION_TEXT: &str = "Please register.";
+
 /// When every run starts, in seconds since 1970: 2026-11-24 00:00 UTC.
 pub const EPOCH_SECONDS: u64 = 1_795_478_400;
 const EPOCH: u64 = EPOCH_SECONDS * 1000;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::subscriber::DefaultGuard;
@@ -23,6 +23,11 @@ struct Lines(Arc<Mutex<Vec<Line>>>);
 
 impl Logs {
     pub fn keep() -> Self {
+        // Without a subscriber of the whole process, a log site that another thread meets first may stay switched off.
+        static WHOLE_PROCESS: Once = Once::new();
+        WHOLE_PROCESS.call_once(|| {
+            let _ = tracing::subscriber::set_global_default(Lines::default());
+        });
         let lines = Lines::default();
         let guard = tracing::subscriber::set_default(lines.clone());
         Self { lines, _guard: guard }
