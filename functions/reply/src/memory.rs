@@ -5,12 +5,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use shared::sender::{PhoneNumber, Sender, UserId};
 use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;
 
-/// Answers to one sender from one business number within [`WINDOW`], after which the sender is taken for an automatic
+/// Answers to one sender from one business number within [`WINDOW`], each to a message written after the one before,
+/// after which the sender is taken for an automatic
 /// correspondent that answers each answer.
 pub const TURNS: usize = 30;
 
@@ -36,11 +38,13 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Key(u64);
 
-/// When a sender wrote what was answered, or was not because of its rate. The last [`TURNS`] at most.
+/// Turns of a sender: messages that were written after the answer before them. The last [`TURNS`] at most.
 #[derive(Debug)]
 struct Conversation {
     key: Key,
     turns: VecDeque<Instant>,
+    /// When the last answer was sent.
+    answered_at: Option<DateTime<Utc>>,
 }
 
 impl Memory {
@@ -77,16 +81,23 @@ impl Memory {
         })
     }
 
-    /// A message was answered, or was not because of its sender's rate: silence lasts until the rate falls.
-    pub fn turn(&self, key: Key) {
+    /// A message that arrived at `received_at` was answered at `answered_at`, or was not because of its sender's rate:
+    /// silence lasts until the rate falls.
+    ///
+    /// What was written before the last answer answers nothing: many messages at once are no loop.
+    pub fn turn(&self, key: Key, received_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
         let mut conversations = lock(&self.conversations);
         let known = conversations.iter().position(|conversation| conversation.key == key);
         let known = known.and_then(|position| conversations.remove(position));
-        let mut conversation = known.unwrap_or_else(|| Conversation { key, turns: VecDeque::new() });
-        if conversation.turns.len() >= TURNS {
-            conversation.turns.pop_front();
+        let mut conversation =
+            known.unwrap_or_else(|| Conversation { key, turns: VecDeque::new(), answered_at: None });
+        if conversation.answered_at.is_none_or(|last| last < received_at) {
+            if conversation.turns.len() >= TURNS {
+                conversation.turns.pop_front();
+            }
+            conversation.turns.push_back(Instant::now());
         }
-        conversation.turns.push_back(Instant::now());
+        conversation.answered_at = answered_at.or(conversation.answered_at);
         if conversations.len() >= SENDERS {
             conversations.pop_front();
         }
@@ -100,6 +111,7 @@ fn lock<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
     use tokio::time::advance;
 
     use super::*;
@@ -115,14 +127,14 @@ mod tests {
         let (machine, person) = (key(&memory, "16505551234"), key(&memory, "US.1349"));
         for _ in 0..TURNS {
             assert!(!memory.is_loop(machine));
-            memory.turn(machine);
+            memory.turn(machine, Utc::now(), None);
             advance(Duration::from_secs(5)).await;
         }
         assert!(memory.is_loop(machine) && !memory.is_loop(person));
         // It goes on writing: silence lasts.
         for _ in 0..100 {
             assert!(memory.is_loop(machine));
-            memory.turn(machine);
+            memory.turn(machine, Utc::now(), None);
             advance(Duration::from_secs(9)).await;
         }
         advance(WINDOW).await;
@@ -135,8 +147,19 @@ mod tests {
         let person = key(&memory, "16505551234");
         for _ in 0..1000 {
             assert!(!memory.is_loop(person));
-            memory.turn(person);
+            memory.turn(person, Utc::now(), None);
             advance(Duration::from_secs(11)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_messages_at_once_are_no_loop() {
+        let memory = Memory::default();
+        let person = key(&memory, "16505551234");
+        let received_at = Utc::now();
+        for second in 1..=100 {
+            assert!(!memory.is_loop(person));
+            memory.turn(person, received_at, Some(received_at + TimeDelta::seconds(second)));
         }
     }
 
@@ -145,8 +168,8 @@ mod tests {
         let memory = Memory::default();
         let machine = key(&memory, "US.0");
         for other in 0..3 * SENDERS {
-            memory.turn(machine);
-            memory.turn(key(&memory, &format!("US.9{other}")));
+            memory.turn(machine, Utc::now(), None);
+            memory.turn(key(&memory, &format!("US.9{other}")), Utc::now(), None);
         }
         let conversations = lock(&memory.conversations);
         assert_eq!(conversations.len(), SENDERS);
