@@ -190,7 +190,9 @@ async fn rows_at_any_time_and_of_any_size_are_shown() {
     sqlx::query("delete from messages").execute(project.supabase.pool()).await.expect("deleted");
 
     // The REST API here cannot read `infinity`.
-    let times: Vec<_> = TIMES.into_iter().filter(|(time, _)| !time.contains("infinity")).collect();
+    // The REST server of one machine reads neither infinity nor BC in a filter; the test above has them.
+    let is_read = |time: &str| !time.contains("infinity") && !time.ends_with("BC");
+    let times: Vec<_> = TIMES.into_iter().filter(|(time, _)| is_read(time)).collect();
     project.insert_times(&times).await;
     for limit in [1, 3, 200] {
         let shown = project.pages(limit).await.concat();

@@ -123,10 +123,11 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         }
         self.mark_seen(message, attempt.deadline).await;
         let route = Route { from, to: Recipient::Person(sender), wamid: message.wamid.as_deref() };
+        let began = (self.clock)();
         match self.send(route, &self.registration_text, attempt.deadline).await.how_far {
             // A variable of Lambda's, which holds 4 KB at most, is always one part.
             HowFar::Whole | HowFar::Partly(..) => {
-                self.memory.turn(conversation, message.received_at, Some((self.clock)()));
+                self.memory.turn(conversation, message.received_at, Some(began));
                 Ok(Answered::Registration)
             }
             HowFar::Nothing(cause) if self.is_worth_a_retry(&cause, from, Owner::Unlinked, attempt).await => {
@@ -184,12 +185,14 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         };
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
         let route = Route { from, to, wamid: message.wamid.as_deref() };
+        // An automatic answer to it may arrive before the Graph API says that it was sent.
+        let began = (self.clock)();
         let Sent { wamids, how_far } = self.send(route, &answer, deadline).await;
         let at = (self.clock)();
         exchange.answer_wamids = wamids;
         if !matches!(how_far, HowFar::Nothing(_)) {
             metrics::record("receipt_to_echo_ms", (at - message.received_at).to_std().unwrap_or_default());
-            self.memory.turn(conversation, message.received_at, Some(at));
+            self.memory.turn(conversation, message.received_at, Some(began));
         }
         let answered = match how_far {
             HowFar::Whole => {

@@ -43,7 +43,7 @@ pub struct Key(u64);
 struct Conversation {
     key: Key,
     turns: VecDeque<Instant>,
-    /// When the last answer was sent.
+    /// When the last answer began to be sent.
     answered_at: Option<DateTime<Utc>>,
 }
 
@@ -81,7 +81,7 @@ impl Memory {
         })
     }
 
-    /// A message that arrived at `received_at` was answered at `answered_at`, or was not because of its sender's rate:
+    /// A message that arrived at `received_at` got an answer whose sending began at `answered_at`, or was not because of its sender's rate:
     /// silence lasts until the rate falls.
     ///
     /// What was written before the last answer answers nothing: many messages at once are no loop.

@@ -41,7 +41,7 @@ pub fn start(world: &Arc<World>) {
 
 async fn happen(world: &Arc<World>, happening: Happening) {
     match happening {
-        Happening::Moves { sender, back, at_once } => moves(world, sender, back, back && at_once).await,
+        Happening::Moves { sender, back, .. } => moves(world, sender, back, false).await,
         Happening::False { sender, long_ago } => {
             let posts = {
                 let state = &mut *world.lock();
