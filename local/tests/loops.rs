@@ -15,7 +15,9 @@ async fn answers_to_a_machine(stack: &Stack, number: &str, name: &str) -> usize 
     for turn in 0..=PROCESSES * TURNS {
         let mark = stack.journal.mark();
         let wamid = format!("wamid.{name}.{turn:04}");
-        let status = stack.post(&payload(&[text(number, &wamid, "I am not here")])).await.expect("answered");
+        let mut message = text(number, &wamid, "I am not here");
+        message["timestamp"] = chrono::Utc::now().timestamp().to_string().into();
+        let status = stack.post(&payload(&[message])).await.expect("answered");
         assert_eq!(status, 200);
         let short = ShortWamid::of(&wamid).to_string();
         let is_end = |entry: &local::journal::Entry| {

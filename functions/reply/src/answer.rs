@@ -118,7 +118,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
         let conversation = self.memory.key(from, sender);
         if self.memory.is_loop(conversation) {
-            self.memory.turn(conversation, message.received_at, None);
+            self.memory.turn(conversation, message.sent_at, None);
             return Ok(Answered::Silenced);
         }
         self.mark_seen(message, attempt.deadline).await;
@@ -127,7 +127,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         match self.send(route, &self.registration_text, attempt.deadline).await.how_far {
             // A variable of Lambda's, which holds 4 KB at most, is always one part.
             HowFar::Whole | HowFar::Partly(..) => {
-                self.memory.turn(conversation, message.received_at, Some(began));
+                self.memory.turn(conversation, message.sent_at, Some(began));
                 Ok(Answered::Registration)
             }
             HowFar::Nothing(cause) if self.is_worth_a_retry(&cause, from, Owner::Unlinked, attempt).await => {
@@ -165,7 +165,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         }
         let conversation = self.memory.key(from, &author.sender);
         if self.memory.is_loop(conversation) {
-            self.memory.turn(conversation, message.received_at, None);
+            self.memory.turn(conversation, message.sent_at, None);
             exchange.unanswered_because = Some(SILENCED.to_owned());
             let stored = self.record(user_id, author, exchange, deadline).await?;
             return Ok(Answered::Silenced.unless_dropped(stored));
@@ -192,7 +192,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         exchange.answer_wamids = wamids;
         if !matches!(how_far, HowFar::Nothing(_)) {
             metrics::record("receipt_to_echo_ms", (at - message.received_at).to_std().unwrap_or_default());
-            self.memory.turn(conversation, message.received_at, Some(began));
+            self.memory.turn(conversation, message.sent_at, Some(began));
         }
         let answered = match how_far {
             HowFar::Whole => {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::sender::{PhoneNumber, Sender, UserId};
 use tokio::time::Instant;
 
@@ -81,17 +81,17 @@ impl Memory {
         })
     }
 
-    /// A message that arrived at `received_at` got an answer whose sending began at `answered_at`, or was not because of its sender's rate:
+    /// A message that was written at `sent_at`, to the second, got an answer whose sending began at `answered_at`, or was not because of its sender's rate:
     /// silence lasts until the rate falls.
     ///
     /// What was written before the last answer answers nothing: many messages at once are no loop.
-    pub fn turn(&self, key: Key, received_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
+    pub fn turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
         let mut conversations = lock(&self.conversations);
         let known = conversations.iter().position(|conversation| conversation.key == key);
         let known = known.and_then(|position| conversations.remove(position));
         let mut conversation =
             known.unwrap_or_else(|| Conversation { key, turns: VecDeque::new(), answered_at: None });
-        if conversation.answered_at.is_none_or(|last| last < received_at) {
+        if conversation.answered_at.is_none_or(|last| last - TimeDelta::seconds(1) < sent_at) {
             if conversation.turns.len() >= TURNS {
                 conversation.turns.pop_front();
             }
@@ -111,7 +111,6 @@ fn lock<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
     use tokio::time::advance;
 
     use super::*;
@@ -156,10 +155,10 @@ mod tests {
     async fn many_messages_at_once_are_no_loop() {
         let memory = Memory::default();
         let person = key(&memory, "16505551234");
-        let received_at = Utc::now();
+        let sent_at = Utc::now();
         for second in 1..=100 {
             assert!(!memory.is_loop(person));
-            memory.turn(person, received_at, Some(received_at + TimeDelta::seconds(second)));
+            memory.turn(person, sent_at, Some(sent_at + TimeDelta::seconds(second + 1)));
         }
     }
 

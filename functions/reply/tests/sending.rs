@@ -229,6 +229,7 @@ async fn answers_to_a_machine(world: &World, turns: usize) -> usize {
     for turn in 0..turns {
         let mut message = text();
         message["id"] = json!(format!("wamid.{turn}"));
+        message["timestamp"] = json!(chrono::Utc::now().timestamp().to_string());
         let body = json!({"v1": {"message": {"received_at": chrono::Utc::now(), "message": message}}});
         assert_eq!(reply.handle(&delivery(body.to_string(), 1), Deadline::NONE).await, Outcome::Done);
     }
