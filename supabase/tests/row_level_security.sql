@@ -90,7 +90,7 @@ from (values
   -- One user an id, and nothing that is none.
   ('update public.user_preferences set whatsapp_user_id = ''US.13491208655302741918''',
     '42501', '42501', '42501', '23505'),
-  ('update public.user_preferences set whatsapp_user_id = ''us.1''', '42501', '42501', '42501', '23514'),
+  ('update public.user_preferences set whatsapp_user_id = ''us 1''', '42501', '42501', '42501', '23514'),
   -- Of statuses a user sees what they come to, in their own messages.
   ('select * from public.messages where status = ''sent''', '42501', '1 rows', '0 rows', '1 rows'),
   ('select * from public.message_statuses', '42501', '42501', '42501', '2 rows'),
