@@ -102,7 +102,7 @@ async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
             ('aaaaaaaa-0000-4000-8000-000000000001', null, 'US.1', 'dark'),
             ('aaaaaaaa-0000-4000-8000-000000000002', null, 'US.1', 'dark'),
             (null, null, 'US.2', 'dark'),
-            ('aaaaaaaa-0000-4000-8000-000000000003', null, 'nobody', 'dark'), (null, null, '', 'dark');";
+            ('aaaaaaaa-0000-4000-8000-000000000003', null, 'no body', 'dark'), (null, null, '', 'dark');";
     let warnings = Warnings::keep();
     let (project, _older) = project_with(tables).await.expect("they apply");
     let mut said = warnings.all();
@@ -118,7 +118,7 @@ async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
     // A doubtful id does not keep the rest of its row from being changed.
     let third = "user_id=eq.aaaaaaaa-0000-4000-8000-000000000003";
     assert_eq!(
-        change(&project, third, json!({ "theme": "light", "whatsapp_user_id": "nobody" })).await.0,
+        change(&project, third, json!({ "theme": "light", "whatsapp_user_id": "no body" })).await.0,
         200
     );
     assert_eq!(change(&project, third, json!({ "whatsapp_user_id": "no one" })).await.0, 400);
