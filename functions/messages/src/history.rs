@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::cursor::{Cursor, CursorError};
 use crate::page::Page;
-use crate::rows::{self, MAX_BODY, MAX_READ, Rows};
+use crate::rows::{self, MAX_BODY, MAX_READ, Rows, Unreadable};
 
 /// How long Supabase may take, for all calls of a request.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -62,6 +62,12 @@ pub enum HistoryError {
     /// The answer is not what was asked for.
     #[error("Supabase's answer cannot be read")]
     Unreadable,
+}
+
+impl From<Unreadable> for HistoryError {
+    fn from(_: Unreadable) -> Self {
+        Self::Unreadable
+    }
 }
 
 impl History {

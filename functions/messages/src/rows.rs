@@ -4,8 +4,6 @@ use serde_json::Deserializer;
 use shared::message::MessageResponse;
 use shared::supabase::Answer;
 
-use crate::history::HistoryError;
-
 /// Bytes of an answer's body at most, as Lambda counts them. It takes 6,291,556 bytes of response (“Lambda quotas”,
 /// 2026-11), in which the body is a JSON string: quotation marks and backslashes have another byte each. What is left
 /// is for the headers around it.
@@ -14,6 +12,11 @@ pub const MAX_BODY: usize = 5_500_000;
 /// Bytes that are read of Supabase's answer at most. A row that fits [`MAX_BODY`] is there whole: besides what is shown
 /// of it, there are its wamids and `null`s.
 pub const MAX_READ: usize = 6 * 1024 * 1024;
+
+/// What is no array of rows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the database's answer is no array of rows")]
+pub struct Unreadable;
 
 /// Rows, newest first.
 #[derive(Debug)]
@@ -28,8 +31,8 @@ pub struct Rows {
 ///
 /// # Errors
 /// When what was read of it is no array of rows.
-pub fn read(answer: &Answer, max_body: usize) -> Result<Rows, HistoryError> {
-    let mut rest = answer.body.trim_ascii_start().strip_prefix(b"[").ok_or(HistoryError::Unreadable)?;
+pub fn read(answer: &Answer, max_body: usize) -> Result<Rows, Unreadable> {
+    let mut rest = answer.body.trim_ascii_start().strip_prefix(b"[").ok_or(Unreadable)?;
     let mut rows = Rows { fitting: Vec::new(), is_cut: false };
     // The brackets around them.
     let mut size = 2;
@@ -42,7 +45,7 @@ pub fn read(answer: &Answer, max_body: usize) -> Result<Rows, HistoryError> {
             Some(b',') if !rows.fitting.is_empty() => rest = &rest[1..],
             None if !answer.is_whole => return Ok(Rows { is_cut: true, ..rows }),
             _ if rows.fitting.is_empty() => {}
-            _ => return Err(HistoryError::Unreadable),
+            _ => return Err(Unreadable),
         }
         let mut values = Deserializer::from_slice(rest).into_iter::<MessageResponse>();
         match values.next() {
@@ -58,14 +61,14 @@ pub fn read(answer: &Answer, max_body: usize) -> Result<Rows, HistoryError> {
                 return Ok(Rows { is_cut: true, ..rows });
             }
             None if !answer.is_whole => return Ok(Rows { is_cut: true, ..rows }),
-            Some(Err(_)) | None => return Err(HistoryError::Unreadable),
+            Some(Err(_)) | None => return Err(Unreadable),
         }
     }
 }
 
 /// Bytes of a row, and of the comma before it, in the JSON string that a body is.
-fn size_of(row: &MessageResponse) -> Result<usize, HistoryError> {
-    let json = serde_json::to_vec(row).map_err(|_| HistoryError::Unreadable)?;
+fn size_of(row: &MessageResponse) -> Result<usize, Unreadable> {
+    let json = serde_json::to_vec(row).map_err(|_| Unreadable)?;
     Ok(1 + json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count())
 }
 
@@ -87,7 +90,7 @@ mod tests {
         contents.iter().map(row).collect()
     }
 
-    fn shown(contents: &[String], max_body: usize, max_read: usize) -> Result<Rows, HistoryError> {
+    fn shown(contents: &[String], max_body: usize, max_read: usize) -> Result<Rows, Unreadable> {
         let mut body = rows(contents).to_string().into_bytes();
         let is_whole = body.len() <= max_read;
         body.truncate(max_read);

@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use crate::graph::PhoneNumberId;
 
 /// Answers to one sender from one business number within [`WINDOW`], each to a message written after the one before,
-/// after which the sender is taken for an automatic
-/// correspondent that answers each answer.
+/// after which the sender is taken for an automatic correspondent that answers each answer.
 pub const TURNS: usize = 30;
 
 /// See [`TURNS`].

@@ -92,19 +92,19 @@ impl Incoming {
         Self::written_by(Writer::Business, received)
     }
 
-    fn written_by(author: Writer, received: &ReceivedMessage<'_>) -> Self {
+    fn written_by(writer: Writer, received: &ReceivedMessage<'_>) -> Self {
         let message = Object::of(Some(received.message));
         let (kind, content) = Content::read(&message);
         let kind = head(&kind.replace('\0', "\u{fffd}"), MAX_KIND).to_owned();
         // Before there was a sender in the envelope.
-        let sender = received.sender.clone().or_else(|| author.of_contact(received.contact, &message));
-        let field = author.field(received);
+        let sender = received.sender.clone().or_else(|| writer.of_contact(received.contact, &message));
+        let field = writer.field(received);
         let is_ours = field.is_none();
         let is_event = sender.is_none() || matches!(content, Content::System(_) | Content::Welcome);
         let event = is_event.then(|| {
-            let mut event = Event::of_message(received, &format!("{}.{kind}", author.list()));
+            let mut event = Event::of_message(received, &format!("{}.{kind}", writer.list()));
             // What is told elsewhere, as in `history`, happened long ago.
-            if author == Writer::Person && matches!(content, Content::System(_)) && is_ours {
+            if writer == Writer::Person && matches!(content, Content::System(_)) && is_ours {
                 let change = IdentityChange::of_system_message(&message, &message.object("system"));
                 event.changes.extend(change.map(|change| Change::new(change, None, received.received_at)));
             }
