@@ -213,7 +213,7 @@ const BROKEN_TABLES: [(&str, &str, (&str, &str)); 8] = [
     (
         "alter table user_preferences rename to gone",
         "alter table gone rename to user_preferences",
-        ("table_user_preferences", "supabase db push"),
+        ("table_user_preferences", "supabase db push --remote"),
     ),
     (
         "alter table message_statuses rename to gone",
@@ -223,7 +223,7 @@ const BROKEN_TABLES: [(&str, &str, (&str, &str)); 8] = [
     (
         "alter table account_events rename to gone",
         "alter table gone rename to account_events",
-        ("table_account_events", "supabase db push"),
+        ("table_account_events", "supabase db push --remote"),
     ),
     (
         "alter table user_preferences rename column whatsapp_user_id to gone",

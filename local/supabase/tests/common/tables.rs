@@ -88,7 +88,7 @@ async fn state(pool: &PgPool) -> Vec<String> {
     all
 }
 
-/// Applies our migrations that are not applied yet, as `supabase db push` does.
+/// Applies our migrations that are not applied yet, as `supabase db push --remote` does.
 pub async fn push(project: &Project) -> anyhow::Result<usize> {
     let mut connection = project.supabase.pool().acquire().await?;
     connection.execute("set role postgres").await?;
