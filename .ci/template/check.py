@@ -11,9 +11,10 @@ import permissions
 import queues
 import samconfig
 import variables
+import versions
 from project import Project
 
-CONCERNS = [queues, permissions, functions, alarms, variables, samconfig]
+CONCERNS = [queues, permissions, functions, alarms, variables, versions, samconfig]
 
 
 def faults(project):

@@ -68,6 +68,14 @@ MUTATIONS = [
     (TEMPLATE, "Path: /messages", "Path: /message", "the routes must be"),
     (TEMPLATE, "BuildMethod: rust-cargolambda", "BuildMethod: makefile", "BuildMethod must be rust-cargolambda"),
     (TEMPLATE, r" +AutoPublishAliasAllProperties: true\n", "", "a changed parameter is not published"),
+    (TEMPLATE, r"( +Tracing: !Select\n +- 0\n +- - .*\n) +- !Ref WebhookSecretArn\n", r"\1",
+     "WebhookFunction: another WebhookSecretArn publishes no version"),
+    (TEMPLATE, r"(Tracing: !Select\n(?:.*\n)*?.*)!Ref XRayTracing\n", r"\1!Ref LogRetentionDays\n",
+     "WebhookFunction: another XRayTracing publishes no version"),
+    (TEMPLATE, r"(Tracing: )!Select\n(?:.*\n){9,12}?( +)# It needs 8 MB", r"\1PassThrough\n\2# It needs 8 MB",
+     "ReplyFunction: another RegistrationText publishes no version"),
+    (TEMPLATE, r"(Tracing: !Select\n(?:.*\n)*?)( +- !Ref XRayTracing\n)", r"\1\2          - !Ref LogRetentionDays\n",
+     "WebhookFunction: another LogRetentionDays changes the version's id, but nothing"),
     (TEMPLATE, r" +Alarms: \[!Ref NewReplyErrors\]\n", "", "no alarm takes a bad deployment back"),
     (TEMPLATE, r"LoggingConfig:\n +LogGroup: .*\n", "\n", "logs to no group of this template"),
     (TEMPLATE, r" +RetentionInDays: .*\n", "", "has no RetentionInDays"),
@@ -120,7 +128,7 @@ MUTATIONS = [
     (SAMCONFIG, "whatsapp-lambda-prod", "whatsapp-lambda-dev", "a stack of its own"),
     (SAMCONFIG, "SupabaseUrl=FILL-IN", "SupabaseUrl=sb_secret_abc", "sb_secret_abc is a secret"),
 ]
-# cfn-lint is a process of seconds: one fault shows that its findings count.
+# cfn-lint takes seconds: one fault shows that its findings count.
 LINT = (r"MemorySize: 256", "MemorySise: 256", "MemorySise")
 
 
