@@ -12,7 +12,7 @@ import tempfile
 from check import faults
 from project import Project
 
-TEMPLATE, RUNBOOK, README, SAMCONFIG = "template.yaml", "docs/RUNBOOK.md", "README.md", "samconfig.toml"
+TEMPLATE, RUNBOOK, README, SAMCONFIG = "template.yaml", "docs/RUNBOOK.md", "README.md", "samconfig.example.yaml"
 REPLY_SETTINGS = "functions/reply/src/settings.rs"
 
 # File, regular expression, what the first match becomes, and what must be said then.
@@ -120,13 +120,18 @@ MUTATIONS = [
     (README, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
     (README, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),
     (README, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table says otherwise"),
-    # samconfig.toml
-    (SAMCONFIG, r'    "ReplySecretArn=FILL-IN",\n', "", "default does not give ReplySecretArn"),
+    # samconfig.example.yaml
+    (SAMCONFIG, r" +- ReplySecretArn=FILL-IN\n", "", "default does not give ReplySecretArn"),
     (SAMCONFIG, "LogRetentionDays=7", "LogRetentionDays=8", "a value that the template refuses"),
     (SAMCONFIG, "GraphApiVersion=", "GraphVersion=", "GraphVersion, which is no parameter"),
-    (SAMCONFIG, "GraphApiVersion=v26.0", "RegistrationText=FILL-IN", "would take FILL-IN for RegistrationText"),
+    (SAMCONFIG, 'RegistrationText="(.*)"', "RegistrationText=FILL-IN", "would take FILL-IN for RegistrationText"),
     (SAMCONFIG, "whatsapp-lambda-prod", "whatsapp-lambda-dev", "a stack of its own"),
     (SAMCONFIG, "SupabaseUrl=FILL-IN", "SupabaseUrl=sb_secret_abc", "sb_secret_abc is a secret"),
+    (SAMCONFIG, 'RegistrationText="(.*)"', r"RegistrationText=\1", "SAM makes {'RegistrationText': 'Please'} of"),
+    (SAMCONFIG, 'region: FILL-IN', "region: us-east-1", "must ask for the region"),
+    (".gitignore", "/samconfig.*", "/samconfig.toml", "samconfig.yaml holds an operator's own values"),
+    (README, "cp samconfig.example.yaml", "cat samconfig.example.yaml", "does not say that samconfig.example.yaml is"),
+    (TEMPLATE, r"(ReplyMaximumConcurrency:\n +Type: Number\n +Default: )5", r"\g<1>10", "the queues may take 12 of the 10"),
 ]
 # cfn-lint takes seconds: one fault shows that its findings count.
 LINT = (r"MemorySize: 256", "MemorySise: 256", "MemorySise")
