@@ -3,9 +3,13 @@
 import json
 import re
 
-from project import anchor, section
+from project import anchor, section, target
 
 NAMESPACE = "WhatsAppLambda"
+# Of the metric filters, whose metrics have no dimension that tells stacks apart.
+OF_FILTERS = {"Fn::Sub": "WhatsAppLambda/${AWS::StackName}"}
+# What shared/src/metrics.rs counts by the version of the function.
+BY_VERSION = "version_errors"
 ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK = "docs/RUNBOOK.md"
 
@@ -26,7 +30,7 @@ def check(project):
                 yield f"{name}: {RUNBOOK} has no section {match.group(1)} below Alarms"
         if f"`{name}`" not in woken:
             yield f"{name}: {RUNBOOK} does not say who is woken"
-        if not alarm.get("AlarmActions"):
+        if not alarm.get("AlarmActions") and name not in canaries(project):
             yield f"{name}: tells nobody"
         if "TreatMissingData" not in alarm:
             yield f"{name}: does not say what no data mean"
@@ -38,6 +42,8 @@ def check(project):
     for dead in project.dead_letter_queues().values():
         if not any(watches(resource["Properties"], dead) for _, resource in project.of_type(ALARM)):
             yield f"{dead}: no alarm says that it holds messages"
+    for name, function in canaries(project).items():
+        yield from canary(name, function, project.properties(name, ALARM))
     yield from metrics(project)
     yield from dashboard(project)
 
@@ -52,14 +58,50 @@ def watches(alarm, queue):
     )
 
 
+def canaries(project):
+    """The function that each alarm belongs to which takes a deployment back."""
+    return {
+        target(alarm): name
+        for name, function in project.functions()
+        for alarm in function.get("DeploymentPreference", {}).get("Alarms", [])
+    }
+
+
+def canary(name, function, alarm):
+    """It is about one version, in its name, too: one that is red stops deployments."""
+    if f"${{{function}.Version.Version}}" not in str(alarm.get("AlarmName")):
+        yield f"{name}: without the version in its name, the alarm of a broken version stops its repair"
+    version = {"Fn::GetAtt": [function, "Version.Version"]}
+    seen = {
+        query["MetricStat"]["Metric"]["MetricName"]
+        for query in alarm.get("Metrics", [])
+        if "MetricStat" in query
+        and version in [dimension["Value"] for dimension in query["MetricStat"]["Metric"]["Dimensions"]]
+    }
+    for metric in ("Errors", BY_VERSION):
+        if metric not in seen:
+            yield f"{name}: does not see {metric} of the new version of {function}"
+
+
 def metrics(project):
+    filtered = [
+        transformation["MetricName"]
+        for _, resource in project.of_type("AWS::Logs::MetricFilter")
+        for transformation in resource["Properties"]["MetricTransformations"]
+        if transformation["MetricNamespace"] == OF_FILTERS
+    ]
+    for where, namespace, metric, dimensions in watched_metrics(project):
+        if namespace in (OF_FILTERS, OF_FILTERS["Fn::Sub"]) and (metric not in filtered or dimensions):
+            yield f"{where}: no metric filter makes {metric}"
     names = project.function_names()
     written = {
         name: strings(project.code(f"functions/{folder}/src", "shared/src")) for name, folder in names.items()
     }
-    for where, metric, dimensions in own_metrics(project):
+    for where, namespace, metric, dimensions in watched_metrics(project):
+        if namespace != NAMESPACE:
+            continue
         function = referred(dimensions.get("function"))
-        if list(dimensions) != ["function"] or function not in names:
+        if set(dimensions) - ({"version"} if metric == BY_VERSION else set()) != {"function"} or function not in names:
             yield f"{where}: {metric} has the one dimension function, the name of {', '.join(sorted(names))}"
         elif metric not in written[function]:
             yield f"{where}: {names[function]} writes no metric {metric}"
@@ -73,21 +115,19 @@ def referred(value):
     return match and match.group(1)
 
 
-def own_metrics(project):
-    """Where each metric of our own is looked at, its name and its dimensions."""
+def watched_metrics(project):
+    """Where each metric is looked at, its namespace, its name and its dimensions."""
     for name, resource in project.of_type(ALARM):
         alarm = resource["Properties"]
         queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
         for metric in queries or [alarm]:
-            if metric.get("Namespace") == NAMESPACE:
-                dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
-                yield name, metric["MetricName"], dimensions
+            dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric.get("Dimensions", [])}
+            yield name, metric["Namespace"], metric["MetricName"], dimensions
     for name, body in dashboards(project):
         for widget in body["widgets"]:
             for metric in widget["properties"].get("metrics", []):
                 words = [word for word in metric if isinstance(word, str)]
-                if words[0] == NAMESPACE:
-                    yield name, words[1], dict(zip(words[2::2], words[3::2]))
+                yield name, words[0], words[1], dict(zip(words[2::2], words[3::2]))
 
 
 def strings(code):

@@ -19,9 +19,9 @@ ALLOWED = {
     },
     "messages": set(),
 }
-# AWS has no permission by resource for these, see "Actions, resources, and condition keys for AWS X-Ray" of its
-# Service Authorization Reference. They write traces and read nothing.
-WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+# Allowed on "*" only: the first two have no permissions by resource (AWS's Service Authorization Reference, "X-Ray"),
+# and CodeDeploy's own policies allow it the third on "*". They write traces, and read the states of alarms.
+WITHOUT_RESOURCE = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "cloudwatch:DescribeAlarms"}
 LOG_ACTIONS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 
@@ -39,6 +39,8 @@ def check(project):
                 if "*" in action:
                     yield f"{name}: wildcard in the action {action}"
                 if action in WITHOUT_RESOURCE:
+                    if statement.get("Resource") != "*":
+                        yield f"{name}: {action} is allowed on * only"
                     continue
                 for arn in as_list(statement.get("Resource", "*")):
                     if "*" in str(arn):

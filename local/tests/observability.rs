@@ -13,6 +13,7 @@ use local_graph::Fault;
 use secrecy::SecretString;
 use serde_json::json;
 use shared::logging::ShortWamid;
+use shared::metrics::VERSION_ERRORS;
 use support::*;
 use webhook::signature::{self, AppSecret};
 
@@ -153,9 +154,13 @@ fn metrics(logged: &[Entry], function: &str) -> BTreeMap<String, f64> {
         assert_eq!(entry.field("function"), function, "the dimension's value: {}", entry.text);
         for directive in directives {
             assert_eq!(directive["Namespace"], "WhatsAppLambda");
-            assert_eq!(directive["Dimensions"], json!([["function"]]));
             for metric in directive["Metrics"].as_array().expect("metrics") {
                 let name = metric["Name"].as_str().expect("a name");
+                let by_version = name == VERSION_ERRORS;
+                let dimensions =
+                    if by_version { json!([["function", "version"]]) } else { json!([["function"]]) };
+                assert_eq!(directive["Dimensions"], dimensions, "{name}");
+                assert!(!by_version || entry.field("version") == "$LATEST", "{}", entry.text);
                 let milliseconds = name.ends_with("_ms").then_some("Milliseconds");
                 assert_eq!(metric["Unit"].as_str(), milliseconds, "{name}");
                 let value = &entry.fields[name];
@@ -208,6 +213,18 @@ async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
     for of in [&webhook, &reply, &messages] {
         assert!(of["cold_starts"] >= 1.0);
     }
+    // What takes a new version back: each counted line at level ERROR.
+    let errors = |function: &str| {
+        let is_error = |entry: &&Entry| {
+            &*entry.function == function
+                && entry.field("level") == "ERROR"
+                && !entry.field("counter").is_empty()
+        };
+        f64::from(u32::try_from(logged.iter().filter(is_error).count()).expect("few"))
+    };
+    assert!(errors("reply") >= 2.0, "one returned, one deferred: {logged:#?}");
+    assert_eq!(reply.get(VERSION_ERRORS), Some(&errors("reply")));
+    assert_eq!((webhook.get(VERSION_ERRORS), errors("webhook")), (None, 0.0));
     database.start().await.expect("started");
     stack.stop().await.expect("stopped");
 }
@@ -240,7 +257,9 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
         ("messages", client.post(url("/messages")), 405, "method_not_allowed"),
     ];
     let template = include_str!("../../template.yaml");
-    assert!(template.contains(r#"FilterPattern: '{ $.message = "refused" }'"#), "they are counted by this");
+    for filter in [r#"'{ $.message = "refused" }'"#, r#"'{ $.reason = "wrong_signature" }'"#] {
+        assert!(template.contains(&format!("FilterPattern: {filter}")), "they are counted by {filter}");
+    }
     // The first line of a process is its metric `cold_starts`.
     for path in ["/webhook", "/messages"] {
         client.get(url(path)).send().await.expect("answered");

@@ -31,7 +31,7 @@ pub fn init(function: &'static str) {
         .flatten_event(true)
         .with_span_list(false);
     let logs = logs.with_ansi(false).with_filter(filter);
-    let counts = metrics::Counts.with_filter(LevelFilter::INFO);
+    let counts = metrics::Counts::of_this_version().with_filter(LevelFilter::INFO);
     metrics::init(function);
     // A second start, in a test, is not worth a panic.
     let _ = tracing_subscriber::registry().with(logs).with(counts).try_init();

@@ -1,7 +1,8 @@
 //! Metrics in CloudWatch's embedded metric format: JSON lines among the logs, from which CloudWatch makes metrics.
 //!
-//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which tells stacks apart. Every log line with a `counter` counts under that name; times are
-//! measured with [`timed`], in milliseconds. Source: “Embedded metric format specification”, Amazon CloudWatch User Guide.
+//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which tells stacks apart. Every log
+//! line with a `counter` counts under that name; times are measured with [`timed`], in milliseconds. [`VERSION_ERRORS`] has
+//! a second dimension `version`. Source: “Embedded metric format specification”, Amazon CloudWatch User Guide.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use tokio::time::Instant;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::env;
@@ -29,6 +30,11 @@ pub const TIMES: [(&str, &str); 8] = [
     ("receipt_to_echo_ms", "from the webhook's receipt of a message to its answer"),
     ("history_ms", "from a request for a page to its answer"),
 ];
+
+/// Counted log lines at level ERROR, by the function's version: a deployment whose new version has them is taken back.
+/// They are failures that the function answers with 5xx, returns to the queue or writes down, so that for Lambda the
+/// invocation has succeeded.
+pub const VERSION_ERRORS: &str = "version_errors";
 
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
 
@@ -74,21 +80,38 @@ pub fn milliseconds_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Counts log lines by their field `counter`.
-pub(crate) struct Counts;
+/// Counts log lines by their field `counter`, and those at level ERROR as [`VERSION_ERRORS`].
+pub(crate) struct Counts {
+    version: String,
+}
 
-impl<S: Subscriber> Layer<S> for Counts {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        event.record(&mut Counter);
+impl Counts {
+    /// For the version of the function that this process is.
+    pub(crate) fn of_this_version() -> Self {
+        let version = env::optional("AWS_LAMBDA_FUNCTION_VERSION").ok().flatten();
+        Self { version: version.unwrap_or_else(|| "$LATEST".to_owned()) }
     }
 }
 
-struct Counter;
+impl<S: Subscriber> Layer<S> for Counts {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut counter = Counter { counted: false };
+        event.record(&mut counter);
+        if counter.counted && *event.metadata().level() == Level::ERROR {
+            metrics::counter!(VERSION_ERRORS, "version" => self.version.clone()).increment(1);
+        }
+    }
+}
+
+struct Counter {
+    counted: bool,
+}
 
 impl Visit for Counter {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "counter" {
             metrics::counter!(value.to_owned()).increment(1);
+            self.counted = true;
         }
     }
 

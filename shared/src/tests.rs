@@ -147,7 +147,7 @@ async fn times_are_milliseconds_and_a_line_with_a_counter_counts_once() {
     metrics::with_local_recorder(&kept, || {
         record("send_ms", Duration::from_micros(2500));
         ready(timed("insert_ms", async {}));
-        let counting = tracing_subscriber::registry().with(Counts);
+        let counting = tracing_subscriber::registry().with(Counts::of_this_version());
         tracing::subscriber::with_default(counting, || {
             tracing::info!(counter = "answered_messages", outcome = "answered", "message handled");
             tracing::info!(outcome = "answered", "a line that does not count");
