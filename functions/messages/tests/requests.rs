@@ -1,5 +1,8 @@
 //! `GET /messages` as API Gateway hands it over, with Supabase answering over real HTTP.
 
+#[path = "../../../shared/tests/support/stale.rs"]
+mod stale;
+
 use std::time::Duration;
 
 use lambda_http::{Body, Request, Response};
@@ -332,4 +335,14 @@ async fn other_methods_are_405_and_other_paths_404() {
     }
     let response = messages.handle(event("GET", "/message", &[], json!({}))).await;
     assert_eq!(response.status(), 404);
+}
+
+#[tokio::test]
+async fn connections_that_supabase_closed_meanwhile_cost_nobody_a_page() {
+    let peer = stale::Peer::start(stale::Breaks::AtSecond, 200, "[]").await;
+    let messages = messages(&peer.url);
+    for _ in 0..3 {
+        assert_eq!(messages.handle(get(&[])).await.status(), 200);
+    }
+    assert_eq!((peer.seen().answered, peer.seen().broken), (3, 2));
 }

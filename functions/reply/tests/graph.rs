@@ -1,5 +1,8 @@
 //! The Graph API client over real HTTP: the request's shape, success, errors, timeout.
 
+#[path = "../../../shared/tests/support/stale.rs"]
+mod stale;
+
 use std::time::Duration;
 
 use reply::graph::{
@@ -8,6 +11,7 @@ use reply::graph::{
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::sender::Sender;
+use stale::{Breaks, Peer};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -210,4 +214,49 @@ async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
     let waited = start.elapsed();
     assert!((SEND_TIMEOUT..=SEND_TIMEOUT + Duration::from_secs(1)).contains(&waited), "{waited:?}");
     assert_eq!(GraphError::Lost.class(), Class::Passing);
+}
+
+const SENT: &str = r#"{"messages":[{"id":"wamid.1"}]}"#;
+
+#[tokio::test]
+async fn a_send_that_meets_a_connection_closed_while_idle_was_not_taken_and_goes_out_at_once() {
+    let peer = Peer::start(Breaks::AtSecond, 200, SENT).await;
+    let graph = graph(&peer.url).closing_after(Duration::ZERO);
+    for _ in 0..3 {
+        assert_eq!(send(&graph, &phone(), None).await, Ok(Some("wamid.1".to_owned())));
+    }
+    assert_eq!((peer.seen().answered, peer.seen().broken), (3, 2));
+}
+
+#[tokio::test]
+async fn a_send_whose_connection_breaks_otherwise_may_have_been_taken_and_is_not_repeated() {
+    // In use a moment ago.
+    let peer = Peer::start(Breaks::AtSecond, 200, SENT).await;
+    let busy = graph(&peer.url);
+    assert!(send(&busy, &phone(), None).await.is_ok());
+    assert_eq!(send(&busy, &phone(), None).await, Err(GraphError::Lost));
+    assert_eq!((peer.seen().answered, peer.seen().broken), (1, 1));
+    // After more than a round trip.
+    let peer = Peer::start(Breaks::LateAtSecond, 200, SENT).await;
+    let late = graph(&peer.url).closing_after(Duration::ZERO);
+    assert!(send(&late, &phone(), None).await.is_ok());
+    assert_eq!(send(&late, &phone(), None).await, Err(GraphError::Lost));
+    assert_eq!((peer.seen().answered, peer.seen().broken), (1, 1));
+    // Opened for this send.
+    let peer = Peer::start(Breaks::AtFirst, 200, SENT).await;
+    let new = graph(&peer.url).closing_after(Duration::ZERO);
+    assert_eq!(send(&new, &phone(), None).await, Err(GraphError::Lost));
+    assert_eq!((peer.seen().answered, peer.seen().broken), (0, 1));
+}
+
+#[tokio::test]
+async fn marking_as_read_is_repeated_however_its_connection_breaks() {
+    for breaks in [Breaks::AtFirst, Breaks::AtSecond, Breaks::LateAtSecond] {
+        let peer = Peer::start(breaks, 200, r#"{"success":true}"#).await;
+        let graph = graph(&peer.url);
+        for _ in 0..2 {
+            assert_eq!(mark_seen(&graph, true).await, Ok(()), "{breaks:?}");
+        }
+        assert_eq!(peer.seen().broken, 1, "{breaks:?}");
+    }
 }

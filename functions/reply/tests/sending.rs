@@ -1,14 +1,16 @@
 //! What an error of the Graph API or of the database means for a message, and what an invocation has time for, with
 //! Meta and Supabase answering over real HTTP.
 
+#[path = "../../../shared/tests/support/stale.rs"]
+mod stale;
 mod support;
 
 use std::time::Duration;
 
 use reply::Reply;
 use reply::batch::{self, Handle, Outcome};
-use reply::database::Project;
-use reply::delivery::Delivery;
+use reply::database::{Database, Project};
+use reply::delivery::{Delivery, Work};
 use reply::graph::{Graph, GraphSettings};
 use reply::memory::{Memory, TURNS};
 use reply::queues::{Queue, QueueError, Queues};
@@ -317,4 +319,23 @@ async fn a_world_that_says_nothing_does_not_outlast_the_deadline() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn look_ups_rows_and_statuses_survive_connections_that_supabase_closed_meanwhile() {
+    let peer = stale::Peer::start(stale::Breaks::AtSecond, 200, "[]").await;
+    let http = shared::http::client().expect("a client");
+    let key = "sb_secret_k".parse().expect("a key");
+    let project = Project::new(Supabase::new(&peer.url.parse().expect("a URL"), key, http));
+    let status = json!({"v1": {"status": {"received_at": "2026-11-27T10:00:00Z",
+        "status": {"id": "wamid.A", "status": "read", "timestamp": "1795773600"}}}});
+    let Ok(Work::Status(status)) = Work::read(&status.to_string()) else { panic!("a status") };
+    let Ok(Work::Record(task)) = Work::read(&task()) else { panic!("rows") };
+    let user_id = USER.parse().expect("an id");
+    for _ in 0..2 {
+        assert!(!project.is_recorded("wamid.A").await.expect("an answer"));
+        project.record_status(&status).await.expect("written");
+        project.record(user_id, &task.exchange).await.expect("written");
+    }
+    assert_eq!((peer.seen().answered, peer.seen().broken), (6, 5));
 }

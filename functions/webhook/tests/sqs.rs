@@ -1,5 +1,8 @@
 //! The SQS client over real HTTP: the request's shape, success, refused entries, server error, timeout.
 
+#[path = "../../../shared/tests/support/stale.rs"]
+mod stale;
+
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -189,4 +192,16 @@ async fn silent_services_do_not_outlast_the_function_s_timeout() {
         assert_eq!(answer.status(), 500);
         assert!(start.elapsed() < time, "{:?} of {time:?}", start.elapsed());
     }
+}
+
+#[tokio::test]
+async fn connections_that_sqs_closed_meanwhile_are_replaced_without_a_pause() {
+    let answer = r#"{"Successful":[{"Id":"0","MessageId":"m","MD5OfMessageBody":"841a2d689ad86bd1611447453c22c6fc"}],"Failed":[]}"#;
+    let peer = stale::Peer::start(stale::Breaks::AtSecond, 200, answer).await;
+    let sqs = sqs(&peer.url);
+    for _ in 0..3 {
+        assert_eq!(sqs.send(batch(1)).await, Ok(()));
+        assert!(peer.seen().is_first_attempt, "the SDK would pause before the second");
+    }
+    assert_eq!((peer.seen().answered, peer.seen().broken), (3, 2));
 }

@@ -10,6 +10,8 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 
+use crate::http::{How, NoAnswer, attempt};
+
 /// Sends for a client of the SDK. How long a call and an attempt may take, the client itself says; how long opening a
 /// connection, [`crate::http::CONNECT_TIMEOUT`].
 pub(super) fn client(http: reqwest::Client) -> SharedHttpClient {
@@ -32,10 +34,7 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let http = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))
-                .map_err(|error| ConnectorError::user(error.into()))?;
-            let mut response = http.execute(request).await.map_err(kind)?;
+            let mut response = send(&http, request).await?;
             let mut answer = http::Response::new(());
             *answer.status_mut() = response.status();
             *answer.headers_mut() = std::mem::take(response.headers_mut());
@@ -43,6 +42,22 @@ impl HttpConnector for Connector {
             HttpResponse::try_from(answer.map(|()| SdkBody::from(body)))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
+    }
+}
+
+/// Sends a call, and again at once while it meets connections that were kept and broke: the SDK, which repeats every call
+/// that broke off, would pause first.
+async fn send(http: &reqwest::Client, mut call: HttpRequest) -> Result<reqwest::Response, ConnectorError> {
+    loop {
+        let again = call.try_clone();
+        let request = call.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+        let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))
+            .map_err(|error| ConnectorError::user(error.into()))?;
+        call = match (attempt(http, request).await, again) {
+            (Ok(response), _) => return Ok(response),
+            (Err(NoAnswer { how: How::KeptConnectionBroke, .. }), Some(again)) => again,
+            (Err(NoAnswer { error, .. }), _) => return Err(kind(error)),
+        };
     }
 }
 

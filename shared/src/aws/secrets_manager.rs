@@ -70,7 +70,7 @@ impl Secret {
 
     async fn attempt(&self) -> Result<SecretValue, Failure> {
         let request = self.request().ok_or_else(|| Failure::lasting("the call cannot be made"))?;
-        let response = self.http.execute(request).await?;
+        let response = crate::http::send(&self.http, request).await?;
         let status = response.status();
         let body = response.bytes().await?;
         if status.is_success() {

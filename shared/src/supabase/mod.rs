@@ -27,7 +27,7 @@ pub enum Caller<'a> {
     User(&'a SecretString),
 }
 
-/// One request to the REST API.
+/// One request to the REST API: one that may arrive twice, because it is sent again when its connection breaks.
 #[derive(Clone)]
 pub struct Query<'a> {
     /// What `postgrest` built.
@@ -126,7 +126,7 @@ impl Supabase {
             (Caller::Key, false) => {}
         }
 
-        let mut response = self.http.execute(request).await?;
+        let mut response = crate::http::send(&self.http, request).await?;
         let status = response.status();
         let mut answer = Answer { body: Vec::new(), is_whole: true };
         while let Some(chunk) = response.chunk().await? {

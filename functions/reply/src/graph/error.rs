@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use shared::http::{How, NoAnswer};
 use shared::lenient::Object;
 
 /// What an error means for the message that was to be sent.
@@ -98,6 +99,15 @@ impl GraphError {
             Self::Rejected(rejection) => rejection.class(),
             // The token or the address: every message would meet the same.
             Self::Unsendable => Class::Account,
+        }
+    }
+}
+
+impl From<NoAnswer> for GraphError {
+    fn from(failed: NoAnswer) -> Self {
+        match failed.how {
+            How::NotSent => Self::Unreachable,
+            How::KeptConnectionBroke | How::Broke | How::Other => failed.error.into(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Source: “Messages API”, WhatsApp Business Platform documentation.
 
 mod error;
+mod idle;
 mod version;
 
 use std::borrow::Cow;
@@ -10,16 +11,20 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{Request, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use shared::http;
 use shared::lenient::Object;
 use shared::metrics::timed;
 use shared::sender::{Sender, UserId};
 use shared::trace;
 use tracing::warn;
 
+use idle::Idle;
+
 pub use error::{Class, GraphError, Rejection, Says};
+pub use idle::SHORTEST_IDLE;
 pub use version::{GRAPH_API_VERSION, GraphVersion};
 
 /// How long a send may take, connecting included.
@@ -190,13 +195,20 @@ pub trait Messenger: Send + Sync {
 pub struct Graph {
     settings: GraphSettings,
     http: reqwest::Client,
+    idle: Idle,
 }
 
 impl Graph {
     /// A client that sends with `http`.
     #[must_use]
     pub fn new(settings: GraphSettings, http: reqwest::Client) -> Self {
-        Self { settings, http }
+        Self { settings, http, idle: Idle::longer_than(SHORTEST_IDLE) }
+    }
+
+    /// The same, for peers that close connections which have been idle for longer than `time`.
+    #[must_use]
+    pub fn closing_after(self, time: Duration) -> Self {
+        Self { idle: Idle::longer_than(time), ..self }
     }
 
     fn messages_url(&self, from: &PhoneNumberId) -> Result<Url, GraphError> {
@@ -209,24 +221,45 @@ impl Graph {
         Ok(url)
     }
 
-    /// Posts to a number's messages, and returns the body of an answer that says success.
-    async fn post(
+    /// A post to a number's messages.
+    fn post(
         &self,
         number: &PhoneNumberId,
-        request: &impl Serialize,
+        content: &impl Serialize,
         timeout: Duration,
-    ) -> Result<Vec<u8>, GraphError> {
-        let sending = self
+    ) -> Result<Request, GraphError> {
+        let request = self
             .http
             .post(self.messages_url(number)?)
             .bearer_auth(self.settings.access_token.expose_secret())
             .timeout(timeout)
-            .json(request);
-        let sending = match trace::current() {
-            Some(trace) => sending.header(trace::HEADER, trace),
-            None => sending,
+            .json(content);
+        let request = match trace::current() {
+            Some(trace) => request.header(trace::HEADER, trace),
+            None => request,
         };
-        let response = sending.send().await?;
+        Ok(request.build()?)
+    }
+
+    /// Sends a request, and again only when it met a connection that Meta had closed while it was idle: that one was not
+    /// taken. See [`idle`].
+    async fn send_once(&self, mut request: Request) -> Result<Response, GraphError> {
+        let was_idle = self.idle.is_long();
+        loop {
+            let again = request.try_clone();
+            request = match (http::attempt(&self.http, request).await, again) {
+                (Ok(response), _) => return Ok(response),
+                (Err(failed), Some(again)) if was_idle && failed.how == http::How::KeptConnectionBroke => {
+                    again
+                }
+                (Err(failed), _) => return Err(failed.into()),
+            };
+        }
+    }
+
+    /// The body of an answer that says success.
+    async fn body(&self, response: Response) -> Result<Vec<u8>, GraphError> {
+        self.idle.ends();
         let status = response.status();
         let body = response.bytes().await?;
         if status.is_success() {
@@ -265,7 +298,9 @@ impl Messenger for Graph {
             kind: "text",
             text: TextBody { body: text.body, preview_url: false },
         };
-        let body = timed("send_ms", self.post(text.from, &request, SEND_TIMEOUT)).await?;
+        let request = self.post(text.from, &request, SEND_TIMEOUT)?;
+        let sending = async { self.body(self.send_once(request).await?).await };
+        let body = timed("send_ms", sending).await?;
         let wamid = sent_wamid(&body);
         if wamid.is_none() {
             warn!(counter = "unnamed_answers", "sent, but the Graph API's answer does not say its id");
@@ -280,7 +315,8 @@ impl Messenger for Graph {
             message_id: seen.wamid,
             typing_indicator: seen.typing.then_some(TypingIndicator { kind: "text" }),
         };
-        self.post(seen.by, &request, SEEN_TIMEOUT).await?;
+        let request = self.post(seen.by, &request, SEEN_TIMEOUT)?;
+        self.body(http::send(&self.http, request).await?).await?;
         Ok(())
     }
 }
