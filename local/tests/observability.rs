@@ -57,6 +57,8 @@ async fn busy_run(stack: &Stack) {
         {"id": wamid(PHONE_A, 6), "status": "a private status", "recipient_id": PHONE_A},
         {"id": wamid(UNLINKED, 7), "status": "failed", "timestamp": "1749416383", "recipient_user_id": BSUID,
             "errors": [{"code": 131026, "title": "a private title", "error_data": {"details": "a private detail"}}]},
+        {"id": wamid(PHONE_A, 8), "status": "delivered", "recipient_id": PHONE_A,
+            "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "service"}},
     ]);
     let value = json!({"metadata": {"phone_number_id": "106540352242922", "display_phone_number": "15550783881"},
         "contacts": contacts, "messages": messages, "statuses": statuses, "errors": [{"title": "a private error"}]});
@@ -192,7 +194,7 @@ async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
     let reply = metrics(&logged, "reply");
     for (of, name, expected) in [
         (&webhook, "accepted_messages", 6.0),
-        (&webhook, "accepted_statuses", 2.0),
+        (&webhook, "accepted_statuses", 3.0),
         (&webhook, "accepted_events", 2.0),
         (&webhook, "webhook_ms", 3.0),
         (&webhook, "queue_ms", 2.0),
@@ -200,7 +202,10 @@ async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
         (&reply, "registration_texts", 1.0),
         (&reply, "graph_passing_errors", 1.0),
         (&reply, "kept_events", 4.0),
-        (&reply, "handled_statuses", 2.0),
+        (&reply, "handled_statuses", 3.0),
+        (&reply, "failed_answers", 1.0),
+        (&reply, "billed_messages", 1.0),
+        (&reply, "billed_service_messages", 1.0),
         (&reply, "deferred_records", 1.0),
         (&reply, "send_ms", 5.0),
         (&reply, "receipt_to_echo_ms", 3.0),

@@ -74,6 +74,11 @@ pub fn record(name: &'static str, time: Duration) {
     metrics::histogram!(name).record(time.as_secs_f64() * 1000.0);
 }
 
+/// Counts something under a name of its own, beside the `counter` of a log line.
+pub fn count(name: &'static str) {
+    metrics::counter!(name).increment(1);
+}
+
 /// Whole milliseconds since `start`, as log lines give them.
 #[must_use]
 pub fn milliseconds_since(start: Instant) -> u64 {

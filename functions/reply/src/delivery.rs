@@ -1,6 +1,7 @@
 //! A message as the queue delivers it.
 
 use aws_lambda_events::event::sqs::SqsMessage;
+use chrono::{DateTime, Utc};
 use shared::deadline::Deadline;
 use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
 use shared::logging::plain;
@@ -23,6 +24,8 @@ pub struct Delivery {
     pub group: Option<String>,
     /// How often it was delivered, this time included.
     pub receive_count: u32,
+    /// When it was put on the queue.
+    pub sent_at: Option<DateTime<Utc>>,
     /// The X-Ray trace that it belongs to.
     pub trace: Option<String>,
     /// What is to be done, or why nobody can say.
@@ -113,6 +116,7 @@ impl From<SqsMessage> for Delivery {
         let group = attribute("MessageGroupId");
         let receive_count =
             attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+        let sent_at = attribute("SentTimestamp").and_then(|milliseconds| milliseconds.parse().ok());
         // The inbound queue is FIFO, the record queue is not: the group tells them apart. (A standard queue
         // may carry groups too, so the queue's name has the last word.)
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
@@ -128,6 +132,7 @@ impl From<SqsMessage> for Delivery {
             queue: if fifo { Queue::Inbound } else { Queue::Records },
             group: if fifo { group } else { wamid() },
             receive_count,
+            sent_at: sent_at.and_then(DateTime::from_timestamp_millis),
             trace: attribute(trace::SQS_ATTRIBUTE),
             work,
             body,
@@ -147,6 +152,7 @@ mod tests {
         record.event_source_arn = arn.map(str::to_owned);
         record.attributes =
             group.map(|group| ("MessageGroupId".to_owned(), group.to_owned())).into_iter().collect();
+        record.attributes.insert("SentTimestamp".to_owned(), "1795489500323".to_owned());
         record.into()
     }
 
@@ -162,6 +168,10 @@ mod tests {
         assert_eq!(delivery(&body, None, Some("sender")).queue, Queue::Inbound);
         assert_eq!(delivery(&body, None, None).queue, Queue::Records);
         assert_eq!((records.receive_count, records.work.is_ok()), (1, true));
+        assert_eq!(
+            records.sent_at.map(|at| at.to_rfc3339()).as_deref(),
+            Some("2026-11-24T03:05:00.323+00:00")
+        );
         assert_eq!(delivery("hello", Some("arn:aws:sqs:eu-central-1:1:records"), None).group, None);
     }
 

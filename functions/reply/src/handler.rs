@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::deadline::Deadline;
 use shared::logging::{ShortWamid, plain};
 use shared::metrics::milliseconds_since;
@@ -27,12 +27,15 @@ use crate::record::Stored;
 use crate::responder::Responder;
 use crate::seen::ReadReceipts;
 use crate::send::HANDOVER;
-use crate::statuses::Applied;
+use crate::statuses::{self, Applied};
 use crate::users::Linked;
 
 /// Deliveries after which a message that cannot be handled is set aside, so that its sender's later
 /// messages are.
 const POISON_AFTER: u32 = 3;
+
+/// How long after it was put on the inbound queue a message that is returned counts as overdue.
+const OVERDUE: TimeDelta = TimeDelta::minutes(10);
 
 /// What time it is.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -114,6 +117,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
     }
 
     async fn set_back(&self, delivery: &Delivery, delay: Duration, deadline: Deadline) {
+        self.note_overdue(delivery);
         let setting_back = self.queues.set_back(delivery.queue, &delivery.receipt_handle, delay);
         if let Err(cause) = queues::within(deadline, setting_back).await {
             let message_id = &delivery.message_id;
@@ -123,6 +127,20 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Handle for Reply<D, M, 
 }
 
 impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
+    /// Counts a message that is returned and has waited for long: CloudWatch's `ApproximateAgeOfOldestMessage` leaves out
+    /// those that were received several times.
+    fn note_overdue(&self, delivery: &Delivery) {
+        let waited = delivery.sent_at.map(|sent_at| (self.clock)() - sent_at);
+        if let Some(waited) = waited
+            && delivery.queue == Queue::Inbound
+            && waited > OVERDUE
+        {
+            let wamid = delivery.work.as_ref().ok().and_then(Work::wamid).map(ShortWamid::field);
+            let (message_id, waited_s) = (&delivery.message_id, waited.num_seconds());
+            warn!(counter = "overdue_messages", message_id, wamid, waited_s, "returned, and overdue");
+        }
+    }
+
     async fn follow(
         &self,
         delivery: &Delivery,
@@ -170,6 +188,9 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             Work::Status(status) => {
                 match within(limit, history::TIMEOUT, self.database.record_status(status)).await {
                     Ok(applied) => {
+                        if applied != Applied::Before {
+                            statuses::count(status);
+                        }
                         (story.outcome, story.reason) = match applied {
                             Applied::ToRow => ("applied", None),
                             Applied::NoRow => ("kept", Some("the message has no row, or not yet".to_owned())),

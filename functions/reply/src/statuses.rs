@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use shared::logging::ShortWamid;
+use shared::metrics;
 use shared::supabase::{Caller, Query, Supabase};
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::graph::{Class, Rejection};
 use crate::history::RecordError;
-use crate::incoming::Status;
+use crate::incoming::{Category, Status};
 
 /// How long an insert may take. Not long: what is not written now waits on the record queue, and no message may wait for
 /// the batch that it is in.
@@ -26,6 +30,34 @@ pub enum Applied {
     NoRow,
     /// It was there before.
     Before,
+}
+
+/// Counts what a status says that was not there before: an answer that failed after Meta had taken it, by its code; and a
+/// message that is billed, by its category.
+pub fn count(status: &Status) {
+    let wamid = ShortWamid::field(&status.wamid);
+    if status.name == "failed" {
+        // As at the send: the code decides. There is no HTTP status.
+        let code = status.error_code.map(i64::from);
+        let class = Rejection::of(0, code).class();
+        warn!(counter = "failed_answers", wamid, code, ?class, "an answer failed after it was sent");
+        if matches!(class, Class::Account | Class::Number) {
+            let reason = format!("an answer failed after it was sent, code {}", code.unwrap_or_default());
+            // No error of this version, which a canary would be taken back for.
+            warn!(counter = "graph_account_errors", wamid, code, reason, "answers fail after they are sent");
+        }
+    }
+    if let Some(category) = status.billed_as {
+        let (category, metric) = match category {
+            Category::Service => ("service", "billed_service_messages"),
+            Category::Utility => ("utility", "billed_utility_messages"),
+            Category::Marketing => ("marketing", "billed_marketing_messages"),
+            Category::Authentication => ("authentication", "billed_authentication_messages"),
+            Category::Other => ("other", "billed_other_messages"),
+        };
+        info!(counter = "billed_messages", wamid, category, "Meta bills a message");
+        metrics::count(metric);
+    }
 }
 
 #[derive(Serialize)]

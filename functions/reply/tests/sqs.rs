@@ -41,6 +41,7 @@ fn delivery(queue: Queue) -> Delivery {
         queue,
         group,
         receive_count: 50,
+        sent_at: None,
         trace: None,
         work: Work::read(&body),
         body,

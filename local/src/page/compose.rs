@@ -198,10 +198,11 @@ pub(super) fn status(phone: &Phone, wamid: &str, status: &str) -> Vec<u8> {
     if let Some(user_id) = phone.sender.user_id() {
         entry["recipient_user_id"] = json!(user_id.as_str());
     }
-    if status == "sent" {
-        let kind = "free_customer_service";
+    // Since 2026-10-01 each answer is billed when it is delivered. Source: “Pricing”, WhatsApp Business Platform
+    // documentation.
+    if matches!(status, "sent" | "delivered") {
         entry["pricing"] =
-            json!({"billable": false, "pricing_model": "PMP", "type": kind, "category": "service"});
+            json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "service"});
     }
     payload(&json!({"contacts": [phone.contact()], "statuses": [entry]}))
 }

@@ -36,7 +36,7 @@ use uuid::Uuid;
 
 pub use content::Content;
 pub use event::{Change, Event};
-pub use status::Status;
+pub use status::{Category, Status};
 
 use crate::graph::PhoneNumberId;
 use crate::users::Author;

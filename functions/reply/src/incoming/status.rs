@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use shared::envelope::ReceivedStatus;
-use shared::lenient::{Object, storable};
+use shared::lenient::{Object, read, storable};
 use shared::logging::{ShortWamid, plain};
 use shared::text::head;
 use uuid::Uuid;
@@ -31,10 +31,52 @@ pub struct Status {
     pub error_code: Option<i32>,
     /// And what Meta says about it.
     pub error_text: Option<String>,
+    /// As what Meta bills the message: said once a message, when it is delivered.
+    pub billed_as: Option<Category>,
     /// The business number that sent the message.
     pub phone_number_id: Option<String>,
     /// The status as Meta sent it, as JSON that PostgreSQL can hold. Personal data.
     pub payload: String,
+}
+
+/// What a billed message is, by which its price goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Category {
+    /// A free-form answer.
+    Service,
+    /// A template about something that the person asked for.
+    Utility,
+    /// A template that advertises.
+    Marketing,
+    /// A template with a code.
+    Authentication,
+    /// What Meta bills beside these: answers in groups, of its own agent, of general-purpose assistants.
+    Other,
+}
+
+impl Category {
+    /// Reads `pricing` of a status; `None` when the message is free, or another status says so.
+    ///
+    /// Statuses `sent` carry it too, and are left out: Meta bills what is delivered, and says it in one of `delivered`
+    /// and `read`. `billable` is to go, and `type` to stay.
+    /// Source: “status messages webhook reference” and “Pricing”, WhatsApp Business Platform documentation, November 2026.
+    fn read(status: &Object<'_>, name: &str) -> Option<Self> {
+        let pricing = status.object("pricing");
+        let is_billed = match read::<bool>(pricing.get("billable")) {
+            Some(billable) => billable,
+            None => pricing.text("type").as_deref() == Some("regular"),
+        };
+        if !is_billed || !matches!(name, "delivered" | "read") {
+            return None;
+        }
+        Some(match pricing.text("category").unwrap_or_default().as_ref() {
+            "service" => Self::Service,
+            "utility" => Self::Utility,
+            "marketing" | "marketing_lite" => Self::Marketing,
+            "authentication" | "authentication_international" => Self::Authentication,
+            _ => Self::Other,
+        })
+    }
 }
 
 impl Status {
@@ -62,6 +104,7 @@ impl Status {
         ];
         let recipient = recipient.into_iter().find_map(|key| status.filled_text(key)).unwrap_or_default();
         let identity = [wamid.as_str(), &name, &timestamp, &code, &recipient].join("\n");
+        let billed_as = Category::read(&status, &name);
         let clean = |text: String| text.replace('\0', "\u{fffd}");
         Some(Self {
             id: Uuid::new_v5(&STATUS_IDS, identity.as_bytes()),
@@ -69,6 +112,7 @@ impl Status {
             name: clean(name),
             at: believable(status.get("timestamp"), received.received_at).unwrap_or(received.received_at),
             error_code: code.parse().ok(),
+            billed_as,
             error_text: text.map(|text| clean(head(&text, MAX_ERROR).to_owned())),
             phone_number_id: Object::of(received.metadata).string("phone_number_id").map(clean),
             payload: storable(received.status).into_owned(),
@@ -115,6 +159,37 @@ mod tests {
         assert_eq!((read.error_code, read.error_text.as_deref()), (Some(131_049), Some("Details")));
         assert_eq!(read.phone_number_id.as_deref(), Some("106540352242922"));
         assert!(!format!("{read:?}").contains("16505551234"));
+    }
+
+    #[test]
+    fn what_is_billed_is_said_once_by_a_status_of_delivery() {
+        let billed = |name: &str, pricing: Value| {
+            read(&json!({"id": "w", "status": name, "pricing": pricing})).expect("a status").billed_as
+        };
+        let regular = |category: &str| json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": category});
+        for (category, expected) in [
+            ("service", Category::Service),
+            ("utility", Category::Utility),
+            ("marketing", Category::Marketing),
+            ("authentication_international", Category::Authentication),
+            ("general_purpose_ai", Category::Other),
+        ] {
+            assert_eq!(billed("delivered", regular(category)), Some(expected));
+            assert_eq!(billed("read", regular(category)), Some(expected));
+            for other in ["sent", "failed", "played"] {
+                assert_eq!(billed(other, regular(category)), None, "{other}");
+            }
+        }
+        assert_eq!(billed("read", json!({"type": "regular"})), Some(Category::Other));
+        for free in [
+            json!({"billable": false, "type": "free_customer_service", "category": "service"}),
+            json!({"billable": false, "type": "regular", "category": "service"}),
+            json!({"type": "free_entry_point", "category": "service"}),
+            json!({}),
+            json!("regular"),
+        ] {
+            assert_eq!(billed("delivered", free.clone()), None, "{free}");
+        }
     }
 
     #[test]

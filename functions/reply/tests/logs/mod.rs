@@ -2,6 +2,8 @@
 
 mod capture;
 
+use std::time::Duration;
+
 use reply::batch::{Handle, Outcome};
 use reply::delivery::Delivery;
 use reply::history::row_id;
@@ -94,6 +96,63 @@ async fn each_failure_has_its_counter() {
     let expected = ["ERROR deferred_records", "ERROR second_echo_risk", "ERROR unrecorded_messages"];
     assert_eq!(counted(&world, question()).await, expected);
     assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_fails_later_and_what_is_billed_is_counted_once() {
+    let status = |name: &str, more: serde_json::Value| {
+        let mut status = json!({"id": "wamid.answer", "status": name, "timestamp": "1749416390"});
+        status.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({"v1": {"status": {"received_at": "2025-06-08T20:59:43.500Z", "status": status}}}).to_string()
+    };
+    let failed = |code: i64| status("failed", json!({"errors": [{"code": code}]}));
+    let billed = |name: &str, billable: bool| {
+        status(name, json!({"pricing": {"billable": billable, "type": "regular", "category": "service"}}))
+    };
+    let world = World::new(all_well()).await;
+    for (body, expected) in [
+        (failed(131_026), &["WARN failed_answers"][..]),
+        (failed(131_042), &["WARN failed_answers", "WARN graph_account_errors"]),
+        (failed(190), &["WARN failed_answers", "WARN graph_account_errors"]),
+        (status("failed", json!({})), &["WARN failed_answers"]),
+        (billed("sent", true), &[]),
+        (billed("delivered", true), &["INFO billed_messages"]),
+        (billed("delivered", false), &[]),
+    ] {
+        let expected = [expected, &["INFO handled_statuses"]].concat();
+        assert_eq!(counted(&world, delivery(body, 1)).await, expected);
+    }
+    // The same again: its row is there.
+    let again = ResponseTemplate::new(201).set_body_json(json!([]));
+    let world = World::new(Answers { kept: again, ..all_well() }).await;
+    for body in [failed(131_042), billed("delivered", true)] {
+        assert_eq!(counted(&world, delivery(body, 1)).await, ["INFO handled_statuses"]);
+    }
+    // Not written yet: it is counted when it is.
+    let world = World::new(Answers { kept: ResponseTemplate::new(503), ..all_well() }).await;
+    let expected = ["WARN deferred_updates", "INFO handled_statuses"];
+    assert_eq!(counted(&world, delivery(failed(131_042), 1)).await, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_is_returned_ten_minutes_after_it_was_sent_is_overdue() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Echo);
+    let waiting = |minutes| Delivery {
+        sent_at: Some(chrono::Utc::now() - chrono::TimeDelta::minutes(minutes)),
+        ..delivery(envelope(&text()), 2)
+    };
+    let logs = Logs::keep();
+    for fresh in [
+        waiting(9),
+        Delivery { sent_at: None, ..waiting(9) },
+        Delivery { queue: reply::queues::Queue::Records, ..waiting(60) },
+    ] {
+        reply.set_back(&fresh, Duration::ZERO, Deadline::NONE).await;
+        assert!(logs.counted().is_empty());
+    }
+    reply.set_back(&waiting(11), Duration::ZERO, Deadline::NONE).await;
+    assert_eq!(logs.counted(), [("WARN".to_owned(), "overdue_messages".to_owned())]);
 }
 
 /// Has no answer.

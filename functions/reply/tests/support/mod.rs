@@ -190,6 +190,7 @@ pub fn delivery(body: String, receive_count: u32) -> Delivery {
         queue: Queue::Inbound,
         group,
         receive_count,
+        sent_at: None,
         trace: None,
         work,
         body,
