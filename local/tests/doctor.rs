@@ -287,7 +287,10 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
     assert_wrong("an expired token", &report, &whole, &[("access_token", "it has expired")]);
     graph.expire_access_token(Some(Utc::now() + TimeDelta::hours(3)));
     let report = examine(&whole).await.expect("a report");
-    assert_wrong("a token of today", &report, &whole, &[]);
+    assert_wrong("a token of today", &report, &whole, &[("access_token", "for 0 more days")]);
+    graph.expire_access_token(Some(Utc::now() + TimeDelta::days(60)));
+    let report = examine(&whole).await.expect("a report");
+    assert_wrong("a token of this month", &report, &whole, &[]);
     graph.expire_access_token(None);
     graph.set_permissions(&["whatsapp_business_management"]);
     let report = examine(&whole).await.expect("a report");

@@ -3,7 +3,7 @@
 mod api;
 mod version;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Client;
 use shared::logging::Masked;
 
@@ -18,6 +18,8 @@ const GRAPH: &str = "https://graph.facebook.com";
 const PERMISSIONS: [&str; 2] = ["whatsapp_business_messaging", "whatsapp_business_management"];
 /// Days before the end of a version or token from which on it is said.
 const SOON: i64 = 90;
+/// Days before the end of a token from which on it is wrong.
+const LAST_DAYS: i64 = 14;
 /// Where a token comes from.
 const NEW_TOKEN: &str = "generate one for a system user (Business settings → Users → System users) and put it into \
                          the secret as WHATSAPP_ACCESS_TOKEN";
@@ -117,15 +119,24 @@ fn examine_token(
     }
     match DateTime::from_timestamp(data.expires_at, 0).filter(|_| data.expires_at > 0) {
         None => report.right(check, "is accepted, has both permissions, and does not expire"),
-        Some(end) => {
-            let left = end - Utc::now();
-            let end = end.format("%Y-%m-%d %H:%M UTC");
-            let soon =
-                if left.num_days() < SOON { format!(". Before that, {NEW_TOKEN}") } else { String::new() };
-            report.right(check, format!("is accepted and has both permissions, until {end}{soon}"));
-        }
+        Some(end) => examine_end(end, end - Utc::now(), report),
     }
     true
+}
+
+/// Says how long a token is left: one that ends within days is wrong, so that a scheduled run tells in time.
+fn examine_end(end: DateTime<Utc>, left: TimeDelta, report: &mut Report) {
+    let check = "access_token";
+    let (days, end) = (left.num_days(), end.format("%Y-%m-%d %H:%M UTC"));
+    let s = if days == 1 { "" } else { "s" };
+    let accepted = format!("is accepted and has both permissions, for {days} more day{s}, until {end}");
+    if days < LAST_DAYS {
+        report.wrong(check, format!("{accepted}: enough for a first try. For more, {NEW_TOKEN}"));
+    } else if days < SOON {
+        report.right(check, format!("{accepted}. Before that, {NEW_TOKEN}"));
+    } else {
+        report.right(check, accepted);
+    }
 }
 
 fn examine_number(about: Result<AboutNumber, Failure>, report: &mut Report) {
@@ -201,6 +212,31 @@ mod tests {
             let about = Err(refusal(400, Some(100), None));
             examine_token(&about, about_number.as_ref(), &mut report);
             assert_eq!(report.findings()[0].outcome, expected, "{about_number:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_ends_within_two_weeks_is_wrong() {
+        for (left, expected, words) in [
+            (
+                TimeDelta::hours(3),
+                Outcome::Wrong,
+                "for 0 more days, until 2027-01-01 00:00 UTC: enough for a first try",
+            ),
+            (TimeDelta::days(1), Outcome::Wrong, "for 1 more day, until"),
+            (TimeDelta::days(14) - TimeDelta::seconds(1), Outcome::Wrong, "for 13 more days"),
+            (
+                TimeDelta::days(14),
+                Outcome::Right,
+                "for 14 more days, until 2027-01-01 00:00 UTC. Before that, generate",
+            ),
+            (TimeDelta::days(400), Outcome::Right, "for 400 more days, until 2027-01-01 00:00 UTC"),
+        ] {
+            let mut report = Report::default();
+            examine_end(DateTime::from_timestamp(1_798_761_600, 0).expect("a time"), left, &mut report);
+            let finding = &report.findings()[0];
+            assert_eq!(finding.outcome, expected, "{left}");
+            assert!(finding.message.contains(words), "{}", finding.message);
         }
     }
 
