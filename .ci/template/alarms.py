@@ -11,7 +11,7 @@ OF_FILTERS = {"Fn::Sub": "WhatsAppLambda/${AWS::StackName}"}
 # What shared/src/metrics.rs counts by the version of the function.
 BY_VERSION = "version_errors"
 ALARM = "AWS::CloudWatch::Alarm"
-RUNBOOK = "docs/RUNBOOK.md"
+RUNBOOK, COSTS = "docs/RUNBOOK.md", "docs/COSTS.md"
 
 
 def check(project):
@@ -44,6 +44,10 @@ def check(project):
             yield f"{dead}: no alarm says that it holds messages"
     for name, function in canaries(project).items():
         yield from canary(name, function, project.properties(name, ALARM))
+    alarms = [resource["Properties"] for _, resource in project.of_type(ALARM)]
+    watched = sum(sum("MetricStat" in query for query in alarm.get("Metrics", [])) or 1 for alarm in alarms)
+    if f"| {len(alarms)}, over {watched} metrics |" not in project.text(COSTS):
+        yield f"{COSTS}: the alarms are {len(alarms)}, over {watched} metrics"
     yield from metrics(project)
     yield from dashboard(project)
 
