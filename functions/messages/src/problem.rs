@@ -45,13 +45,16 @@ struct ProblemDetails<'a> {
 
 /// The code with which the database refuses the caller's token.
 ///
-/// 401 and 403: PostgREST does not accept it, or its role may not read messages, as an anonymous caller's. A value that
-/// PostgreSQL cannot read is one of the token's claims, which are signed and make no sense: a `sub` that is no UUID
+/// 401 and 403: PostgREST does not accept it, or it is an anonymous caller's, whose role may not read messages (401 and
+/// 42501). With 403, 42501 is a signed-in user whose role lacks a grant: nothing that another token would help. A value
+/// that PostgreSQL cannot read is one of the token's claims, which are signed and make no sense: a `sub` that is no UUID
 /// (22P02, from `auth.uid()`), U+0000 in one (22P05), a `role` that the database has not (22023; newer versions of
 /// PostgREST answer 401).
 fn refused_token(error: &SupabaseError) -> Option<&str> {
     let SupabaseError::Rejected { status, code: Some(code) } = error else { return None };
-    (matches!(status, 401 | 403) || (*status == 400 && error.is_about_values())).then_some(code)
+    let is_missing_grant = *status == 403 && code == "42501";
+    ((matches!(status, 401 | 403) && !is_missing_grant) || (*status == 400 && error.is_about_values()))
+        .then_some(code)
 }
 
 /// What a caller is told: a status, and a text that says what to do. Never what Supabase said.

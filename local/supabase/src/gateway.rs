@@ -2,8 +2,8 @@
 //!
 //! - Without a known key in `apikey` (header or URL parameter) nothing goes through.
 //! - A new key (`sb_…`) is exchanged for a JWT of its role, unless `Authorization` is there already: then that
-//!   decides, also with a secret key. An `sb_…` key in `Authorization` is passed on, and PostgREST refuses it,
-//!   for it is not a JWT.
+//!   decides, also with a secret key. The same key in `Authorization`, as supabase-js sends it while nobody is signed
+//!   in, counts as none. Another `sb_…` key there is passed on, and PostgREST refuses it, for it is not a JWT.
 //! - An old key is a JWT itself and grants nothing in `apikey`: the role is what `Authorization` says.
 //!
 //! Source: <https://supabase.com/docs/guides/api/api-keys> and the gateway's configuration in
@@ -21,6 +21,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{StatusCode, Uri};
 use serde_json::json;
 
+use crate::differences;
 use crate::keys::{PUBLISHABLE_KEY, Role, SECRET_KEY};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
@@ -70,13 +71,15 @@ async fn admit(State(keys): State<Arc<Keys>>, mut request: Request<Body>, next: 
             );
         }
     };
+    let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     if let Some(token) = role
-        && !request.headers().contains_key(AUTHORIZATION)
+        && authorization.is_none_or(|authorization| authorization == format!("Bearer {key}").as_bytes())
         && let Ok(header) = HeaderValue::try_from(format!("Bearer {token}"))
     {
         request.headers_mut().insert(AUTHORIZATION, header);
     }
-    next.run(request).await
+    let is_anonymous = differences::is_anonymous(request.headers());
+    differences::as_postgrest(next.run(request).await, is_anonymous).await
 }
 
 /// Takes the key out of the request: PostgREST would read the URL parameter as a filter.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::Utc;
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -67,6 +67,18 @@ fn user_claims(user_id: Uuid, issued_at: i64, expires_at: i64) -> anyhow::Result
         "iat": issued_at,
         "exp": expires_at,
     }))
+}
+
+/// The role that a token of this project's carries; none when it is not valid.
+pub(crate) fn role(token: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        role: String,
+    }
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.validate_aud = false;
+    let key = DecodingKey::from_secret(JWT_SECRET.as_bytes());
+    jsonwebtoken::decode::<Claims>(token, &key, &validation).ok().map(|token| token.claims.role)
 }
 
 fn sign(claims: &serde_json::Value) -> anyhow::Result<String> {

@@ -6,6 +6,7 @@
 //! Supabase's roles, which belong to the whole server, are created if missing and stay.
 //! Otherwise a private cluster is made with the programs installed on the machine, or with fetched ones.
 
+mod differences;
 mod gateway;
 mod keys;
 pub mod migrate;

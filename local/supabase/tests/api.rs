@@ -125,10 +125,16 @@ async fn the_service_key_reads_everything_in_each_style() {
 }
 
 #[tokio::test]
-async fn a_new_key_in_authorization_is_refused_for_it_is_no_jwt() {
+async fn a_new_key_in_authorization_is_the_same_as_in_apikey_or_refused_for_it_is_no_jwt() {
     let project = conversation().await;
-    for key in [project.supabase.publishable_key(), project.supabase.secret_key()] {
-        let (status, body) = answer(project.get("messages").header("apikey", key).bearer_auth(key)).await;
+    let (publishable, secret) = (project.supabase.publishable_key(), project.supabase.secret_key());
+    let ask =
+        |key: &str, bearer: &str| answer(project.get("messages").header("apikey", key).bearer_auth(bearer));
+    assert_eq!(contents(&ask(secret, secret).await.1).len(), 2);
+    let (status, body) = ask(publishable, publishable).await;
+    assert_eq!((status, &body["code"]), (401, &json!("42501")));
+    for (key, bearer) in [(publishable, secret), (secret, publishable)] {
+        let (status, body) = ask(key, bearer).await;
         assert_eq!((status, &body["code"]), (401, &json!("PGRST301")));
         assert_eq!(answer(project.get("messages").bearer_auth(key)).await.0, 401);
     }
@@ -151,14 +157,32 @@ async fn a_user_writes_nothing() {
         project.client.delete(project.url(&own_preferences)),
     ] {
         let (status, body) = answer(as_user(&project, USER_A, attempt)).await;
-        assert!(matches!(status, 401 | 403), "{status}");
-        assert_eq!(body["code"], "42501");
+        assert_eq!((status, &body["code"]), (403, &json!("42501")), "{body}");
     }
     let unchanged: Vec<String> = sqlx::query_scalar("select content from public.messages order by content")
         .fetch_all(project.supabase.pool())
         .await
         .expect("rows");
     assert_eq!(unchanged, ["of A", "of B"]);
+    project.stop().await;
+}
+
+#[tokio::test]
+async fn a_column_that_is_not_there_is_an_error_of_the_database_when_it_is_read() {
+    let project = conversation().await;
+    for query in
+        ["select=nothing", "select=content,nothing", "nothing=eq.1", "order=nothing", "or=(nothing.eq.1)"]
+    {
+        let (status, body) =
+            answer(as_user(&project, USER_A, project.get(&format!("messages?{query}")))).await;
+        assert_eq!((status, &body["code"]), (400, &json!("42703")), "{query}: {body}");
+        assert!(body["message"].as_str().is_some_and(|text| text.ends_with("does not exist")), "{body}");
+    }
+    let mut unknown = row(Uuid::new_v4(), USER_A, "of A");
+    unknown["nothing"] = json!(1);
+    let insert = project.post("messages").header("apikey", project.supabase.secret_key()).json(&unknown);
+    let (status, body) = answer(insert).await;
+    assert_eq!((status, &body["code"]), (400, &json!("PGRST204")), "{body}");
     project.stop().await;
 }
 
