@@ -9,7 +9,7 @@ use std::process::Stdio;
 use chrono::{TimeDelta, Utc};
 use local::doctor::examine;
 use local::doctor::report::{Outcome, Report};
-use local::doctor::settings::{MESSAGES_URL, Settings, Sources, WEBHOOK_URL};
+use local::doctor::settings::{MESSAGES_URL, Settings, Sources, USER_TOKEN, WEBHOOK_URL};
 use local::doctor::supabase::TABLES;
 use local::stack::{Options, Stack};
 use local_process::Signal;
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 /// Checks of which each must be right when nothing is broken.
-const CHECKS: [&str; 20] = [
+const CHECKS: [&str; 22] = [
     "webhook_url",
     "verify_token",
     "wrong_verify_token",
@@ -29,6 +29,7 @@ const CHECKS: [&str; 20] = [
     "wrong_signature",
     "messages_url",
     "messages_token",
+    "messages_page",
     "graph_version",
     "graph_api",
     "access_token",
@@ -41,6 +42,7 @@ const CHECKS: [&str; 20] = [
     "table_messages",
     "table_message_statuses",
     "table_account_events",
+    "adoption_notes",
     "anonymous_reads",
 ];
 
@@ -51,6 +53,9 @@ fn environment(stack: &Stack) -> BTreeMap<String, String> {
     environment.extend(services.messages_environment());
     let urls = [(WEBHOOK_URL, stack.webhook_url()), (MESSAGES_URL, stack.messages_url())];
     environment.extend(urls.map(|(name, url)| (name.to_owned(), url)));
+    let hour = std::time::Duration::from_secs(3600);
+    let token = services.supabase.user_token(local_supabase::USER_A, hour).expect("a token");
+    environment.insert(USER_TOKEN.to_owned(), token);
     environment
 }
 
@@ -80,6 +85,7 @@ fn assert_wrong(case: &str, report: &Report, settings: &Settings, expected: &[(&
         &settings.access_token,
         &settings.secret_key,
         &settings.publishable_key,
+        &settings.user_token,
     ];
     let secrets = secrets.into_iter().flatten().map(secrecy::ExposeSecret::expose_secret);
     for secret in secrets.chain(["5550783881", "555-078-3881"]) {
@@ -197,6 +203,11 @@ const BROKEN: &[Broken] = &[
         &[("publishable_key", "this project does not know it")],
     ),
     (
+        "a user's token of another project",
+        |settings| settings.user_token = secret("eyJhbGciOiJIUzI1NiJ9.e30.AAAA"),
+        &[("messages_page", "set SUPABASE_USER_TOKEN to a fresh one")],
+    ),
+    (
         "no key",
         |settings| settings.publishable_key = secret("hunter2"),
         &[("publishable_key", "not a Supabase API key")],
@@ -204,46 +215,58 @@ const BROKEN: &[Broken] = &[
 ];
 
 /// What breaks the database, what repairs it, and what is then wrong.
-const BROKEN_TABLES: [(&str, &str, (&str, &str)); 8] = [
+type BrokenTable = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const BROKEN_TABLES: [BrokenTable; 10] = [
+    (
+        "revoke select on messages from authenticated",
+        "grant select on messages to authenticated",
+        &[("messages_page", "grant select on table public.messages to authenticated")],
+    ),
+    (
+        "alter function adoption_notes rename to gone",
+        "alter function gone rename to adoption_notes",
+        &[("adoption_notes", "supabase db push --remote")],
+    ),
     (
         "revoke select on messages from service_role",
         "grant select on messages to service_role",
-        ("table_messages", "grant all on table public.messages to service_role"),
+        &[("table_messages", "grant all on table public.messages to service_role")],
     ),
     (
         "alter table user_preferences rename to gone",
         "alter table gone rename to user_preferences",
-        ("table_user_preferences", "supabase db push --remote"),
+        &[("table_user_preferences", "supabase db push --remote")],
     ),
     (
         "alter table message_statuses rename to gone",
         "alter table gone rename to message_statuses",
-        ("table_message_statuses", "there is no such table"),
+        &[("table_message_statuses", "there is no such table")],
     ),
     (
         "alter table account_events rename to gone",
         "alter table gone rename to account_events",
-        ("table_account_events", "supabase db push --remote"),
+        &[("table_account_events", "supabase db push --remote")],
     ),
     (
         "alter table user_preferences rename column whatsapp_user_id to gone",
         "alter table user_preferences rename column gone to whatsapp_user_id",
-        ("table_user_preferences", "has no column whatsapp_user_id: apply the migrations"),
+        &[("table_user_preferences", "has no column whatsapp_user_id: apply the migrations")],
     ),
     (
         "alter table messages rename column wamids to gone",
         "alter table messages rename column gone to wamids",
-        ("table_messages", "has no column wamids"),
+        &[("messages_page", "502"), ("table_messages", "has no column wamids")],
     ),
     (
         "grant select on user_preferences to anon; create policy open on user_preferences using (true)",
         "revoke select on user_preferences from anon; drop policy open on user_preferences",
-        ("anonymous_reads", "whoever has the publishable key reads user_preferences"),
+        &[("anonymous_reads", "whoever has the publishable key reads user_preferences")],
     ),
     (
         "grant select on user_preferences to anon; alter table user_preferences disable row level security",
         "revoke select on user_preferences from anon; alter table user_preferences enable row level security",
-        ("anonymous_reads", "enable row level security"),
+        &[("anonymous_reads", "enable row level security")],
     ),
 ];
 
@@ -278,8 +301,16 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
         sql(break_it).await;
         let report = examine(&whole).await.expect("a report");
         sql(repair).await;
-        assert_wrong(break_it, &report, &whole, &[expected]);
+        assert_wrong(break_it, &report, &whole, expected);
     }
+
+    sql("insert into adoption.notes (about, note, remedy) values ('messages', 'made 2 things null', 'Look at them.')")
+        .await;
+    let report = examine(&whole).await.expect("a report");
+    sql("delete from adoption.notes").await;
+    assert_wrong("a note", &report, &whole, &[]);
+    let shown = report.findings().iter().find(|finding| finding.check == "adoption_notes").expect("found");
+    assert!(shown.message.ends_with("\n    messages: made 2 things null. Look at them."), "{shown:?}");
 
     let graph = &stack.services.graph;
     graph.expire_access_token(Some(Utc::now() - TimeDelta::hours(1)));
@@ -311,7 +342,8 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
 
     stack.services.supabase.database().stop().await.expect("stopped");
     let report = examine(&whole).await.expect("a report");
-    assert_wrong("the database", &report, &whole, &[("database", "paused or restarting")]);
+    let expected = [("messages_page", "50"), ("database", "paused or restarting")];
+    assert_wrong("the database", &report, &whole, &expected);
     stack.services.supabase.database().start().await.expect("started");
 
     let report = examine(&whole).await.expect("a report");
@@ -335,6 +367,7 @@ async fn what_is_not_set_is_not_checked_and_older_keys_are_as_good() {
         ("SUPABASE_URL", &["supabase_url", "secret_key", "publishable_key"]),
         ("SUPABASE_SECRET_KEY", &["secret_key"]),
         ("SUPABASE_PUBLISHABLE_KEY", &["publishable_key"]),
+        (USER_TOKEN, &["messages_page"]),
         (WEBHOOK_URL, &["webhook_url", "verify_token", "signature"]),
     ] {
         let mut environment = environment.clone();
@@ -459,7 +492,7 @@ async fn the_command_finds_what_runs_and_ends_with_0_only_if_nothing_is_wrong() 
     let output = local(&["doctor", "--env-file", file]).output().await.expect("it ends");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("✓ webhook url") && said.contains("21 right, 0 wrong, 0 not checked"), "{said}");
+    assert!(said.contains("✓ webhook url") && said.contains("22 right, 0 wrong, 1 not checked"), "{said}");
 
     // Where `local` writes it unless told otherwise, it is found without being named.
     std::fs::create_dir(directory.path().join("target")).expect("a directory");

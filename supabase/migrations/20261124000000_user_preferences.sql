@@ -1,9 +1,9 @@
 -- Whose WhatsApp number is it: one row a user, one user a number.
 --
 -- Applies to an empty project and to one that has this table already, keeps every row, and changes
--- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone; a column
--- whose type it cannot change is an error whose hint says what to do.
--- Warnings name user ids, never numbers.
+-- nothing when it is applied again. What it cannot put right it notes (adoption.notes, and a warning) and leaves alone;
+-- a column whose type it cannot change is an error that says what to do.
+-- Notes name user ids, never numbers.
 --
 -- Only the service role writes. A user who could write a number could write somebody else's, and would
 -- then be shown that person's messages: link a number from a server that has seen proof of it.
@@ -11,13 +11,21 @@
 -- Row-level security is enabled, not forced: forcing concerns the table's owner, which is `postgres` on
 -- Supabase and bypasses row-level security in any case.
 
-create table if not exists public.user_preferences (
-  user_id uuid primary key references auth.users (id) on delete cascade,
-  whatsapp_phone text
-);
+do $$
+begin
+  if to_regclass('public.user_preferences') is null then
+    create table public.user_preferences (
+      user_id uuid primary key references auth.users (id) on delete cascade,
+      whatsapp_phone text
+    );
+    -- Supabase's default privileges grant everything to every role of the API.
+    revoke all on table public.user_preferences from public, anon, authenticated;
+  end if;
+end
+$$;
 
 -- Old policies. Permissive policies are joined by OR: one old `using (true)` would keep showing every row,
--- whatever the policy below says. Those that reach the API's roles go, with a warning that repeats them;
+-- whatever the policy below says. Those that reach the API's roles go, with a note that repeats them;
 -- restrictive policies can only hide rows, and stay.
 do $$
 declare
@@ -30,8 +38,8 @@ begin
       and policyname <> 'A user reads their own preferences'
       and roles && array['public', 'anon', 'authenticated']::name[]
   loop
-    raise warning 'user_preferences: dropped policy % (for % to %, using %, with check %)',
-      quote_ident(old.policyname), old.cmd, old.roles, coalesce(old.qual, 'none'), coalesce(old.with_check, 'none');
+    perform adoption.note('user_preferences', format('dropped policy %I (for %s to %s, using %s, with check %s)',
+      old.policyname, old.cmd, old.roles, coalesce(old.qual, 'none'), coalesce(old.with_check, 'none')));
     execute format('drop policy %I on public.user_preferences', old.policyname);
   end loop;
 end
@@ -55,8 +63,8 @@ begin
   -- The columns. Others that the table may have are not our business.
   if not exists (select 1 from pg_attribute
     where attrelid = 'public.user_preferences'::regclass and attname = 'user_id' and not attisdropped) then
-    raise exception 'public.user_preferences has no column user_id'
-      using hint = 'It is not the table this migration knows. Rename it, or add the column, and apply again.';
+    raise exception E'public.user_preferences has no column user_id\n%',
+      'It is not the table this migration knows. Rename it, or add the column, and apply again.';
   end if;
   perform adoption.change_type('public.user_preferences', 'user_id', 'uuid', 'user_id::text::uuid');
   alter table public.user_preferences add column if not exists whatsapp_phone text;
@@ -70,8 +78,9 @@ begin
     select count(*) into doubtful from (
       select 1 from public.user_preferences group by user_id having count(*) > 1 or user_id is null) repeated;
     if doubtful > 0 then
-      raise warning 'user_preferences: % user ids are null or on several rows, so user_id is not made unique', doubtful
-        using hint = 'Merge the rows, then: alter table public.user_preferences add primary key (user_id);';
+      perform adoption.note('user_preferences',
+        format('%s user ids are null or on several rows, so user_id is not made unique', doubtful),
+        'Merge the rows, then: alter table public.user_preferences add primary key (user_id);');
       create index if not exists user_preferences_user_id_idx on public.user_preferences (user_id);
     elsif key_columns is null then
       alter table public.user_preferences add primary key (user_id);
@@ -93,7 +102,8 @@ begin
   exception
     when undefined_object then null; -- The older foreign key has another name.
     when foreign_key_violation then
-      raise warning 'user_preferences: some rows belong to no user of auth.users; they are kept, new ones are refused';
+      perform adoption.note('user_preferences',
+        'some rows belong to no user of auth.users; they are kept, new ones are refused');
   end;
 
   -- `+1 650-555-1234` is a number that nobody would find. Taking the separators out changes no number.
@@ -102,10 +112,11 @@ begin
       where whatsapp_phone ~ '^\s*\+[0-9() ./-]*\s*$' and whatsapp_phone ~ '[^+0-9]';
     get diagnostics doubtful = row_count;
     if doubtful > 0 then
-      raise warning 'user_preferences: wrote % numbers in E.164, without separators', doubtful;
+      perform adoption.note('user_preferences', format('wrote %s numbers in E.164, without separators', doubtful));
     end if;
   exception when unique_violation then
-    raise warning 'user_preferences: left the separators in all numbers, because one number is there without them, too';
+    perform adoption.note('user_preferences',
+      'left the separators in all numbers, because one number is there without them, too');
   end;
 
   -- No number is null, as the trigger below makes it from now on.
@@ -114,15 +125,15 @@ begin
     update public.user_preferences set whatsapp_phone = null where whatsapp_phone = '';
     get diagnostics doubtful = row_count;
     if doubtful > 0 then
-      raise warning 'user_preferences: made % empty numbers null', doubtful;
+      perform adoption.note('user_preferences', format('made %s empty numbers null', doubtful));
     end if;
   end if;
 
   select count(*) into doubtful from public.user_preferences
     where whatsapp_phone <> '' and whatsapp_phone !~ '^\+?[1-9][0-9]{6,14}$';
   if doubtful > 0 then
-    raise warning 'user_preferences: % numbers are not E.164 and will not be found, see the hint', doubtful
-      using hint = 'select user_id from public.user_preferences where whatsapp_phone !~ ''^\+?[1-9][0-9]{6,14}$'';';
+    perform adoption.note('user_preferences', format('%s numbers are not E.164 and will not be found', doubtful),
+      'select user_id from public.user_preferences where whatsapp_phone !~ ''^\+?[1-9][0-9]{6,14}$'';');
   end if;
 
   -- One user a number, in any spelling. A row without a user owns none.
@@ -138,11 +149,10 @@ begin
       -- Not unique yet for these users, but for everybody else.
       execute format('create unique index if not exists user_preferences_whatsapp_phone_digits_partial_key
         on public.user_preferences ((%s)) where user_id is not null and user_id <> all (%L::uuid[])', digits, clashing);
-      raise warning 'user_preferences: one number, several rows; their owners: %', clashing
-        using detail = 'The reply function treats a number with several owners as nobody''s.',
-              hint = format('Decide whose it is, then: create unique index user_preferences_whatsapp_phone_digits_key'
-                ' on public.user_preferences ((%s)) where user_id is not null;'
-                ' drop index public.user_preferences_whatsapp_phone_digits_partial_key;', digits);
+      perform adoption.note('user_preferences', format('one number, several rows; their owners: %s', clashing),
+        format('The reply function treats a number with several owners as nobody''s. Decide whose it is, then:'
+          ' create unique index user_preferences_whatsapp_phone_digits_key on public.user_preferences ((%s))'
+          ' where user_id is not null; drop index public.user_preferences_whatsapp_phone_digits_partial_key;', digits));
     end if;
   end if;
 end
@@ -182,8 +192,7 @@ create or replace trigger user_preferences_whatsapp_phone before insert or updat
 -- The reply function looks a sender up by both spellings: whatsapp_phone in ('+16505551234', '16505551234').
 create index if not exists user_preferences_whatsapp_phone_idx on public.user_preferences (whatsapp_phone);
 
--- Supabase's default privileges grant everything to every role of the API.
-revoke all on table public.user_preferences from public, anon, authenticated;
+select adoption.revoke_all('public.user_preferences');
 grant select on table public.user_preferences to authenticated;
 grant all on table public.user_preferences to service_role;
 

@@ -1,8 +1,8 @@
 -- The conversation, a row for each message: what the user wrote and what was answered.
 --
 -- Applies to an empty project and to one that has this table already, keeps every row, and changes
--- nothing when it is applied again. What it cannot put right it reports as a WARNING and leaves alone; where our
--- rows would be refused, or something would be lost, it stops instead, and the error's hint says what to do.
+-- nothing when it is applied again. What it cannot put right it notes (adoption.notes, and a warning) and leaves alone;
+-- where our rows would be refused, or something would be lost, it stops instead, and the error says what to do.
 --
 -- On a large table: a change of type and the conversion of integer ids rewrite it under an exclusive lock,
 -- and the index at the end blocks writes while it is built. To avoid the latter, build it beforehand with
@@ -12,15 +12,23 @@
 -- Users read, the service role writes. Row-level security is enabled, not forced: see user_preferences.
 
 -- An older table gets neither the foreign key nor the constraints on values: its program may count on that.
-create table if not exists public.messages (
-  id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references auth.users (id) on delete cascade,
-  channel text not null,
-  role text not null check (role in ('user', 'assistant')),
-  content text not null,
-  created_at timestamptz not null default now(),
-  unanswered_because text
-);
+do $$
+begin
+  if to_regclass('public.messages') is null then
+    create table public.messages (
+      id uuid primary key default gen_random_uuid(),
+      user_id uuid not null references auth.users (id) on delete cascade,
+      channel text not null,
+      role text not null check (role in ('user', 'assistant')),
+      content text not null,
+      created_at timestamptz not null default now(),
+      unanswered_because text
+    );
+    -- Supabase's default privileges grant everything to every role of the API.
+    revoke all on table public.messages from public, anon, authenticated;
+  end if;
+end
+$$;
 
 alter table public.messages add column if not exists unanswered_because text;
 comment on column public.messages.unanswered_because is
@@ -39,8 +47,8 @@ begin
       and policyname <> 'A user reads their own messages'
       and roles && array['public', 'anon', 'authenticated']::name[]
   loop
-    raise warning 'messages: dropped policy % (for % to %, using %, with check %)',
-      quote_ident(old.policyname), old.cmd, old.roles, coalesce(old.qual, 'none'), coalesce(old.with_check, 'none');
+    perform adoption.note('messages', format('dropped policy %I (for %s to %s, using %s, with check %s)',
+      old.policyname, old.cmd, old.roles, coalesce(old.qual, 'none'), coalesce(old.with_check, 'none')));
     execute format('drop policy %I on public.messages', old.policyname);
   end loop;
 end
@@ -64,8 +72,8 @@ begin
     where not exists (select 1 from pg_attribute
       where attrelid = 'public.messages'::regclass and attname = name and not attisdropped);
   if missing is not null then
-    raise exception 'public.messages has no column %', missing
-      using hint = 'It is not the table this migration knows. Rename it, or add what is missing, and apply again.';
+    raise exception E'public.messages has no column %\n%', missing,
+      'It is not the table this migration knows. Rename it, or add what is missing, and apply again.';
   end if;
 
   -- Row ids are UUIDs: the reply function derives them, so that writing twice is writing once.
@@ -79,17 +87,18 @@ begin
       into referrers, dropping
       from pg_constraint where confrelid = 'public.messages'::regclass and contype = 'f';
     if referrers is not null and in_place then
-      raise exception 'public.messages.id is % and referenced by %', kind, referrers
-        using hint = format('Apply again after: %s The ids keep their values and become UUIDs: change the columns'
+      raise exception E'public.messages.id is % and referenced by %\n%', kind, referrers,
+        format('Apply again after: %s The ids keep their values and become UUIDs: change the columns'
           ' that referred to them to uuid, too, and create the foreign keys again.', dropping);
     elsif referrers is not null then
-      raise exception 'public.messages.id is % and referenced by %', kind, referrers
-        using hint = format('Apply again after: %s The ids will be in the column old_id: create the foreign keys'
+      raise exception E'public.messages.id is % and referenced by %\n%', kind, referrers,
+        format('Apply again after: %s The ids will be in the column old_id: create the foreign keys'
           ' again, and let them refer to it.', dropping);
     elsif in_place then
       perform adoption.change_type('public.messages', 'id', 'uuid', 'id::text::uuid');
     else
-      raise warning 'messages: ids of type % moved to the column old_id; every row got a new UUID as id', kind;
+      perform adoption.note('messages',
+        format('ids of type %s moved to the column old_id; every row got a new UUID as id', kind));
       sequence := pg_get_serial_sequence('public.messages', 'id');
       select conname into old_key from pg_constraint where conrelid = 'public.messages'::regclass and contype = 'p';
       if old_key is not null then
@@ -120,8 +129,8 @@ begin
     perform adoption.change_type('public.messages', 'created_at', 'timestamp with time zone',
       $e$created_at at time zone 'UTC'$e$);
   elsif kind <> 'timestamp with time zone' then
-    raise exception 'public.messages.created_at is of type %', kind
-      using hint = 'Change it to timestamptz in the way that suits its values, and apply again.';
+    raise exception E'public.messages.created_at is of type %\n%', kind,
+      'Change it to timestamptz in the way that suits its values, and apply again.';
   end if;
 end
 $$;
@@ -144,7 +153,8 @@ begin
       where messages.created_at is null and known.user_id = messages.user_id;
     update public.messages set created_at = coalesce((select min(created_at) from public.messages), now())
       where created_at is null;
-    raise warning 'messages: % rows had no created_at and were given the earliest known of their user', changed;
+    perform adoption.note('messages',
+      format('%s rows had no created_at and were given the earliest known of their user', changed));
   end if;
   alter table public.messages alter column created_at set default now();
   if not exists (select 1 from pg_attrdef d join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
@@ -183,7 +193,7 @@ begin
       and not exists (select 1 from pg_constraint c
         where c.conrelid = a.attrelid and c.contype = 'p' and a.attnum = any (c.conkey))
   loop
-    raise notice 'messages: % may be null from now on', name;
+    perform adoption.note('messages', format('the column %I may be null from now on', name));
     execute format('alter table public.messages alter column %I drop not null', name);
   end loop;
 
@@ -195,7 +205,8 @@ begin
       where exists (select 1 from public.messages other where other.id = messages.id and other.ctid < messages.ctid);
     get diagnostics changed = row_count;
     if changed > 0 then
-      raise warning 'messages: % rows shared their id with another and were given a new one', changed;
+      perform adoption.note('messages',
+        format('%s rows shared their id with another and were given a new one', changed));
     end if;
     if key_columns is null then
       alter table public.messages add primary key (id);
@@ -208,7 +219,7 @@ end
 $$;
 
 -- An older table's checks know its own channels, roles and lengths. Rows as the reply function writes them are
--- tried on an empty copy, which has no triggers, keys and policies; a check that refuses one goes, with a warning
+-- tried on an empty copy, which has no triggers, keys and policies; a check that refuses one goes, with a note
 -- that repeats it. Whatever else refuses one is an error: better now than with every message.
 do $$
 declare
@@ -232,11 +243,12 @@ begin
     select pg_get_constraintdef(oid) into definition from pg_constraint
       where conrelid = 'public.messages'::regclass and contype = 'c' and conname = refusing;
     if definition is null then
-      raise exception 'public.messages refuses rows as the reply function writes them: %', why
-        using hint = 'Change what refuses them, and apply again. They have an id, a user_id, the channel ''whatsapp'','
+      raise exception E'public.messages refuses rows as the reply function writes them: %\n%', why,
+        'Change what refuses them, and apply again. They have an id, a user_id, the channel ''whatsapp'','
           ' the role ''user'' or ''assistant'', a content of any length and a created_at; other columns have their default.';
     end if;
-    raise warning 'messages: dropped the check %, which refuses our rows: %', quote_ident(refusing), definition;
+    perform adoption.note('messages',
+      format('dropped the check %I, which refuses our rows: %s', refusing, definition));
     execute format('alter table pg_temp.messages drop constraint %I', refusing);
     execute format('alter table public.messages drop constraint %I', refusing);
   end loop;
@@ -248,8 +260,7 @@ $$;
 create index if not exists messages_user_id_created_at_id_idx
   on public.messages (user_id, created_at desc, id desc);
 
--- Supabase's default privileges grant everything to every role of the API.
-revoke all on table public.messages from public, anon, authenticated;
+select adoption.revoke_all('public.messages');
 grant select on table public.messages to authenticated;
 grant all on table public.messages to service_role;
 
@@ -257,6 +268,6 @@ alter table public.messages enable row level security;
 create policy "A user reads their own messages" on public.messages
   for select to authenticated using ((select auth.uid()) = user_id);
 
--- The tool of these migrations, which nobody needs any more.
+-- Tools that the next migrations do not need.
 drop function adoption.change_type(regclass, name, text, text);
-drop schema adoption;
+drop function adoption.revoke_all(regclass);

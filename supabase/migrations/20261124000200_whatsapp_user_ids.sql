@@ -2,8 +2,8 @@
 -- message, also with those of a person who shows no number. One user an id, as with numbers.
 --
 -- Applies whether or not `user_preferences` has the column already, keeps every row, and changes nothing when it is
--- applied again. What it cannot put right it reports as a WARNING and leaves alone; a column whose type it cannot
--- change is an error whose hint says what to do. Warnings name user ids, never those of WhatsApp.
+-- applied again. What it cannot put right it notes (adoption.notes, and a warning) and leaves alone; a column whose
+-- type it cannot change is an error that says what to do. Notes name user ids, never those of WhatsApp.
 --
 -- Who may read and write stays as `user_preferences` has it: a user reads their own row, the service role writes.
 
@@ -27,31 +27,30 @@ begin
       alter table public.user_preferences alter column whatsapp_user_id type text;
     exception when feature_not_supported then
       get stacked diagnostics depending = pg_exception_detail;
-      raise exception 'public.user_preferences.whatsapp_user_id cannot change from % to text: %', kind, sqlerrm
-        using hint = 'Drop what stands in the way, apply again, and create it for the new type: ' || depending;
+      raise exception E'public.user_preferences.whatsapp_user_id cannot change from % to text: %\n%', kind, sqlerrm,
+        'Drop what stands in the way, apply again, and create it for the new type: ' || depending;
     end;
   elsif kind <> 'text' then
-    raise exception 'public.user_preferences.whatsapp_user_id is of type %', kind
-      using hint = 'Rename it, or change it to text in the way that suits its values, and apply again.';
+    raise exception E'public.user_preferences.whatsapp_user_id is of type %\n%', kind,
+      'Rename it, or change it to text in the way that suits its values, and apply again.';
   end if;
 
   -- Most users have none.
   if required then
-    raise notice 'user_preferences: whatsapp_user_id may be null from now on';
+    perform adoption.note('user_preferences', 'the column whatsapp_user_id may be null from now on');
     alter table public.user_preferences alter column whatsapp_user_id drop not null;
   end if;
   update public.user_preferences set whatsapp_user_id = null where whatsapp_user_id = '';
   get diagnostics doubtful = row_count;
   if doubtful > 0 then
-    raise warning 'user_preferences: made % empty ids of WhatsApp null', doubtful;
+    perform adoption.note('user_preferences', format('made %s empty ids of WhatsApp null', doubtful));
   end if;
 
   select count(*) into doubtful from public.user_preferences
     where whatsapp_user_id !~ '^[A-Za-z0-9._-]{1,200}$';
   if doubtful > 0 then
-    raise warning 'user_preferences: % ids of WhatsApp are none and will not be found, see the hint', doubtful
-      using hint = 'select user_id from public.user_preferences'
-        ' where whatsapp_user_id !~ ''^[A-Za-z0-9._-]{1,200}$'';';
+    perform adoption.note('user_preferences', format('%s ids of WhatsApp are none and will not be found', doubtful),
+      'select user_id from public.user_preferences where whatsapp_user_id !~ ''^[A-Za-z0-9._-]{1,200}$'';');
   end if;
 
   -- One user an id. A row without a user owns none.
@@ -68,11 +67,11 @@ begin
       execute format('create unique index if not exists user_preferences_whatsapp_user_id_partial_key
         on public.user_preferences (whatsapp_user_id) where user_id is not null and user_id <> all (%L::uuid[])',
         clashing);
-      raise warning 'user_preferences: one id of WhatsApp, several rows; their owners: %', clashing
-        using detail = 'The reply function treats an id with several owners as nobody''s.',
-              hint = 'Decide whose it is, then: create unique index user_preferences_whatsapp_user_id_key'
-                ' on public.user_preferences (whatsapp_user_id) where user_id is not null;'
-                ' drop index public.user_preferences_whatsapp_user_id_partial_key;';
+      perform adoption.note('user_preferences',
+        format('one id of WhatsApp, several rows; their owners: %s', clashing),
+        'The reply function treats an id with several owners as nobody''s. Decide whose it is, then: create unique'
+        ' index user_preferences_whatsapp_user_id_key on public.user_preferences (whatsapp_user_id)'
+        ' where user_id is not null; drop index public.user_preferences_whatsapp_user_id_partial_key;');
     end if;
   end if;
 end

@@ -1,8 +1,8 @@
 -- What a message is and what became of it, beside its text: columns of `messages`, all of which may be null.
 --
 -- Applies whether or not the table has some of the columns already, keeps every row, and changes nothing when it is
--- applied again. What it cannot put right it reports as a WARNING and leaves alone; where our rows would be refused,
--- or a column means something else, it stops instead, and the error's hint says what to do.
+-- applied again. What it cannot put right it notes (adoption.notes, and a warning) and leaves alone; where our rows
+-- would be refused, or a column means something else, it stops instead, and the error says what to do.
 --
 -- On a large table: new columns cost nothing, a change of type rewrites it under an exclusive lock. The indexes at
 -- the end hold only rows with these columns, but building them reads the table once and blocks writes meanwhile;
@@ -96,17 +96,17 @@ begin
           ours.name, ours.wanted, ours.conversion);
       exception when feature_not_supported or undefined_function or datatype_mismatch or cannot_coerce then
         get stacked diagnostics depending = pg_exception_detail;
-        raise exception 'public.messages.% cannot change from % to %: %', ours.name, kind, ours.wanted, sqlerrm
-          using hint = concat_ws(': ', 'Drop what stands in the way (a view, policy, check or default), apply again,'
+        raise exception E'public.messages.% cannot change from % to %: %\n%', ours.name, kind, ours.wanted, sqlerrm,
+          concat_ws(': ', 'Drop what stands in the way (a view, policy, check or default), apply again,'
             ' and create it for the new type', nullif(depending, ''));
       end;
     elsif kind <> ours.wanted then
-      raise exception 'public.messages.% is of type %', ours.name, kind
-        using hint = format('It is not the column this migration knows. Rename it, or change it to %s in the way'
+      raise exception E'public.messages.% is of type %\n%', ours.name, kind,
+        format('It is not the column this migration knows. Rename it, or change it to %s in the way'
           ' that suits its values, and apply again.', ours.wanted);
     end if;
     if required then
-      raise notice 'messages: % may be null from now on', ours.name;
+      perform adoption.note('messages', format('the column %I may be null from now on', ours.name));
       execute format('alter table public.messages alter column %I drop not null', ours.name);
     end if;
     -- The copy below would not notice it.
@@ -115,22 +115,23 @@ begin
         where conrelid = 'public.messages'::regclass and contype = 'f' and conkey @> (select array[attnum]
           from pg_attribute where attrelid = conrelid and attname = ours.name)
     loop
-      raise exception 'public.messages.% refers to another table, which does not hold our values', ours.name
-        using hint = 'Rename the column, or take the foreign key away, and apply again: ' || depending;
+      raise exception E'public.messages.% refers to another table, which does not hold our values\n%', ours.name,
+        'Rename the column, or take the foreign key away, and apply again: ' || depending;
     end loop;
   end loop;
 
   select count(*) into doubtful from public.messages
     where status not in ('sent', 'delivered', 'read', 'played', 'failed');
   if doubtful > 0 then
-    raise warning 'messages: % rows have a status that is none of WhatsApp''s; they keep it, and it is shown', doubtful
-      using hint = 'select status, count(*) from public.messages group by status;';
+    perform adoption.note('messages',
+      format('%s rows have a status that is none of WhatsApp''s; they keep it, and it is shown', doubtful),
+      'select status, count(*) from public.messages group by status;');
   end if;
 end
 $$;
 
 -- Rows as the reply function writes them, and as statuses, edits and revokes change them, are tried on an empty
--- copy, as in `messages`: a check that refuses one goes, with a warning that repeats it; whatever else refuses one is
+-- copy, as in `messages`: a check that refuses one goes, with a note that repeats it; whatever else refuses one is
 -- an error.
 do $$
 declare
@@ -175,11 +176,12 @@ begin
     select pg_get_constraintdef(oid) into definition from pg_constraint
       where conrelid = 'public.messages'::regclass and contype = 'c' and conname = refusing;
     if definition is null then
-      raise exception 'public.messages refuses rows as the reply function writes them: %', why
-        using hint = 'Change what refuses them, and apply again. They have the columns of this migration, each filled'
+      raise exception E'public.messages refuses rows as the reply function writes them: %\n%', why,
+        'Change what refuses them, and apply again. They have the columns of this migration, each filled'
           ' or null; other columns have their default.';
     end if;
-    raise warning 'messages: dropped the check %, which refuses our rows: %', quote_ident(refusing), definition;
+    perform adoption.note('messages',
+      format('dropped the check %I, which refuses our rows: %s', refusing, definition));
     execute format('alter table pg_temp.messages drop constraint %I', refusing);
     execute format('alter table public.messages drop constraint %I', refusing);
   end loop;

@@ -24,8 +24,8 @@ begin
     where not exists (select 1 from pg_attribute where attrelid = 'public.account_events'::regclass
       and attname = name and format_type(atttypid, null) = wanted and not attisdropped);
   if other is not null then
-    raise exception 'public.account_events has no column %', other
-      using hint = 'It is not the table this migration makes. Rename it, and apply again.';
+    raise exception E'public.account_events has no column %\n%', other,
+      'It is not the table this migration makes. Rename it, and apply again.';
   end if;
 end
 $$;

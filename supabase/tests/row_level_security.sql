@@ -15,6 +15,8 @@ insert into public.user_preferences (user_id, whatsapp_phone) values
   ('aaaaaaaa-0000-4000-8000-000000000002', '+16505550002');
 delete from public.message_statuses;
 delete from public.account_events;
+delete from adoption.notes;
+insert into adoption.notes (about, note) values ('messages', 'changed');
 insert into public.messages (user_id, channel, role, content, wamids) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'user', 'of a', array['wamid.a1']),
   ('aaaaaaaa-0000-4000-8000-000000000001', 'whatsapp', 'assistant', 'of a', array['wamid.a2']),
@@ -107,6 +109,11 @@ from (values
   ('update public.account_events set field = ''changed''', '42501', '42501', '42501', '1 rows'),
   ('delete from public.account_events', '42501', '42501', '42501', '1 rows'),
   ('truncate public.account_events', '42501', '42501', '42501', '0 rows'),
+  -- What the migrations noted.
+  ('select * from public.adoption_notes()', '42501', '42501', '42501', '1 rows'),
+  ('select * from adoption.notes', '42501', '42501', '42501', '1 rows'),
+  ('delete from adoption.notes', '42501', '42501', '42501', '42501'),
+  ('select adoption.note(''messages'', ''changed'')', '42501', '42501', '42501', '42501'),
   -- The triggers' functions, which the API could offer as calls.
   ('select public.lock_wamids(1, array[''wamid.a2''])', '42501', '42501', '42501', '42501'),
   ('select public.apply_message_statuses(array[gen_random_uuid()])', '42501', '42501', '42501', '42501'),

@@ -11,7 +11,11 @@ pub const WEBHOOK_URL: &str = "WEBHOOK_URL";
 /// The address of the history; an output of the stack.
 pub const MESSAGES_URL: &str = "MESSAGES_URL";
 
-/// The variables that say what is to be checked. (`GRAPH_API_URL` and `GRAPH_API_VERSION` alone say nothing.)
+/// A signed-in user's access token, with which a page of the history is read.
+pub const USER_TOKEN: &str = "SUPABASE_USER_TOKEN";
+
+/// The variables that say what is to be checked. (`GRAPH_API_URL`, `GRAPH_API_VERSION` and a user's
+/// token alone say nothing.)
 const NAMES: [&str; 9] = [
     WEBHOOK_URL,
     MESSAGES_URL,
@@ -49,6 +53,8 @@ pub struct Settings {
     pub secret_key: Option<SecretString>,
     /// `SUPABASE_PUBLISHABLE_KEY`
     pub publishable_key: Option<SecretString>,
+    /// `SUPABASE_USER_TOKEN`: the access token of a signed-in user.
+    pub user_token: Option<SecretString>,
 }
 
 /// Where settings may stand.
@@ -115,6 +121,7 @@ impl Settings {
             supabase_url: text("SUPABASE_URL"),
             secret_key: secret("SUPABASE_SECRET_KEY"),
             publishable_key: secret("SUPABASE_PUBLISHABLE_KEY"),
+            user_token: secret(USER_TOKEN),
         })
     }
 }

@@ -7,7 +7,7 @@ use webhook::signature::{self, AppSecret};
 
 use super::event::TestEvent;
 use super::report::Report;
-use super::settings::{MESSAGES_URL, Settings, WEBHOOK_URL};
+use super::settings::{MESSAGES_URL, Settings, USER_TOKEN, WEBHOOK_URL};
 use super::{TIMEOUT, no_answer, safe_url, shown};
 
 /// What is checked with the secrets, once the address is known to be the webhook's.
@@ -151,22 +151,22 @@ async fn posts(settings: &Settings, url: &Url, event: &TestEvent, http: &Client,
 }
 
 async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
-    let (address, supabase) = ("messages_url", "messages_token");
+    let (address, supabase, page) = ("messages_url", "messages_token", "messages_page");
     let given = settings.messages_url.clone();
     if given.is_none() && settings.webhook_url.is_some() && !report.is_right("webhook_url") {
         let why = "the webhook's address, beside which it would be, is wrong";
-        return report.all_unchecked(&[address, supabase], why);
+        return report.all_unchecked(&[address, supabase, page], why);
     }
     let beside = || settings.webhook_url.as_ref()?.trim_end_matches('/').strip_suffix("/webhook");
     let Some(url) = given.or_else(|| beside().map(|stage| format!("{stage}/messages"))) else {
         let why = format!("give --messages-url, or set {MESSAGES_URL}");
-        return report.all_unchecked(&[address, supabase], &why);
+        return report.all_unchecked(&[address, supabase, page], &why);
     };
     let url = match safe_url(&url) {
         Ok(url) => url,
         Err(what) => {
             report.wrong(address, format!("{what}: give the stack's output MessagesUrl"));
-            return report.unchecked(supabase, "the address is wrong");
+            return report.all_unchecked(&[supabase, page], "the address is wrong");
         }
     };
     let wrong = match answer(http.get(url.clone())).await {
@@ -182,10 +182,10 @@ async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
     };
     if let Some(wrong) = wrong {
         report.wrong(address, wrong);
-        return report.unchecked(supabase, "the address is wrong");
+        return report.all_unchecked(&[supabase, page], "the address is wrong");
     }
     report.right(address, "GET /messages without a token is refused with 401");
-    match answer(http.get(url).bearer_auth(NOBODYS_TOKEN)).await {
+    match answer(http.get(url.clone()).bearer_auth(NOBODYS_TOKEN)).await {
         Ok((StatusCode::UNAUTHORIZED, _)) => {
             report.right(supabase, "Supabase refuses a token that it has not signed");
         }
@@ -207,6 +207,42 @@ async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
         ),
         Ok((status, _)) => report.wrong(supabase, format!("{} in place of 401: {LOG}", status.as_u16())),
         Err(why) => report.wrong(supabase, format!("{why}: {LOG}")),
+    }
+    match &settings.user_token {
+        Some(token) => page_of(url, token, page, http, report).await,
+        None => report.unchecked(
+            page,
+            format!("no page was read as a user: set {USER_TOKEN} to the access token of a signed-in user"),
+        ),
+    }
+}
+
+/// Reads a page of the history as a user. Its messages are not looked at.
+async fn page_of(
+    mut url: Url,
+    token: &SecretString,
+    check: &'static str,
+    http: &Client,
+    report: &mut Report,
+) {
+    url.query_pairs_mut().append_pair("limit", "1");
+    match answer(http.get(url).bearer_auth(token.expose_secret())).await {
+        Ok((StatusCode::OK, _)) => report.right(check, "a signed-in user is answered with a page"),
+        Ok((StatusCode::UNAUTHORIZED, _)) => report.wrong(
+            check,
+            format!(
+                "401: the token is not accepted; set {USER_TOKEN} to a fresh one of this project, they are valid for \
+                 an hour"
+            ),
+        ),
+        Ok((StatusCode::BAD_GATEWAY, _)) => report.wrong(
+            check,
+            "502: Supabase refuses what the function asks for a signed-in user, or fails at it; see the checks of \
+             the database and its tables, or in the SQL editor `grant select on table public.messages to \
+             authenticated`",
+        ),
+        Ok((status, _)) => report.wrong(check, format!("{} in place of 200: {LOG}", status.as_u16())),
+        Err(why) => report.wrong(check, format!("{why}: {LOG}")),
     }
 }
 

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::answer;
 use common::tables::{
     OLD_A, OLD_B, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, link,
     project_of, project_with, refusal,
 };
+use common::{Project, answer};
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
 
@@ -47,8 +47,45 @@ async fn an_old_policy_that_shows_everything_shows_nothing_any_more() {
     assert_eq!(contents(&project, OLD_B).await, Vec::<String>::new());
     let nobody = project.get("messages?select=content").header("apikey", project.supabase.publishable_key());
     assert_eq!(answer(nobody).await.0, 401, "the grant on a column is gone, too");
+    let notes = notes(&project).await;
+    for lost in [
+        "messages: dropped policy \"Enable read access for all users\" (for SELECT to {public}, using true, ",
+        "messages: dropped policy \"anyone writes\" (for ALL to {anon,authenticated}, using true, with check true)",
+        "messages: revoked what the API's roles could do: grant delete, insert, ",
+        "user_preferences: dropped policy \"all preferences\"",
+        "user_preferences: revoked what the API's roles could do: ",
+    ] {
+        assert!(notes.iter().any(|note| note.starts_with(lost)), "{lost}: {notes:#?}");
+    }
+    assert!(notes.iter().any(|note| note.contains("select (content), ")), "{notes:#?}");
+    assert_eq!(notes.len(), 6, "the column avatar_id may be null, too: {notes:#?}");
     assert_rows_can_be_written(&project, OLD_A).await;
     assert_applying_again_changes_nothing(&project).await;
+    project.stop().await;
+}
+
+/// What the migrations noted, by the API, which shows it to the service role only.
+async fn notes(project: &Project) -> Vec<String> {
+    let publishable = project.get("rpc/adoption_notes").header("apikey", project.supabase.publishable_key());
+    assert_eq!(answer(publishable).await.0, 401);
+    let secret = project.get("rpc/adoption_notes").header("apikey", project.supabase.secret_key());
+    let (status, notes) = answer(secret).await;
+    assert_eq!(status, 200, "{notes}");
+    let text = |note: &Value, name: &str| note[name].as_str().unwrap_or_default().to_owned();
+    let notes = notes.as_array().expect("rows").iter();
+    notes.map(|note| format!("{}: {}", text(note, "about"), text(note, "note"))).collect()
+}
+
+#[tokio::test]
+async fn an_empty_project_has_no_notes_and_the_table_is_no_part_of_the_api() {
+    let project = Project::start().await;
+    assert_eq!(notes(&project).await, Vec::<String>::new());
+    let table = project.get("notes").header("apikey", project.supabase.secret_key());
+    let elsewhere = table.try_clone().expect("a request").header("accept-profile", "adoption");
+    for request in [table, elsewhere] {
+        let (status, body) = answer(request).await;
+        assert!(matches!(status, 404 | 406), "{status} {body}");
+    }
     project.stop().await;
 }
 

@@ -69,12 +69,12 @@ async fn what_refuses_our_rows_in_another_way_is_an_error() {
     let key = "create table public.messages (id uuid, tenant text, user_id uuid, channel text, role text, content text,
         primary key (tenant, id));";
     for (tables, expected) in [(cast.as_str(), "json"), (key, "tenant")] {
-        let (error, hint) = refusal(tables).await;
+        let (error, remedy) = refusal(tables).await;
         assert!(
             error.starts_with("public.messages refuses rows as the reply function writes them: "),
             "{error}"
         );
         assert!(error.contains(expected), "{error}");
-        assert!(hint.starts_with("Change what refuses them, and apply again."), "{hint}");
+        assert!(remedy.starts_with("Change what refuses them, and apply again."), "{remedy}");
     }
 }

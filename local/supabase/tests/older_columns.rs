@@ -29,8 +29,10 @@ async fn columns_that_hold_the_like_take_ours_and_keep_their_values() {
                 '2026-01-02 03:04:05Z');";
     let warnings = Warnings::keep();
     let (project, _older) = project_with(&tables).await.expect("the migrations apply");
+    let mut said = warnings.all();
+    said.retain(|warning| warning.contains("status that"));
     assert_eq!(
-        warnings.all(),
+        said,
         ["messages: 1 rows have a status that is none of WhatsApp's; they keep it, and it is shown"]
     );
     let types: Vec<String> = sqlx::query_scalar(
@@ -77,6 +79,7 @@ async fn checks_that_know_other_values_go_with_a_warning_and_the_rest_stays() {
     let warnings = Warnings::keep();
     let (project, _older) = project_with(&tables).await.expect("the migrations apply");
     let mut dropped = warnings.all();
+    dropped.retain(|warning| warning.contains("dropped the check"));
     dropped.sort();
     assert_eq!(
         dropped,
@@ -101,7 +104,7 @@ async fn checks_that_know_other_values_go_with_a_warning_and_the_rest_stays() {
 
 #[tokio::test]
 async fn columns_that_mean_something_else_are_an_error_that_says_what_to_do() {
-    for (column, error, hint) in [
+    for (column, error, remedy) in [
         ("status integer", "public.messages.status is of type integer", "change it to text"),
         ("payload text", "public.messages.payload is of type text", "change it to jsonb"),
         ("wamids text", "public.messages.wamids is of type text", "change it to text[]"),
@@ -118,9 +121,9 @@ async fn columns_that_mean_something_else_are_an_error_that_says_what_to_do() {
         ),
     ] {
         let tables = "create table public.types (name text primary key);".to_owned() + &messages(column);
-        let (said, hinted) = refusal(&tables).await;
+        let (said, advised) = refusal(&tables).await;
         assert!(said.starts_with(error), "{said}");
-        assert!(hinted.contains(hint), "{hinted}");
+        assert!(advised.contains(remedy), "{advised}");
     }
 }
 
@@ -134,18 +137,18 @@ async fn what_depends_on_a_column_that_must_change_is_named() {
             "policy shown on table messages",
         ),
     ] {
-        let (error, hint) = refusal(&(messages("status varchar(10)") + depending)).await;
+        let (error, remedy) = refusal(&(messages("status varchar(10)") + depending)).await;
         assert!(
             error.starts_with("public.messages.status cannot change from character varying to text"),
             "{error}"
         );
-        assert!(hint.starts_with("Drop what stands in the way") && hint.contains(named), "{hint}");
+        assert!(remedy.starts_with("Drop what stands in the way") && remedy.contains(named), "{remedy}");
     }
     let tables = "create type public.state as enum ('active', 'gone');".to_owned()
         + &messages("status public.state check (status <> 'gone')");
-    let (error, hint) = refusal(&tables).await;
+    let (error, remedy) = refusal(&tables).await;
     assert!(error.contains("operator does not exist"), "{error}");
-    assert!(hint.contains("a view, policy, check or default"), "{hint}");
+    assert!(remedy.contains("a view, policy, check or default"), "{remedy}");
 }
 
 #[tokio::test]
@@ -153,8 +156,8 @@ async fn another_table_with_the_name_of_ours_is_an_error_and_is_left_alone() {
     let (error, _) =
         refusal("create table public.message_statuses (id uuid primary key, wamid text, at date)").await;
     assert!(error.starts_with("public.message_statuses has no column status text, at timestamp"), "{error}");
-    let (error, hint) =
+    let (error, remedy) =
         refusal("create table public.account_events (id bigint primary key, field text)").await;
     assert!(error.starts_with("public.account_events has no column id uuid, received_at"), "{error}");
-    assert_eq!(hint, "It is not the table this migration makes. Rename it, and apply again.");
+    assert_eq!(remedy, "It is not the table this migration makes. Rename it, and apply again.");
 }

@@ -29,16 +29,19 @@ async fn ids_that_others_refer_to_are_an_error_that_says_what_to_do() {
     let attachments = |kind| {
         format!("create table public.attachments (message_id {kind} references public.messages (id));")
     };
-    let (error, hint) = refusal(&(messages("id bigserial primary key") + &attachments("bigint"))).await;
+    let (error, remedy) = refusal(&(messages("id bigserial primary key") + &attachments("bigint"))).await;
     assert_eq!(error, "public.messages.id is bigint and referenced by attachments");
-    assert!(hint.contains("alter table attachments drop constraint attachments_message_id_fkey;"), "{hint}");
-    assert!(hint.contains("old_id"), "{hint}");
+    assert!(
+        remedy.contains("alter table attachments drop constraint attachments_message_id_fkey;"),
+        "{remedy}"
+    );
+    assert!(remedy.contains("old_id"), "{remedy}");
 
     let uuid = "insert into public.messages (id) values ('cccccccc-0000-4000-8000-000000000001');";
     let text = messages("id text primary key") + &attachments("text");
-    let (error, hint) = refusal(&(text.clone() + uuid)).await;
+    let (error, remedy) = refusal(&(text.clone() + uuid)).await;
     assert_eq!(error, "public.messages.id is text and referenced by attachments");
-    assert!(hint.contains("become UUIDs") && !hint.contains("old_id"), "{hint}");
+    assert!(remedy.contains("become UUIDs") && !remedy.contains("old_id"), "{remedy}");
 
     let other = "insert into public.messages (id) values ('first');";
     assert!(refusal(&(text + other)).await.1.contains("old_id"));
@@ -63,28 +66,28 @@ async fn uuids_kept_as_text_become_uuids() {
 async fn user_ids_that_are_no_uuids_are_an_error_that_finds_them_and_repeats_none() {
     let tables = messages("user_id text")
         + "insert into public.messages (id, user_id) values (gen_random_uuid(), '+16505550001');";
-    let (error, hint) = refusal(&tables).await;
+    let (error, remedy) = refusal(&tables).await;
     assert_eq!(error, "public.messages.user_id is of type text and holds values that are no uuid");
-    assert!(hint.contains("select * from public.messages where user_id"), "{hint}");
+    assert!(remedy.contains("select * from public.messages where user_id"), "{remedy}");
 }
 
 #[tokio::test]
-async fn a_view_on_a_column_that_must_change_is_named_in_the_hint() {
+async fn a_view_on_a_column_that_must_change_is_named_in_the_error() {
     let view = "create view public.latest as select content from public.messages;";
-    let (error, hint) = refusal(&(messages("content varchar(4000)") + view)).await;
+    let (error, remedy) = refusal(&(messages("content varchar(4000)") + view)).await;
     assert!(
         error.starts_with("public.messages.content cannot change from character varying to text: "),
         "{error}"
     );
-    assert!(hint.contains("Drop what stands in the way, apply again"), "{hint}");
-    assert!(hint.ends_with("On the column depend: view public.latest"), "{hint}");
+    assert!(remedy.contains("Drop what stands in the way, apply again"), "{remedy}");
+    assert!(remedy.ends_with("On the column depend: view public.latest"), "{remedy}");
 
     let preferences =
         "create table public.user_preferences (user_id uuid primary key, whatsapp_phone varchar(20));
         create view public.phones as select whatsapp_phone from public.user_preferences;";
-    let (error, hint) = refusal(preferences).await;
+    let (error, remedy) = refusal(preferences).await;
     assert!(error.starts_with("public.user_preferences.whatsapp_phone cannot change"), "{error}");
-    assert!(hint.ends_with("view public.phones"), "{hint}");
+    assert!(remedy.ends_with("view public.phones"), "{remedy}");
 }
 
 #[tokio::test]
@@ -121,23 +124,23 @@ async fn a_policy_that_means_nothing_for_the_new_type_is_an_error_that_repeats_i
     let tables = messages("user_id text")
         + "create policy own on public.messages as restrictive for select to authenticated
             using (auth.uid()::text = user_id);";
-    let (error, hint) = refusal(&tables).await;
+    let (error, remedy) = refusal(&tables).await;
     assert_eq!(
         error,
         "public.messages.user_id cannot change from text to uuid: operator does not exist: text = uuid"
     );
-    assert!(hint.contains("Apply again after: drop policy own on public.messages;"), "{hint}");
+    assert!(remedy.contains("Apply again after: drop policy own on public.messages;"), "{remedy}");
     assert!(
-        hint.contains(
+        remedy.contains(
             "create policy own on public.messages as restrictive for select to authenticated using \
              (((auth.uid())::text = user_id));"
         ),
-        "{hint}"
+        "{remedy}"
     );
 }
 
 #[tokio::test]
-async fn after_what_the_hint_says_applying_again_goes_on_from_there() {
+async fn after_what_the_error_says_applying_again_goes_on_from_there() {
     let tables = messages("user_id text")
         + "create policy own on public.messages as restrictive for select to authenticated
             using (auth.uid()::text = user_id);
@@ -182,19 +185,19 @@ async fn checks_on_an_enum_become_checks_on_text() {
 
 #[tokio::test]
 async fn a_check_that_means_nothing_for_the_new_type_is_an_error_that_repeats_it() {
-    let (error, hint) = refusal(&messages("user_id text check (length(user_id) = 36)")).await;
+    let (error, remedy) = refusal(&messages("user_id text check (length(user_id) = 36)")).await;
     assert!(error.contains("function length(uuid) does not exist"), "{error}");
     assert!(
-        hint.contains("alter table public.messages drop constraint messages_user_id_check;")
-            && hint.contains("CHECK ((length(user_id) = 36))"),
-        "{hint}"
+        remedy.contains("alter table public.messages drop constraint messages_user_id_check;")
+            && remedy.contains("CHECK ((length(user_id) = 36))"),
+        "{remedy}"
     );
 }
 
 #[tokio::test]
-async fn a_foreign_key_on_a_column_that_must_change_is_named_in_the_hint() {
+async fn a_foreign_key_on_a_column_that_must_change_is_named_in_the_error() {
     let tables = "create table public.profiles (id text primary key);".to_owned()
         + &messages("user_id text references public.profiles (id)");
-    let (_, hint) = refusal(&tables).await;
-    assert!(hint.ends_with("constraint messages_user_id_fkey on table public.messages"), "{hint}");
+    let (_, remedy) = refusal(&tables).await;
+    assert!(remedy.ends_with("constraint messages_user_id_fkey on table public.messages"), "{remedy}");
 }

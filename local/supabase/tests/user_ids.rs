@@ -111,7 +111,7 @@ async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
         said,
         [
             "user_preferences: made 1 empty ids of WhatsApp null".to_owned(),
-            "user_preferences: 1 ids of WhatsApp are none and will not be found, see the hint".to_owned(),
+            "user_preferences: 1 ids of WhatsApp are none and will not be found".to_owned(),
             format!("user_preferences: one id of WhatsApp, several rows; their owners: {{{OLD_A},{OLD_B}}}"),
         ]
     );
@@ -140,11 +140,11 @@ async fn an_older_column_that_means_something_else_is_an_error_that_says_what_to
             whatsapp_user_id {kind});"
         )
     };
-    let (error, hint) = refusal(&column("bigint")).await;
+    let (error, remedy) = refusal(&column("bigint")).await;
     assert_eq!(error, "public.user_preferences.whatsapp_user_id is of type bigint");
-    assert!(hint.starts_with("Rename it, or change it to text"), "{hint}");
+    assert!(remedy.starts_with("Rename it, or change it to text"), "{remedy}");
     let view = "create view public.ids as select whatsapp_user_id from public.user_preferences;";
-    let (error, hint) = refusal(&(column("varchar(40)") + view)).await;
+    let (error, remedy) = refusal(&(column("varchar(40)") + view)).await;
     assert!(error.starts_with("public.user_preferences.whatsapp_user_id cannot change from"), "{error}");
-    assert!(hint.contains("view ids"), "{hint}");
+    assert!(remedy.contains("view ids"), "{remedy}");
 }

@@ -1,11 +1,13 @@
 //! The Supabase project: is it there, are the keys its own, are the migrations applied, who may read?
 
+mod notes;
 mod tables;
 
 use reqwest::Client;
 use secrecy::SecretString;
 use shared::supabase::{ApiKey, ProjectUrl, Supabase, SupabaseError};
 
+use self::notes::notes;
 use self::tables::{anonymous, no_rows, run, tables};
 
 pub use self::tables::{TABLES, Table};
@@ -19,7 +21,7 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
     let checks: Vec<_> = ["secret_key", "publishable_key", "database"]
         .into_iter()
         .chain(TABLES.map(|table| table.check))
-        .chain(["anonymous_reads"])
+        .chain([notes::CHECK, "anonymous_reads"])
         .collect();
     let Some(text) = &settings.supabase_url else {
         report.unchecked("supabase_url", "set SUPABASE_URL");
@@ -58,9 +60,15 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
     }
     let secret = secret.accepted();
     match &secret {
-        Some(secret) => tables(secret, &mut report).await,
-        None => report
-            .all_unchecked(&TABLES.map(|table| table.check), "the secret key is not accepted, or not set"),
+        Some(secret) => {
+            tables(secret, &mut report).await;
+            notes(secret, &mut report).await;
+        }
+        None => {
+            let why = "the secret key is not accepted, or not set";
+            report.all_unchecked(&TABLES.map(|table| table.check), why);
+            report.unchecked(notes::CHECK, why);
+        }
     }
     match publishable.accepted() {
         Some(publishable) => anonymous(&publishable, &mut report).await,

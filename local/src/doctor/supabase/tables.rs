@@ -83,7 +83,7 @@ pub const TABLES: [Table; 4] = [
 ];
 
 /// What to do about a table that is not as it should be.
-const PUSH: &str = "apply the migrations with `supabase db push --remote`, before the functions";
+pub(super) const PUSH: &str = "apply the migrations with `supabase db push --remote`, before the functions";
 
 /// What is wrong with a request for columns of a table.
 #[derive(Debug, Eq, PartialEq)]

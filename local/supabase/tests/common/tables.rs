@@ -46,13 +46,15 @@ pub async fn project_of(fixture: &str) -> Project {
     project_with(&tables).await.expect("the migrations apply").0
 }
 
-/// The message and the hint with which the migrations stop at the tables of an older program.
+/// With what the migrations stop at the tables of an older program: the message's first line, which says what is wrong,
+/// and the rest, which says what to do. There is no hint, which the Supabase CLI does not show.
 pub async fn refusal(tables: &str) -> (String, String) {
     let error = project_with(tables).await.err().expect("an error");
     match error.downcast_ref() {
         Some(sqlx::Error::Database(error)) => {
-            let hint = error.downcast_ref::<sqlx::postgres::PgDatabaseError>().hint();
-            (error.message().to_owned(), hint.unwrap_or_default().to_owned())
+            assert_eq!(error.downcast_ref::<sqlx::postgres::PgDatabaseError>().hint(), None);
+            let (wrong, remedy) = error.message().split_once('\n').expect("a remedy");
+            (wrong.to_owned(), remedy.to_owned())
         }
         _ => panic!("{error:#}"),
     }
@@ -78,6 +80,8 @@ async fn state(pool: &PgPool) -> Vec<String> {
         "select nspname::text from pg_namespace where nspname not like 'pg_%'",
         "select to_jsonb(messages)::text from public.messages",
         "select to_jsonb(user_preferences)::text from public.user_preferences",
+        // Of what was changed. What could not be put right is noted again when there is more or less of it.
+        "select to_jsonb(notes)::text from adoption.notes where remedy is null",
     ];
     let mut all = Vec::new();
     for query in queries {

@@ -1,31 +1,32 @@
 //! PostgreSQL's warnings, as the client hands them on: events of `tracing`.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Arc, Mutex};
 
 use tracing::field::{Field, Visit};
-use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
-/// Keeps the warnings that connections of this thread receive, for as long as it lives.
-pub struct Warnings {
-    kept: Kept,
-    _guard: DefaultGuard,
+thread_local! {
+    static KEPT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<String>>>);
+/// The warnings that connections of this thread receive from now on.
+pub struct Warnings(());
+
+/// One for the whole process: whether an event is of interest is remembered for all threads, and a subscriber of one
+/// thread would not be asked about what another thread has already met.
+struct Kept;
 
 impl Warnings {
     pub fn keep() -> Self {
-        let kept = Kept::default();
-        let guard = tracing::subscriber::set_default(kept.clone());
-        Self { kept, _guard: guard }
+        let _ = tracing::subscriber::set_global_default(Kept);
+        KEPT.take();
+        Self(())
     }
 
     /// All so far.
     pub fn all(&self) -> Vec<String> {
-        self.kept.0.lock().expect("a lock").clone()
+        KEPT.with_borrow(Clone::clone)
     }
 }
 
@@ -35,7 +36,7 @@ impl Subscriber for Kept {
     }
 
     fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
+        event.record(&mut Self);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -51,13 +52,13 @@ impl Subscriber for Kept {
 impl Visit for Kept {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            self.0.lock().expect("a lock").push(format!("{value:?}"));
+            KEPT.with_borrow_mut(|kept| kept.push(format!("{value:?}")));
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.0.lock().expect("a lock").push(value.to_owned());
+            KEPT.with_borrow_mut(|kept| kept.push(value.to_owned()));
         }
     }
 }
