@@ -214,7 +214,6 @@ fn learning_without_a_guard_is_noticed() {
 }
 
 #[test]
-#[ignore = "takes minutes until a run shows it: cargo test -p local --test chaos -- --ignored"]
 fn changes_that_are_applied_again_are_noticed() {
     is_noticed(Break::ApplyAgain, |summary| summary.wrong_links);
 }
@@ -230,7 +229,6 @@ fn changes_followed_in_every_field_are_noticed() {
 }
 
 #[test]
-#[ignore = "takes minutes until a run shows it: cargo test -p local --test chaos -- --ignored"]
 fn changes_in_a_group_of_their_own_are_noticed() {
     is_noticed(Break::ChangesAlone, |summary| summary.lost);
 }

@@ -72,11 +72,11 @@ fn run_and_tell(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
             eprintln!("{done} of {runs} runs");
         }
     })?;
-    for outcome in failed.iter().take(STORIES) {
-        let trace = run(outcome.seed, None, true)?.trace;
+    for (index, outcome) in failed.iter().enumerate() {
         if runs == 1 {
-            trace.iter().for_each(|line| eprintln!("{line}"));
-        } else {
+            run(outcome.seed, None, true)?.trace.iter().for_each(|line| eprintln!("{line}"));
+        } else if index < STORIES {
+            let trace = run(outcome.seed, None, true)?.trace;
             story(&trace, &outcome.findings.violations).iter().for_each(|line| eprintln!("{line}"));
         }
         for violation in &outcome.findings.violations {

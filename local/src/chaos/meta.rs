@@ -18,6 +18,8 @@ use super::world::{State, World};
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
+/// How each text of an automatic correspondent begins.
+pub const AUTOMATIC: &str = "automatic answer";
 /// How long Meta tries.
 const GIVES_UP: u64 = 7 * DAY;
 
@@ -145,6 +147,25 @@ pub struct Post {
     pub request: OnceLock<Request>,
 }
 
+impl Question {
+    fn new(sender: usize, number: String, kind: Kind, text: String, refers_to: Option<String>) -> Self {
+        Self {
+            sender,
+            number,
+            kind,
+            text,
+            refers_to,
+            group: None,
+            ok: false,
+            accepted: None,
+            copies: BTreeMap::new(),
+            out_of_order: false,
+            version: None,
+            uncertain: false,
+        }
+    }
+}
+
 impl People {
     /// Draws who writes what, and in which payloads it arrives.
     pub fn draw(chance: &mut Chance, plan: &Plan, events: &mut Events) -> (Self, Vec<Post>) {
@@ -209,23 +230,9 @@ impl People {
             _ => format!("hello from {wamid}"),
         };
         let earlier = format!("wamid.{:03}", chance.between(0, position as u64));
-        self.questions.insert(
-            wamid.clone(),
-            Question {
-                sender,
-                number: format!("10654035224292{}", chance.between(1, numbers)),
-                kind,
-                text,
-                refers_to: matches!(kind, Kind::Reaction | Kind::Edit).then_some(earlier),
-                group: None,
-                ok: false,
-                accepted: None,
-                copies: BTreeMap::new(),
-                out_of_order: false,
-                version: None,
-                uncertain: false,
-            },
-        );
+        let number = format!("10654035224292{}", chance.between(1, numbers));
+        let refers_to = matches!(kind, Kind::Reaction | Kind::Edit).then_some(earlier);
+        self.questions.insert(wamid.clone(), Question::new(sender, number, kind, text, refers_to));
         wamid
     }
 
@@ -233,21 +240,8 @@ impl People {
     pub fn write_back(&mut self, sender: usize, number: String) -> String {
         let wamid = format!("wamid.{:03}", self.questions.len());
         self.turns += 1;
-        let question = Question {
-            sender,
-            number,
-            kind: Kind::Text,
-            text: format!("automatic answer {wamid}"),
-            refers_to: None,
-            group: None,
-            ok: false,
-            accepted: None,
-            copies: BTreeMap::new(),
-            out_of_order: false,
-            version: None,
-            uncertain: false,
-        };
-        self.questions.insert(wamid.clone(), question);
+        let text = format!("{AUTOMATIC} {wamid}");
+        self.questions.insert(wamid.clone(), Question::new(sender, number, Kind::Text, text, None));
         wamid
     }
 

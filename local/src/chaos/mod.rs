@@ -123,6 +123,23 @@ pub enum Break {
     ChangesAlone,
 }
 
+impl Break {
+    /// Whether only people whose number, user id or link changes can show it.
+    fn is_about_identities(self) -> bool {
+        matches!(
+            self,
+            Self::KeepLearned
+                | Self::TrustNumbers
+                | Self::IgnoreWrittenAt
+                | Self::LearnUnguarded
+                | Self::ApplyAgain
+                | Self::ApplyStale
+                | Self::FollowEverywhere
+                | Self::ChangesAlone
+        )
+    }
+}
+
 /// A request as an HTTP API of API Gateway hands it over, in the payload's format 2.0.
 fn http_event(method: &str, path: &str, query: &str, headers: &Value) -> Value {
     let mut event = json!({

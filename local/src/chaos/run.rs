@@ -38,7 +38,12 @@ pub fn run(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Resul
 
 async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Result<Outcome> {
     let mut chance = Chance::new(seed);
-    let plan = Plan::draw(&mut chance);
+    let mut plan = Plan::draw(&mut chance);
+    if broken.is_some_and(Break::is_about_identities) {
+        // Only such runs show it, and they show it sooner without statuses.
+        plan.identities = !plan.isolated;
+        plan.tells_statuses = false;
+    }
     let mut events = Events::default();
     let (people, posts) = People::draw(&mut chance, &plan, &mut events);
     let concurrency = usize::try_from(chance.between(2, 5))?;
