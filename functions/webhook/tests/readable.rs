@@ -139,9 +139,10 @@ fn what_cannot_be_read_is_kept_up_to_64_kib() {
 }
 
 proptest! {
+    // No `}` among the damage: where it fits, the message ends there, and nothing tells it from a shorter one.
     #[test]
     fn every_message_before_a_damaged_place_is_read(
-        texts in prop::collection::vec("[\\PC\"\\\\{}\\[\\]]{0,12}", 1..5), place: prop::sample::Index, damage in "[\\]}@x,:]?",
+        texts in prop::collection::vec("[\\PC\"\\\\{}\\[\\]]{0,12}", 1..5), place: prop::sample::Index, damage in "[\\]@x,:]?",
     ) {
         let whole = body(&texts.iter().map(String::as_str).collect::<Vec<_>>());
         let (expected, _) = read(whole.as_bytes());
