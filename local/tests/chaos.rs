@@ -129,7 +129,7 @@ fn row_ids_by_chance_are_noticed_as_duplicate_rows() {
 }
 
 #[test]
-fn look_ups_without_a_timeout_are_noticed_as_answers_that_wait() {
+fn answers_that_wait_for_the_database_are_noticed() {
     is_noticed(Break::WaitForDatabase, |summary| summary.delayed_answers);
 }
 

@@ -93,12 +93,6 @@ impl Project {
         &self,
         effect: impl FnOnce(&mut State) -> T + std::marker::Send + 'static,
     ) -> Result<T, LookupError> {
-        let waits = |state: &State| {
-            state.breaks(Break::WaitForDatabase) && state.plan.database_at(state.now).is_some()
-        };
-        while waits(&self.world.lock()) {
-            sleep(Duration::from_secs(10)).await;
-        }
         Ok(self.ask(reply::users::TIMEOUT, false, effect).await?)
     }
 }

@@ -1,6 +1,7 @@
 //! Meta's Graph API: keeps what every phone got.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reply::graph::{GraphError, Messenger, Recipient, Rejection, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text};
 use reply::split::MAX_CHARACTERS;
@@ -40,6 +41,13 @@ impl Messenger for Graph {
     async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
         let wamid = text.quotes.unwrap_or_default().to_owned();
         let to = reached(text.to);
+        let waits = {
+            let state = self.world.lock();
+            state.breaks(Break::WaitForDatabase) && state.plan.database_at(state.now).is_some()
+        };
+        if waits {
+            sleep(Duration::from_secs(5)).await;
+        }
         let (fate, latency, attempt) = {
             let mut state = self.world.lock();
             let state = &mut *state;

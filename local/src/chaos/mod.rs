@@ -79,7 +79,7 @@ pub enum Break {
     AcknowledgeErrors,
     /// Row ids do not depend on the message.
     RandomRowIds,
-    /// Look-ups wait until the database is back.
+    /// Answers wait for a database that is away.
     WaitForDatabase,
     /// Messages that wait behind another are hidden, too.
     PunishFollowers,
