@@ -12,7 +12,8 @@ import tempfile
 from check import faults
 from project import Project
 
-TEMPLATE, RUNBOOK, README, SAMCONFIG = "template.yaml", "docs/RUNBOOK.md", "README.md", "samconfig.example.yaml"
+TEMPLATE, RUNBOOK, README = "template.yaml", "docs/RUNBOOK.md", "README.md"
+SAMCONFIG, PARAMETERS = "samconfig.toml", "parameters.example.yaml"
 REPLY_SETTINGS = "functions/reply/src/settings.rs"
 
 # File, regular expression, what the first match becomes, and what must be said then.
@@ -131,17 +132,20 @@ MUTATIONS = [
     (README, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
     (README, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),
     (README, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table says otherwise"),
-    # samconfig.example.yaml
-    (SAMCONFIG, r" +- ReplySecretArn=FILL-IN\n", "", "default does not give ReplySecretArn"),
+    # samconfig.toml and parameters.example.yaml
+    (PARAMETERS, r"ReplySecretArn: FILL-IN\n", "", "default is not given ReplySecretArn"),
     (SAMCONFIG, "LogRetentionDays=7", "LogRetentionDays=8", "a value that the template refuses"),
     (SAMCONFIG, "GraphApiVersion=", "GraphVersion=", "GraphVersion, which is no parameter"),
-    (SAMCONFIG, 'RegistrationText="(.*)"', "RegistrationText=FILL-IN", "would take FILL-IN for RegistrationText"),
+    (PARAMETERS, "# RegistrationText: .*", "RegistrationText: FILL-IN", "would take FILL-IN for RegistrationText"),
     (SAMCONFIG, "whatsapp-lambda-prod", "whatsapp-lambda-dev", "a stack of its own"),
-    (SAMCONFIG, "SupabaseUrl=FILL-IN", "SupabaseUrl=sb_secret_abc", "sb_secret_abc is a secret"),
-    (SAMCONFIG, 'RegistrationText="(.*)"', r"RegistrationText=\1", "SAM makes {'RegistrationText': 'Please'} of"),
-    (SAMCONFIG, 'region: FILL-IN', "region: us-east-1", "must ask for the region"),
-    (".gitignore", "/samconfig.*", "/samconfig.toml", "samconfig.yaml holds an operator's own values"),
-    (README, "cp samconfig.example.yaml", "cat samconfig.example.yaml", "does not say that samconfig.example.yaml is"),
+    (PARAMETERS, "SupabaseUrl: FILL-IN", "SupabaseUrl: sb_secret_abc", "sb_secret_abc is a secret"),
+    (SAMCONFIG, '"LogRetentionDays=7"', '"RegistrationText=Please register", "LogRetentionDays=7"',
+     "SAM makes “Please” of RegistrationText=Please register"),
+    (SAMCONFIG, 'stack_name = "whatsapp-lambda-dev"', 'stack_name = "whatsapp-lambda-dev"\nregion = "us-east-1"',
+     "the region of default is the operator's own"),
+    (SAMCONFIG, '    "file://parameters.prod.yaml",\n', "", "must end with the operator's own file://parameters.prod.yaml"),
+    (".gitignore", r"/parameters.*\n!", "!", "parameters.dev.yaml holds an operator's own values"),
+    (README, "cp parameters.example.yaml", "cat parameters.example.yaml", "does not say that parameters.example.yaml is"),
     (TEMPLATE, r"(ReplyMaximumConcurrency:\n +Type: Number\n +Default: )5", r"\g<1>10", "the queues may take 12 of the 10"),
 ]
 # cfn-lint takes seconds: one fault shows that its findings count.

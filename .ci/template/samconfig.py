@@ -1,76 +1,74 @@
-"""samconfig.example.yaml deploys to two places, with every parameter that is needed and without a secret.
+"""samconfig.toml and an operator's own parameters deploy to two places, with every parameter that is needed and without
+a secret.
 
-It is read with SAM's own parsers, with what is commented out as well: every value must arrive as it is written.
+Both are read with SAM's own parsers, with what is commented out as well: every value must arrive as it is written.
 """
 
 import pathlib
 import re
 import tempfile
 
+import yaml
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 
 from variables import IN_THE_SECRET
 
-FILE = "samconfig.example.yaml"
-# What an operator fills in. No commit has a file of this name, so that no `git checkout` writes over it.
-OWN_FILE = "samconfig.yaml"
-ENVIRONMENTS = ("default", "prod")
+FILE, EXAMPLE = "samconfig.toml", "parameters.example.yaml"
+# The copies of the example that an operator fills in, by environment.
+OWN_FILES = {"default": "parameters.dev.yaml", "prod": "parameters.prod.yaml"}
 # Concurrent executions of a new account, and how many of them stay for the two functions behind the API.
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 NEW_ACCOUNT, FOR_THE_API = 10, 3
 
 
 def check(project):
-    text, parameters = project.text(FILE), project.template["Parameters"]
+    parameters = project.template["Parameters"]
     needed = {name for name, parameter in parameters.items() if "Default" not in parameter}
-    config, stacks = read(re.sub(r"^( +)# (- \w+=)", r"\1\2", text, flags=re.M)), set()
-    for environment in ENVIRONMENTS:
-        given = {}
-        for pair in config.get_all(["deploy"], "parameters", environment).get("parameter_overrides", []):
-            name, value = as_written(pair)
-            arrives = CfnParameterOverridesType().convert([pair], None, None)
-            if arrives != {name: value}:
-                yield f"{FILE}: {environment}: SAM makes {arrives} of {pair}"
-            given[name] = value
-        for name in sorted(needed - given.keys()):
-            yield f"{FILE}: {environment} does not give {name}"
-        for name, value in given.items():
-            parameter = parameters.get(name)
-            if parameter is None:
-                yield f"{FILE}: {environment} gives {name}, which is no parameter"
-            elif value != "FILL-IN" and not allows(parameter, value):
-                yield f"{FILE}: {environment} gives {name} a value that the template refuses"
-            elif value == "FILL-IN" and allows(parameter, value):
-                yield f"{FILE}: {environment}: the template would take FILL-IN for {name}"
-        common = config.get_all(["deploy"], "parameters", environment)
-        if common.get("region") != "FILL-IN":
-            yield f"{FILE}: {environment} must ask for the region: SAM would take us-east-1"
-        stacks.add(common.get("stack_name"))
-    if len(stacks) < len(ENVIRONMENTS) or None in stacks:
-        yield f"{FILE}: each environment needs a stack of its own"
-    for word in re.findall(r"sb_secret_\w+|\bEAA\w{20,}|" + "|".join(sorted(IN_THE_SECRET)), text):
-        yield f"{FILE}: {word[:24]} is a secret, or names one"
-    if "/samconfig.*" not in project.text(".gitignore").splitlines():
-        yield f".gitignore: {OWN_FILE} holds an operator's own values, and must be ignored"
-    if f"cp {FILE} {OWN_FILE}" not in project.text("README.md"):
-        yield f"README.md: does not say that {FILE} is copied to {OWN_FILE}"
-    yield from concurrency(project)
-
-
-def read(text):
-    """The configuration as the SAM CLI reads it."""
+    example, stacks = re.sub(r"^# (\w+:)", r"\1", project.text(EXAMPLE), flags=re.M), set()
     with tempfile.TemporaryDirectory() as folder:
-        (pathlib.Path(folder) / OWN_FILE).write_text(text)
-        config = SamConfig(folder, OWN_FILE)
+        (pathlib.Path(folder) / FILE).write_text(project.text(FILE))
+        config = SamConfig(folder, FILE)
         config.sanity_check()
-        return config
-
-
-def as_written(pair):
-    """The name and the value that a line means, without quotes around the value."""
-    name, _, value = pair.partition("=")
-    return name, re.sub(r'^"(.*)"$', r"\1", value)
+        for environment, own_file in OWN_FILES.items():
+            (pathlib.Path(folder) / own_file).write_text(example)
+            deploy = config.get_all(["deploy"], "parameters", environment)
+            *pairs, own = deploy.get("parameter_overrides", [""])
+            if own != f"file://{own_file}":
+                yield f"{FILE}: {environment} must end with the operator's own file://{own_file}"
+            shared = dict(pair.partition("=")[::2] for pair in pairs)
+            filled_in = {name: str(value) for name, value in yaml.safe_load(example).items()}
+            for written, given in ((shared, pairs), (filled_in, [f"file://{folder}/{own_file}"])):
+                arrives = CfnParameterOverridesType().convert(given, None, None)
+                for name in written:
+                    if arrives.get(name) != written[name]:
+                        yield f"{environment}: SAM makes “{arrives.get(name)}” of {name}={written[name]}"
+            given = shared | filled_in
+            for name in sorted(needed - given.keys()):
+                yield f"{environment} is not given {name}"
+            for name, value in given.items():
+                parameter = parameters.get(name)
+                if parameter is None:
+                    yield f"{environment} is given {name}, which is no parameter"
+                elif value != "FILL-IN" and not allows(parameter, value):
+                    yield f"{environment} is given {name} with a value that the template refuses"
+                elif value == "FILL-IN" and allows(parameter, value):
+                    yield f"{environment}: the template would take FILL-IN for {name}"
+            if "region" in deploy:
+                yield f"{FILE}: the region of {environment} is the operator's own"
+            stacks.add(deploy.get("stack_name"))
+    if len(stacks) < len(OWN_FILES) or None in stacks:
+        yield f"{FILE}: each environment needs a stack of its own"
+    for file in (FILE, EXAMPLE):
+        for word in re.findall(r"sb_secret_\w+|\bEAA\w{20,}|" + "|".join(sorted(IN_THE_SECRET)), project.text(file)):
+            yield f"{file}: {word[:24]} is a secret, or names one"
+    if "/parameters.*" not in project.text(".gitignore").splitlines():
+        yield f".gitignore: {OWN_FILES['default']} holds an operator's own values, and must be ignored"
+    if f"cp {EXAMPLE} {OWN_FILES['default']}" not in project.text("README.md"):
+        yield f"README.md: does not say that {EXAMPLE} is copied to {OWN_FILES['default']}"
+    if "AWS_DEFAULT_REGION" not in project.text("README.md"):
+        yield "README.md: does not say that SAM takes the region from AWS_DEFAULT_REGION"
+    yield from concurrency(project)
 
 
 def allows(parameter, value):
