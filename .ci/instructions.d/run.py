@@ -1,0 +1,75 @@
+"""Runs the documents' shell blocks in order, and says which commands they called."""
+
+import collections
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import commands
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+RECORDED = ("aws", "sam", "supabase", "curl", "cargo", "crontab", "rustup", "pip")
+# What the reader has at hand.
+GIVEN = {
+    "WAMID": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQ0QTY5", "WABA_ID": "102290129340398", "ACCESS_TOKEN": "token",
+    "VERIFY_TOKEN": "token", "WEBHOOK_URL": "https://api.example/webhook",
+}
+
+
+def runbook():
+    """The fenced blocks of the runbook."""
+    return re.findall(r"^```(?:sh|bash)\n(.*?)^```", (ROOT / "docs/RUNBOOK.md").read_text(), re.M | re.S)
+
+
+def deployment():
+    """The indented blocks of the README's deployment steps."""
+    text = (ROOT / "README.md").read_text().partition("\n## Deploying\n")[2].partition("\n### ")[0]
+    blocks = re.findall(r"^\n((?:    .*\n)+)", text, re.M)
+    return [re.sub(r"^    ", "", block, flags=re.M).replace("<ref>", "abcdefghijklmnopqrst") for block in blocks]
+
+
+def run(name, blocks):
+    """Runs the blocks as one script, as somebody who pastes them one after the other. The recorded commands."""
+    with tempfile.TemporaryDirectory() as folder:
+        programs, work = pathlib.Path(folder, "bin"), pathlib.Path(folder, "work")
+        programs.mkdir()
+        work.mkdir()
+        for program in RECORDED:
+            (programs / program).symlink_to(HERE / "recorder")
+        for file in ("template.yaml", "samconfig.toml", "parameters.example.yaml"):
+            (work / file).write_bytes((ROOT / file).read_bytes())
+        log = pathlib.Path(folder, "log")
+        log.touch()
+        script = "set -euo pipefail\n" + "\n".join(blocks)
+        environment = {**os.environ, **GIVEN, "PATH": f"{programs}:{os.environ['PATH']}", "RECORDER_LOG": str(log)}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60,
+        )
+        calls = [call.split("\036")[:-1] for call in log.read_text().split("\035")[:-1]]
+        left = [path.name for path in work.iterdir() if path.name.endswith(".json") and path.stat().st_mode & 0o077]
+    faults = [f"others may read {file}" for file in left]
+    if done.returncode != 0:
+        faults.append(f"exit status {done.returncode} after {' '.join(calls[-1]) if calls else 'nothing'}: {done.stderr}")
+    faults += [f"{' '.join(call)}: {fault}" for call in calls for fault in commands.faults(call)]
+    for fault in faults:
+        print(f"{name}: {fault}", file=sys.stderr)
+    return calls, not faults
+
+
+def main():
+    fine = True
+    for name, blocks in (("docs/RUNBOOK.md", runbook()), ("README.md, Deploying", deployment())):
+        calls, ran = run(name, blocks)
+        fine &= ran
+        counts = collections.Counter(call[0] for call in calls)
+        told = ", ".join(f"{count} of {program}" for program, count in sorted(counts.items()))
+        print(f"{name}: {len(blocks)} blocks, {len(calls)} commands: {told}")
+    return 0 if fine else 1
+
+
+sys.exit(main())
