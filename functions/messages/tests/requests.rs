@@ -263,6 +263,7 @@ async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
         // An anonymous caller's token; a signed-in user's, whose role lacks a grant.
         (401, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
         (403, json!({"code": "42501", "message": "permission denied SECRET"}), 502),
+        (403, json!({"code": "42501", "message": "permission denied to set role \"SECRET\""}), 401),
         // Claims that are signed and make no sense.
         (400, json!({"code": "22P02", "message": "invalid input syntax for type uuid: SECRET"}), 401),
         (400, json!({"code": "22P05", "message": "unsupported Unicode escape sequence SECRET"}), 401),

@@ -48,8 +48,13 @@ impl SupabaseError {
         #[derive(Deserialize)]
         struct ErrorBody {
             code: Option<String>,
+            message: Option<String>,
         }
-        let code = serde_json::from_slice::<ErrorBody>(body).ok().and_then(|body| body.code);
+        let body = serde_json::from_slice::<ErrorBody>(body).ok();
+        let (code, message) = body.map(|body| (body.code, body.message)).unwrap_or_default();
+        // A token's role that the API may not be is 403 and 42501, as a missing grant is: another token would help.
+        let is_role = message.is_some_and(|message| message.starts_with("permission denied to set role"));
+        let status = if is_role && status == 403 { 401 } else { status };
         // A code is short and of letters and digits: anything else is not a code.
         let code = code.filter(|code| code.len() <= 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()));
         Self::Rejected { status, code }
