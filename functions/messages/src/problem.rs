@@ -51,7 +51,11 @@ struct ProblemDetails<'a> {
 /// (22P02, from `auth.uid()`), U+0000 in one (22P05), a `role` that the database has not (22023; newer versions of
 /// PostgREST answer 401).
 fn refused_token(error: &SupabaseError) -> Option<&str> {
-    let SupabaseError::Rejected { status, code: Some(code) } = error else { return None };
+    let (status, code) = match error {
+        SupabaseError::RefusedRole => return Some("42501"),
+        SupabaseError::Rejected { status, code: Some(code) } => (status, code),
+        _ => return None,
+    };
     let is_missing_grant = *status == 403 && code == "42501";
     ((matches!(status, 401 | 403) && !is_missing_grant) || (*status == 400 && error.is_about_values()))
         .then_some(code)
@@ -136,11 +140,11 @@ impl Problem {
                 told(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
             }
             Self::History(HistoryError::Before(error)) => told(StatusCode::BAD_REQUEST, &error.to_string()),
+            Self::History(HistoryError::Supabase(error)) if refused_token(error).is_some() => told(
+                StatusCode::UNAUTHORIZED,
+                "the token was not accepted: sign in again and use a fresh one",
+            ),
             Self::History(HistoryError::Supabase(error)) => match error {
-                error if refused_token(error).is_some() => told(
-                    StatusCode::UNAUTHORIZED,
-                    "the token was not accepted: sign in again and use a fresh one",
-                ),
                 SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
                     told(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
                 }
@@ -148,7 +152,7 @@ impl Problem {
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the database is not available: try again in a moment",
                 ),
-                SupabaseError::Rejected { .. } | SupabaseError::Unsendable => {
+                SupabaseError::Rejected { .. } | SupabaseError::RefusedRole | SupabaseError::Unsendable => {
                     told(StatusCode::BAD_GATEWAY, "the database answered with an error")
                 }
             },

@@ -94,6 +94,7 @@ fn problems() -> Vec<Problem> {
         SupabaseError::Timeout,
         SupabaseError::Unreachable,
         SupabaseError::Unsendable,
+        SupabaseError::RefusedRole,
         rejected(401),
         rejected(403),
         rejected(404),
@@ -119,6 +120,7 @@ fn problems() -> Vec<Problem> {
                 SupabaseError::Timeout
                 | SupabaseError::Unreachable
                 | SupabaseError::Unsendable
+                | SupabaseError::RefusedRole
                 | SupabaseError::Rejected { .. },
             )) => {}
         }

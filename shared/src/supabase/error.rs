@@ -20,6 +20,10 @@ pub enum SupabaseError {
         /// PostgREST's code (`PGRST…`) or PostgreSQL's (`42501`).
         code: Option<String>,
     },
+    /// The role that a token names is none that the API may take on. PostgREST answers 403 and 42501 to it, as to a role
+    /// that lacks a grant; but another token would help.
+    #[error("Supabase refused the token's role")]
+    RefusedRole,
     /// The request could not be written down, for example because a token holds a line break.
     #[error("the request cannot be sent")]
     Unsendable,
@@ -52,9 +56,9 @@ impl SupabaseError {
         }
         let body = serde_json::from_slice::<ErrorBody>(body).ok();
         let (code, message) = body.map(|body| (body.code, body.message)).unwrap_or_default();
-        // A token's role that the API may not be is 403 and 42501, as a missing grant is: another token would help.
-        let is_role = message.is_some_and(|message| message.starts_with("permission denied to set role"));
-        let status = if is_role && status == 403 { 401 } else { status };
+        if message.is_some_and(|message| message.starts_with("permission denied to set role")) {
+            return Self::RefusedRole;
+        }
         // A code is short and of letters and digits: anything else is not a code.
         let code = code.filter(|code| code.len() <= 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()));
         Self::Rejected { status, code }

@@ -154,7 +154,9 @@ impl Key {
             }
             Err(SupabaseError::Unsendable) => Self::Wrong(format!("it cannot be sent: {remedy}")),
             // What is wrong with the table is another check's.
-            Ok(_) | Err(SupabaseError::Rejected { .. }) => Self::Accepted(client),
+            Ok(_) | Err(SupabaseError::Rejected { .. } | SupabaseError::RefusedRole) => {
+                Self::Accepted(client)
+            }
         }
     }
 
