@@ -112,25 +112,34 @@ pub enum How {
 ///
 /// # Errors
 /// As reqwest says.
-pub async fn send(http: &Client, mut request: Request) -> reqwest::Result<Response> {
+pub async fn send(http: &Client, request: Request) -> reqwest::Result<Response> {
+    let mut may_break = true;
+    let repeats = |how| match how {
+        How::KeptConnectionBroke => true,
+        How::Broke => std::mem::take(&mut may_break),
+        How::NotSent | How::Other => false,
+    };
+    send_while(http, request, repeats).await.map_err(|failed| failed.error)
+}
+
+/// Sends a request, and again at once while it gets no answer in a way that `repeats`. All within the request's timeout.
+///
+/// # Errors
+/// Says what is known of the last attempt.
+pub async fn send_while(
+    http: &Client,
+    mut request: Request,
+    mut repeats: impl FnMut(How) -> bool,
+) -> Result<Response, NoAnswer> {
     let start = Instant::now();
     let timeout = request.timeout().copied();
-    let mut may_break = true;
     loop {
         let again = request.try_clone();
-        let failed = match attempt(http, request).await {
-            Ok(response) => return Ok(response),
-            Err(failed) => failed,
+        request = match (attempt(http, request).await, again) {
+            (Ok(response), _) => return Ok(response),
+            (Err(failed), Some(again)) if repeats(failed.how) => again,
+            (Err(failed), _) => return Err(failed),
         };
-        let repeat = match failed.how {
-            How::KeptConnectionBroke => true,
-            How::Broke => std::mem::take(&mut may_break),
-            How::NotSent | How::Other => false,
-        };
-        match again.filter(|_| repeat) {
-            Some(again) => request = again,
-            None => return Err(failed.error),
-        }
         *request.timeout_mut() = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
     }
 }

@@ -243,18 +243,10 @@ impl Graph {
 
     /// Sends a request, and again only when it met a connection that Meta had closed while it was idle: that one was not
     /// taken. See [`idle`].
-    async fn send_once(&self, mut request: Request) -> Result<Response, GraphError> {
+    async fn send_once(&self, request: Request) -> Result<Response, GraphError> {
         let was_idle = self.idle.is_long();
-        loop {
-            let again = request.try_clone();
-            request = match (http::attempt(&self.http, request).await, again) {
-                (Ok(response), _) => return Ok(response),
-                (Err(failed), Some(again)) if was_idle && failed.how == http::How::KeptConnectionBroke => {
-                    again
-                }
-                (Err(failed), _) => return Err(failed.into()),
-            };
-        }
+        let repeats = |how| was_idle && how == http::How::KeptConnectionBroke;
+        Ok(http::send_while(&self.http, request, repeats).await?)
     }
 
     /// The body of an answer that says success.
