@@ -80,8 +80,8 @@ impl Memory {
         })
     }
 
-    /// A message that was written at `sent_at`, to the second, got an answer whose sending began at `answered_at`, or was not because of its sender's rate:
-    /// silence lasts until the rate falls.
+    /// A message that was written at `sent_at`, to the second, got an answer whose sending began at `answered_at`, or
+    /// none because of its sender's rate: silence lasts until the rate falls.
     ///
     /// What was written before the last answer answers nothing: many messages at once are no loop.
     pub fn turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {

@@ -131,9 +131,7 @@ impl Incoming {
             content,
         }
     }
-}
 
-impl Incoming {
     /// By what its sender is looked up.
     #[must_use]
     pub fn author(&self, sender: &Sender) -> Author {
