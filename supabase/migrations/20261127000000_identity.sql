@@ -171,7 +171,7 @@ begin
           whatsapp_link_state = case
             when whatsapp_link_state = 'removed' then 'removed'
             when now_user_id is null then 'changed'
-            else whatsapp_link_state end
+            else coalesce(whatsapp_link_state, 'changed') end
           where user_id = owner;
         outcome := 'applied';
       exception when unique_violation then

@@ -237,9 +237,10 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         warn!(counter = "reassigned_numbers", %user_id, "unlinked: number linked with another user id");
         return None;
     }
-    // A number alone does not say whether it was written before the number had this owner.
+    // A number alone does not say whether it was written before the number had this owner. Rows as they were inserted are
+    // trusted, because people register after they have written; so is a number that stayed when the user id was removed.
     let later = |row: &&Link| {
-        matches!(row.whatsapp_link_state.as_deref(), Some("changed" | "learned_user_id"))
+        matches!(row.whatsapp_link_state.as_deref(), Some("changed" | "learned_number" | "learned_user_id"))
             && row
                 .whatsapp_identity_at
                 .zip(*written_at)

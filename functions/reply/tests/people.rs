@@ -144,7 +144,10 @@ async fn a_number_given_to_a_user_later_is_not_theirs_before() {
     // The message is of 20:59:43.
     for (rows, answer) in [
         (link("changed", "2025-06-08T21:05:00Z"), "Please register."),
+        (link("learned_number", "2025-06-08T21:05:00Z"), "Please register."),
+        (link("learned_user_id", "2025-06-08T21:05:00Z"), "Please register."),
         (link("changed", "2025-06-08T21:00:00Z"), "Hello"),
+        (link("learned_number", "2025-06-08T21:00:00Z"), "Hello"),
         (link("removed", "2025-06-08T21:05:00Z"), "Hello"),
     ] {
         let lookup = ResponseTemplate::new(200).set_body_json(&rows);

@@ -192,7 +192,7 @@ impl Links {
             link.whatsapp_waba_id = waba_id.filter(|_| user_id.is_some()).map(str::to_owned);
         }
         if !removed {
-            if user_id.is_none() {
+            if user_id.is_none() || link.whatsapp_link_state.is_none() {
                 link.whatsapp_link_state = Some("changed".to_owned());
             }
             link.whatsapp_user_id = user_id;

@@ -166,6 +166,22 @@ async fn a_change_is_applied_once_and_to_the_identity_it_names() {
 }
 
 #[tokio::test]
+async fn a_changed_row_is_no_longer_as_it_was_inserted() {
+    let project = Project::start().await;
+    assert_eq!(linked(&project, USER_A).await, row(["+16505551234", "", "", ""]));
+    sqlx::query("update public.user_preferences set whatsapp_identity_at = '2026-06-01' where user_id = $1")
+        .bind(USER_A)
+        .execute(project.supabase.pool())
+        .await
+        .expect("an update");
+    let outcome = told(&project, 1, ["16505551234", ""], ["16505550001", "US.2"], "10").await;
+    assert_eq!(outcome, ("applied".to_owned(), json!(USER_A)));
+    // Messages of a former owner of the new number are not theirs: `reply` compares the times of such rows.
+    assert_eq!(linked(&project, USER_A).await, row(["+16505550001", "US.2", "W", "changed"]));
+    project.stop().await;
+}
+
+#[tokio::test]
 async fn a_change_does_not_bring_back_what_was_taken_out() {
     let project = Project::start().await;
     for (columns, left) in [
