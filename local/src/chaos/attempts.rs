@@ -41,6 +41,8 @@ pub struct Attempt {
     pub refused_for_good: bool,
     /// Where the rows went, as far as the function knows.
     pub stored: Stored,
+    /// Tasks that the record queue took without the function knowing it.
+    pub unconfirmed_tasks: u32,
     /// How it ended.
     pub end: End,
 }
@@ -97,6 +99,7 @@ impl Attempts {
             lost: false,
             refused_for_good: false,
             stored: Stored::Unknown,
+            unconfirmed_tasks: 0,
             end: End::Open,
         });
         holding.attempt

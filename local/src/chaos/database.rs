@@ -201,6 +201,9 @@ impl Database for Project {
             let broken = state.broken;
             let learned = state.people.links.learn(user_id, missing, &author, at, broken);
             state.note("database", format_args!("{user_id} learns {missing:?}: {learned}"));
+            if learned {
+                follow::learned(state, user_id);
+            }
             learned
         };
         Ok(self.ask(WRITE_TIMEOUT, true, learn).await?)

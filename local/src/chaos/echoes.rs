@@ -58,9 +58,9 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
 
 /// Whether nobody linked the sender, or perhaps nobody.
 fn unlinked(state: &State, attempt: &Attempt) -> bool {
-    let question = state.people.questions.get(&attempt.wamid);
-    question
-        .is_some_and(|question| question.uncertain || state.people.senders[question.sender].account.is_none())
+    state.people.questions.get(&attempt.wamid).is_some_and(|question| {
+        question.uncertain || question.relinked || state.people.senders[question.sender].account.is_none()
+    })
 }
 
 /// The earlier attempt went well as far as it knew: why the message came again, and why nobody noticed.
@@ -86,9 +86,13 @@ fn repeated(state: &State, before: &Attempt, now: &Attempt) -> Result<&'static s
         let of_message = |attempt: &&Attempt| attempt.wamid == now.wamid && accepted(attempt).is_some();
         let answers =
             state.attempts.all.iter().filter(of_message).filter(|attempt| attempt.sent_at.is_some());
-        return match answers.count() {
-            0 | 1 => Err("a task sent what had been sent".to_owned()),
-            _ => Ok("the rest of an answer, of a message that was answered again"),
+        let mut same = state.attempts.all.iter().filter(|attempt| attempt.wamid == now.wamid);
+        return if same.any(|attempt| attempt.unconfirmed_tasks > 0) {
+            Ok("the record queue took the rest of an answer, and its own answer was lost")
+        } else if answers.count() > 1 {
+            Ok("the rest of an answer, of a message that was answered again")
+        } else {
+            Err("a task sent what had been sent".to_owned())
         };
     };
     if second.abs_diff(first) < DEDUPLICATION {

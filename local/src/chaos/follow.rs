@@ -56,6 +56,14 @@ fn applied(state: &mut State, mark: &str) {
     unsettle(state, sender, version);
 }
 
+/// A link has got its second part: what its person wrote under a former number or user id contradicts it.
+pub fn learned(state: &mut State, account: Uuid) {
+    let senders = &state.people.senders;
+    if let Some(sender) = senders.iter().position(|person| person.account == Some(account)) {
+        unsettle(state, sender, senders[sender].version);
+    }
+}
+
 /// Somebody is looked up of whom something will be learned: an operator may be faster.
 pub fn look_up(world: &Arc<World>, state: &mut State, found: Option<Linked>) {
     let Some(Linked { user_id, missing: Some(_) }) = found else { return };

@@ -213,7 +213,9 @@ fn texts(state: &State, findings: &mut Findings) {
     for send in &state.sends {
         let question = state.people.questions.get(&send.wamid);
         let needless = question.is_some_and(|question| {
-            let linked = state.people.senders[question.sender].account.is_some() && !question.uncertain;
+            let linked = state.people.senders[question.sender].account.is_some()
+                && !question.uncertain
+                && !question.relinked;
             question.kind.is_never_answered() || (linked && question.kind.is_silent())
         });
         if needless {

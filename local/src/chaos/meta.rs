@@ -130,6 +130,9 @@ pub struct Question {
     pub version: Option<usize>,
     /// Whether it may be nobody's: its sender got another number or user id, or was linked or unlinked, meanwhile.
     pub uncertain: bool,
+    /// Whether what is linked of its sender has changed since it was written: redelivered, it may be an unlinked sender's
+    /// although it is recorded.
+    pub relinked: bool,
 }
 
 /// A payload.
@@ -162,6 +165,7 @@ impl Question {
             out_of_order: false,
             version: None,
             uncertain: false,
+            relinked: false,
         }
     }
 }
@@ -270,7 +274,9 @@ impl People {
     pub fn unsettle(&mut self, sender: usize, version: usize, is_recorded: impl Fn(&str) -> bool) {
         for (wamid, question) in &mut self.questions {
             let before = question.version.is_some_and(|written_as| written_as < version);
-            question.uncertain |= question.sender == sender && before && !is_recorded(wamid);
+            let theirs = question.sender == sender && before;
+            question.relinked |= theirs;
+            question.uncertain |= theirs && !is_recorded(wamid);
         }
     }
 

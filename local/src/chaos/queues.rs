@@ -173,6 +173,9 @@ impl Queues for Told {
                 && let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, wamid)
             {
                 attempt.stored = stored;
+                if stored == Stored::Task {
+                    attempt.unconfirmed_tasks = attempt.unconfirmed_tasks.saturating_sub(1);
+                }
             }
         };
         // As far as the caller knows if it does not wait for the answer.
@@ -185,6 +188,11 @@ impl Queues for Told {
                 && let Some(question) = state.people.questions.get_mut(wamid)
             {
                 question.out_of_order = true;
+            }
+            if let About::Record(wamid) = &asked
+                && let Some(attempt) = state.attempts.current_mut(invocation, wamid)
+            {
+                attempt.unconfirmed_tasks += 1;
             }
             if !dropped {
                 state.broker.send(at, RECORDS, &NewMessage::new(body))?;
