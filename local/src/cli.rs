@@ -8,7 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::stack::Options;
-use crate::{bench, chaos, dead_letters, demo, doctor, load, replay, up};
+use crate::{bench, dead_letters, demo, doctor, load, replay, up};
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -46,19 +46,6 @@ enum Command {
         /// is replaced, because the queue would take its message for a duplicate; with `--sqs-endpoint` every wamid is.
         #[arg(long)]
         keep_ids: bool,
-    },
-    /// Run the functions' code over models of everything around them, on virtual time, with faults drawn from a
-    /// seed, and check every promise. Nothing is started; build it with `--release`.
-    Chaos {
-        /// How many runs.
-        #[arg(long, default_value_t = 1000)]
-        runs: u64,
-        /// Where to begin; drawn from the clock unless given. With `--runs 1`, exactly that run.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// Print the result as one JSON object.
-        #[arg(long)]
-        json: bool,
     },
     /// Measure the functions as whole processes beside a function that answers a constant, and print each figure
     /// with its goal. Builds each of them as it is deployed.
@@ -129,9 +116,6 @@ impl Cli {
             None => up::run(options, told_to_stop).await?,
             Some(Command::Services) => up::services(options, told_to_stop).await?,
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
-            Some(Command::Chaos { runs, seed, json }) => {
-                return until(told_to_stop, chaos::command::run_command(seed, runs, json)).await;
-            }
             Some(Command::Bench(arguments)) => return until(told_to_stop, bench::run(arguments)).await,
             Some(Command::DeadLetters(arguments)) => {
                 return until(told_to_stop, dead_letters::run(&arguments, &options.env_file)).await;

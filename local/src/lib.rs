@@ -15,7 +15,6 @@
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
 //! | [`bench`] | the functions' processes beside a floor: time, memory, size, and what they are to be |
-//! | [`chaos`] | the functions' code over models of everything, with faults drawn from a seed |
 //! | [`page`] | the page that plays WhatsApp, on the gateway's address |
 //! | [`load`] | many messages: time, what was lost, what came twice, memory |
 //! | [`memory`] | how much memory the processes hold |
@@ -28,7 +27,6 @@
 //! `local-graph` and `local-process`. Each can be replaced by the real service.
 
 pub mod bench;
-pub mod chaos;
 pub mod cli;
 pub mod compile;
 pub mod dead_letters;

@@ -2,7 +2,7 @@
 
 /// Each test file by the name that the page uses.
 const FILES: [(&str, &str); 12] = [
-    ("chaos", include_str!("chaos.rs")),
+    ("simulation", include_str!("../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
     ("dead_letters", include_str!("dead_letters.rs")),

@@ -146,7 +146,7 @@ fn http_event(method: &str, path: &str, query: &str, headers: &Value) -> Value {
         "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
         "requestContext": {
             "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "chaos"},
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "simulation"},
             "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:00:00:00 +0000",
             "timeEpoch": world::EPOCH_SECONDS * 1000
         },

@@ -19,7 +19,7 @@ use super::statuses::Statuses;
 use super::trace::Trace;
 use super::world::{State, World};
 use super::{Break, follow, history, identities, lambda, meta};
-use crate::queues::{INBOUND, RECORDS};
+use super::queues::{INBOUND, RECORDS};
 
 /// When a run that does not come to an end is stopped: 30 days, in milliseconds.
 const NEVER: u64 = 30 * 24 * 3_600_000;

@@ -2,10 +2,10 @@
 
 use std::process::Stdio;
 
-use local::chaos::Break;
-use local::chaos::many::{run_many, seed_of};
-use local::chaos::report::Summary;
-use local::chaos::run::run;
+use simulation::Break;
+use simulation::many::{run_many, seed_of};
+use simulation::report::Summary;
+use simulation::run::run;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -233,16 +233,16 @@ fn changes_in_a_group_of_their_own_are_noticed() {
     is_noticed(Break::ChangesAlone, |summary| summary.lost);
 }
 
-async fn chaos(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
-    let output = command.arg("chaos").args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
+async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulation"));
+    let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[tokio::test]
 async fn the_command_says_what_the_runs_came_to() {
-    let (code, json, said) = chaos(&["--runs", "20", "--seed", "7", "--json"]).await;
+    let (code, json, said) = simulation(&["--runs", "20", "--seed", "7", "--json"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("20 runs from seed 7"), "{said}");
     let summary: Value = serde_json::from_str(&json).expect("one JSON object");
@@ -269,7 +269,7 @@ async fn the_command_says_what_the_runs_came_to() {
     for by_kind in ["faults", "second_echoes_by_cause"] {
         assert!(summary[by_kind].as_object().is_some_and(|kinds| !kinds.is_empty()), "{by_kind}");
     }
-    let (code, text, _) = chaos(&["--runs", "1", "--seed", "7"]).await;
+    let (code, text, _) = simulation(&["--runs", "1", "--seed", "7"]).await;
     assert_eq!(code, Some(0));
     let last = text.trim_end().lines().last().expect("a line");
     assert!(

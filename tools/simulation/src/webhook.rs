@@ -18,7 +18,7 @@ use super::Break;
 use super::lambda::mortal;
 use super::queues::{self, About};
 use super::world::{State, World};
-use crate::queues::INBOUND;
+use super::queues::INBOUND;
 
 /// The function's timeout, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
 fn secret() -> AppSecret {
-    AppSecret::new(&SecretString::from("chaos"))
+    AppSecret::new(&SecretString::from("simulation"))
 }
 
 /// A signed POST of `body`, as API Gateway hands it over.
@@ -57,7 +57,7 @@ pub async fn invoke(world: &Arc<World>, what: &str, request: &str) -> Option<u16
     };
     let webhook = Webhook::new(
         secret(),
-        VerifyToken::new(SecretString::from("chaos")),
+        VerifyToken::new(SecretString::from("simulation")),
         Inbound { world: world.clone(), id },
     );
     let request = shared::api::request(request).ok()?;

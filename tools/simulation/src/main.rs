@@ -1,0 +1,17 @@
+//! `cargo run -p simulation`: see [`simulation::command`].
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use simulation::command::Arguments;
+
+fn main() -> ExitCode {
+    match Arguments::parse().run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
