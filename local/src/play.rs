@@ -241,20 +241,24 @@ impl Stack {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// `GET /messages` as the owner of `token` sees it.
+    /// `GET /messages` as the owner of `token` sees it, all pages.
     ///
     /// # Errors
-    /// When the gateway cannot be reached or the answer is an error.
+    /// When the gateway cannot be reached or an answer is an error.
     pub async fn history(&self, token: &str) -> anyhow::Result<Vec<Value>> {
-        let response = shared::http::client()?
-            .get(self.messages_url())
-            .bearer_auth(token)
-            .send()
-            .await
-            .context("the gateway does not answer")?;
-        let status = response.status();
-        anyhow::ensure!(status.is_success(), "GET /messages: {status}: {}", response.text().await?);
-        Ok(response.json().await?)
+        let client = shared::http::client()?;
+        let (mut history, mut next) = (Vec::new(), Some("/messages".to_owned()));
+        while let Some(path) = next {
+            let request = client.get(format!("{}{path}", self.url())).bearer_auth(token);
+            let response = request.send().await.context("the gateway does not answer")?;
+            let status = response.status();
+            let link = response.headers().get("link").and_then(|link| link.to_str().ok());
+            let link = link.and_then(|link| link.strip_prefix('<')?.split_once('>'));
+            next = link.map(|(path, _)| path.to_owned());
+            anyhow::ensure!(status.is_success(), "GET /messages: {status}: {}", response.text().await?);
+            history.extend(response.json::<Vec<Value>>().await?);
+        }
+        Ok(history)
     }
 }
 
