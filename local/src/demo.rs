@@ -1,6 +1,6 @@
 //! Plays one sample and checks every step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::payloads::Payload;
 use crate::play::{Echo, Played, Row};
-use crate::renewal::Renewal;
 use crate::show;
 use crate::stack::{Options, Stack};
 
@@ -28,7 +27,7 @@ pub struct Demo {
     pub echoes: Vec<Echo>,
     /// The rows in the database.
     pub rows: Vec<Row>,
-    /// `GET /messages` for each user.
+    /// `GET /messages` for each user, without what was there before.
     pub history: BTreeMap<Uuid, Vec<Value>>,
     /// What was not as it should be.
     #[serde(skip)]
@@ -71,18 +70,26 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
     let samples: Value = serde_json::from_str(SAMPLES)?;
     let body = samples.get(SAMPLE).context("the sample is missing")?.to_string().into_bytes();
     let mut sample = Payload { file: PathBuf::new(), name: SAMPLE.to_owned(), body };
-    Renewal::new(stack.services.queues.server.is_some()).renew(&mut sample);
+    stack.renewal().renew(&mut sample);
     let body = sample.body;
     let sample: Value = serde_json::from_slice(&body)?;
     let message = &sample["entry"][0]["changes"][0]["value"]["messages"][0];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let question = (text(&message["text"]["body"]), text(&message["id"]));
 
-    let played = stack.play(&body).await?;
     let users = stack.users()?;
+    let mut earlier = HashSet::new();
+    if stack.services.supabase.own().is_err() {
+        for (_, token) in &users {
+            earlier.extend(stack.history(token).await?.iter().map(id));
+        }
+    }
+    let played = stack.play(&body).await?;
     let mut history = BTreeMap::new();
     for (user, token) in &users {
-        history.insert(*user, stack.history(token).await?);
+        let mut entries = stack.history(token).await?;
+        entries.retain(|entry| !earlier.contains(&id(entry)));
+        history.insert(*user, entries);
     }
     let mistakes = mistakes(&played, &history, &users, &question, &text(&message["from"]));
     Ok(Demo {
@@ -94,6 +101,11 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
         played,
         question,
     })
+}
+
+/// A message's id in the history.
+fn id(entry: &Value) -> String {
+    entry["id"].to_string()
 }
 
 fn mistakes(

@@ -6,6 +6,7 @@
 //! | [`compile`] | builds the function binaries |
 //! | [`services`] | queue, database and Graph API, and the environment that leads the functions to them |
 //! | [`queues`] | the queues, here or at another endpoint |
+//! | [`supabase`] | the database and its API, here or somebody else's project |
 //! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
 //! | [`journal`] | what the functions logged, and waiting for it |
 //! | [`play`] | posts one payload and finds out what became of it |
@@ -45,4 +46,5 @@ pub mod services;
 pub mod show;
 pub mod stack;
 pub mod story;
+pub mod supabase;
 pub mod up;

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::payloads;
 use crate::play::{Played, Sent};
-use crate::renewal::Renewal;
 use crate::show;
 use crate::stack::{Options, Stack};
 
@@ -30,7 +29,7 @@ pub struct Report {
 pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: bool) -> anyhow::Result<bool> {
     let payloads = payloads::read(paths)?;
     let stack = Stack::start(options, show::progress).await?;
-    let mut renewal = Renewal::new(stack.services.queues.server.is_some());
+    let mut renewal = stack.renewal();
     let mut sent = Sent::default();
     let mut accepted = 0;
     let total = payloads.len();

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use local_graph::{GraphApi, GraphSettings};
 use local_process::Guardian;
-use local_supabase::Supabase;
 
 use crate::queues::Queues;
 use crate::stack::Options;
+use crate::supabase::Supabase;
 
 /// The access token that the Graph API's stand-in accepts.
 pub const ACCESS_TOKEN: &str = "local-access-token";
@@ -44,12 +44,12 @@ impl Services {
         };
         let (queues, supabase, graph) = tokio::join!(
             Queues::start(options.sqs_endpoint.as_deref(), options.visibility_timeout),
-            Supabase::start(local_supabase::Options { progress, ..Default::default() }, guardian),
+            Supabase::start(&options.supabase, guardian, progress),
             GraphApi::start(settings, 0),
         );
         Ok(Self {
             queues: queues?,
-            supabase: supabase.context("the database cannot be started")?,
+            supabase: supabase?,
             graph: graph.context("the Graph API's stand-in cannot be started")?,
             legacy_keys: options.legacy_keys,
         })
@@ -68,7 +68,10 @@ impl Services {
     #[must_use]
     pub fn reply_environment(&self) -> BTreeMap<String, String> {
         let supabase = &self.supabase;
-        let key = if self.legacy_keys { supabase.service_role_key() } else { supabase.secret_key() };
+        let key = match supabase {
+            Supabase::Ours(ours) if self.legacy_keys => ours.service_role_key(),
+            _ => supabase.secret_key(),
+        };
         let mut environment = self.queues.environment();
         environment.extend(pairs(&[
             ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
@@ -85,7 +88,10 @@ impl Services {
     #[must_use]
     pub fn messages_environment(&self) -> BTreeMap<String, String> {
         let supabase = &self.supabase;
-        let key = if self.legacy_keys { supabase.anon_key() } else { supabase.publishable_key() };
+        let key = match supabase {
+            Supabase::Ours(ours) if self.legacy_keys => ours.anon_key(),
+            _ => supabase.publishable_key(),
+        };
         pairs(&[("SUPABASE_URL", supabase.url()), ("SUPABASE_PUBLISHABLE_KEY", key)])
     }
 

@@ -73,7 +73,11 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     println!("  Supabase  {}/rest/v1", services.supabase.url());
     println!("  database  {}", services.supabase.database_url());
     println!("  Graph API {graph}/received  (what phones received)");
-    println!("\nA token for each user, valid for a day:");
+    let lifetime = match services.supabase.token_lifetime().as_secs() / 60 {
+        minutes if minutes < 60 => format!("{minutes} min"),
+        minutes => format!("{} h", minutes / 60),
+    };
+    println!("\nA token for each user, valid for {lifetime}:");
     println!("  A={token_a}\n  B={token_b}");
     println!("\nTry next, in another terminal:");
     println!("  curl -i -H \"Authorization: Bearer {token_a}\" {url}/messages");

@@ -11,16 +11,14 @@ use local_lambda::{
     Cors, EventSourceConfig, EventSourceMapping, Function, FunctionConfig, Gateway, HttpServer, InvokeError,
 };
 use local_process::Guardian;
-use local_supabase::{USER_A, USER_B};
 use uuid::Uuid;
 
 use crate::compile::{self, Binaries};
 use crate::journal::Journal;
 use crate::queues;
+use crate::renewal::Renewal;
 use crate::services::Services;
-
-/// How long the printed tokens are valid.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+use crate::supabase::SupabaseOptions;
 
 /// How long one poll of another endpoint waits for messages. A poll of moto does not see that a group has become
 /// free while it waits: with Lambda's 20 s, every message of a conversation would take as long.
@@ -38,17 +36,21 @@ pub struct Options {
     /// How long a message whose function died stays out of sight before it is tried again, in seconds.
     #[arg(long, global = true, default_value_t = queues::VISIBILITY_TIMEOUT, value_name = "SECONDS")]
     pub visibility_timeout: u32,
-    /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones.
+    /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones. With `--supabase`, the
+    /// keys that are given count.
     #[arg(long, global = true)]
     pub legacy_keys: bool,
     /// The functions' environment: written while `local` is up, for `cargo lambda watch`, `dead-letters` and
     /// `doctor` to read. For `doctor` it can be a file of your own.
     #[arg(long, global = true, default_value = ENV_FILE, value_name = "FILE")]
     pub env_file: PathBuf,
+    /// A project to use instead of ours.
+    #[command(flatten)]
+    pub supabase: SupabaseOptions,
 }
 
 /// Checks that an endpoint is a URL the SDK can use.
-fn endpoint(text: &str) -> Result<String, String> {
+pub(crate) fn endpoint(text: &str) -> Result<String, String> {
     let not_one = || "not a URL like http://127.0.0.1:5000".to_owned();
     let url = reqwest::Url::parse(text).map_err(|_| not_one())?;
     if matches!(url.scheme(), "http" | "https") { Ok(text.to_owned()) } else { Err(not_one()) }
@@ -70,7 +72,8 @@ impl Default for Options {
     fn default() -> Self {
         let visibility_timeout = queues::VISIBILITY_TIMEOUT;
         let env_file = PathBuf::from(ENV_FILE);
-        Self { port: 0, sqs_endpoint: None, visibility_timeout, legacy_keys: false, env_file }
+        let supabase = SupabaseOptions::default();
+        Self { port: 0, sqs_endpoint: None, visibility_timeout, legacy_keys: false, env_file, supabase }
     }
 }
 
@@ -99,10 +102,11 @@ impl Stack {
     /// # Errors
     /// When something does not compile or cannot be started.
     pub async fn start(options: &Options, progress: fn(&str)) -> anyhow::Result<Self> {
+        options.supabase.check()?;
         let guardian = Guardian::start().context("/bin/sh cannot be started")?;
         progress("building the functions");
         let binaries = compile::functions(&guardian).await?;
-        progress("starting PostgreSQL, the queue and the Graph API's stand-in");
+        progress("starting the database, the queue and the Graph API's stand-in");
         let services = Services::start(options, &guardian, progress).await?;
         progress("starting the functions");
         Self::with(services, &binaries, options, guardian).await
@@ -176,13 +180,18 @@ impl Stack {
         &self.guardian
     }
 
-    /// The two users of the seed, each with a fresh token.
+    /// The two users of the seed, each with a token.
     ///
     /// # Errors
     /// When a token cannot be signed.
     pub fn users(&self) -> anyhow::Result<[(Uuid, String); 2]> {
-        let token = |user| self.services.supabase.user_token(user, TOKEN_LIFETIME);
-        Ok([(USER_A, token(USER_A)?), (USER_B, token(USER_B)?)])
+        self.services.supabase.users()
+    }
+
+    /// For payloads of this run: see [`Renewal::new`].
+    #[must_use]
+    pub fn renewal(&self) -> Renewal {
+        Renewal::new(self.services.queues.server.is_some() && self.services.supabase.own().is_ok())
     }
 
     /// Stops everything: first what brings work, then what does it, then what it is done with.

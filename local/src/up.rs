@@ -48,7 +48,7 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
 /// When something cannot be started or the file cannot be written.
 pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
     tokio::pin!(told_to_stop);
-    show::progress("starting PostgreSQL, the queue and the Graph API's stand-in");
+    show::progress("starting the database, the queue and the Graph API's stand-in");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
     let services = tokio::select! {
         services = Services::start(options, &guardian, show::progress) => services?,

@@ -54,7 +54,8 @@ fn environment(stack: &Stack) -> BTreeMap<String, String> {
     let urls = [(WEBHOOK_URL, stack.webhook_url()), (MESSAGES_URL, stack.messages_url())];
     environment.extend(urls.map(|(name, url)| (name.to_owned(), url)));
     let hour = std::time::Duration::from_secs(3600);
-    let token = services.supabase.user_token(local_supabase::USER_A, hour).expect("a token");
+    let token =
+        services.supabase.own().expect("ours").user_token(local_supabase::USER_A, hour).expect("a token");
     environment.insert(USER_TOKEN.to_owned(), token);
     environment
 }
@@ -340,11 +341,11 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
     sql("grant insert on account_events to service_role").await;
     assert_wrong("a row that does not come", &report, &whole, &[("test_event", "the log of reply")]);
 
-    stack.services.supabase.database().stop().await.expect("stopped");
+    stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
     let report = examine(&whole).await.expect("a report");
     let expected = [("messages_page", "50"), ("database", "paused or restarting")];
     assert_wrong("the database", &report, &whole, &expected);
-    stack.services.supabase.database().start().await.expect("started");
+    stack.services.supabase.own().expect("ours").database().start().await.expect("started");
 
     let report = examine(&whole).await.expect("a report");
     assert_wrong("everything repaired", &report, &whole, &[]);

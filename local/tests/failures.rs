@@ -105,10 +105,10 @@ async fn a_database_that_goes_away_in_the_middle_delays_rows_and_no_answer() {
     until_answered(&stack, before).await;
     // These are on their way when it stops.
     send("2-under-way").await;
-    stack.services.supabase.database().stop().await.expect("stopped");
+    stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
     let during = send("3-during").await;
     until_answered(&stack, during).await;
-    stack.services.supabase.database().start().await.expect("started");
+    stack.services.supabase.own().expect("ours").database().start().await.expect("started");
     let after = send("4-after").await;
     until_answered(&stack, after).await;
 
@@ -202,7 +202,7 @@ async fn rows_logged_as_written_survive_a_killed_postgresql() {
     post(&stack, &messages).await;
     let some = stack.journal.wait(mark, DEADLINE, |entries| written(entries).len() >= 50).await;
     assert!(written(&some).len() >= 50, "traffic");
-    let database = stack.services.supabase.database();
+    let database = stack.services.supabase.own().expect("ours").database();
     database.kill().await.expect("killed");
     let logged = Vec::from_iter(written(&stack.journal.since(mark)));
     assert!(logged.len() < messages.len(), "killed in the middle");

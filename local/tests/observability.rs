@@ -181,7 +181,7 @@ fn metrics(logged: &[Entry], function: &str) -> BTreeMap<String, f64> {
 async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
     let stack = stack().await;
     busy_run(&stack).await;
-    let database = stack.services.supabase.database();
+    let database = stack.services.supabase.own().expect("ours").database();
     database.stop().await.expect("stopped");
     let mark = stack.journal.mark();
     stack.post(&payload(&[text(PHONE_B, "wamid.8", "hello")])).await.expect("answered");

@@ -194,7 +194,7 @@ async fn a_final_error_of_meta_s_is_not_tried_again() {
 async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
     let stack = stack().await;
     let [(_, token), _] = stack.users().expect("tokens");
-    stack.services.supabase.database().stop().await.expect("stopped");
+    stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
     let mark = stack.journal.mark();
     assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "hello?")])).await.expect("answered"), 200);
     outcome(&stack, mark, "wamid.1", "answered").await;
@@ -209,7 +209,7 @@ async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
     assert!([502, 503, 504].contains(&problem.status), "{}", problem.status);
     assert_eq!(problem.content_type, "application/problem+json");
 
-    stack.services.supabase.database().start().await.expect("started");
+    stack.services.supabase.own().expect("ours").database().start().await.expect("started");
     until("the history is back", async || {
         get(&format!("{}/messages", stack.url()), Some(&token)).await.status == 200
     })
@@ -255,7 +255,7 @@ async fn the_history_is_read_page_by_page_by_its_owner_and_by_nobody_else() {
 
     let url = format!("{}/messages", stack.url());
     assert_eq!(get(&url, Some(&token_b)).await.body, json!([]));
-    let supabase = &stack.services.supabase;
+    let supabase = stack.services.supabase.own().expect("ours");
     let expired = supabase.expired_token(USER_A).expect("a token");
     let refused = [
         None,

@@ -96,7 +96,7 @@ async fn statuses_that_the_database_cannot_take_delay_no_message_and_are_applied
     let stack = stack().await;
     stack.play(&payload(&[text(PHONE_A, "wamid.q", "How far?")])).await.expect("played");
     let (echo, _) = answer(&stack, "wamid.q").await;
-    let database = stack.services.supabase.database();
+    let database = stack.services.supabase.own().expect("ours").database();
     database.stop().await.expect("stopped");
     let mark = stack.journal.mark();
     let many: Vec<_> = (0..20).map(|n| status(&echo.id, "delivered", 1_750_000_000 + n)).collect();

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::memory::{self, Memory};
 use crate::show;
 use crate::stack::{Options, Stack};
+use crate::supabase::CREATED_BY;
 use post::wamid;
 use watch::Watch;
 
@@ -146,10 +147,13 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
 pub async fn link(stack: &Stack, numbers: &[String]) -> anyhow::Result<()> {
     sqlx::query(
         "with numbers as (select gen_random_uuid() as id, number from unnest($1::text[]) as number),
-           users as (insert into auth.users (id) select id from numbers)
+           users as (insert into auth.users (id, raw_app_meta_data, confirmation_token, recovery_token,
+               email_change_token_new, email_change)
+             select id, jsonb_build_object('created_by', $2), '', '', '', '' from numbers)
          insert into public.user_preferences (user_id, whatsapp_phone) select id, '+' || number from numbers",
     )
     .bind(numbers)
+    .bind(CREATED_BY)
     .execute(stack.services.supabase.pool())
     .await?;
     Ok(())

@@ -88,7 +88,10 @@ pub(super) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
         let asked = ask(services.supabase.pool(), &wamids, &stale);
         let answer = timeout(DATABASE_PATIENCE, asked).await.ok().and_then(Result::ok);
         let is_settled = hub.change(|model| {
-            let (recorded, rows) = answer.unzip();
+            let (mut recorded, rows) = answer.unzip();
+            if let Some(recorded) = &mut recorded {
+                recorded.rows = recorded.rows.saturating_sub(services.supabase.rows_before());
+            }
             if let Some(rows) = rows {
                 model.rows_found(&stale, rows);
             }

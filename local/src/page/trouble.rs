@@ -144,7 +144,8 @@ impl Troubles {
         let trouble = self.find(id, Kind::Switch)?;
         match trouble.id {
             "database-down" => {
-                let database = services.supabase.database();
+                let ours = services.supabase.own().map_err(|error| Problem::conflict(error.to_string()))?;
+                let database = ours.database();
                 let done = if on { database.stop().await } else { database.start().await };
                 done.map_err(|error| Problem::conflict(format!("{error:#}")))?;
             }
