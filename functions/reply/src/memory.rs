@@ -37,12 +37,12 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Key(u64);
 
-/// Turns of a sender: messages that were written after the answer before them. The last [`TURNS`] at most.
+/// Turns of a sender: messages that were written after the answer of the turn before. The last [`TURNS`] at most.
 #[derive(Debug)]
 struct Conversation {
     key: Key,
     turns: VecDeque<Instant>,
-    /// When the last answer began to be sent.
+    /// When the answer of the last turn began to be sent.
     answered_at: Option<DateTime<Utc>>,
 }
 
@@ -83,7 +83,8 @@ impl Memory {
     /// A message that was written at `sent_at`, to the second, got an answer whose sending began at `answered_at`, or
     /// none because of its sender's rate: silence lasts until the rate falls.
     ///
-    /// What was written before the last answer answers nothing: many messages at once are no loop.
+    /// What was written before the answer of the last turn belongs to that turn: many messages at once are no loop, and
+    /// loops side by side count as one.
     pub fn turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
         let mut conversations = lock(&self.conversations);
         let known = conversations.iter().position(|conversation| conversation.key == key);
@@ -95,8 +96,8 @@ impl Memory {
                 conversation.turns.pop_front();
             }
             conversation.turns.push_back(Instant::now());
+            conversation.answered_at = answered_at.or(conversation.answered_at);
         }
-        conversation.answered_at = answered_at.or(conversation.answered_at);
         if conversations.len() >= SENDERS {
             conversations.pop_front();
         }
@@ -137,6 +138,31 @@ mod tests {
         }
         advance(WINDOW).await;
         assert!(!memory.is_loop(machine));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn loops_side_by_side_are_noticed() {
+        let memory = Memory::default();
+        let machine = key(&memory, "16505551234");
+        let start = Utc::now();
+        let at = |second: i64| start + TimeDelta::seconds(second);
+        // Twelve messages wait at any time, one is answered each second, and each answer is answered at once.
+        let answered = (0..1000).find(|second| {
+            memory.turn(machine, at(second - 12), Some(at(*second)));
+            memory.is_loop(machine)
+        });
+        assert!(answered.is_some_and(|answered| answered < 13 * TURNS as i64), "{answered:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_messages_at_once_are_no_loop() {
+        let memory = Memory::default();
+        let person = key(&memory, "16505551234");
+        let written = Utc::now();
+        for second in 2..200 {
+            memory.turn(person, written, Some(written + TimeDelta::seconds(second)));
+        }
+        assert!(!memory.is_loop(person));
     }
 
     #[tokio::test(start_paused = true)]

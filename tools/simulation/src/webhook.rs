@@ -16,9 +16,9 @@ use webhook::signature::{AppSecret, HEADER};
 
 use super::Break;
 use super::lambda::mortal;
+use super::queues::INBOUND;
 use super::queues::{self, About};
 use super::world::{State, World};
-use super::queues::INBOUND;
 
 /// The function's timeout, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(10);

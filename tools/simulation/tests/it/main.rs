@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
+use serde_json::Value;
 use simulation::Break;
 use simulation::many::{run_many, seed_of};
 use simulation::report::Summary;
 use simulation::run::run;
-use serde_json::Value;
 use tokio::process::Command;
 
 /// Where the tests' runs begin. `.ci/run` begins somewhere else each time.
