@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../webhook/tests/invariants/mod.rs"]
+#[path = "../../webhook/tests/it/invariants/mod.rs"]
 mod invariants;
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| invariants::check(body));

@@ -1,0 +1,259 @@
+//! The Graph API client over real HTTP: the request's shape, success, errors, timeout.
+
+use std::time::Duration;
+
+use reply::graph::{
+    Class, Graph, GraphError, GraphSettings, Messenger, Recipient, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text,
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::sender::Sender;
+use shared_testing::stale::{Breaks, Peer};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn graph(url: &str) -> Graph {
+    let settings = GraphSettings {
+        url: url.parse().expect("a URL"),
+        version: "v25.0".parse().expect("a version"),
+        access_token: SecretString::from("token-1"),
+    };
+    Graph::new(settings, shared::http::client().expect("a client"))
+}
+
+async fn server(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+/// Meta's own sample of a success.
+fn sent() -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({
+        "messaging_product": "whatsapp",
+        "contacts": [{"input": "48XXXXXXXXX", "wa_id": "48XXXXXXXXX "}],
+        "messages": [{"id": "wamid.gBGGSFcCNEOPAgkO_KJ55r4w_ww"}]
+    }))
+}
+
+async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option<String>, GraphError> {
+    let from = "106540352242922".parse().expect("an id");
+    graph.send(&Text { from: &from, to: Recipient::Person(to), body: "¿Qué tal?", quotes }).await
+}
+
+fn phone() -> Sender {
+    Sender::parse("16505551234").expect("a number")
+}
+
+#[tokio::test]
+async fn a_reply_quotes_its_message_and_goes_out_from_the_number_that_was_asked() {
+    let server = server(sent()).await;
+    let id = send(&graph(&server.uri()), &phone(), Some("wamid.Q")).await.expect("sent");
+    assert_eq!(id.as_deref(), Some("wamid.gBGGSFcCNEOPAgkO_KJ55r4w_ww"));
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    assert_eq!(request.method.as_str(), "POST");
+    assert_eq!(request.url.path(), "/v25.0/106540352242922/messages");
+    assert_eq!(request.headers["authorization"], "Bearer token-1");
+    assert_eq!(request.headers["content-type"], "application/json");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let expected = json!({
+        "messaging_product": "whatsapp", "recipient_type": "individual", "to": "+16505551234",
+        "context": {"message_id": "wamid.Q"}, "type": "text", "text": {"body": "¿Qué tal?", "preview_url": false}
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn a_user_id_goes_into_recipient_and_never_into_to() {
+    let answer = json!({"messages": [{"id": "wamid.1"}], "contacts": [{"user_id": "US.1349"}]});
+    let server = server(ResponseTemplate::new(200).set_body_json(answer)).await;
+    let to = Sender::parse("US.1349").expect("a user id");
+    assert_eq!(send(&graph(&server.uri()), &to, None).await, Ok(Some("wamid.1".to_owned())));
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    assert_eq!((&body["recipient"], body.get("to")), (&json!("US.1349"), None));
+    assert_eq!(body.get("context"), None);
+    assert_eq!(body["recipient_type"], "individual");
+}
+
+#[tokio::test]
+async fn somebody_with_both_is_sent_to_by_number_and_a_group_by_its_id() {
+    let server = server(sent()).await;
+    let graph = graph(&server.uri());
+    let both: Sender =
+        serde_json::from_value(json!({"phone": "16505551234", "user_id": "US.1349"})).expect("both");
+    send(&graph, &both, None).await.expect("sent");
+    let from = "106540352242922".parse().expect("an id");
+    let text = Text { from: &from, to: Recipient::Group("Y2FwaV9ncm91cDox"), body: "Hi all", quotes: None };
+    graph.send(&text).await.expect("sent");
+    let bodies: Vec<Value> = server
+        .received_requests()
+        .await
+        .expect("recorded")
+        .iter()
+        .map(|request| serde_json::from_slice(&request.body).expect("JSON"))
+        .collect();
+    assert_eq!((&bodies[0]["to"], bodies[0].get("recipient")), (&json!("+16505551234"), None));
+    assert_eq!(
+        (&bodies[1]["to"], &bodies[1]["recipient_type"]),
+        (&json!("Y2FwaV9ncm91cDox"), &json!("group"))
+    );
+}
+
+async fn mark_seen(graph: &Graph, typing: bool) -> Result<(), GraphError> {
+    let by = "106540352242922".parse().expect("an id");
+    graph.mark_seen(&Seen { by: &by, wamid: "wamid.Q", typing }).await
+}
+
+#[tokio::test]
+async fn a_message_is_marked_as_read_with_and_without_a_typing_indicator() {
+    let server = server(ResponseTemplate::new(200).set_body_json(json!({"success": true}))).await;
+    for typing in [false, true] {
+        mark_seen(&graph(&server.uri()), typing).await.expect("marked");
+    }
+    let requests = server.received_requests().await.expect("recorded");
+    let read = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.Q"});
+    let mut typing = read.clone();
+    typing["typing_indicator"] = json!({"type": "text"});
+    for (request, expected) in requests.iter().zip([read, typing]) {
+        assert_eq!(request.url.path(), "/v25.0/106540352242922/messages");
+        assert_eq!(serde_json::from_slice::<Value>(&request.body).expect("JSON"), expected);
+    }
+}
+
+#[tokio::test]
+async fn marking_as_read_can_fail_like_a_send() {
+    let error = json!({"error": {"message": "…", "code": 131009}});
+    let failing = server(ResponseTemplate::new(400).set_body_json(error)).await;
+    assert!(matches!(mark_seen(&graph(&failing.uri()), true).await, Err(GraphError::Rejected(_))));
+    assert_eq!(mark_seen(&graph("http://127.0.0.1:1"), true).await, Err(GraphError::Unreachable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn marking_as_read_is_given_two_seconds() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    let start = tokio::time::Instant::now();
+    assert!(mark_seen(&graph(&url), true).await.is_err());
+    assert!(start.elapsed() <= SEEN_TIMEOUT + Duration::from_secs(1));
+}
+
+#[test]
+fn a_number_s_id_is_one_segment_of_a_path() {
+    use reply::graph::PhoneNumberId;
+    for id in ["106540352242922", "a-b_C"] {
+        assert_eq!(id.parse::<PhoneNumberId>().map(|id| id.to_string()).ok().as_deref(), Some(id));
+    }
+    for text in ["", "..", "1/2", "1?x", "1 ", "é"] {
+        assert!(text.parse::<PhoneNumberId>().is_err(), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_base_url_may_have_a_path_and_a_slash() {
+    let server = server(sent()).await;
+    send(&graph(&format!("{}/graph/", server.uri())), &phone(), None).await.expect("sent");
+    let request = server.received_requests().await.expect("recorded").remove(0);
+    assert_eq!(request.url.path(), "/graph/v25.0/106540352242922/messages");
+}
+
+#[tokio::test]
+async fn an_error_answer_is_judged_by_its_code() {
+    let error =
+        json!({"error": {"message": "(#131056) Pair rate limit hit", "code": 131056, "fbtrace_id": "Az8"}});
+    let server = server(ResponseTemplate::new(400).set_body_json(error)).await;
+    let error = send(&graph(&server.uri()), &phone(), None).await.expect_err("400");
+    assert_eq!(error.class(), Class::Passing);
+    assert_eq!(error.to_string(), "the Graph API answered 400, code 131056, fbtrace_id Az8");
+}
+
+#[tokio::test]
+async fn a_server_error_passes_and_an_unreadable_success_counts_as_sent() {
+    let failing = server(ResponseTemplate::new(503).set_body_string("<html>")).await;
+    assert_eq!(send(&graph(&failing.uri()), &phone(), None).await.expect_err("503").class(), Class::Passing);
+    let strange = server(ResponseTemplate::new(200).set_body_string("ok")).await;
+    assert_eq!(send(&graph(&strange.uri()), &phone(), None).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = server(sent()).await;
+    let server = server(ResponseTemplate::new(302).insert_header("location", elsewhere.uri())).await;
+    let error = send(&graph(&server.uri()), &phone(), None).await.expect_err("302");
+    assert!(error.to_string().starts_with("the Graph API answered 302"), "{error}");
+    assert!(elsewhere.received_requests().await.expect("recorded").is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_port_means_not_sent() {
+    let error = send(&graph("http://127.0.0.1:1"), &phone(), None).await.expect_err("closed");
+    assert_eq!(error, GraphError::Unreachable);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let graph = graph(&format!("http://{}", listener.local_addr().expect("an address")));
+    let silent = async {
+        let (connection, _) = listener.accept().await.expect("a connection");
+        connection.readable().await.expect("a request");
+        // From here on nothing but the answer is waited for, and that time passes at once.
+        tokio::time::pause();
+        std::future::pending::<()>().await;
+    };
+    let start = tokio::time::Instant::now();
+    let to = phone();
+    let result = tokio::select! {
+        result = send(&graph, &to, None) => result,
+        () = silent => unreachable!("it never answers"),
+    };
+    assert_eq!(result, Err(GraphError::Lost));
+    let waited = start.elapsed();
+    assert!((SEND_TIMEOUT..=SEND_TIMEOUT + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+    assert_eq!(GraphError::Lost.class(), Class::Passing);
+}
+
+const SENT: &str = r#"{"messages":[{"id":"wamid.1"}]}"#;
+
+#[tokio::test]
+async fn a_send_that_meets_a_connection_closed_while_idle_was_not_taken_and_goes_out_at_once() {
+    let peer = Peer::start(Breaks::AtSecond, 200, SENT).await;
+    let graph = graph(&peer.url).closing_after(Duration::ZERO);
+    for _ in 0..3 {
+        assert_eq!(send(&graph, &phone(), None).await, Ok(Some("wamid.1".to_owned())));
+    }
+    assert_eq!((peer.seen().answered, peer.seen().broken), (3, 2));
+}
+
+#[tokio::test]
+async fn a_send_whose_connection_breaks_otherwise_may_have_been_taken_and_is_not_repeated() {
+    // In use a moment ago.
+    let peer = Peer::start(Breaks::AtSecond, 200, SENT).await;
+    let busy = graph(&peer.url);
+    assert!(send(&busy, &phone(), None).await.is_ok());
+    assert_eq!(send(&busy, &phone(), None).await, Err(GraphError::Lost));
+    assert_eq!((peer.seen().answered, peer.seen().broken), (1, 1));
+    // After more than a round trip.
+    let peer = Peer::start(Breaks::LateAtSecond, 200, SENT).await;
+    let late = graph(&peer.url).closing_after(Duration::ZERO);
+    assert!(send(&late, &phone(), None).await.is_ok());
+    assert_eq!(send(&late, &phone(), None).await, Err(GraphError::Lost));
+    assert_eq!((peer.seen().answered, peer.seen().broken), (1, 1));
+    // Opened for this send.
+    let peer = Peer::start(Breaks::AtFirst, 200, SENT).await;
+    let new = graph(&peer.url).closing_after(Duration::ZERO);
+    assert_eq!(send(&new, &phone(), None).await, Err(GraphError::Lost));
+    assert_eq!((peer.seen().answered, peer.seen().broken), (0, 1));
+}
+
+#[tokio::test]
+async fn marking_as_read_is_repeated_however_its_connection_breaks() {
+    for breaks in [Breaks::AtFirst, Breaks::AtSecond, Breaks::LateAtSecond] {
+        let peer = Peer::start(breaks, 200, r#"{"success":true}"#).await;
+        let graph = graph(&peer.url);
+        for _ in 0..2 {
+            assert_eq!(mark_seen(&graph, true).await, Ok(()), "{breaks:?}");
+        }
+        assert_eq!(peer.seen().broken, 1, "{breaks:?}");
+    }
+}

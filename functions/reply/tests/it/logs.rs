@@ -1,0 +1,197 @@
+//! What is counted, which alarms and dashboards are made of.
+
+use std::time::Duration;
+
+use reply::batch::{Handle, Outcome};
+use reply::delivery::Delivery;
+use reply::history::row_id;
+use reply::responder::{Echo, Question, Responder};
+use serde_json::json;
+use shared::deadline::Deadline;
+use shared::message::Role;
+use wiremock::ResponseTemplate;
+
+use shared_testing::logs::Logs;
+
+use crate::support::*;
+
+/// Level and counter of each line that counts.
+async fn counted(world: &World, delivery: Delivery) -> Vec<String> {
+    let logs = Logs::keep();
+    world.reply(Echo).handle(&delivery, Deadline::NONE).await;
+    logs.counted().into_iter().map(|(level, counter)| format!("{level} {counter}")).collect()
+}
+
+fn event() -> String {
+    let event = json!({"received_at": "2025-06-08T20:59:43.500Z", "name": "account_update", "value": {}});
+    json!({"v1": {"event": event}}).to_string()
+}
+
+fn status() -> String {
+    let status = json!({"id": "wamid.answer", "status": "read", "timestamp": "1749416390"});
+    json!({"v1": {"status": {"received_at": "2025-06-08T20:59:43.500Z", "status": status}}}).to_string()
+}
+
+fn rows() -> String {
+    json!({"v1": {"record": {"user_id": USER, "sender": "16505551234", "wamid": "wamid.Q",
+        "question": {"content": "Hello", "at": "2025-06-08T20:59:43Z"}}}})
+    .to_string()
+}
+
+#[tokio::test]
+async fn each_outcome_has_its_counter() {
+    let nobody = || ResponseTemplate::new(200).set_body_json(json!([]));
+    let before = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
+    let image = json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}});
+    let inbound = |body: &str| delivery(body.to_owned(), 1);
+    let question = envelope(&text());
+    let cases: [(Answers, Delivery, &[&str]); 9] = [
+        (all_well(), inbound(&question), &["INFO answered_messages"]),
+        (Answers { lookup: nobody(), ..all_well() }, inbound(&question), &["INFO registration_texts"]),
+        (all_well(), inbound(&envelope(&image)), &["INFO recorded_messages"]),
+        (Answers { recorded: before, ..all_well() }, inbound(&question), &["INFO handled_messages"]),
+        (all_well(), inbound(&status()), &["INFO handled_statuses"]),
+        (all_well(), inbound(&event()), &["INFO kept_events", "INFO handled_events"]),
+        (all_well(), record_delivery(&rows()), &["INFO handled_messages"]),
+        (
+            Answers { insert: ResponseTemplate::new(503), ..all_well() },
+            inbound(&question),
+            &["ERROR deferred_records", "INFO answered_messages"],
+        ),
+        (
+            Answers { kept: ResponseTemplate::new(503), ..all_well() },
+            inbound(&status()),
+            &["WARN deferred_updates", "INFO handled_statuses"],
+        ),
+    ];
+    for (answers, delivery, expected) in cases {
+        let world = World::new(answers).await;
+        assert_eq!(counted(&world, delivery).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn each_failure_has_its_counter() {
+    let away = || ResponseTemplate::new(503);
+    let question = || delivery(envelope(&text()), 1);
+    for (answers, delivery, expected) in [
+        (Answers { send: away(), ..all_well() }, question(), "ERROR graph_passing_errors"),
+        (Answers { send: graph_error(401, 190), ..all_well() }, question(), "ERROR graph_account_errors"),
+        (
+            Answers { send: graph_error(400, 131_048), ..all_well() },
+            question(),
+            "ERROR graph_slow_down_errors",
+        ),
+        (all_well(), delivery("{}".to_owned(), 1), "ERROR unreadable_envelopes"),
+        (Answers { insert: away(), ..all_well() }, record_delivery(&rows()), "ERROR waiting_records"),
+    ] {
+        let world = World::new(answers).await;
+        assert_eq!(counted(&world, delivery).await, [expected]);
+    }
+    // Neither the database nor the queue takes the rows of an answer that was sent.
+    let mut world = World::new(Answers { insert: away(), ..all_well() }).await;
+    world.queues.refuses = true;
+    let expected = ["ERROR deferred_records", "ERROR second_echo_risk", "ERROR unrecorded_messages"];
+    assert_eq!(counted(&world, question()).await, expected);
+    assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_fails_later_and_what_is_billed_is_counted_once() {
+    let status = |name: &str, more: serde_json::Value| {
+        let mut status = json!({"id": "wamid.answer", "status": name, "timestamp": "1749416390"});
+        status.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        json!({"v1": {"status": {"received_at": "2025-06-08T20:59:43.500Z", "status": status}}}).to_string()
+    };
+    let failed = |code: i64| status("failed", json!({"errors": [{"code": code}]}));
+    let billed = |name: &str, billable: bool| {
+        status(name, json!({"pricing": {"billable": billable, "type": "regular", "category": "service"}}))
+    };
+    let world = World::new(all_well()).await;
+    for (body, expected) in [
+        (failed(131_026), &["WARN failed_answers"][..]),
+        (failed(131_042), &["WARN failed_answers", "WARN graph_account_errors"]),
+        (failed(190), &["WARN failed_answers", "WARN graph_account_errors"]),
+        (status("failed", json!({})), &["WARN failed_answers"]),
+        (billed("sent", true), &[]),
+        (billed("delivered", true), &["INFO billed_messages"]),
+        (billed("delivered", false), &[]),
+    ] {
+        let expected = [expected, &["INFO handled_statuses"]].concat();
+        assert_eq!(counted(&world, delivery(body, 1)).await, expected);
+    }
+    // The same again: its row is there.
+    let again = ResponseTemplate::new(201).set_body_json(json!([]));
+    let world = World::new(Answers { kept: again, ..all_well() }).await;
+    for body in [failed(131_042), billed("delivered", true)] {
+        assert_eq!(counted(&world, delivery(body, 1)).await, ["INFO handled_statuses"]);
+    }
+    // Not written yet: it is counted when it is.
+    let world = World::new(Answers { kept: ResponseTemplate::new(503), ..all_well() }).await;
+    let expected = ["WARN deferred_updates", "INFO handled_statuses"];
+    assert_eq!(counted(&world, delivery(failed(131_042), 1)).await, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_is_returned_ten_minutes_after_it_was_sent_is_overdue() {
+    let world = World::new(all_well()).await;
+    let reply = world.reply(Echo);
+    let waiting = |minutes| Delivery {
+        sent_at: Some(chrono::Utc::now() - chrono::TimeDelta::minutes(minutes)),
+        ..delivery(envelope(&text()), 2)
+    };
+    let logs = Logs::keep();
+    for fresh in [
+        waiting(9),
+        Delivery { sent_at: None, ..waiting(9) },
+        Delivery { queue: reply::queues::Queue::Records, ..waiting(60) },
+    ] {
+        reply.set_back(&fresh, Duration::ZERO, Deadline::NONE).await;
+        assert!(logs.counted().is_empty());
+    }
+    reply.set_back(&waiting(11), Duration::ZERO, Deadline::NONE).await;
+    assert_eq!(logs.counted(), [("WARN".to_owned(), "overdue_messages".to_owned())]);
+}
+
+/// Has no answer.
+struct Overloaded;
+
+impl Responder for Overloaded {
+    type Error = String;
+
+    async fn respond(&self, _: Question<'_>) -> Result<Option<String>, String> {
+        Err("the model is overloaded".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn what_is_tried_again_set_aside_or_given_up_is_counted() {
+    let world = World::new(all_well()).await;
+    let logs = Logs::keep();
+    let counters = || logs.counted().into_iter().map(|(_, counter)| counter).collect::<Vec<_>>();
+    let reply = world.reply(Overloaded);
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
+    assert_eq!(counters(), ["missing_answers"]);
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
+    assert_eq!(counters(), ["repeated_attempts", "missing_answers"], "every attempt after the first");
+    assert_eq!(reply.panicked(&delivery(envelope(&text()), 3), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(counters(), ["set_aside_messages"]);
+}
+
+#[tokio::test]
+async fn a_handled_delivery_is_one_line_that_says_what_it_was() {
+    let world = World::new(all_well()).await;
+    for (delivery, expected) in [
+        (delivery(envelope(&text()), 1), ["message", "text", "answered"]),
+        (delivery(status(), 1), ["status", "read", "kept"]),
+        (delivery(event(), 1), ["event", "account_update", "event_kept"]),
+        (record_delivery(&rows()), ["record", "", "recorded"]),
+    ] {
+        let logs = Logs::keep();
+        assert_eq!(world.reply(Echo).handle(&delivery, Deadline::NONE).await, Outcome::Done);
+        let lines: Vec<_> = logs.take().into_iter().filter(|line| line.contains_key("duration_ms")).collect();
+        let line = lines.iter().rfind(|line| line.contains_key("outcome")).expect("a line");
+        let shown = ["update", "name", "outcome"].map(|name| line.get(name).map_or("", String::as_str));
+        assert_eq!(shown, expected);
+    }
+}

@@ -1,0 +1,210 @@
+//! A `Reply` with Meta and Supabase answering over real HTTP.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reply::Reply;
+use reply::batch::{Handle, Outcome};
+use reply::database::Project;
+use reply::delivery::{Delivery, Work};
+use reply::graph::{Graph, GraphSettings};
+use reply::queues::{Queue, QueueError, Queues};
+use reply::responder::Echo;
+use reply::seen::ReadReceipts;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::deadline::Deadline;
+use shared::supabase::Supabase;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+pub const USER: &str = "11111111-1111-4111-8111-111111111111";
+
+/// Meta and Supabase, one server each.
+pub struct World {
+    pub graph: MockServer,
+    pub supabase: MockServer,
+    pub queues: FakeQueues,
+}
+
+/// Keeps what it is told, or refuses it.
+#[derive(Clone, Default)]
+pub struct FakeQueues {
+    pub records: Arc<Mutex<Vec<String>>>,
+    pub dead_letters: Arc<Mutex<Vec<(Queue, String)>>>,
+    pub refuses: bool,
+}
+
+impl Queues for FakeQueues {
+    async fn set_back(&self, _: Queue, _: &str, _: Duration) -> Result<(), QueueError> {
+        Ok(())
+    }
+
+    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+        if self.refuses {
+            return Err(QueueError("no connection".to_owned()));
+        }
+        self.records.lock().expect("a lock").push(body);
+        Ok(())
+    }
+
+    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+        if self.refuses {
+            return Err(QueueError("no connection".to_owned()));
+        }
+        self.dead_letters.lock().expect("a lock").push((delivery.queue, cause.to_owned()));
+        Ok(())
+    }
+}
+
+impl FakeQueues {
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.records.lock().expect("a lock"))
+    }
+}
+
+/// What the two answer.
+pub struct Answers {
+    pub send: ResponseTemplate,
+    pub lookup: ResponseTemplate,
+    pub recorded: ResponseTemplate,
+    pub insert: ResponseTemplate,
+    /// To a status or an event.
+    pub kept: ResponseTemplate,
+    /// To what is learned.
+    pub link: ResponseTemplate,
+    /// To a change of number or user id.
+    pub followed: ResponseTemplate,
+}
+
+pub fn all_well() -> Answers {
+    Answers {
+        send: ResponseTemplate::new(200).set_body_json(json!({"messages": [{"id": "wamid.answer"}]})),
+        lookup: ResponseTemplate::new(200).set_body_json(json!([linked(json!(USER))])),
+        recorded: ResponseTemplate::new(200).set_body_json(json!([])),
+        insert: ResponseTemplate::new(201),
+        kept: ResponseTemplate::new(201).set_body_json(json!([{"message_id": null}])),
+        link: ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}])),
+        followed: ResponseTemplate::new(200).set_body_json(json!([{"outcome": "applied", "user_id": USER}])),
+    }
+}
+
+/// A row of `user_preferences`: the number of [`text`].
+pub fn linked(user_id: Value) -> Value {
+    json!({"user_id": user_id, "whatsapp_phone": "+16505551234", "whatsapp_user_id": null})
+}
+
+pub fn graph_error(status: u16, code: i64) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_json(json!({"error": {"message": "…", "code": code}}))
+}
+
+impl World {
+    pub async fn new(answers: Answers) -> Self {
+        let (graph, supabase) = (MockServer::start().await, MockServer::start().await);
+        Mock::given(method("POST")).respond_with(answers.send).mount(&graph).await;
+        let lookup = Mock::given(method("GET")).and(path("/rest/v1/user_preferences"));
+        lookup.respond_with(answers.lookup).mount(&supabase).await;
+        for table in ["message_statuses", "account_events"] {
+            let insert = Mock::given(method("POST")).and(path(format!("/rest/v1/{table}")));
+            insert.respond_with(answers.kept.clone()).mount(&supabase).await;
+        }
+        let link = Mock::given(method("PATCH")).and(path("/rest/v1/user_preferences"));
+        link.respond_with(answers.link).mount(&supabase).await;
+        let followed = Mock::given(method("POST")).and(path("/rest/v1/rpc/keep_identity_event"));
+        followed.respond_with(answers.followed).mount(&supabase).await;
+        let recorded = Mock::given(method("GET")).and(path("/rest/v1/messages"));
+        recorded.respond_with(answers.recorded).mount(&supabase).await;
+        let insert = Mock::given(method("POST")).and(path("/rest/v1/messages"));
+        insert.respond_with(answers.insert).mount(&supabase).await;
+        Self { graph, supabase, queues: FakeQueues::default() }
+    }
+
+    pub fn reply<R>(&self, responder: R) -> Reply<Project, Graph, FakeQueues, R> {
+        let http = shared::http::client().expect("a client");
+        let url = self.supabase.uri().parse().expect("a URL");
+        let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http.clone());
+        let settings = GraphSettings {
+            url: self.graph.uri().parse().expect("a URL"),
+            version: "v25.0".parse().expect("a version"),
+            access_token: SecretString::from("token"),
+        };
+        Reply {
+            database: Project::new(supabase),
+            messenger: Graph::new(settings, http),
+            queues: self.queues.clone(),
+            responder,
+            registration_text: "Please register.".to_owned(),
+            read_receipts: ReadReceipts::Off,
+            answers_groups: false,
+            phone_number_id: "999".parse().expect("an id"),
+            clock: Arc::new(chrono::Utc::now),
+            memory: Arc::default(),
+        }
+    }
+
+    /// Handles an envelope with the echo, delivered for the first time.
+    pub async fn handle(&self, body: String) -> Outcome {
+        self.reply(Echo).handle(&delivery(body, 1), Deadline::NONE).await
+    }
+
+    pub async fn sends(&self) -> Vec<Request> {
+        self.graph.received_requests().await.expect("recorded")
+    }
+
+    /// Rows of the history.
+    pub async fn inserts(&self) -> Vec<Value> {
+        self.writes("POST", "messages").await.iter().map(json_of).collect()
+    }
+
+    /// Requests of a method about a table.
+    pub async fn writes(&self, method: &str, table: &str) -> Vec<Request> {
+        let requests = self.supabase.received_requests().await.expect("recorded");
+        let is_one = |request: &Request| {
+            request.method.as_str() == method && request.url.path() == format!("/rest/v1/{table}")
+        };
+        requests.into_iter().filter(is_one).collect()
+    }
+}
+
+pub fn json_of(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).expect("JSON")
+}
+
+pub fn envelope(message: &Value) -> String {
+    let metadata = json!({"phone_number_id": "106540352242922"});
+    let received_at = "2025-06-08T20:59:43.500Z";
+    json!({"v1": {"message": {"received_at": received_at, "metadata": metadata, "message": message}}})
+        .to_string()
+}
+
+/// A delivery of the inbound queue.
+pub fn delivery(body: String, receive_count: u32) -> Delivery {
+    let group = Some("group".to_owned());
+    let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
+    let work = Work::read(&body);
+    Delivery {
+        message_id,
+        receipt_handle,
+        queue: Queue::Inbound,
+        group,
+        receive_count,
+        sent_at: None,
+        trace: None,
+        work,
+        body,
+    }
+}
+
+/// Whether the message comes again, after some time.
+pub fn is_returned(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Return(delay) if delay >= Duration::from_secs(2))
+}
+
+pub fn text() -> Value {
+    json!({"from": "16505551234", "id": "wamid.Q", "timestamp": "1749416383", "type": "text", "text": {"body": "Hello"}})
+}
+
+/// A delivery of the record queue.
+pub fn record_delivery(body: &str) -> Delivery {
+    Delivery { queue: Queue::Records, group: Some("wamid.Q".to_owned()), ..delivery(body.to_owned(), 1) }
+}
