@@ -1,13 +1,12 @@
 //! Following calls as they happen.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{PHONE, Test, text_to};
 use local_graph::{Fault, Happened};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
+
+use crate::common::{PHONE, Test, text_to};
 
 /// A deadline that only a broken run reaches.
 const LONG: Duration = Duration::from_secs(30);

@@ -3,10 +3,9 @@
 //! `send-examples.json` holds requests and responses of `POST /messages` from Meta's OpenAPI
 //! description of the WhatsApp Business Platform (v23.0, MIT).
 
-mod common;
-
-use common::{NUMBER, PHONE, TOKEN, Test, answer, code, text_to};
 use serde_json::{Value, json};
+
+use crate::common::{NUMBER, PHONE, TOKEN, Test, answer, code, text_to};
 
 const USER_ID: &str = "US.13491208655302741918";
 

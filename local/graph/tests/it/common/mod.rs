@@ -1,6 +1,4 @@
 //! What the test files share.
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::sync::Once;
 
 use local_graph::{GraphApi, GraphSettings};

@@ -1,11 +1,10 @@
 //! Questions about a number and about the token.
 
-mod common;
-
 use chrono::{TimeDelta, Utc};
-use common::{NUMBER, PHONE, TOKEN, Test, answer, code, text_to};
 use local_graph::PERMISSIONS;
 use serde_json::{Value, json};
+
+use crate::common::{NUMBER, PHONE, TOKEN, Test, answer, code, text_to};
 
 async fn get(test: &Test, path: &str, token: &str) -> (u16, Value) {
     answer(test.client.get(format!("{}{path}", test.graph.url())).bearer_auth(token)).await

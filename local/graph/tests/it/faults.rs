@@ -1,11 +1,10 @@
 //! Scripted faults, waiting, and stopping.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{PHONE, Test, answer, code, text_to};
 use local_graph::{Effect, Fault, TooFew};
+
+use crate::common::{PHONE, Test, answer, code, text_to};
 
 /// A deadline that only a broken run reaches.
 const LONG: Duration = Duration::from_secs(30);
