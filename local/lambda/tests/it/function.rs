@@ -1,14 +1,13 @@
 //! Functions as processes: answers, errors, timeouts, crashes, several instances, the end.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use local_lambda::{Function, FunctionConfig, InvokeError, LogSink, StartError, Stream};
 use local_process::{Guardian, Signal};
 use serde_json::json;
-use support::{PATIENCE, Started, call, eventually, exists, probe, start, until};
+
+use crate::support::{PATIENCE, Started, call, eventually, exists, probe, start, until};
 
 #[tokio::test]
 async fn an_event_comes_back_as_the_function_returned_it() {

@@ -1,6 +1,4 @@
 //! What the tests share.
-#![allow(dead_code)] // Each test binary uses its part.
-
 use std::future::Future;
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! API Gateway in front of the probe.
 
-mod support;
-
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
@@ -12,7 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{Started, http, probe, start};
+
+use crate::support::{Started, http, probe, start};
 
 struct Api {
     server: HttpServer,

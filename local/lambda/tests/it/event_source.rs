@@ -2,8 +2,6 @@
 //!
 //! `EVENT_SOURCE_TEST_ENDPOINT_URL` names another SQS endpoint than our own, moto's for example.
 
-mod support;
-
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -14,7 +12,8 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use local_lambda::{Counters, EventSourceConfig, EventSourceMapping, Logs};
 use local_sqs::{Action, Fault, SqsServer};
-use support::{Started, eventually, probe, start, until};
+
+use crate::support::{Started, eventually, probe, start, until};
 
 struct Queue {
     server: SqsServer,
