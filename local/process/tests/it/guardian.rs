@@ -18,7 +18,7 @@ fn a_killed_owner_leaves_nothing_that_it_did_not_release() {
         own_and_wait();
     }
     let mut owner = Command::new(std::env::current_exe().expect("a path"))
-        .args(["--exact", "a_killed_owner_leaves_nothing_that_it_did_not_release", "--nocapture"])
+        .args(["--exact", "guardian::a_killed_owner_leaves_nothing_that_it_did_not_release", "--nocapture"])
         .env(OWNER, "1")
         .stdout(Stdio::piped())
         .spawn()

@@ -1,0 +1,3 @@
+//! The tests of the guardian with real processes, in one program.
+
+mod guardian;
