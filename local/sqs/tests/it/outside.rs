@@ -1,14 +1,13 @@
 //! What can be done to a running server from outside the protocol: making calls fail, ending waits, being told of
 //! changes.
 
-mod support;
-
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use local_sqs::{Action, Fault, Skip, SqsServer};
-use support::{attribute, bodies, client, code, handle, receive};
+
+use crate::support::{attribute, bodies, client, code, handle, receive};
 
 async fn queue(client: &Client, name: &str) -> String {
     let mut create = client.create_queue().queue_name(name);

@@ -2,8 +2,8 @@
 
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 
+use crate::behaviours::{Target, unique_name};
 use crate::support::{bodies, code, handle, receive};
-use crate::{Target, unique_name};
 
 pub async fn a_queue_is_found_by_name_and_by_prefix(target: &Target) {
     let prefix = format!("{}-found", unique_name());

@@ -6,8 +6,8 @@ use aws_sdk_sqs::types::{
 };
 use tokio::time::Instant;
 
+use crate::behaviours::{Difference, Target};
 use crate::support::{DEADLINE, attribute, bodies, code, handle, receive, receive_some};
-use crate::{Difference, Target};
 
 const ONE_SECOND: [(Name, &str); 1] = [(Name::VisibilityTimeout, "1")];
 

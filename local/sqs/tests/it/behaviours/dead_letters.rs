@@ -3,8 +3,8 @@
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Name};
 use tokio::time::Instant;
 
+use crate::behaviours::{Difference, Target};
 use crate::support::{DEADLINE, attribute, bodies, code, receive, receive_some};
-use crate::{Difference, Target};
 
 fn policy(arn: &str, max_receive_count: u32) -> String {
     format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{max_receive_count}}}"#)

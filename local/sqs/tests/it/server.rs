@@ -1,7 +1,5 @@
 //! The server itself: how errors travel, failures on demand, a large backlog, stopping.
 
-mod support;
-
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,7 +12,8 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use local_sqs::{Action, Fault, NewMessage, SqsServer, State};
-use support::{attribute, bodies, client, code, handle, receive};
+
+use crate::support::{DEADLINE, attribute, bodies, client, code, handle, receive};
 
 async fn queue(client: &Client, name: &str) -> String {
     let mut create = client.create_queue().queue_name(name);
@@ -212,7 +211,7 @@ async fn stopping_answers_who_waits_and_frees_the_port() {
     assert!(poll.await.expect("poll").map_or(true, |output| output.messages().is_empty()));
     let again = SqsServer::start(port).await.expect("the port is free");
     drop(again);
-    let deadline = tokio::time::Instant::now() + support::DEADLINE;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
         assert!(tokio::time::Instant::now() < deadline, "dropping does not free the port");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -1,7 +1,5 @@
 //! The real SDK client, and waiting without sleeping for a guessed time.
 
-#![allow(dead_code)] // every test binary uses its own part
-
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;

@@ -2,8 +2,8 @@
 
 use aws_sdk_sqs::types::{MessageSystemAttributeName as System, QueueAttributeName as Name};
 
+use crate::behaviours::{Difference, Target};
 use crate::support::{attribute, bodies, code, handle, receive, receive_some};
-use crate::{Difference, Target};
 
 pub async fn a_group_is_received_in_order(target: &Target) {
     let url = target.fifo_queue(&[]).await;

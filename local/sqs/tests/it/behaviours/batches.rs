@@ -4,7 +4,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry,
 };
 
-use crate::Target;
+use crate::behaviours::Target;
 use crate::support::{bodies, code, handle, receive};
 
 fn entry(id: &str, body: &str) -> SendMessageBatchRequestEntry {

@@ -1,17 +1,11 @@
 //! One suite of queue behaviours, through the real SDK, against our queue and, when
 //! `QUEUE_SUITE_ENDPOINT` is set, against another one (moto, say): both must agree.
 
-#[path = "behaviours/batches.rs"]
 mod batches;
-#[path = "behaviours/dead_letters.rs"]
 mod dead_letters;
-#[path = "behaviours/fifo.rs"]
 mod fifo;
-#[path = "behaviours/messages.rs"]
 mod messages;
-#[path = "behaviours/queues.rs"]
 mod queues;
-mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -120,7 +114,7 @@ macro_rules! behaviours {
                 async fn $name() {
                     let server = local_sqs::SqsServer::start(0).await.expect("start");
                     let client = crate::support::client(server.endpoint_url());
-                    crate::$module::$name(&crate::Target { client, ours: true }).await;
+                    super::$module::$name(&super::Target { client, ours: true }).await;
                     server.stop().await;
                 }
             )*)*
@@ -133,7 +127,7 @@ macro_rules! behaviours {
                 async fn $name() {
                     if let Ok(endpoint) = std::env::var("QUEUE_SUITE_ENDPOINT") {
                         let client = crate::support::client(&endpoint);
-                        crate::$module::$name(&crate::Target { client, ours: false }).await;
+                        super::$module::$name(&super::Target { client, ours: false }).await;
                     }
                 }
             )*)*
