@@ -11,8 +11,8 @@ const FILES: [(&str, &str); 12] = [
     ("people", include_str!("../../functions/reply/tests/it/people.rs")),
     ("business", include_str!("../../functions/reply/tests/it/business.rs")),
     ("kinds", include_str!("../../functions/reply/tests/it/kinds.rs")),
-    ("statuses", include_str!("../supabase/tests/statuses.rs")),
-    ("identity", include_str!("../supabase/tests/identity.rs")),
+    ("statuses", include_str!("../supabase/tests/it/statuses.rs")),
+    ("identity", include_str!("../supabase/tests/it/identity.rs")),
     ("batch::tests", include_str!("../../functions/reply/src/batch_tests.rs")),
 ];
 

@@ -1,13 +1,12 @@
 //! How long numbers are kept outside a user's own rows: not longer than a set time, and not longer than the user.
 
-mod common;
-
-use common::Project;
-use common::statuses::{service_role, write};
 use local_supabase::USER_A;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use uuid::Uuid;
+
+use crate::common::Project;
+use crate::common::statuses::{service_role, write};
 
 async fn execute(pool: &PgPool, sql: &str) {
     pool.execute(AssertSqlSafe(sql)).await.expect(sql);

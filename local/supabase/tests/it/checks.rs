@@ -1,11 +1,9 @@
 //! An older program's checks on `messages`, which know nothing of our rows.
 
-mod common;
-
-use common::tables::{
+use crate::common::tables::{
     OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, project_with, refusal,
 };
-use common::warnings::Warnings;
+use crate::common::warnings::Warnings;
 
 /// An older program's table, with this after its columns.
 fn messages(more: &str) -> String {

@@ -1,11 +1,10 @@
 //! What becomes of a link: what was learned goes with what taught it, and a change that Meta tells is applied once.
 
-mod common;
-
-use common::{Project, answer};
 use local_supabase::{USER_A, USER_B};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::common::{Project, answer};
 
 /// A row of `user_preferences`: number, user id, account, state.
 type Row = [Option<String>; 4];

@@ -1,15 +1,14 @@
 //! What happens while the database is away, and that nothing is left when we are.
 
-mod common;
-
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{Project, answer};
 use local_process::Guardian;
 use local_supabase::{Options, Supabase};
 use reqwest::StatusCode;
 use sqlx::{Connection as _, PgConnection};
+
+use crate::common::{Project, answer};
 
 #[tokio::test]
 async fn an_outage_is_answered_with_5xx_and_passes() {

@@ -1,18 +1,17 @@
 //! What Meta says became of an answer, in whatever order it comes: the answer's row says the same in the end.
 
-mod common;
-
 use std::time::Duration;
 
-use common::statuses::{NAMES, Status, expected, outcome, service_role, write};
-use common::tables::{assert_applying_again_changes_nothing, detailed, insert};
-use common::{Project, answer};
 use local_supabase::USER_A;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use uuid::Uuid;
+
+use crate::common::statuses::{NAMES, Status, expected, outcome, service_role, write};
+use crate::common::tables::{assert_applying_again_changes_nothing, detailed, insert};
+use crate::common::{Project, answer};
 
 /// Statuses of an answer in `parts` parts, and when they come: `None` is the answer's row itself.
 #[derive(Clone, Debug)]

@@ -20,6 +20,8 @@ struct Kept;
 impl Warnings {
     pub fn keep() -> Self {
         let _ = tracing::subscriber::set_global_default(Kept);
+        // What another thread met while it was being set.
+        tracing::callsite::rebuild_interest_cache();
         KEPT.take();
         Self(())
     }

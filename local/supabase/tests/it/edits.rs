@@ -1,12 +1,11 @@
 //! Edits and revokes mark the message that they are about, in whatever order they come.
 
-mod common;
-
-use common::Project;
-use common::tables::{detailed, insert};
 use local_supabase::{USER_A, USER_B};
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::common::Project;
+use crate::common::tables::{detailed, insert};
 
 /// A row of a user, which is about another message if `refers_to` says so.
 fn written(user_id: Uuid, kind: &str, wamid: &str, refers_to: Option<&str>, second: u32) -> Value {

@@ -1,14 +1,13 @@
 //! Business-scoped user ids: whose they are, how they are found, and how the missing one of two is learnt.
 
-mod common;
-
-use common::tables::{OLD_A, OLD_B, assert_applying_again_changes_nothing, project_with, refusal};
-use common::warnings::Warnings;
-use common::{Project, answer};
 use local_supabase::{PHONE_A, USER_A, USER_B};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::common::tables::{OLD_A, OLD_B, assert_applying_again_changes_nothing, project_with, refusal};
+use crate::common::warnings::Warnings;
+use crate::common::{Project, answer};
 
 const ID: &str = "US.13491208655302741918";
 

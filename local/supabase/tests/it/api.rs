@@ -1,14 +1,13 @@
 //! Keys, tokens and row-level security, as a client meets them over HTTP.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Project, answer};
 use local_supabase::{PHONE_A, PHONE_B, USER_A, USER_B};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::common::{Project, answer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

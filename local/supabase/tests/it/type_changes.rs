@@ -1,14 +1,13 @@
 //! Columns of other types in an older program's tables, and what depends on them.
 
-mod common;
+use local_supabase::migrate;
+use sqlx::PgPool;
 
-use common::directory;
-use common::tables::{
+use crate::common::directory;
+use crate::common::tables::{
     OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, project_before,
     project_with, push, refusal,
 };
-use local_supabase::migrate;
-use sqlx::PgPool;
 
 /// An older program's table, with the column `changed` declared in its place.
 fn messages(changed: &str) -> String {

@@ -1,14 +1,13 @@
 //! The migrations on a project that has the FastAPI program's tables with rows in them.
 
-mod common;
+use serde_json::{Value, json};
+use uuid::{Uuid, uuid};
 
-use common::tables::{
+use crate::common::tables::{
     OLD_A, OLD_B, assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, link,
     project_of, project_with, refusal,
 };
-use common::{Project, answer};
-use serde_json::{Value, json};
-use uuid::{Uuid, uuid};
+use crate::common::{Project, answer};
 
 #[tokio::test]
 async fn the_older_programs_rows_are_kept_and_ours_go_beside_them() {

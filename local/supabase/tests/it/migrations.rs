@@ -1,19 +1,18 @@
 //! The migrations on an empty project: who owns a number, how a page is read, and row-level security.
 
-mod common;
-
 use std::path::PathBuf;
 
-use common::tables::{
-    assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, insert, link, push, row,
-};
-use common::warnings::Warnings;
-use common::{Project, directory};
 use local_supabase::{Options, migrate};
 use serde_json::json;
 use shared::sender::PhoneNumber;
 use sqlx::{AssertSqlSafe, Executor as _};
 use uuid::Uuid;
+
+use crate::common::tables::{
+    assert_applying_again_changes_nothing, assert_rows_can_be_written, contents, insert, link, push, row,
+};
+use crate::common::warnings::Warnings;
+use crate::common::{Project, directory};
 
 #[tokio::test]
 async fn an_empty_project_gets_the_tables_and_applying_twice_changes_nothing() {

@@ -1,0 +1,15 @@
+//! The tests of the API and the migrations on a real PostgreSQL, in one program.
+
+mod adoption;
+mod api;
+mod checks;
+mod common;
+mod edits;
+mod identity;
+mod migrations;
+mod older_columns;
+mod outage;
+mod retention;
+mod statuses;
+mod type_changes;
+mod user_ids;
