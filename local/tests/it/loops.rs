@@ -1,11 +1,10 @@
 //! Automatic correspondents, which answer each answer, on the real binaries.
 
-mod support;
-
 use local::stack::Stack;
 use reply::memory::TURNS;
 use shared::logging::ShortWamid;
-use support::*;
+
+use crate::support::*;
 
 /// Processes of `reply` that `local` runs at most.
 const PROCESSES: usize = 4;

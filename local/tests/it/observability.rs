@@ -1,7 +1,5 @@
 //! What an operator sees of a run: logs without secrets and personal data, metrics, one trace from end to end.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -14,8 +12,9 @@ use secrecy::SecretString;
 use serde_json::json;
 use shared::logging::ShortWamid;
 use shared::metrics::VERSION_ERRORS;
-use support::*;
 use webhook::signature::{self, AppSecret};
+
+use crate::support::*;
 
 const BSUID: &str = "US.13491208655302741918";
 /// A number that belongs to no user.
@@ -261,7 +260,7 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
         ("messages", client.get(url("/messages?limit=0")).bearer_auth("x.y.z"), 400, "bad_parameter"),
         ("messages", client.post(url("/messages")), 405, "method_not_allowed"),
     ];
-    let template = include_str!("../../template.yaml");
+    let template = include_str!("../../../template.yaml");
     for filter in [r#"'{ $.message = "refused" }'"#, r#"'{ $.reason = "wrong_signature" }'"#] {
         assert!(template.contains(&format!("FilterPattern: {filter}")), "they are counted by {filter}");
     }

@@ -1,7 +1,5 @@
 //! The commands as a person or a script calls them, and what is left when they end, however they end.
 
-mod support;
-
 use std::collections::BTreeSet;
 #[cfg(target_os = "linux")]
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,9 +10,10 @@ use std::time::Duration;
 use local_process::Signal;
 use local_supabase::{USER_A, USER_B};
 use serde_json::{Value, json};
-use support::{PHONE_A, PHONE_B, payload, text, until};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+
+use crate::support::{PHONE_A, PHONE_B, payload, text, until};
 
 fn local(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_local"));

@@ -2,23 +2,23 @@
 
 /// Each test file by the name that the page uses.
 const FILES: [(&str, &str); 12] = [
-    ("simulation", include_str!("../../tools/simulation/tests/it/main.rs")),
+    ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
     ("dead_letters", include_str!("dead_letters.rs")),
     ("updates", include_str!("updates.rs")),
-    ("messages", include_str!("../../functions/reply/tests/it/messages.rs")),
-    ("people", include_str!("../../functions/reply/tests/it/people.rs")),
-    ("business", include_str!("../../functions/reply/tests/it/business.rs")),
-    ("kinds", include_str!("../../functions/reply/tests/it/kinds.rs")),
-    ("statuses", include_str!("../supabase/tests/it/statuses.rs")),
-    ("identity", include_str!("../supabase/tests/it/identity.rs")),
-    ("batch::tests", include_str!("../../functions/reply/src/batch_tests.rs")),
+    ("messages", include_str!("../../../functions/reply/tests/it/messages.rs")),
+    ("people", include_str!("../../../functions/reply/tests/it/people.rs")),
+    ("business", include_str!("../../../functions/reply/tests/it/business.rs")),
+    ("kinds", include_str!("../../../functions/reply/tests/it/kinds.rs")),
+    ("statuses", include_str!("../../supabase/tests/it/statuses.rs")),
+    ("identity", include_str!("../../supabase/tests/it/identity.rs")),
+    ("batch::tests", include_str!("../../../functions/reply/src/batch_tests.rs")),
 ];
 
 #[test]
 fn every_test_that_a_promise_names_exists() {
-    let page = include_str!("../../docs/RELIABILITY.md");
+    let page = include_str!("../../../docs/RELIABILITY.md");
     let mut found = 0;
     for code in page.split('`').skip(1).step_by(2) {
         let Some((file, test)) = code.rsplit_once("::") else { continue };

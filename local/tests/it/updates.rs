@@ -1,7 +1,5 @@
 //! Everything that is no plain text from a phone number, on the real binaries and a real database.
 
-mod support;
-
 use local::stack::Stack;
 use local_graph::Received;
 use local_process::Guardian;
@@ -12,7 +10,8 @@ use reply::incoming::{Event, Status};
 use reply::statuses::Applied;
 use serde_json::{Value, json};
 use shared::supabase::Supabase;
-use support::*;
+
+use crate::support::*;
 
 /// A payload of statuses, from the business number of the samples.
 fn statuses(statuses: &[Value]) -> Vec<u8> {

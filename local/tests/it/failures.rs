@@ -1,8 +1,6 @@
 //! Failures on the real processes: the database goes away, Meta answers with errors, a function is killed,
 //! everything arrives at once and twice. What counts are the rows and what phones received.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,7 +11,8 @@ use local::stack::{Options, Stack};
 use local_graph::Fault;
 use local_process::Signal;
 use serde_json::Value;
-use support::*;
+
+use crate::support::*;
 
 /// As far as a test waits for work that takes long on a slow machine.
 const LONG: Duration = Duration::from_secs(180);

@@ -1,7 +1,5 @@
 //! The doctor on a real stack: everything right, and each thing broken in turn.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
@@ -15,10 +13,11 @@ use local::stack::{Options, Stack};
 use local_process::Signal;
 use secrecy::SecretString;
 use serde_json::Value;
-use support::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::process::Command;
+
+use crate::support::*;
 
 /// Checks of which each must be right when nothing is broken.
 const CHECKS: [&str; 22] = [

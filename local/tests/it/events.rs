@@ -1,8 +1,6 @@
 //! The sample events of `events/`: they fit the local secrets, they are as Lambda's callers make them, and
 //! the real binaries answer each as its `.status` file says.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -19,11 +17,12 @@ use secrecy::SecretString;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::envelope::{Envelope, V1};
-use support::*;
 use webhook::entry::Entry;
 use webhook::payload;
 use webhook::readable::Readable;
 use webhook::signature::{self, AppSecret};
+
+use crate::support::*;
 
 /// In the order in which a message passes through them: the history is read when something is in it.
 const FUNCTIONS: [&str; 3] = ["webhook", "reply", "messages"];

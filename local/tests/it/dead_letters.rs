@@ -1,7 +1,5 @@
 //! Dead letters on a real queue: seen with their cause, not taken, and sent again.
 
-mod support;
-
 use std::process::Stdio;
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
@@ -16,8 +14,9 @@ use local_graph::Fault;
 use local_sqs::{Action, Fault as QueueFault, SqsServer};
 use reply::queues::Queue;
 use serde_json::json;
-use support::*;
 use tokio::process::Command;
+
+use crate::support::*;
 
 /// The queues of a stack, where one receive is enough to make a dead letter of a message.
 async fn queues() -> Queues {

@@ -1,8 +1,6 @@
 //! `--supabase`: the pipeline on a project that is not ours, which is as it was afterwards. The other side is our own
 //! project, behind the two calls of Supabase Auth that are needed.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -25,9 +23,10 @@ use local_supabase::{PUBLISHABLE_KEY, SECRET_KEY, Supabase, USER_A, USER_B};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
-use support::*;
 use tokio::process::Command;
 use uuid::Uuid;
+
+use crate::support::*;
 
 /// Somebody's project.
 struct Elsewhere {

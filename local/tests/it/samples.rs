@@ -1,8 +1,6 @@
 //! Every sample of `local/samples` through the real pipeline, each with what must become of it:
-//! `samples.expected.json`. After a change that is meant, `UPDATE_EXPECTED=1 cargo test -p local --test samples`
+//! `samples.expected.json`. After a change that is meant, `UPDATE_EXPECTED=1 cargo test -p local --test it samples::`
 //! writes that file anew; read the difference before you commit it.
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +9,8 @@ use local::payloads;
 use local::play::{Played, Sent};
 use local::renewal::Renewal;
 use serde_json::Value;
-use support::*;
+
+use crate::support::*;
 
 /// File, name in it, lines that say what became of it.
 type Expected = BTreeMap<String, BTreeMap<String, Vec<String>>>;

@@ -1,15 +1,14 @@
 //! The page over HTTP, on a real stack: what is played on a phone, and what is shown of it, live.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use local::page::Page;
 use local::stack::Stack;
 use serde_json::{Value, json};
-use support::{DEADLINE, PHONE_A, payload, rows, text};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+use crate::support::{DEADLINE, PHONE_A, payload, rows, stack, text};
 
 /// What a page would show: the newest of each thing.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +85,7 @@ struct Played {
 
 impl Played {
     async fn start() -> Self {
-        let stack = support::stack().await;
+        let stack = stack().await;
         let page = Page::open(&stack).expect("a page");
         let client = shared::http::client().expect("a client");
         let (sender, mut shown) = watch::channel(Shown::default());

@@ -1,7 +1,5 @@
 //! The pipeline on the real binaries: a signed webhook goes in, echoes, rows and history come out.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::iter::repeat;
 use std::time::Duration;
@@ -18,7 +16,8 @@ use local_graph::Fault;
 use local_supabase::{USER_A, USER_B};
 use reply::settings::REGISTRATION_TEXT;
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 #[tokio::test]
 async fn a_sample_gives_one_echo_two_rows_and_a_history_for_its_owner_alone() {

@@ -1,6 +1,4 @@
 //! A stack for a test, payloads for it, and waiting for what comes of them.
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::time::{Duration, Instant};
 
 use local::journal::{Entry, Mark};

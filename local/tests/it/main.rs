@@ -1,0 +1,17 @@
+//! The tests of the whole pipeline and of the commands, in one program.
+
+mod commands;
+mod dead_letters;
+mod doctor;
+mod events;
+mod failures;
+mod history;
+mod loops;
+mod observability;
+mod page;
+mod pipeline;
+mod promises;
+mod samples;
+mod supabase_url;
+mod support;
+mod updates;
