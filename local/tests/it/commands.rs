@@ -21,6 +21,16 @@ fn local(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same with the signals that end it as a terminal's shell leaves them. It leaves alone what it finds ignored, and
+/// `nohup` or `&` in a script may have started the tests.
+#[cfg(target_os = "linux")]
+fn local_that_signals_end(arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_local")]).args(arguments);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Runs it to its end. What it says on standard error is the test's to show when it fails.
 async fn output(arguments: &[&str]) -> Output {
     let mut command = local(arguments);
@@ -163,7 +173,10 @@ async fn an_empty_variable_counts_as_unset_and_a_wrong_one_is_named() {
 }
 
 /// The program without a command, once it says that it is running.
-async fn running(env_file: &Path) -> (Child, Lines<BufReader<ChildStdout>>, Vec<String>) {
+async fn running(
+    local: impl Fn(&[&str]) -> Command,
+    env_file: &Path,
+) -> (Child, Lines<BufReader<ChildStdout>>, Vec<String>) {
     let mut command = local(&["--env-file", env_file.to_str().expect("UTF-8")]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -191,7 +204,7 @@ fn printed<'p>(lines: &'p [String], label: &str) -> &'p str {
 async fn it_stays_up_and_what_it_prints_can_be_tried() {
     let directory = tempfile::tempdir().expect("a directory");
     let env_file = directory.path().join("local.env");
-    let (mut child, _lines, lines) = running(&env_file).await;
+    let (mut child, _lines, lines) = running(local, &env_file).await;
     let token = printed(&lines, "A=");
     let history = printed(&lines, "history   http");
     let url = format!("http{history}");
@@ -239,7 +252,7 @@ async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
     let directory = tempfile::tempdir().expect("a directory");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
         let env_file = directory.path().join("local.env");
-        let (mut child, _lines, _) = running(&env_file).await;
+        let (mut child, _lines, _) = running(local_that_signals_end, &env_file).await;
         let mode = std::fs::metadata(&env_file).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "it may hold keys");
         let family = descendants(child.id().expect("a process"));
@@ -269,8 +282,8 @@ async fn nothing_is_left_when_it_ends_while_it_builds() {
         (Signal::SIGHUP, Some(129)),
         (Signal::SIGKILL, None),
     ] {
-        let mut child =
-            local(&["demo"]).env("CARGO", &cargo).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut command = local_that_signals_end(&["demo"]);
+        let mut child = command.env("CARGO", &cargo).stderr(Stdio::null()).spawn().expect("it starts");
         let pid = child.id().expect("a process");
         // The guardian's shell, cargo and the two compilers.
         until("it builds", async || {
