@@ -5,6 +5,7 @@
 
 alter table public.user_preferences add column if not exists whatsapp_waba_id text;
 alter table public.user_preferences add column if not exists whatsapp_identity_at timestamptz;
+alter table public.user_preferences add column if not exists whatsapp_number_at timestamptz;
 alter table public.user_preferences add column if not exists whatsapp_link_state text;
 
 comment on column public.user_preferences.whatsapp_waba_id is
@@ -13,6 +14,9 @@ comment on column public.user_preferences.whatsapp_waba_id is
 comment on column public.user_preferences.whatsapp_identity_at is
   'How recent the link is: the time of the message or event that taught it, or when somebody else wrote it.'
   ' Set by reply and by a trigger.';
+comment on column public.user_preferences.whatsapp_number_at is
+  'Since when whatsapp_phone is this user''s; null if the row was inserted with it. What was written before by the number'
+  ' alone may be its former owner''s. Set by a trigger.';
 comment on column public.user_preferences.whatsapp_link_state is
   'Null: as it was inserted. changed: number or user id was changed since. learned_number, learned_user_id: reply added'
   ' it. removed: one of the two was taken out, and reply adds nothing. Set by reply and by a trigger.';
@@ -27,13 +31,15 @@ begin
 end
 $$;
 
--- Whoever changes or clears the number or the user id, what reply learned with it goes, too. Two spellings of one number
--- are no change. Empty texts count as null: the triggers that make them so come after this one, in the order of names.
+-- Whoever changes or clears the number or the user id, what reply learned with it goes, too. The same digits in another
+-- form are no change. Empty texts count as null: the triggers that make them so come after this one, in the order of names.
 create or replace function public.user_preferences_whatsapp_identity() returns trigger
 language plpgsql set search_path = '' as $$
 declare
   number_was text;
   user_id_was text;
+  is_learned boolean;
+  is_told boolean;
   number_is constant text := nullif(regexp_replace(new.whatsapp_phone, '[^0-9]', '', 'g'), '');
   user_id_is constant text := nullif(new.whatsapp_user_id, '');
 begin
@@ -46,15 +52,27 @@ begin
   number_was := nullif(regexp_replace(old.whatsapp_phone, '[^0-9]', '', 'g'), '');
   user_id_was := nullif(old.whatsapp_user_id, '');
 
-  -- A change that Meta told brings its own time; so does what reply learned, which says that it did.
-  if (number_is is not distinct from number_was and user_id_is is not distinct from user_id_was)
-    or current_setting('whatsapp.writer', true) = 'keep_identity_event'
-    or (new.whatsapp_link_state in ('learned_number', 'learned_user_id')
-      and new.whatsapp_link_state is distinct from old.whatsapp_link_state) then
+  if number_is is not distinct from number_was and user_id_is is not distinct from user_id_was then
     return new;
   end if;
 
-  new.whatsapp_identity_at := now();
+  -- A change that Meta told brings its own time; so does what reply learned, which says that it did: a message that is
+  -- delivered late teaches nothing older than what is known.
+  is_learned := new.whatsapp_link_state in ('learned_number', 'learned_user_id')
+    and new.whatsapp_link_state is distinct from old.whatsapp_link_state;
+  is_told := coalesce(current_setting('whatsapp.writer', true), '') = 'keep_identity_event';
+  if is_learned then
+    new.whatsapp_identity_at := greatest(old.whatsapp_identity_at, new.whatsapp_identity_at);
+  elsif not is_told then
+    new.whatsapp_identity_at := now();
+  end if;
+  if number_is is distinct from number_was then
+    new.whatsapp_number_at := case when number_is is not null then new.whatsapp_identity_at end;
+  end if;
+  if is_learned or is_told then
+    return new;
+  end if;
+
   new.whatsapp_link_state := 'changed';
   if number_was is not null and number_is is distinct from number_was then
     -- Another number, or none. The user id goes with it, unless it is given anew or was there before the number.
@@ -171,7 +189,7 @@ begin
           whatsapp_link_state = case
             when whatsapp_link_state = 'removed' then 'removed'
             when now_user_id is null then 'changed'
-            else coalesce(whatsapp_link_state, 'changed') end
+            else whatsapp_link_state end
           where user_id = owner;
         outcome := 'applied';
       exception when unique_violation then

@@ -60,7 +60,7 @@ impl Failure {
     /// Whether neither a retry nor an operator would change it: a dead letter at once.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Rows(cause) if cause.is_permanent())
+        matches!(self, Self::Rows(cause) | Self::Identity(cause) if cause.is_permanent())
     }
 
     /// What is counted.

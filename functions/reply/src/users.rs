@@ -88,13 +88,15 @@ pub struct Link {
     pub whatsapp_waba_id: Option<String>,
     /// How recent the link is.
     pub whatsapp_identity_at: Option<DateTime<Utc>>,
+    /// Since when the number is theirs, unless the row was inserted with it.
+    pub whatsapp_number_at: Option<DateTime<Utc>>,
     /// What was done to it: see the migration that makes the column.
     pub whatsapp_link_state: Option<String>,
 }
 
 /// The columns of a [`Link`].
-const COLUMNS: &str =
-    "user_id,whatsapp_phone,whatsapp_user_id,whatsapp_waba_id,whatsapp_identity_at,whatsapp_link_state";
+const COLUMNS: &str = "user_id,whatsapp_phone,whatsapp_user_id,whatsapp_waba_id,whatsapp_identity_at,\
+     whatsapp_number_at,whatsapp_link_state";
 
 impl Users {
     /// Looks users up in `supabase`, with its own key.
@@ -237,14 +239,10 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         warn!(counter = "reassigned_numbers", %user_id, "unlinked: number linked with another user id");
         return None;
     }
-    // A number alone does not say whether it was written before the number had this owner. Rows as they were inserted are
-    // trusted, because people register after they have written; so is a number that stayed when the user id was removed.
+    // A number alone does not say whether it was written before the number had this owner.
     let later = |row: &&Link| {
-        matches!(row.whatsapp_link_state.as_deref(), Some("changed" | "learned_number" | "learned_user_id"))
-            && row
-                .whatsapp_identity_at
-                .zip(*written_at)
-                .is_some_and(|(at, written)| written + CLOCKS_DIFFER < at)
+        let times = row.whatsapp_number_at.zip(*written_at);
+        times.is_some_and(|(linked, written)| written + CLOCKS_DIFFER < linked)
     };
     if by_number.iter().any(later) {
         warn!(counter = "reassigned_numbers", %user_id, "unlinked: number linked after the message was written");

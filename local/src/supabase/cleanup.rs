@@ -20,7 +20,15 @@ use super::writes::{TABLES, Writes};
 const LOCK: i64 = 0x6c6f_6361_6c73_7570;
 
 /// A user's link, in all columns that `reply` changes.
-type Link = (Uuid, Option<String>, Option<String>, Option<String>, Option<DateTime<Utc>>, Option<String>);
+type Link = (
+    Uuid,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<DateTime<Utc>>,
+    Option<String>,
+    Option<DateTime<Utc>>,
+);
 
 /// What is to be undone. Dropping it undoes it, [`Cleanup::run`] does so and says what went wrong.
 pub(super) struct Cleanup {
@@ -70,7 +78,7 @@ impl Cleanup {
             let is_new = create(&mut transaction, user, email).await.context("a user cannot be made")?;
             let link: Option<Link> = sqlx::query_as(
                 "select user_id, whatsapp_phone, whatsapp_user_id, whatsapp_waba_id, whatsapp_identity_at,
-                   whatsapp_link_state from public.user_preferences where user_id = $1",
+                   whatsapp_link_state, whatsapp_number_at from public.user_preferences where user_id = $1",
             )
             .bind(user)
             .fetch_optional(&mut *transaction)
@@ -194,7 +202,7 @@ async fn undo(database: &PgConnectOptions, writes: &Writes, todo: &Todo) -> anyh
     sqlx::query("select set_config('whatsapp.writer', 'keep_identity_event', true)")
         .execute(&mut *transaction)
         .await?;
-    for (user, number, user_id, waba_id, identity_at, state) in &todo.links {
+    for (user, number, user_id, waba_id, identity_at, state, number_at) in &todo.links {
         sqlx::query(
             "update public.user_preferences set whatsapp_phone = $2, whatsapp_user_id = $3, whatsapp_waba_id = $4,
                whatsapp_identity_at = $5, whatsapp_link_state = $6 where user_id = $1",
@@ -207,6 +215,12 @@ async fn undo(database: &PgConnectOptions, writes: &Writes, todo: &Todo) -> anyh
         .bind(state)
         .execute(&mut *transaction)
         .await?;
+        // By itself: with another number the trigger would set it.
+        sqlx::query("update public.user_preferences set whatsapp_number_at = $2 where user_id = $1")
+            .bind(user)
+            .bind(number_at)
+            .execute(&mut *transaction)
+            .await?;
     }
     let has_sessions: bool = sqlx::query_scalar("select to_regclass('auth.sessions') is not null")
         .fetch_one(&mut *transaction)

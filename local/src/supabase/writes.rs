@@ -92,7 +92,7 @@ impl Writes {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let request = self.http.request(parts.method, format!("{}{path}", self.project));
         let request = request.headers(end_to_end(parts.headers)).body(body).timeout(TIMEOUT);
-        let response = request.send().await?;
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let (status, headers) = (response.status(), end_to_end(response.headers().clone()));
         Ok((status, headers, Body::from(response.bytes().await?)).into_response())
     }

@@ -100,7 +100,10 @@ impl Links {
             _ => return false,
         };
         link.whatsapp_waba_id.clone_from(&author.waba_id);
-        link.whatsapp_identity_at = Some(at);
+        link.whatsapp_identity_at = link.whatsapp_identity_at.max(Some(at));
+        if state == "learned_number" {
+            link.whatsapp_number_at = link.whatsapp_identity_at;
+        }
         link.whatsapp_link_state = Some(state.to_owned());
         true
     }
@@ -123,6 +126,9 @@ impl Links {
             return;
         }
         link.whatsapp_identity_at = Some(now);
+        if !same_number {
+            link.whatsapp_number_at = Some(now).filter(|_| link.whatsapp_phone.is_some());
+        }
         let mut state = "changed";
         if old.whatsapp_phone.is_some() && !same_number {
             if same_user_id && !was_learned_number {
@@ -185,14 +191,15 @@ impl Links {
             return (Outcome::Clash, Some(owner));
         }
         let removed = link.whatsapp_link_state.as_deref() == Some("removed");
-        if number.is_some() && !(removed && link.whatsapp_phone.is_none()) {
+        if number.is_some() && !(removed && link.whatsapp_phone.is_none()) && link.whatsapp_phone != number {
             link.whatsapp_phone = number;
+            link.whatsapp_number_at = Some(change.at);
         }
         if !removed || (link.whatsapp_user_id.is_some() && user_id.is_some()) {
             link.whatsapp_waba_id = waba_id.filter(|_| user_id.is_some()).map(str::to_owned);
         }
         if !removed {
-            if user_id.is_none() || link.whatsapp_link_state.is_none() {
+            if user_id.is_none() {
                 link.whatsapp_link_state = Some("changed".to_owned());
             }
             link.whatsapp_user_id = user_id;

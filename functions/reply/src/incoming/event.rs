@@ -49,7 +49,7 @@ impl Change {
     pub fn new(change: IdentityChange<'_>, time: Option<&RawValue>, received_at: DateTime<Utc>) -> Self {
         let IdentityChange { previous, current, timestamp } = change;
         let at = [timestamp, time].into_iter().find_map(|time| time::believable(time, received_at));
-        Self { previous, current, at: at.unwrap_or(received_at) }
+        Self { previous, current, at: at.unwrap_or(received_at).min(received_at) }
     }
 }
 

@@ -28,6 +28,7 @@ pub const TABLES: [Table; 4] = [
             "whatsapp_user_id",
             "whatsapp_waba_id",
             "whatsapp_identity_at",
+            "whatsapp_number_at",
             "whatsapp_link_state",
         ],
     },

@@ -48,7 +48,8 @@ async fn a_user_reads_their_own_rows_and_nobody_elses() {
         assert!(rows[0]["whatsapp_identity_at"].is_string(), "{rows}");
         rows[0]["whatsapp_identity_at"] = json!("now");
         let own = json!([{ "user_id": user_id, "whatsapp_phone": phone, "whatsapp_user_id": null,
-            "whatsapp_waba_id": null, "whatsapp_identity_at": "now", "whatsapp_link_state": null }]);
+            "whatsapp_waba_id": null, "whatsapp_identity_at": "now", "whatsapp_number_at": null,
+            "whatsapp_link_state": null }]);
         assert_eq!((status, rows), (200, own));
     }
     let others = project.get(&format!("messages?user_id=eq.{USER_B}"));

@@ -164,19 +164,43 @@ async fn a_change_is_applied_once_and_to_the_identity_it_names() {
     project.stop().await;
 }
 
+/// Since when the number is the user's, in UTC.
+async fn number_at(project: &Project, user_id: Uuid) -> Option<String> {
+    sqlx::query_scalar(
+        "select to_char(whatsapp_number_at at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS')
+         from public.user_preferences where user_id = $1",
+    )
+    .bind(user_id)
+    .fetch_one(project.supabase.pool())
+    .await
+    .expect("a row")
+}
+
 #[tokio::test]
-async fn a_changed_row_is_no_longer_as_it_was_inserted() {
+async fn a_number_says_since_when_it_is_its_users() {
     let project = Project::start().await;
-    assert_eq!(linked(&project, USER_A).await, row(["+16505551234", "", "", ""]));
-    sqlx::query("update public.user_preferences set whatsapp_identity_at = '2026-06-01' where user_id = $1")
-        .bind(USER_A)
-        .execute(project.supabase.pool())
-        .await
-        .expect("an update");
-    let outcome = told(&project, 1, ["16505551234", ""], ["16505550001", "US.2"], "10").await;
+    assert_eq!(number_at(&project, USER_A).await, None, "as inserted");
+    learn(&project, USER_A, "whatsapp_user_id", "US.1").await;
+    assert_eq!(number_at(&project, USER_A).await, None, "a user id makes the number no younger");
+    let is_recent = "select whatsapp_identity_at > now() - interval '1 hour' and (whatsapp_number_at is null
+        or whatsapp_number_at = whatsapp_identity_at) from public.user_preferences where user_id = $1";
+    let recent = async || {
+        let query = sqlx::query_scalar::<_, bool>(is_recent).bind(USER_A);
+        query.fetch_one(project.supabase.pool()).await.expect("a row")
+    };
+    assert!(recent().await, "an old message makes the link no older");
+    // An operator's statement, what is learned, and a change that Meta told.
+    write(&project, USER_A, json!({"whatsapp_phone": "+16505550001"})).await;
+    assert!(number_at(&project, USER_A).await.is_some() && recent().await);
+    write(&project, USER_A, json!({"whatsapp_phone": null, "whatsapp_user_id": null})).await;
+    assert_eq!(number_at(&project, USER_A).await, None);
+    write(&project, USER_A, json!({"whatsapp_user_id": "US.1"})).await;
+    learn(&project, USER_A, "whatsapp_phone", "+16505551234").await;
+    assert!(number_at(&project, USER_A).await.is_some() && recent().await);
+    write(&project, USER_A, json!({"whatsapp_identity_at": "2026-06-01T00:00:00Z"})).await;
+    let outcome = told(&project, 1, ["16505551234", "US.1"], ["16505550001", "US.2"], "10").await;
     assert_eq!(outcome, ("applied".to_owned(), json!(USER_A)));
-    // Messages of a former owner of the new number are not theirs: `reply` compares the times of such rows.
-    assert_eq!(linked(&project, USER_A).await, row(["+16505550001", "US.2", "W", "changed"]));
+    assert_eq!(number_at(&project, USER_A).await.as_deref(), Some("2026-06-01 00:00:10"));
     project.stop().await;
 }
 
