@@ -65,7 +65,8 @@ def main():
     fine = True
     for name, blocks in (("docs/RUNBOOK.md", runbook()), ("README.md, Deploying", deployment())):
         calls, ran = run(name, blocks)
-        fine &= ran
+        # A heading or a fence in another form must not leave nothing to run.
+        fine &= ran and bool(calls)
         counts = collections.Counter(call[0] for call in calls)
         told = ", ".join(f"{count} of {program}" for program, count in sorted(counts.items()))
         print(f"{name}: {len(blocks)} blocks, {len(calls)} commands: {told}")
