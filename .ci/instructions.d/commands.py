@@ -12,6 +12,7 @@ KNOWN = {
     "aws configure export-credentials": {"--format": 1, "--profile": 1},
     "sam build": {"--config-env": 1},
     "sam deploy": {"--config-env": 1, "--guided": 0, "--parameter-overrides": 1},
+    "supabase login": {},
     "supabase link": {"--project-ref": 1},
     "supabase db push": {"--remote": 0, "--dry-run": 0, "--yes": 0},
     "curl": {"-X": 1, "-H": 1, "-i": 0, "-s": 0},

@@ -16,7 +16,7 @@ RECORDED = ("aws", "sam", "supabase", "curl", "cargo")
 # What the reader has at hand.
 GIVEN = {
     "WAMID": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQ0QTY5", "WABA_ID": "102290129340398", "ACCESS_TOKEN": "token",
-    "VERIFY_TOKEN": "token", "WEBHOOK_URL": "https://api.example/webhook",
+    "VERIFY_TOKEN": "token",
 }
 
 
@@ -44,7 +44,8 @@ def run(name, blocks):
             (work / file).write_bytes((ROOT / file).read_bytes())
         log = pathlib.Path(folder, "log")
         log.touch()
-        script = "set -euo pipefail\n" + "\n".join(blocks)
+        # Under another umask what `sam build` makes cannot be executed on Lambda.
+        script = "set -euo pipefail\numask 022\n" + "\n".join(blocks) + "\n[ \"$(umask)\" = 0022 ]"
         environment = {**os.environ, **GIVEN, "PATH": f"{programs}:{os.environ['PATH']}", "RECORDER_LOG": str(log)}
         done = subprocess.run(
             ["bash", "-c", script], cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
