@@ -56,14 +56,11 @@ begin
     return new;
   end if;
 
-  -- A change that Meta told brings its own time; so does what reply learned, which says that it did: a message that is
-  -- delivered late teaches nothing older than what is known.
+  -- A change that Meta told brings its own time; so does what reply learned, which says that it did.
   is_learned := new.whatsapp_link_state in ('learned_number', 'learned_user_id')
     and new.whatsapp_link_state is distinct from old.whatsapp_link_state;
   is_told := coalesce(current_setting('whatsapp.writer', true), '') = 'keep_identity_event';
-  if is_learned then
-    new.whatsapp_identity_at := greatest(old.whatsapp_identity_at, new.whatsapp_identity_at);
-  elsif not is_told then
+  if not (is_learned or is_told) then
     new.whatsapp_identity_at := now();
   end if;
   if number_is is distinct from number_was then

@@ -94,10 +94,7 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
             };
         }
         let answered = self.answer_and_record(message, &author, *found, unanswerable, attempt).await?;
-        // Not from what is old (`history`) or another app's.
-        if let Some(Linked { user_id, missing: Some(missing) }) = linked
-            && message.is_ours
-        {
+        if let Some(Linked { user_id, missing: Some(missing) }) = linked {
             self.learn(user_id, missing, &author, message, deadline).await;
         }
         Ok(answered)

@@ -100,7 +100,7 @@ impl Links {
             _ => return false,
         };
         link.whatsapp_waba_id.clone_from(&author.waba_id);
-        link.whatsapp_identity_at = link.whatsapp_identity_at.max(Some(at));
+        link.whatsapp_identity_at = Some(at);
         if state == "learned_number" {
             link.whatsapp_number_at = link.whatsapp_identity_at;
         }

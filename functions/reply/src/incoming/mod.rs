@@ -135,7 +135,8 @@ impl Incoming {
     /// By what its sender is looked up.
     #[must_use]
     pub fn author(&self, sender: &Sender) -> Author {
-        Author { sender: sender.clone(), waba_id: self.waba_id.clone(), written_at: Some(self.sent_at) }
+        let written_at = Some(time::written_at(self.sent_at, self.received_at));
+        Author { sender: sender.clone(), waba_id: self.waba_id.clone(), written_at }
     }
 }
 

@@ -21,6 +21,12 @@ pub(super) fn sent_at(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) 
     second.checked_add_signed(TimeDelta::microseconds(delay * STEP + position)).unwrap_or(received_at)
 }
 
+/// When a message was written, as far as it matters whose number it came from: when it was sent, or when it arrived if it
+/// is more than a year old. Meta's `history` reaches back half a year; what is older is a sample.
+pub(super) fn written_at(sent_at: DateTime<Utc>, received_at: DateTime<Utc>) -> DateTime<Utc> {
+    if received_at - sent_at <= TimeDelta::days(365) { sent_at } else { received_at }
+}
+
 /// The second of a timestamp, if what arrived at `received_at` can have happened then.
 ///
 /// However long ago: Meta delivers late, and samples are old. But not before there was WhatsApp, and not more than
