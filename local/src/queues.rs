@@ -11,22 +11,13 @@ use local_sqs::SqsServer;
 use secrecy::{ExposeSecret, SecretString};
 use shared::aws::{self, AwsSettings, Timeouts};
 
-/// What webhook sends to and reply receives from.
-pub const INBOUND: &str = "inbound.fifo";
-/// Where messages go that were received too often.
-pub const INBOUND_DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
-/// Where reply puts rows that could not be written yet, and receives them from.
-pub const RECORDS: &str = "records";
-/// Where rows go that could not be written for a day.
-pub const RECORD_DEAD_LETTERS: &str = "records-dead-letters";
+pub use local_sqs::deployed::{
+    INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
+};
 
 /// How long our own calls may take: a receive that waits for messages among them.
 const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(90), attempt: Duration::from_secs(30) };
 
-/// Receives before SQS makes a dead letter of a message by itself, as in the template.
-pub const MAX_INBOUND_RECEIVES: u32 = 75;
-/// Receives before SQS makes a dead letter of rows by itself, as in the template.
-pub const MAX_RECORD_RECEIVES: u32 = 120;
 /// How long a received message stays out of sight unless told otherwise, in seconds. On AWS it is six times the
 /// timeout of `reply`; here a person waits for the retry, and it is just above that timeout: below it, a message
 /// would come again while it is still being answered.

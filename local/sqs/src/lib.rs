@@ -37,6 +37,8 @@
 //! - Region and account are always `us-east-1` and `000000000000`; only the name in a queue URL counts.
 //! - The older query protocol (XML) is not spoken.
 
+pub mod deployed;
+
 mod attributes;
 mod broker;
 mod deduplication;

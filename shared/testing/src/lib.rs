@@ -1,4 +1,6 @@
-//! What the tests of several crates need. Only they depend on it.
+//! What the tests of several crates and the simulation need. Nothing else depends on it.
 
+pub mod corpus;
+pub mod event;
 pub mod logs;
 pub mod stale;

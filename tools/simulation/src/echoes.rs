@@ -58,9 +58,8 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
 
 /// Whether nobody linked the sender, or perhaps nobody.
 fn unlinked(state: &State, attempt: &Attempt) -> bool {
-    state.people.questions.get(&attempt.wamid).is_some_and(|question| {
-        question.uncertain || question.relinked || state.people.senders[question.sender].account.is_none()
-    })
+    let question = state.people.questions.get(&attempt.wamid);
+    question.is_some_and(|question| state.people.may_be_unlinked(question))
 }
 
 /// The earlier attempt went well as far as it knew: why the message came again, and why nobody noticed.

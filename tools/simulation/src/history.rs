@@ -50,7 +50,7 @@ async fn read(world: &Arc<World>, owner: Uuid, limit: u64) -> Result<Vec<Message
     let most = world.lock().rows.len() + 2;
     for _ in 0..most {
         let headers = json!({"authorization": format!("Bearer {owner}")});
-        let event = super::http_event("GET", "/messages", &query, &headers).to_string();
+        let event = shared_testing::event::http("$default", "GET", "/messages", &query, &headers).to_string();
         let request = shared::api::request(&event).map_err(|error| error.to_string())?;
         let response = messages.handle(request).await;
         if response.status() != 200 {

@@ -213,10 +213,8 @@ fn texts(state: &State, findings: &mut Findings) {
     for send in &state.sends {
         let question = state.people.questions.get(&send.wamid);
         let needless = question.is_some_and(|question| {
-            let linked = state.people.senders[question.sender].account.is_some()
-                && !question.uncertain
-                && !question.relinked;
-            question.kind.is_never_answered() || (linked && question.kind.is_silent())
+            question.kind.is_never_answered()
+                || (question.kind.is_silent() && !state.people.may_be_unlinked(question))
         });
         if needless {
             wrong(format!("{}: answered, and there is nothing to answer", send.wamid));

@@ -62,8 +62,6 @@ pub mod trace;
 pub mod webhook;
 pub mod world;
 
-use serde_json::{Value, json};
-
 /// A promise that is broken on purpose, to see that the simulation notices.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Break {
@@ -138,27 +136,4 @@ impl Break {
                 | Self::ChangesAlone
         )
     }
-}
-
-/// A request as an HTTP API of API Gateway hands it over, in the payload's format 2.0.
-fn http_event(method: &str, path: &str, query: &str, headers: &Value) -> Value {
-    let mut event = json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
-        "requestContext": {
-            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "simulation"},
-            "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:00:00:00 +0000",
-            "timeEpoch": world::EPOCH_SECONDS * 1000
-        },
-        "isBase64Encoded": false
-    });
-    let parameters: serde_json::Map<String, Value> = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    if !parameters.is_empty() {
-        event["queryStringParameters"] = parameters.into();
-    }
-    event
 }

@@ -269,6 +269,12 @@ impl People {
         }
     }
 
+    /// Whether a delivery of it may find no user: its sender is not linked, or was linked otherwise meanwhile.
+    #[must_use]
+    pub fn may_be_unlinked(&self, question: &Question) -> bool {
+        question.uncertain || question.relinked || self.senders[question.sender].account.is_none()
+    }
+
     /// What is linked of somebody has changed: what they wrote before this version of them and what is not recorded may
     /// be nobody's.
     pub fn unsettle(&mut self, sender: usize, version: usize, is_recorded: impl Fn(&str) -> bool) {

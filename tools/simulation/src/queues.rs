@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use local_sqs::deployed::{
+    INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
+};
 use local_sqs::{AttributeMap, Broker, NewMessage, SqsError, Timestamp, queue_arn};
 use reply::delivery::{Delivery, Work};
 use reply::queues::{Queue, QueueError, Queues};
@@ -13,17 +16,6 @@ use super::attempts::Stored;
 use super::events;
 use super::follow;
 use super::world::{State, World};
-/// What webhook sends to and reply receives from.
-pub const INBOUND: &str = "inbound.fifo";
-const INBOUND_DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
-/// Where reply puts rows that could not be written yet, and receives them from.
-pub const RECORDS: &str = "records";
-const RECORD_DEAD_LETTERS: &str = "records-dead-letters";
-
-/// Receives before SQS makes a dead letter of a message by itself, as in the template.
-pub const MAX_INBOUND_RECEIVES: u32 = 75;
-/// Receives before SQS makes a dead letter of rows by itself, as in the template.
-pub const MAX_RECORD_RECEIVES: u32 = 120;
 
 /// Every source queue, its dead-letter queue, and the receives that lead there.
 pub const PAIRS: [(&str, &str, u32); 2] = [
@@ -243,18 +235,5 @@ impl Queues for Told {
             Ok(())
         })
         .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_template_allows_as_many_receives() {
-        let template = include_str!("../../../template.yaml");
-        let counts = template.lines().filter_map(|line| line.trim().strip_prefix("maxReceiveCount: "));
-        let counts: Vec<u32> = counts.map(|count| count.parse().expect("a number")).collect();
-        assert_eq!(counts, [MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES]);
     }
 }

@@ -14,12 +14,12 @@ use super::faults::{Chance, Plan};
 use super::invariants;
 use super::meta::People;
 use super::queues::{self, About, PAIRS};
-use super::queues::{INBOUND, RECORDS};
 use super::report::Outcome;
 use super::statuses::Statuses;
 use super::trace::Trace;
 use super::world::{State, World};
 use super::{Break, follow, history, identities, lambda, meta};
+use local_sqs::deployed::{INBOUND, RECORDS};
 
 /// When a run that does not come to an end is stopped: 30 days, in milliseconds.
 const NEVER: u64 = 30 * 24 * 3_600_000;

@@ -16,9 +16,9 @@ use webhook::signature::{AppSecret, HEADER};
 
 use super::Break;
 use super::lambda::mortal;
-use super::queues::INBOUND;
 use super::queues::{self, About};
 use super::world::{State, World};
+use local_sqs::deployed::INBOUND;
 
 /// The function's timeout, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ fn secret() -> AppSecret {
 #[must_use]
 pub fn event(body: &str) -> String {
     let headers = json!({"content-type": "application/json", HEADER: secret().sign(body.as_bytes())});
-    let mut event = super::http_event("POST", "/webhook", "", &headers);
+    let mut event = shared_testing::event::http("$default", "POST", "/webhook", "", &headers);
     event["body"] = json!(body);
     event.to_string()
 }

@@ -7,6 +7,7 @@ use messages::Messages;
 use messages::history::History;
 use serde_json::{Value, json};
 use shared::supabase::Supabase;
+use shared_testing::event;
 use shared_testing::stale::{Breaks, Peer};
 use wiremock::matchers::{any, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -36,16 +37,7 @@ fn messages(url: &str) -> Messages<History> {
 
 fn event(method: &str, path: &str, query: &[(&str, &str)], headers: Value) -> Request {
     let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let event = json!({
-        "version": "2.0", "routeKey": "GET /messages", "rawPath": path, "rawQueryString": query.join("&"), "headers": headers,
-        "requestContext": {
-            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
-            "requestId": "r", "routeKey": "GET /messages", "stage": "$default", "time": "24/Nov/2026:03:05:00 +0000",
-            "timeEpoch": 1_763_953_500_000_u64
-        },
-        "isBase64Encoded": false
-    });
+    let event = event::http("GET /messages", method, path, &query.join("&"), &headers);
     shared::api::request(&event.to_string()).expect("an event")
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lambda_http::{Body, Request, Response};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use shared_testing::event;
 use shared_testing::logs::Logs;
 use webhook::Webhook;
 use webhook::batches::{Batch, MAX_BYTES};
@@ -48,24 +49,7 @@ fn webhook(queue: FakeQueue) -> Webhook<FakeQueue> {
 
 /// An event of an HTTP API, payload format 2.0.
 fn event(method: &str, path: &str, query: &str, headers: Value, body: Option<(&str, bool)>) -> Request {
-    let mut event = json!({
-        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query, "headers": headers,
-        "requestContext": {
-            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"},
-            "requestId": "r", "routeKey": "$default", "stage": "$default", "time": "24/Nov/2026:03:05:00 +0000",
-            "timeEpoch": 1_763_953_500_000_u64
-        },
-        "isBase64Encoded": false
-    });
-    let parameters: serde_json::Map<String, Value> = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    if !parameters.is_empty() {
-        event["queryStringParameters"] = parameters.into();
-    }
+    let mut event = event::http("$default", method, path, query, &headers);
     if let Some((body, base64)) = body {
         event["body"] = body.into();
         event["isBase64Encoded"] = base64.into();

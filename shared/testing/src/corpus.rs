@@ -1,0 +1,13 @@
+//! The bodies that a fuzzer has found.
+
+/// Hands each body of a fuzz target to `check`, and says which one, so that a failure names it.
+pub fn each(target: &str, check: impl Fn(&[u8])) {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/fuzz/corpus/").to_owned() + target;
+    let files: Vec<_> = std::fs::read_dir(corpus).expect("the corpus").collect();
+    assert!(files.len() > 100, "{} files", files.len());
+    for file in files {
+        let path = file.expect("a file").path();
+        println!("{}", path.display());
+        check(&std::fs::read(&path).expect("a body"));
+    }
+}
