@@ -15,7 +15,7 @@ KNOWN = {
     "supabase login": {},
     "supabase link": {"--project-ref": 1},
     "supabase db push": {"--remote": 0, "--dry-run": 0, "--yes": 0},
-    "curl": {"-X": 1, "-H": 1, "-i": 0, "-s": 0},
+    "curl": {"-X": 1, "-H": 1, "-d": 1, "-i": 0, "-s": 0},
 }
 # The CLI's own, beside those of an operation.
 GLOBAL = {"output", "query", "region", "profile", "max-items"}

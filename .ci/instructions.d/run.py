@@ -1,4 +1,4 @@
-"""Runs the documents' shell blocks in order, and says which commands they called."""
+"""Runs the documents' shell blocks in order, and reports which commands they called."""
 
 import collections
 import os
@@ -20,20 +20,14 @@ GIVEN = {
 }
 
 
-def runbook():
-    """The fenced blocks of the runbook."""
-    return re.findall(r"^```(?:sh|bash)\n(.*?)^```", (ROOT / "docs/RUNBOOK.md").read_text(), re.M | re.S)
-
-
-def deployment():
-    """The indented blocks of the README's deployment steps."""
-    text = (ROOT / "README.md").read_text().partition("\n## Deploying\n")[2].partition("\n### ")[0]
-    blocks = re.findall(r"^\n((?:    .*\n)+)", text, re.M)
-    return [re.sub(r"^    ", "", block, flags=re.M).replace("<ref>", "abcdefghijklmnopqrst") for block in blocks]
+def shell_blocks(document):
+    """The fenced shell blocks of a document."""
+    blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+    return [block.replace("<ref>", "abcdefghijklmnopqrst") for block in blocks]
 
 
 def run(name, blocks):
-    """Runs the blocks as one script, as somebody who pastes them one after the other. The recorded commands."""
+    """Runs the blocks as one script, as if pasted one after the other. Returns the recorded commands."""
     with tempfile.TemporaryDirectory() as folder:
         programs, work = pathlib.Path(folder, "bin"), pathlib.Path(folder, "work")
         programs.mkdir()
@@ -64,13 +58,14 @@ def run(name, blocks):
 
 def main():
     fine = True
-    for name, blocks in (("docs/RUNBOOK.md", runbook()), ("README.md, Deploying", deployment())):
+    for name in ("docs/RUNBOOK.md", "docs/DEPLOYING.md"):
+        blocks = shell_blocks(name)
         calls, ran = run(name, blocks)
         # A heading or a fence in another form must not leave nothing to run.
         fine &= ran and bool(calls)
         counts = collections.Counter(call[0] for call in calls)
-        told = ", ".join(f"{count} of {program}" for program, count in sorted(counts.items()))
-        print(f"{name}: {len(blocks)} blocks, {len(calls)} commands: {told}")
+        called = ", ".join(f"{count} of {program}" for program, count in sorted(counts.items()))
+        print(f"{name}: {len(blocks)} blocks, {len(calls)} commands: {called}")
     return 0 if fine else 1
 
 

@@ -17,7 +17,7 @@ RUNBOOK, COSTS = "docs/RUNBOOK.md", "docs/COSTS.md"
 def check(project):
     runbook = project.text(RUNBOOK)
     sections = {anchor(heading) for heading in re.findall(r"^### (.+)$", section(runbook, "## Alarms"), re.M)}
-    woken = section(runbook, "## Who is woken when")
+    urgency = section(runbook, "## Alarm urgency")
     named = set()
     for name, resource in project.of_type(ALARM):
         alarm = resource["Properties"]
@@ -28,17 +28,17 @@ def check(project):
             named.add(match.group(1))
             if match.group(1) not in sections:
                 yield f"{name}: {RUNBOOK} has no section {match.group(1)} below Alarms"
-        if f"`{name}`" not in woken:
-            yield f"{name}: {RUNBOOK} does not say who is woken"
+        if f"`{name}`" not in urgency:
+            yield f"{name}: {RUNBOOK} gives no urgency"
         if not alarm.get("AlarmActions") and name not in canaries(project):
-            yield f"{name}: tells nobody"
+            yield f"{name}: notifies nothing"
         if "TreatMissingData" not in alarm:
-            yield f"{name}: does not say what no data mean"
+            yield f"{name}: says nothing about missing data"
     for heading in sorted(sections - named):
         yield f"{RUNBOOK}: no alarm names the section {heading}"
-    first_cells = "\n".join(re.findall(r"^\|([^|]*)\|", woken, re.M))
+    first_cells = "\n".join(re.findall(r"^\|([^|]*)\|", urgency, re.M))
     for name in set(re.findall(r"`(\w+)`", first_cells)) - {name for name, _ in project.of_type(ALARM)}:
-        yield f"{RUNBOOK}: somebody is woken by {name}, which is no alarm"
+        yield f"{RUNBOOK}: {name} has an urgency, but is not an alarm"
     for dead in project.dead_letter_queues().values():
         if not any(watches(resource["Properties"], dead) for _, resource in project.of_type(ALARM)):
             yield f"{dead}: no alarm says that it holds messages"
@@ -74,7 +74,7 @@ def canaries(project):
 def canary(name, function, alarm):
     """It is about one version, in its name, too: one that is red stops deployments."""
     if f"${{{function}.Version.Version}}" not in str(alarm.get("AlarmName")):
-        yield f"{name}: without the version in its name, the alarm of a broken version stops its repair"
+        yield f"{name}: without the version in its name, the alarm of a broken version stops its fix"
     version = {"Fn::GetAtt": [function, "Version.Version"]}
     seen = {
         query["MetricStat"]["Metric"]["MetricName"]

@@ -12,7 +12,8 @@ import tempfile
 from check import faults
 from project import Project
 
-TEMPLATE, RUNBOOK, README = "template.yaml", "docs/RUNBOOK.md", "README.md"
+TEMPLATE, RUNBOOK = "template.yaml", "docs/RUNBOOK.md"
+CONFIGURATION, DEPLOYING = "docs/CONFIGURATION.md", "docs/DEPLOYING.md"
 SAMCONFIG, PARAMETERS = "samconfig.toml", "parameters.example.yaml"
 REPLY_SETTINGS = "functions/reply/src/settings.rs"
 
@@ -91,10 +92,10 @@ MUTATIONS = [
     (TEMPLATE, "docs/RUNBOOK.md#inbound-age", "docs/RUNBOOK.md#age", "has no section age"),
     (TEMPLATE, " docs/RUNBOOK.md#record-backlog", "", "does not end in its section"),
     (RUNBOOK, "### Throttles\n", "### Throttling\n", "no alarm names the section throttling"),
-    (RUNBOOK, "`SetAsideAlarm`", "`AsideAlarm`", "SetAsideAlarm: docs/RUNBOOK.md does not say who is woken"),
-    (RUNBOOK, "`SetAsideAlarm`", "`AsideAlarm`", "somebody is woken by AsideAlarm"),
-    (TEMPLATE, r" +AlarmActions: .*\n", "", "tells nobody"),
-    (TEMPLATE, r"errors-\$\{WebhookFunction.Version.Version\}", "errors", "stops its repair"),
+    (RUNBOOK, "`SetAsideAlarm`", "`AsideAlarm`", "SetAsideAlarm: docs/RUNBOOK.md gives no urgency"),
+    (RUNBOOK, "`SetAsideAlarm`", "`AsideAlarm`", "AsideAlarm has an urgency, but is not an alarm"),
+    (TEMPLATE, r" +AlarmActions: .*\n", "", "notifies nothing"),
+    (TEMPLATE, r"errors-\$\{WebhookFunction.Version.Version\}", "errors", "stops its fix"),
     (TEMPLATE, r"MetricName: version_errors(\n.*\n.*\n.*)!GetAtt ReplyFunction.Version.Version",
      r"MetricName: version_errors\1$LATEST", "NewReplyErrors: does not see version_errors of the new version"),
     (TEMPLATE, r" +- \{ Name: ExecutedVersion, .*\n", "", "NewWebhookErrors: does not see Errors of the new version"),
@@ -102,7 +103,7 @@ MUTATIONS = [
      "RefusedWebhooksAlarm: no metric filter makes wrong_signature"),
     (TEMPLATE, '"refused_requests"', '"refused"', "Dashboard: no metric filter makes refused"),
     (TEMPLATE, "MetricName: overdue_messages", "MetricName: overdue", "InboundAgeAlarm: reply writes no metric overdue"),
-    (TEMPLATE, r" +TreatMissingData: .*\n", "", "what no data mean"),
+    (TEMPLATE, r" +TreatMissingData: .*\n", "", "says nothing about missing data"),
     (TEMPLATE, r"(RecordDeadLettersAlarm:\n(?:.*\n){1,16}? +Threshold: )1", r"\g<1>100",
      "RecordDeadLetters: no alarm says that it holds messages"),
     (TEMPLATE, "MetricName: graph_account_errors", "MetricName: graph_acount_errors", "writes no metric graph_acount"),
@@ -128,10 +129,10 @@ MUTATIONS = [
     (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "reply reads WHATSAPP_RECEIPTS, which"),
     (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "WHATSAPP_RECEIPTS is not in the table"),
     ("shared/src/env.rs", r"\A", 'fn x() { optional("SHARED_THING"); }', "shared reads SHARED_THING"),
-    (README, r"\| `WHATSAPP_ANSWER_GROUPS` .*\n", "", "WHATSAPP_ANSWER_GROUPS is not in the table"),
-    (README, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
-    (README, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),
-    (README, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table says otherwise"),
+    (CONFIGURATION, r"\| `WHATSAPP_ANSWER_GROUPS` .*\n", "", "WHATSAPP_ANSWER_GROUPS is not in the table"),
+    (CONFIGURATION, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
+    (CONFIGURATION, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),
+    (CONFIGURATION, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table says otherwise"),
     # samconfig.toml and parameters.example.yaml
     (PARAMETERS, r"ReplySecretArn: FILL-IN\n", "", "default is not given ReplySecretArn"),
     (SAMCONFIG, "LogRetentionDays=7", "LogRetentionDays=8", "a value that the template refuses"),
@@ -145,7 +146,7 @@ MUTATIONS = [
      "the region of default is the operator's own"),
     (SAMCONFIG, '    "file://parameters.prod.yaml",\n', "", "must end with the operator's own file://parameters.prod.yaml"),
     (".gitignore", r"/parameters.*\n!", "!", "parameters.dev.yaml holds an operator's own values"),
-    (README, "cp parameters.example.yaml", "cat parameters.example.yaml", "does not say that parameters.example.yaml is"),
+    (DEPLOYING, "cp parameters.example.yaml", "cat parameters.example.yaml", "does not say that parameters.example.yaml is"),
     (TEMPLATE, r"(ReplyMaximumConcurrency:\n +Type: Number\n +Default: )5", r"\g<1>10", "the queues may take 12 of the 10"),
 ]
 # cfn-lint takes seconds: one fault shows that its findings count.

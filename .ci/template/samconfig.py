@@ -14,7 +14,7 @@ from samcli.lib.config.samconfig import SamConfig
 
 from variables import IN_THE_SECRET
 
-FILE, EXAMPLE = "samconfig.toml", "parameters.example.yaml"
+FILE, EXAMPLE, DOCUMENT = "samconfig.toml", "parameters.example.yaml", "docs/DEPLOYING.md"
 # The copies of the example that an operator fills in, by environment.
 OWN_FILES = {"default": "parameters.dev.yaml", "prod": "parameters.prod.yaml"}
 # Concurrent executions of a new account, and how many of them stay for the two functions behind the API.
@@ -64,10 +64,10 @@ def check(project):
             yield f"{file}: {word[:24]} is a secret, or names one"
     if "/parameters.*" not in project.text(".gitignore").splitlines():
         yield f".gitignore: {OWN_FILES['default']} holds an operator's own values, and must be ignored"
-    if f"cp {EXAMPLE} {OWN_FILES['default']}" not in project.text("README.md"):
-        yield f"README.md: does not say that {EXAMPLE} is copied to {OWN_FILES['default']}"
-    if "AWS_DEFAULT_REGION" not in project.text("README.md"):
-        yield "README.md: does not say that SAM takes the region from AWS_DEFAULT_REGION"
+    if f"cp {EXAMPLE} {OWN_FILES['default']}" not in project.text(DOCUMENT):
+        yield f"{DOCUMENT}: does not say that {EXAMPLE} is copied to {OWN_FILES['default']}"
+    if "AWS_DEFAULT_REGION" not in project.text(DOCUMENT):
+        yield f"{DOCUMENT}: does not say that SAM takes the region from AWS_DEFAULT_REGION"
     yield from concurrency(project)
 
 

@@ -1,7 +1,7 @@
-"""The functions get the environment variables that they read, no others, and the README explains each.
+"""The functions get the environment variables that they read, no others, and docs/CONFIGURATION.md explains each.
 
-Read is what stands as a text of this form in a function's code or in `shared`; which of the two functions that need
-a variable of `shared` is for the template to say, and for the README's table.
+A function reads what is a string of this form in its code or in `shared`; the template and the table decide which of the
+functions need a variable of `shared`.
 """
 
 import re
@@ -18,14 +18,14 @@ IN_THE_SECRET = {
 # Set by Lambda itself, and reserved:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
 BY_LAMBDA = re.compile(r"AWS_(?!ENDPOINT_URL)|_X_AMZN_|LAMBDA_|_HANDLER$")
-# Of stand-ins and of other endpoints: on AWS they would point the functions away from AWS and Meta.
-FOR_STAND_INS = re.compile(r"AWS_ENDPOINT_URL(_\w+)?$|GRAPH_API_URL$")
-TABLE = "## Environment variables"
+# Of emulators and of other endpoints: on AWS they would point the functions away from AWS and Meta.
+FOR_EMULATORS = re.compile(r"AWS_ENDPOINT_URL(_\w+)?$|GRAPH_API_URL$")
+DOCUMENT, TABLE = "docs/CONFIGURATION.md", "## Environment variables"
 
 
 def check(project):
     shared = read(project.code("shared/src"))
-    table = rows(project.text("README.md"))
+    table = rows(project.text(DOCUMENT))
     set_anywhere, readers = set(), {}
     for logical, function in project.functions():
         name = project.function_names()[logical]
@@ -37,8 +37,8 @@ def check(project):
         for variable in sorted(given):
             if variable in IN_THE_SECRET:
                 yield f"{logical}: {variable} is a secret: it is read from the secret, never from the template"
-            elif FOR_STAND_INS.match(variable):
-                yield f"{logical}: {variable} is for stand-ins and must not be set on AWS"
+            elif FOR_EMULATORS.match(variable):
+                yield f"{logical}: {variable} is for emulators and must not be set on AWS"
             elif variable not in own | shared:
                 yield f"{logical}: {variable} is set, but {name} does not read it"
         for variable in sorted(own - given):
@@ -51,15 +51,15 @@ def check(project):
     everything = readers.keys() | shared
     for variable in sorted(everything - set(table)):
         if not re.match(r"_X_AMZN_|AWS_LAMBDA_|LAMBDA_", variable):
-            yield f"README.md: {variable} is not in the table of environment variables"
-    local = project.code("local")
+            yield f"{DOCUMENT}: {variable} is not in the table of environment variables"
+    tools = project.code("local", "tools")
     for variable, said in sorted(table.items()):
-        if variable not in everything and f'"{variable}"' not in local:
-            yield f"README.md: {variable} is in the table, but nothing reads it"
+        if variable not in everything and f'"{variable}"' not in tools:
+            yield f"{DOCUMENT}: {variable} is in the table, but nothing reads it"
         functions = set(project.function_names().values())
         said = functions if "all functions" in said else {name for name in functions if name in said}
         if variable in readers and said != readers[variable]:
-            yield f"README.md: {variable} is read by {', '.join(sorted(readers[variable]))}; the table says otherwise"
+            yield f"{DOCUMENT}: {variable} is read by {', '.join(sorted(readers[variable]))}; the table says otherwise"
     if "{{resolve:" in project.source:
         yield "a value that CloudFormation resolves when it deploys is not seen when the secret changes"
 
@@ -81,7 +81,7 @@ def secret(project, logical, function, name, needed):
 
 
 def is_exempt(variable):
-    return variable in IN_THE_SECRET or BY_LAMBDA.match(variable) or FOR_STAND_INS.match(variable)
+    return variable in IN_THE_SECRET or BY_LAMBDA.match(variable) or FOR_EMULATORS.match(variable)
 
 
 def read(code):
@@ -91,10 +91,10 @@ def read(code):
     return names | ({"RUST_LOG"} if "EnvFilter::DEFAULT_ENV" in code else set())
 
 
-def rows(readme):
-    """Who reads each variable, as the README's table says."""
+def rows(document):
+    """Who reads each variable, by the table."""
     table = {}
-    for line in section(readme, TABLE).splitlines():
+    for line in section(document, TABLE).splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         for variable in re.findall(r"`(\w+)`", cells[0]) if line.startswith("|") else []:
             table[variable] = cells[1]
