@@ -18,7 +18,7 @@ pub const APP_SECRET: &str = "local-app-secret";
 pub const VERIFY_TOKEN: &str = "local-verify-token";
 /// The business number of Meta's samples.
 pub const PHONE_NUMBER_ID: &str = "106540352242922";
-/// The version of the Graph API that the README advises; the default is one that Meta has retired.
+/// The version of the Graph API that docs/CONFIGURATION.md#graph-api-version advises; the default is a retired one.
 pub const GRAPH_API_VERSION: &str = "v26.0";
 
 /// The services of a stack.

@@ -1,14 +1,16 @@
 //! The tests that `docs/RELIABILITY.md` names for its promises exist.
 
 /// Each test file by the name that the page uses.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 14] = [
     ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
     ("dead_letters", include_str!("dead_letters.rs")),
     ("updates", include_str!("updates.rs")),
+    ("loops", include_str!("loops.rs")),
     ("messages", include_str!("../../../functions/reply/tests/it/messages.rs")),
     ("people", include_str!("../../../functions/reply/tests/it/people.rs")),
+    ("sending", include_str!("../../../functions/reply/tests/it/sending.rs")),
     ("business", include_str!("../../../functions/reply/tests/it/business.rs")),
     ("kinds", include_str!("../../../functions/reply/tests/it/kinds.rs")),
     ("statuses", include_str!("../../supabase/tests/it/statuses.rs")),

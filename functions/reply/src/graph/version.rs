@@ -10,8 +10,8 @@ use super::SettingError;
 
 /// The version that sends use unless `GRAPH_API_VERSION` names another.
 ///
-/// Meta retired it on 2026-05-21 and serves calls to it with the oldest version that is alive: the
-/// README says which one to set, and why.
+/// Meta retired it on 2026-05-21 and serves calls to it with the oldest supported version:
+/// docs/CONFIGURATION.md#graph-api-version says which one to set, and why.
 pub const GRAPH_API_VERSION: &str = "v19.0";
 
 /// When Meta retires versions. Source: “Graph API changelog”, Meta for Developers, November 2026.

@@ -172,7 +172,7 @@ fn examine_number(about: Result<AboutNumber, Failure>, report: &mut Report) {
             return report.wrong(
                 check,
                 format!(
-                    "{} is not registered with the Cloud API: register it (README, “Credentials and where they are”)",
+                    "{} is not registered with the Cloud API: register it (docs/DEPLOYING.md#credentials)",
                     Masked(&digits)
                 ),
             );
