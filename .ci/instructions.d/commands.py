@@ -1,4 +1,4 @@
-"""What the real commands know: operations and options of the AWS CLI by botocore's models, those of others by lists."""
+"""What the real commands accept: operations and options of the AWS CLI by botocore's models, those of others by lists."""
 
 import botocore.session
 import jmespath
@@ -23,7 +23,7 @@ SESSION = botocore.session.get_session()
 
 
 def faults(call):
-    """What the real command would say against a call."""
+    """The errors that the real command would report for a call."""
     for words in (3, 2, 1):
         command = " ".join(call[:words])
         if command in KNOWN:

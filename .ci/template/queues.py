@@ -1,4 +1,4 @@
-"""Nothing that waits in a queue is lost, read on the way or handled twice for want of time."""
+"""No message in a queue is lost, read in transit, or processed twice because a timeout is too short."""
 
 from project import QUEUE, as_list, target
 
