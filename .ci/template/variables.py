@@ -52,9 +52,9 @@ def check(project):
     for variable in sorted(everything - set(table)):
         if not re.match(r"_X_AMZN_|AWS_LAMBDA_|LAMBDA_", variable):
             yield f"{DOCUMENT}: {variable} is not in the table of environment variables"
-    tools = project.code("local", "tools")
+    beside = project.code("local", "tools")
     for variable, said in sorted(table.items()):
-        if variable not in everything and f'"{variable}"' not in tools:
+        if variable not in everything and f'"{variable}"' not in beside:
             yield f"{DOCUMENT}: {variable} is in the table, but nothing reads it"
         functions = set(project.function_names().values())
         said = functions if "all functions" in said else {name for name in functions if name in said}
