@@ -1,7 +1,7 @@
 //! The tests that `docs/RELIABILITY.md` names for its promises exist.
 
 /// Each test file by the name that the page uses.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 16] = [
     ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
@@ -13,6 +13,8 @@ const FILES: [(&str, &str); 14] = [
     ("sending", include_str!("../../../functions/reply/tests/it/sending.rs")),
     ("business", include_str!("../../../functions/reply/tests/it/business.rs")),
     ("kinds", include_str!("../../../functions/reply/tests/it/kinds.rs")),
+    ("sqs", include_str!("../../../functions/webhook/tests/it/sqs.rs")),
+    ("secrets", include_str!("../../../shared/tests/it/secrets.rs")),
     ("statuses", include_str!("../../supabase/tests/it/statuses.rs")),
     ("identity", include_str!("../../supabase/tests/it/identity.rs")),
     ("batch::tests", include_str!("../../../functions/reply/src/batch_tests.rs")),
