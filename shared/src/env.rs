@@ -9,10 +9,10 @@ use secrecy::SecretString;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EnvError {
     /// A required variable is not set, or is empty.
-    #[error("{0} is not set: docs/CONFIGURATION.md says where to find its value")]
+    #[error("{0} is not set: docs/CONFIGURATION.md says where to find it")]
     Missing(&'static str),
     /// A required secret is not in the secret of `SECRET_ID`, or is empty.
-    #[error("{0} is not in the secret that SECRET_ID names: docs/CONFIGURATION.md says where to find its value")]
+    #[error("{0} is not in the secret that SECRET_ID names: docs/CONFIGURATION.md says where to find it")]
     MissingSecret(&'static str),
     /// A variable is set to something that is not understood.
     #[error("{name} is not usable: {reason}")]
