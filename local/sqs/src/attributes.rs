@@ -8,17 +8,17 @@ use crate::error::{Result, SqsError};
 use crate::message::MAXIMUM_MESSAGE_SIZE;
 use crate::redrive::{RedriveAllowPolicy, RedrivePolicy};
 
-/// Attributes as they travel.
+/// Attributes as the protocol transfers them.
 pub type AttributeMap = BTreeMap<String, String>;
 
 /// The longest visibility timeout: 12 hours.
 pub const MAXIMUM_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(43_200);
 
-/// Attributes of which the queue only keeps the value.
+/// Attributes that are stored and have no effect.
 const OPAQUE: [&str; 4] =
     ["Policy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"];
 
-/// Names of attributes that only the queue itself sets.
+/// Attributes that a client cannot set.
 pub(crate) const READ_ONLY: [&str; 6] = [
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesDelayed",
@@ -28,35 +28,35 @@ pub(crate) const READ_ONLY: [&str; 6] = [
     "QueueArn",
 ];
 
-/// What a queue can be told.
+/// Attributes of a queue that a client can set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueAttributes {
-    /// How long a received message is hidden. 0 s to 12 h, 30 s if not said.
+    /// Visibility timeout of a received message. 0 s to 12 h, default 30 s.
     pub visibility_timeout: Duration,
-    /// How long a new message is hidden. 0 to 900 s.
+    /// Delay of a new message. 0 to 900 s.
     pub delay: Duration,
-    /// How long a message is kept. 60 s to 14 days, 4 days if not said.
+    /// Retention period of a message. 60 s to 14 days, default 4 days.
     pub retention: Duration,
-    /// How long a receive waits that does not say so itself. 0 to 20 s.
+    /// Default wait time of a receive. 0 to 20 s.
     pub receive_wait: Duration,
-    /// Bytes a message may have. 1 KiB to 1 MiB.
+    /// Maximum size of a message in bytes. 1 KiB to 1 MiB.
     pub maximum_message_size: usize,
-    /// Where messages go that were received too often.
+    /// Dead-letter queue and maximum receive count.
     pub redrive: Option<RedrivePolicy>,
     pub(crate) redrive_allow: Option<RedriveAllowPolicy>,
-    /// Set on a FIFO queue.
+    /// Set on a FIFO queue only.
     pub fifo: Option<FifoAttributes>,
     opaque: AttributeMap,
 }
 
-/// What a FIFO queue can be told in addition.
+/// Attributes of a FIFO queue only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FifoAttributes {
-    /// The SHA-256 of the body is the deduplication id of a message that has none.
+    /// The SHA-256 of the body is the deduplication id of a message without one.
     pub content_based_deduplication: bool,
-    /// Deduplication ids count within their message group (`DeduplicationScope` = `messageGroup`).
+    /// Deduplication ids are scoped to their message group (`DeduplicationScope` = `messageGroup`).
     pub deduplicates_per_group: bool,
-    /// `FifoThroughputLimit` = `perMessageGroupId`. This queue has no throughput limit of either kind.
+    /// `FifoThroughputLimit` = `perMessageGroupId`. No effect: this queue has no throughput limit.
     pub limits_per_group: bool,
 }
 
@@ -76,10 +76,10 @@ impl QueueAttributes {
         }
     }
 
-    /// Sets what `attributes` says.
+    /// Sets `attributes`.
     ///
     /// # Errors
-    /// `InvalidAttributeName` and `InvalidAttributeValue`; then nothing is known about which were set.
+    /// `InvalidAttributeName` and `InvalidAttributeValue`; some of the attributes may have been set by then.
     pub(crate) fn apply(&mut self, attributes: &AttributeMap) -> Result<()> {
         for (name, value) in attributes {
             self.apply_one(name, value)?;
@@ -102,7 +102,7 @@ impl QueueAttributes {
                 let maximum = number(name, value, 1024, MAXIMUM_MESSAGE_SIZE as u64)?;
                 self.maximum_message_size = usize::try_from(maximum).unwrap_or(MAXIMUM_MESSAGE_SIZE);
             }
-            // An empty value takes the policy away.
+            // An empty value removes the policy.
             "RedrivePolicy" => {
                 self.redrive = (!value.is_empty()).then(|| RedrivePolicy::parse(value)).transpose()?;
             }
@@ -136,7 +136,7 @@ impl QueueAttributes {
         self.fifo.as_mut().ok_or_else(|| SqsError::InvalidAttributeName(name.to_owned()))
     }
 
-    /// The attributes as `GetQueueAttributes` gives them, without those the queue counts.
+    /// The attributes as `GetQueueAttributes` returns them, without the message counts.
     pub(crate) fn render(&self) -> AttributeMap {
         let mut map = self.opaque.clone();
         let mut set = |name: &str, value: String| map.insert(name.to_owned(), value);
@@ -163,7 +163,7 @@ impl QueueAttributes {
     }
 }
 
-/// Whether SQS knows an attribute of this name, on some kind of queue.
+/// Whether SQS has an attribute of this name, on any type of queue.
 pub(crate) fn is_known(name: &str) -> bool {
     let rendered = QueueAttributes::new(true).render();
     rendered.contains_key(name)
@@ -192,7 +192,7 @@ fn boolean(name: &str, value: &str) -> Result<bool> {
     }
 }
 
-/// Whether it is the second of two choices.
+/// Whether `value` is the second of two choices.
 fn choice(name: &str, value: &str, choices: [&str; 2]) -> Result<bool> {
     choices
         .iter()
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn values_outside_of_their_range_are_refused() {
+    fn out_of_range_values_are_rejected() {
         for (name, valid, invalid) in [
             ("VisibilityTimeout", ["0", "43200"], ["-1", "43201"]),
             ("DelaySeconds", ["0", "900"], ["", "901"]),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn fifo_attributes_belong_to_fifo_queues() {
+    fn fifo_attributes_are_rejected_on_standard_queues() {
         assert!(apply(true, "ContentBasedDeduplication", "true").is_ok());
         assert!(apply(true, "DeduplicationScope", "messageGroup").is_ok());
         assert!(apply(true, "FifoThroughputLimit", "perMessageGroupId").is_err(), "needs the scope");

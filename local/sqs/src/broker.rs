@@ -1,6 +1,6 @@
-//! All queues of the account, and what goes between them: dead letters and move tasks.
+//! All queues of the account, and the transfers between them: dead letters and move tasks.
 //!
-//! Like a single queue, it has neither clock nor I/O.
+//! Like a single queue, the broker has neither clock nor I/O.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Broker {
     pub(crate) queues: BTreeMap<String, Queue>,
     pub(crate) moves: MoveTasks,
     pub(crate) ids: Ids,
-    /// Messages that went from one queue to another: whoever waits at the other should look again.
+    /// Number of messages transferred between queues: a change means that waiting receives must poll again.
     pub(crate) transfers: u64,
 }
 
@@ -34,21 +34,21 @@ pub fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }
 
-/// The name in an ARN of one of our queues.
+/// The name in the ARN of one of our queues.
 pub(crate) fn name_in_arn(arn: &str) -> Option<&str> {
     arn.strip_prefix("arn:aws:sqs:")?.rsplit_once(':').map(|(_, name)| name)
 }
 
 impl Broker {
-    /// No queues. The same `seed` gives the same message ids.
+    /// A broker without queues. The same `seed` gives the same message ids.
     pub fn new(seed: u64) -> Self {
         Self { queues: BTreeMap::new(), moves: MoveTasks::default(), ids: Ids::new(seed), transfers: 0 }
     }
 
-    /// Creates a queue; again with the same attributes is fine.
+    /// Creates a queue. Idempotent with the same attributes.
     ///
     /// # Errors
-    /// Bad names and attributes; `QueueNameExists` when it is there with other attributes.
+    /// Invalid names and attributes; `QueueNameExists` when the queue exists with other attributes.
     pub fn create_queue(&mut self, now: Timestamp, name: &str, wanted: &AttributeMap) -> Result<()> {
         let fifo = wanted.get("FifoQueue").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         validate_name(name, fifo)?;
@@ -90,7 +90,8 @@ impl Broker {
     /// Changes attributes of a queue: all of them or, on an error, none.
     ///
     /// # Errors
-    /// Bad names and values; a dead-letter queue that is missing, of the other kind, or unwilling.
+    /// Invalid names and values; a dead-letter queue that does not exist, has another type, or does not allow
+    /// this source.
     pub fn set_attributes(&mut self, now: Timestamp, name: &str, wanted: &AttributeMap) -> Result<()> {
         let mut attributes = self.queue(name)?.attributes.clone();
         attributes.apply(wanted)?;
@@ -123,14 +124,14 @@ impl Broker {
     /// Sends a message.
     ///
     /// # Errors
-    /// As SQS: texts, ids and sizes out of bounds, parameters missing.
+    /// As SQS: bodies, ids and sizes out of bounds, parameters missing.
     pub fn send(&mut self, now: Timestamp, name: &str, message: &NewMessage) -> Result<Sent> {
         let queue = self.queues.get_mut(name).ok_or(SqsError::QueueDoesNotExist)?;
         queue.send(now, message, &mut self.ids)
     }
 
-    /// Receives messages. Those that were received too often move to the dead-letter queue on the way;
-    /// if that queue is gone they stay, and are received once more.
+    /// Receives messages. Those over the maximum receive count move to the dead-letter queue instead; if that
+    /// queue was deleted, they are received once more.
     ///
     /// # Errors
     /// `QueueDoesNotExist`, `OverLimit`.
@@ -146,15 +147,22 @@ impl Broker {
         let handed = self.queue_mut(name)?.receive(now, receive, dead_after)?;
         if let Some((target, _)) = redrive {
             for message in handed.dead {
-                self.bury(now, &target, &source_arn, message)?;
+                self.dead_letter(now, &target, &source_arn, message)?;
             }
         }
         Ok(handed.received)
     }
 
-    /// A dead letter keeps its ids and its receive count. On a standard queue it keeps its age too, on a
-    /// FIFO queue the retention period starts anew (SQS Developer Guide, "Dead-letter queues").
-    fn bury(&mut self, now: Timestamp, target: &str, source: &Arc<str>, message: Message) -> Result<()> {
+    /// Moves a message to its dead-letter queue. Ids and receive count are preserved. On a standard queue the
+    /// age is preserved too; on a FIFO queue the retention period restarts (SQS Developer Guide, "Dead-letter
+    /// queues").
+    fn dead_letter(
+        &mut self,
+        now: Timestamp,
+        target: &str,
+        source: &Arc<str>,
+        message: Message,
+    ) -> Result<()> {
         self.transfers += 1;
         let queue = self.queue_mut(target)?;
         let sent_at = if queue.is_fifo() { now } else { message.sent_at };
@@ -171,10 +179,10 @@ impl Broker {
         self.queue_mut(name)?.delete(now, receipt_handle)
     }
 
-    /// Changes how long a message that is in flight stays hidden, from now.
+    /// Changes the visibility timeout of a message in flight, counted from now.
     ///
     /// # Errors
-    /// As `delete`, and `MessageNotInflight`.
+    /// As [`Broker::delete`], and `MessageNotInflight`.
     pub fn change_visibility(
         &mut self,
         now: Timestamp,
@@ -188,12 +196,12 @@ impl Broker {
     /// Deletes all messages of a queue.
     ///
     /// # Errors
-    /// `PurgeQueueInProgress` within 60 s of the last time.
+    /// `PurgeQueueInProgress` within 60 s of the previous purge.
     pub fn purge(&mut self, now: Timestamp, name: &str) -> Result<()> {
         self.queue_mut(name)?.purge(now)
     }
 
-    /// Lets happen what is due in all queues and tasks.
+    /// Applies everything due at `now` in all queues and tasks.
     pub fn advance(&mut self, now: Timestamp) {
         for queue in self.queues.values_mut() {
             queue.advance(now);
@@ -201,12 +209,12 @@ impl Broker {
         self.advance_moves(now);
     }
 
-    /// When something next happens by itself: the time to call [`Broker::advance`] or to receive again.
+    /// Time of the next timer: call [`Broker::advance`], or receive again, at that time.
     pub fn next_event(&self) -> Option<Timestamp> {
         self.queues.values().filter_map(Queue::next_event).chain(self.moves.next_event()).min()
     }
 
-    /// The queues that have the queue `name` as their dead-letter queue.
+    /// The queues with the dead-letter queue `arn`.
     pub(crate) fn dead_letter_sources<'a>(&'a self, arn: &'a str) -> impl Iterator<Item = &'a Queue> {
         self.queues.values().filter(move |queue| {
             queue.attributes.redrive.as_ref().is_some_and(|redrive| redrive.dead_letter_target_arn == arn)
@@ -230,8 +238,8 @@ impl Broker {
     }
 }
 
-/// 1 to 80 letters, digits, hyphens and underscores; `.fifo` at the end of a FIFO queue's name, and of no
-/// other (API reference, CreateQueue).
+/// 1 to 80 letters, digits, hyphens and underscores; the suffix `.fifo` on FIFO queues, and only there (API
+/// reference, CreateQueue).
 fn validate_name(name: &str, fifo: bool) -> Result<()> {
     let stem = if fifo { name.strip_suffix(".fifo").unwrap_or_default() } else { name };
     let allowed = stem.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));

@@ -1,5 +1,5 @@
 //! The deduplication window of a FIFO queue: 5 minutes from the first send (SQS Developer Guide,
-//! "Exactly-once processing in Amazon SQS"), whatever became of the message since.
+//! "Exactly-once processing in Amazon SQS"), even if the message has been received or deleted since.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,16 +13,16 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// The deduplication id, and the group where the scope is the message group.
 type Id = (Option<Arc<str>>, Arc<str>);
 
-/// What was sent in the last 5 minutes.
+/// Sends of the last 5 minutes.
 #[derive(Debug, Default)]
 pub(crate) struct DeduplicationWindow {
     sent: HashMap<Id, Sent>,
-    /// In the order of sending, which is the order of expiry.
+    /// In sending order, which is expiry order.
     expiries: VecDeque<(Timestamp, Id)>,
 }
 
 impl DeduplicationWindow {
-    /// What the first message with this id was answered.
+    /// The result of the first send with this id.
     pub(crate) fn original(&self, id: &Id) -> Option<&Sent> {
         self.sent.get(id)
     }
@@ -32,7 +32,7 @@ impl DeduplicationWindow {
         self.sent.insert(id, sent);
     }
 
-    /// Forgets what is older than the window.
+    /// Removes entries older than the window.
     pub(crate) fn advance(&mut self, now: Timestamp) {
         while self.expiries.front().is_some_and(|(expiry, _)| *expiry <= now) {
             if let Some((_, id)) = self.expiries.pop_front() {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_forgets_after_5_minutes_and_keeps_nothing() {
+    fn deduplication_window_expires_after_5_minutes() {
         let mut window = DeduplicationWindow::default();
         let sent = Sent { message_id: uuid::Uuid::nil(), sequence_number: None };
         let start = Timestamp::from_millis(1_000);

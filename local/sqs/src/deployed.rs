@@ -1,15 +1,15 @@
-//! The queues as `template.yaml` makes them: their names here, and the receives that lead to a dead letter.
+//! Names and receive limits of the queues in `template.yaml`.
 
-/// What webhook sends to and reply receives from.
+/// The queue from webhook to reply.
 pub const INBOUND: &str = "inbound.fifo";
-/// Where messages go that were received too often.
+/// Dead-letter queue of [`INBOUND`].
 pub const INBOUND_DEAD_LETTERS: &str = "inbound-dead-letters.fifo";
-/// Where reply puts rows that could not be written yet, and receives them from.
+/// The queue of rows that reply could not write yet; reply sends to it and receives from it.
 pub const RECORDS: &str = "records";
-/// Where rows go that could not be written for a day.
+/// Dead-letter queue of [`RECORDS`]: rows that could not be written for a day.
 pub const RECORD_DEAD_LETTERS: &str = "records-dead-letters";
 
-/// Receives before SQS makes a dead letter of a message by itself.
+/// `maxReceiveCount` of [`INBOUND`].
 pub const MAX_INBOUND_RECEIVES: u32 = 75;
-/// Receives before SQS makes a dead letter of rows by itself.
+/// `maxReceiveCount` of [`RECORDS`].
 pub const MAX_RECORD_RECEIVES: u32 = 120;

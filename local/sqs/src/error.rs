@@ -1,10 +1,10 @@
-//! What SQS refuses, and how it says so on the wire.
+//! SQS errors, and their encoding on the wire.
 //!
 //! The shapes, query codes and statuses are those of the SQS API reference ("Common errors" and the
 //! errors of each action). A client of the JSON protocol reads the code from the header
 //! `x-amzn-query-error`, because SQS spoke the older query protocol first.
 
-/// An error of the queue, with SQS's own message as its text.
+/// An error of the queue. Its message is that of SQS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum SqsError {
@@ -63,29 +63,29 @@ pub enum SqsError {
 }
 
 impl SqsError {
-    /// `Value {value} for parameter {parameter} is invalid. Reason: {reason}`, as SQS words it.
+    /// `Value {value} for parameter {parameter} is invalid. Reason: {reason}`, as worded by SQS.
     pub(crate) fn invalid(parameter: &str, value: impl std::fmt::Display, reason: &str) -> Self {
         Self::InvalidParameterValue(format!(
             "Value {value} for parameter {parameter} is invalid. Reason: {reason}"
         ))
     }
 
-    /// The code of the query protocol, which is what SDKs call the error by.
+    /// The code of the query protocol, by which the SDKs identify the error.
     pub fn code(&self) -> &'static str {
         self.names().1
     }
 
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         self.names().2
     }
 
-    /// Whether the sender is at fault (and not the service).
+    /// Whether the sender is at fault, as opposed to the service.
     pub fn sender_fault(&self) -> bool {
         self.status() < 500
     }
 
-    /// The `__type` of the JSON answer.
+    /// The `__type` of the JSON response.
     pub(crate) fn shape(&self) -> &'static str {
         self.names().0
     }
@@ -161,5 +161,5 @@ impl SqsError {
     }
 }
 
-/// What an operation on the queues gives.
+/// Result of an operation on the queues.
 pub type Result<T, E = SqsError> = std::result::Result<T, E>;

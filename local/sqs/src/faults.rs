@@ -1,28 +1,28 @@
-//! Failures on demand, for tests of what a client does about them.
+//! Fault injection, for tests of a client's error handling.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::error::SqsError;
 use crate::protocol::Action;
 
-/// How a call fails.
+/// Kind of failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// 503, nothing done.
+    /// 503, not performed.
     Unavailable,
-    /// Too many requests, nothing done.
+    /// Too many requests, not performed.
     Throttled,
-    /// Everything is done, and then the answer is 500: the client cannot know.
+    /// Performed, with a 500 response: the client cannot know the outcome.
     AnswerLost,
-    /// Entries at these positions of a batch are refused (an error of the service's), the others done.
+    /// The entries at these positions of a batch fail with a service error, the others are performed.
     Entries(Vec<usize>),
 }
 
-/// Failures that are still to come, by action.
+/// Scheduled faults by action.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     next: HashMap<Action, VecDeque<Fault>>,
-    /// What every other call meets.
+    /// Faults of every call without a scheduled one.
     always: HashMap<Action, Fault>,
 }
 
@@ -50,7 +50,7 @@ impl Faults {
 }
 
 impl Fault {
-    /// The error in place of an answer, when nothing is to be done.
+    /// The error response of a call that is not performed.
     pub(crate) fn instead(&self) -> Option<SqsError> {
         match self {
             Self::Unavailable => Some(SqsError::ServiceUnavailable),
@@ -59,7 +59,7 @@ impl Fault {
         }
     }
 
-    /// The error for one entry of a batch.
+    /// The error of one entry of a batch.
     pub(crate) fn for_entry(&self, position: usize) -> Option<SqsError> {
         match self {
             Self::Entries(positions) if positions.contains(&position) => Some(SqsError::InternalError),

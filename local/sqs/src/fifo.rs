@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Message groups of one FIFO queue. Messages are known by their key, which grows with their age.
+/// Message groups of one FIFO queue. A message is identified by its key; keys grow in the order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     groups: HashMap<Arc<str>, Group>,
-    /// The oldest message of every group that may be received from.
+    /// The oldest message of every group with a receivable message.
     ready: BTreeMap<u64, Arc<str>>,
 }
 
@@ -26,7 +26,7 @@ struct Group {
 type Delayed = bool;
 
 impl Group {
-    /// The next message, unless a delay holds it (and with it all later ones).
+    /// The next message, unless its delay has not ended (which blocks all later ones of the group too).
     fn next(&self) -> Option<u64> {
         self.waiting.first_key_value().filter(|(_, delayed)| !**delayed).map(|(key, _)| *key)
     }
@@ -55,17 +55,17 @@ impl Groups {
         });
     }
 
-    /// A message is not in flight any more: deleted, or about to be added again.
+    /// Records that a message is no longer in flight: it was deleted, or is about to be added again.
     pub(crate) fn settle(&mut self, group: &Arc<str>) {
         self.change(group, |entry| entry.in_flight = entry.in_flight.saturating_sub(1));
     }
 
-    /// The oldest message that may be received: visible, first of its group, nothing of the group in flight.
+    /// The oldest receivable message: visible, the first of its group, with nothing of the group in flight.
     pub(crate) fn first(&self) -> Option<u64> {
         self.ready.first_key_value().map(|(key, _)| *key)
     }
 
-    /// What follows in a group of which this same receive has just handed out a message.
+    /// The next message of a group from which the same receive has just handed out a message.
     pub(crate) fn following(&self, group: &str) -> Option<u64> {
         self.groups.get(group).and_then(Group::next)
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_locked_until_its_last_message_in_flight_is_settled() {
+    fn group_is_locked_until_its_last_message_in_flight_is_settled() {
         let mut groups = Groups::default();
         let group: Arc<str> = "a".into();
         for key in 1..=3 {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_message_holds_back_the_later_ones_of_its_group_only() {
+    fn delayed_message_blocks_later_ones_of_its_group_only() {
         let mut groups = Groups::default();
         groups.add(&"a".into(), 1, true);
         groups.add(&"a".into(), 2, false);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_group_leaves_nothing_behind() {
+    fn empty_group_is_removed() {
         let mut groups = Groups::default();
         let group: Arc<str> = "a".into();
         groups.add(&group, 1, false);

@@ -1,5 +1,5 @@
-//! Identifiers that look random and are not: the same seed gives the same ones in the same order, so
-//! that a run on virtual time can be repeated.
+//! Pseudo-random identifiers: the same seed gives the same sequence, which makes a run on virtual time
+//! reproducible.
 
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ impl Ids {
         uuid::Builder::from_random_bytes(((high << 64) | low).to_be_bytes()).into_uuid()
     }
 
-    /// SplitMix64 (Steele, Lea, Flood 2014): every state gives another output.
+    /// SplitMix64 (Steele, Lea, Flood 2014): every state gives a different output.
     fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;

@@ -1,4 +1,4 @@
-//! Looking at a queue without touching it: nothing is received, nothing becomes invisible.
+//! Inspecting a queue without side effects: nothing is received, visibility stays the same.
 
 use std::sync::Arc;
 
@@ -8,31 +8,31 @@ use crate::message::{Body, State};
 use crate::message_attributes::MessageAttributes;
 use crate::queue::{Counts, Queue};
 
-/// A queue at one moment.
+/// A snapshot of a queue.
 #[derive(Clone, Debug)]
 pub struct QueueView {
-    /// How many messages there are.
+    /// Number of messages by state.
     pub counts: Counts,
     /// The messages, oldest first.
     pub messages: Vec<MessageView>,
 }
 
-/// A message at one moment.
+/// A snapshot of a message.
 #[derive(Clone, Debug)]
 pub struct MessageView {
     /// Identifier of the message.
     pub message_id: Uuid,
-    /// The text.
+    /// The body.
     pub body: Body,
-    /// The sender's attributes.
+    /// Custom attributes set by the sender.
     pub attributes: Arc<MessageAttributes>,
     /// Message group.
     pub group_id: Option<Arc<str>>,
     /// Deduplication id.
     pub deduplication_id: Option<Arc<str>>,
-    /// How often it was received.
+    /// Number of receives.
     pub receive_count: u32,
-    /// Where it stands.
+    /// Current state.
     pub state: State,
 }
 

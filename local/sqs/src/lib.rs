@@ -11,31 +11,32 @@
 //! ```
 //!
 //! # Shape
-//! [`Broker`] and [`Queue`] are a state machine: no clock, no I/O, no randomness. Every operation is told
-//! the time, and [`Broker::next_event`] says when something will happen by itself, so that they can be
-//! driven on virtual time. [`SqsServer`] puts them behind the AWS JSON 1.0 protocol, which the AWS SDKs
-//! speak. The cost of sending and receiving grows with the logarithm of the backlog.
+//! [`Broker`] and [`Queue`] are a state machine: no clock, no I/O, no randomness. Every operation takes the
+//! current time, and [`Broker::next_event`] returns the time of the next timer, which allows tests on virtual
+//! time. [`SqsServer`] serves the state machine over the AWS JSON 1.0 protocol, which the AWS SDKs use. The
+//! cost of sending and receiving grows with the logarithm of the backlog.
 //!
-//! # What is there
+//! # Features
 //! - All actions on queues, messages, batches, tags and message move tasks, with their limits and errors.
 //! - Standard queues: visibility timeout, delays, long polling, retention, dead letters.
-//! - FIFO queues: order and lock of message groups, deduplication for 5 minutes by id or content, within
-//!   the queue or the group; FIFO dead-letter queues.
-//! - [`SqsServer::view`] shows messages without receiving them, [`SqsServer::fail_next`] makes calls fail,
-//!   [`Broker::skip_waits`] ends waits.
+//! - FIFO queues: ordering and locking of message groups, deduplication for 5 minutes by id or content,
+//!   scoped to the queue or the group; FIFO dead-letter queues.
+//! - [`SqsServer::view`] shows messages without receiving them, [`SqsServer::fail_next`] injects faults,
+//!   [`Broker::skip_waits`] skips visibility timeouts.
 //!
-//! # What differs from SQS
-//! - Nothing is kept when the server stops, and credentials and signatures are not checked.
-//! - A standard queue gives messages in order and never twice; SQS promises neither.
-//! - Counts are exact, changes of attributes hold at once, and the name of a deleted queue is free at once.
-//! - `FifoThroughputLimit` is kept and has no effect: there is no throughput limit.
+//! # Differences from SQS
+//! - Nothing is persisted, and credentials and signatures are not checked.
+//! - A standard queue delivers messages in order and exactly once per visibility timeout; SQS guarantees
+//!   neither.
+//! - Counts are exact, attribute changes apply at once, and the name of a deleted queue is available at once.
+//! - `FifoThroughputLimit` is stored and has no effect: there is no throughput limit.
 //! - `ReceiveRequestAttemptId` is accepted and has no effect.
-//! - `Policy`, `KmsMasterKeyId`, `KmsDataKeyReusePeriodSeconds` and `SqsManagedSseEnabled` are kept and have
-//!   no effect; `AddPermission` and `RemovePermission` are unknown.
-//! - A FIFO queue looks for messages in the whole backlog, SQS in its first 120 000 messages only.
-//! - A move task without a rate is done at once. One that finds only messages in flight is completed.
+//! - `Policy`, `KmsMasterKeyId`, `KmsDataKeyReusePeriodSeconds` and `SqsManagedSseEnabled` are stored and
+//!   have no effect; `AddPermission` and `RemovePermission` are not supported.
+//! - A FIFO queue searches the whole backlog for messages, SQS only its first 120 000 messages.
+//! - A move task without a rate completes at once, also if the only messages left are in flight.
 //! - Region and account are always `us-east-1` and `000000000000`; only the name in a queue URL counts.
-//! - The older query protocol (XML) is not spoken.
+//! - The older query protocol (XML) is not supported.
 
 pub mod deployed;
 

@@ -1,4 +1,4 @@
-//! A message: as it is sent, as it is kept, as it is received.
+//! A message: as sent, as stored, as received.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use crate::error::{Result, SqsError};
 use crate::message_attributes::{self, MessageAttributes};
 use crate::time::Timestamp;
 
-/// 1 MiB: the most a message, and a batch of messages, may have (SQS Developer Guide, "Message quotas").
+/// 1 MiB: the size limit of a message, and of a batch of messages (SQS Developer Guide, "Message quotas").
 pub const MAXIMUM_MESSAGE_SIZE: usize = 1_048_576;
 
-/// A message's text. Its `Debug` shows the length only: bodies do not belong in logs.
+/// The body of a message. `Debug` shows only its length, to keep bodies out of the logs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body(Arc<str>);
 
 impl Body {
-    /// The text.
+    /// The body as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,22 +39,22 @@ impl fmt::Debug for Body {
 /// A message to send.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// The text.
+    /// The body.
     pub body: Body,
     /// Required on a FIFO queue.
     pub group_id: Option<String>,
     /// Required on a FIFO queue without content-based deduplication.
     pub deduplication_id: Option<String>,
-    /// Seconds until it can be received; on standard queues only.
+    /// Seconds until the message can be received; standard queues only.
     pub delay_seconds: Option<u32>,
-    /// The sender's own attributes.
+    /// Custom attributes set by the sender.
     pub attributes: MessageAttributes,
-    /// `AWSTraceHeader` is the only one that SQS knows.
+    /// `AWSTraceHeader` is the only one that SQS accepts.
     pub system_attributes: MessageAttributes,
 }
 
 impl NewMessage {
-    /// A message with nothing but a text.
+    /// A message with a body and nothing else.
     pub fn new(body: impl Into<Body>) -> Self {
         Self {
             body: body.into(),
@@ -75,7 +75,7 @@ impl NewMessage {
         }
     }
 
-    /// Bytes that count towards the limits: body and attributes.
+    /// Bytes that count towards the size limits: body and attributes.
     pub fn size(&self) -> usize {
         self.body.as_str().len() + message_attributes::size(&self.attributes)
     }
@@ -104,7 +104,7 @@ impl NewMessage {
     }
 }
 
-/// SQS takes the characters of XML 1.0 (API reference, SendMessage).
+/// SQS accepts the characters of XML 1.0 (API reference, SendMessage).
 pub(crate) fn validate_characters(text: &str) -> Result<()> {
     let allowed = |c: char| match c {
         '\u{9}' | '\u{a}' | '\u{d}' => true,
@@ -114,7 +114,7 @@ pub(crate) fn validate_characters(text: &str) -> Result<()> {
     if text.chars().all(allowed) { Ok(()) } else { Err(SqsError::InvalidMessageContents) }
 }
 
-/// 1 to 128 letters, digits and punctuation of ASCII (API reference, SendMessage).
+/// 1 to 128 ASCII letters, digits and punctuation characters (API reference, SendMessage).
 fn validate_fifo_id(parameter: &str, value: &str) -> Result<()> {
     if (1..=128).contains(&value.len()) && value.chars().all(|c| c.is_ascii_graphic()) {
         return Ok(());
@@ -134,80 +134,81 @@ pub(crate) struct Message {
     pub(crate) deduplication_id: Option<Arc<str>>,
     pub(crate) attributes: Arc<MessageAttributes>,
     pub(crate) system_attributes: Arc<MessageAttributes>,
-    /// What the retention period counts from, and the attribute `SentTimestamp`.
+    /// Start of the retention period, and the value of `SentTimestamp`.
     pub(crate) sent_at: Timestamp,
     pub(crate) first_received_at: Option<Timestamp>,
     pub(crate) receive_count: u32,
-    /// The queue it was a dead letter of.
+    /// ARN of the source queue, on a dead letter.
     pub(crate) dead_letter_source: Option<Arc<str>>,
     pub(crate) state: State,
 }
 
-/// Where a message stands.
+/// State of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Can be received; on a FIFO queue when its group is free.
+    /// Can be received; on a FIFO queue only while its group is not locked.
     Visible,
-    /// Cannot be received before the time.
+    /// Cannot be received before `until`.
     Delayed {
         /// End of the delay.
         until: Timestamp,
     },
-    /// Received and neither deleted nor returned.
+    /// Received, and neither deleted nor made visible again.
     InFlight {
-        /// When it was received.
+        /// Time of the receive.
         since: Timestamp,
         /// End of the visibility timeout.
         until: Timestamp,
-        /// Whether the receiver has changed that timeout: to keep the message for longer, or to have it come again.
+        /// Whether the receiver has changed the visibility timeout, either to extend it or to postpone the
+        /// retry.
         changed: bool,
     },
 }
 
-/// What a send answers.
+/// Result of a send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// Identifier of the message; of the original one when this was a duplicate.
+    /// Message id; for a duplicate, that of the original message.
     pub message_id: Uuid,
-    /// On FIFO queues only.
+    /// FIFO queues only.
     pub sequence_number: Option<String>,
 }
 
-/// What to receive.
+/// Parameters of a receive.
 #[derive(Clone, Copy, Debug)]
 pub struct Receive {
     /// 1 to 10.
     pub maximum: usize,
-    /// Instead of the queue's own.
+    /// Overrides the queue's visibility timeout.
     pub visibility_timeout: Option<Duration>,
 }
 
-/// A message as it is handed to a consumer.
+/// A message as delivered to a consumer.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// Identifier of the message.
     pub message_id: Uuid,
-    /// Identifier of this receive: what deletes the message or changes its visibility.
+    /// Receipt handle of this receive, for deleting the message or changing its visibility.
     pub receipt_handle: String,
-    /// The text.
+    /// The body.
     pub body: Body,
-    /// The sender's attributes.
+    /// Custom attributes set by the sender.
     pub attributes: Arc<MessageAttributes>,
-    /// The trace header, if the sender gave one.
+    /// The trace header, if the sender set one.
     pub system_attributes: Arc<MessageAttributes>,
     /// Message group.
     pub group_id: Option<Arc<str>>,
-    /// Deduplication id, the sender's or the digest of the body.
+    /// Deduplication id: set by the sender, or the digest of the body.
     pub deduplication_id: Option<Arc<str>>,
-    /// On FIFO queues only.
+    /// FIFO queues only.
     pub sequence_number: Option<String>,
-    /// How often it was received, this time included.
+    /// Number of receives, including this one.
     pub receive_count: u32,
-    /// When it was sent.
+    /// Time of the send.
     pub sent_at: Timestamp,
-    /// When it was received first.
+    /// Time of the first receive.
     pub first_received_at: Timestamp,
-    /// ARN of the queue it was a dead letter of.
+    /// ARN of the source queue, on a dead letter.
     pub dead_letter_source: Option<Arc<str>>,
 }
 
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_keeps_to_the_characters_of_xml() {
+    fn body_is_limited_to_xml_characters() {
         for text in ["tab\t", "line\r\n", "é", "\u{d7ff}", "\u{fffd}", "😀", "\u{7f}"] {
             assert_eq!(NewMessage::new(text).validate(), Ok(()), "{text:?}");
         }
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn group_and_deduplication_ids_are_1_to_128_characters_of_printable_ascii() {
+    fn fifo_ids_are_1_to_128_printable_ascii_characters() {
         let valid = |id: &str| NewMessage::fifo("x", id, id).validate().is_ok();
         assert!(valid("a"));
         assert!(valid("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"));
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_does_not_show_the_body() {
+    fn debug_output_omits_the_body() {
         assert!(!format!("{:?}", NewMessage::new("Does it come in another color?")).contains("color"));
     }
 }

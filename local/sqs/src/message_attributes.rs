@@ -1,4 +1,4 @@
-//! Message attributes and the digests SQS answers with.
+//! Message attributes, and the MD5 digests in the responses.
 //!
 //! Digest: SQS Developer Guide, "Calculating the MD5 message digest for message attributes".
 
@@ -9,22 +9,22 @@ use md5::{Digest, Md5};
 
 use crate::error::{Result, SqsError};
 
-/// At most this many attributes on a message (SQS Developer Guide, "Message quotas").
+/// Maximum number of attributes per message (SQS Developer Guide, "Message quotas").
 const MAXIMUM_ATTRIBUTES: usize = 10;
 
-/// Attributes by name; sorted, as the digest wants them.
+/// Attributes by name, sorted as the digest requires.
 pub type MessageAttributes = BTreeMap<String, AttributeValue>;
 
 /// The value of a message attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttributeValue {
-    /// `String`, `Number` or `Binary`, perhaps with a custom label: `Number.float`.
+    /// `String`, `Number` or `Binary`, optionally with a custom label: `Number.float`.
     pub data_type: String,
     /// The value itself.
     pub content: AttributeContent,
 }
 
-/// How an attribute's value travels.
+/// Content of an attribute by its transport type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeContent {
     /// For the types `String` and `Number`.
@@ -67,7 +67,7 @@ pub(crate) fn md5_of_attributes<'a>(
 }
 
 fn update_with_length(hasher: &mut Md5, bytes: &[u8]) {
-    // A message is at most 1 MiB; the length always fits.
+    // A message is at most 1 MiB: the length always fits.
     hasher.update(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
     hasher.update(bytes);
 }
@@ -79,7 +79,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What the attributes add to the message's size: names, types and values.
+/// Size of the attributes in the message: names, types and values.
 pub(crate) fn size(attributes: &MessageAttributes) -> usize {
     attributes
         .iter()
@@ -142,9 +142,9 @@ fn validate_name(name: &str) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// Compared with what moto answers for the same attribute.
+    /// Expected digest computed by moto for the same attribute.
     #[test]
-    fn the_digest_of_attributes_covers_names_types_and_values_in_order() {
+    fn attribute_digest_covers_names_types_and_values_in_order() {
         let text = |data_type: &str, value: &str| AttributeValue {
             data_type: data_type.into(),
             content: AttributeContent::Text(value.into()),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_aws_keeps_for_itself_are_refused() {
+    fn reserved_attribute_names_are_rejected() {
         for name in ["AWS.x", "amazon.x", ".x", "x.", "a..b", "", "é"] {
             assert!(validate_name(name).is_err(), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Message move tasks: dead letters on their way back (API reference, StartMessageMoveTask).
+//! Message move tasks: the redrive of dead letters (API reference, StartMessageMoveTask).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::time::Timestamp;
 
 /// SQS lists at most the 10 latest tasks of a queue.
-const KEPT: usize = 10;
+const MAXIMUM_TASKS: usize = 10;
 
 /// One task.
 #[derive(Clone, Debug)]
@@ -16,35 +16,35 @@ pub struct MoveTask {
     pub(crate) id: Uuid,
     /// ARN of the dead-letter queue.
     pub source_arn: String,
-    /// ARN of the queue the messages go to; without it each goes to where it came from.
+    /// ARN of the destination queue; without it each message moves to its source queue.
     pub destination_arn: Option<String>,
-    /// Messages a second; without it all at once.
+    /// Messages per second; without it all at once.
     pub rate: Option<u32>,
-    /// When it was started.
+    /// Start time.
     pub started_at: Timestamp,
-    /// Messages that were there when it started.
+    /// Number of messages in the queue at the start.
     pub to_move: usize,
-    /// Messages moved so far.
+    /// Number of messages moved so far.
     pub moved: usize,
-    /// How it stands.
+    /// Current status.
     pub status: MoveStatus,
 }
 
-/// How a task stands.
+/// Status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MoveStatus {
     /// Messages are being moved.
     Running,
-    /// All messages that could be received were moved.
+    /// All receivable messages were moved.
     Completed,
-    /// Somebody stopped it.
+    /// Cancelled through the API.
     Cancelled,
-    /// It ended for this reason.
+    /// Ended by this error.
     Failed(&'static str),
 }
 
 impl MoveStatus {
-    /// As the API has it.
+    /// The name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -56,7 +56,7 @@ impl MoveStatus {
 }
 
 impl MoveTask {
-    /// What cancels the task.
+    /// The task handle, for cancelling.
     pub fn handle(&self) -> String {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(format!("{} {}", self.id, self.source_arn))
@@ -83,7 +83,7 @@ impl MoveTasks {
         let mut kept = 0;
         self.tasks.retain(|task| {
             kept += usize::from(task.source_arn == source_arn);
-            task.source_arn != source_arn || kept <= KEPT
+            task.source_arn != source_arn || kept <= MAXIMUM_TASKS
         });
     }
 

@@ -1,4 +1,5 @@
-//! Which message is received next: the oldest visible one, or on a FIFO queue the oldest of a free group.
+//! Selection of the next message: the oldest visible one; on a FIFO queue, the oldest one of an unlocked
+//! group.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use crate::fifo::Groups;
 /// The messages that are not in flight.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Visible messages by age. SQS promises no order here; ours is the friendliest one.
+    /// Visible messages by age. SQS does not guarantee an order on standard queues; this one is the simplest.
     Standard(BTreeSet<u64>),
     Fifo(Groups),
 }
 
-/// The group a message is kept in; on a standard queue it plays no part.
+/// The message group; ignored on a standard queue.
 type Group<'a> = Option<&'a Arc<str>>;
 
 impl Order {
@@ -48,7 +49,7 @@ impl Order {
         }
     }
 
-    /// A message is not in flight any more.
+    /// Records that a message is no longer in flight.
     pub(crate) fn settle(&mut self, group: Group<'_>) {
         if let (Self::Fifo(groups), Some(group)) = (self, group) {
             groups.settle(group);
@@ -63,8 +64,8 @@ impl Order {
         }
     }
 
-    /// The next message for a receive that has just taken one of `group`: SQS gives as many of the same
-    /// group as possible.
+    /// The next message for a receive that has just taken one of `group`: SQS returns as many messages of the
+    /// same group as possible.
     pub(crate) fn next(&self, group: Group<'_>) -> Option<u64> {
         match (self, group) {
             (Self::Fifo(groups), Some(group)) => groups.following(group).or_else(|| groups.first()),

@@ -1,7 +1,7 @@
 //! One queue: a state machine without a clock and without I/O.
 //!
-//! Every operation is told the time and first lets happen what was due until then: delays and
-//! visibility timeouts end, old messages go. The same operations at the same times have the same results.
+//! Every operation takes the current time and first applies everything due by then: delays and visibility
+//! timeouts end, old messages expire. The same operations at the same times have the same results.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,27 +24,27 @@ pub struct Queue {
     pub(crate) created_at: Timestamp,
     pub(crate) modified_at: Timestamp,
     purged_at: Option<Timestamp>,
-    /// By key: the order of arrival, which on a FIFO queue is the sequence number too.
+    /// By key. The key is the order of arrival, and on a FIFO queue the sequence number.
     pub(crate) messages: BTreeMap<u64, Message>,
     next_key: u64,
     pub(crate) order: Order,
-    /// When a delay or a visibility timeout ends.
+    /// Ends of delays and visibility timeouts.
     timers: BTreeSet<(Timestamp, u64)>,
-    /// What the retention period counts from.
+    /// Starts of retention periods.
     ages: BTreeSet<(Timestamp, u64)>,
     pub(crate) deduplication: DeduplicationWindow,
     pub(crate) in_flight: usize,
     delayed: usize,
 }
 
-/// How many messages a queue has, and where they stand.
+/// Number of messages of a queue by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Neither delayed nor in flight; those of a locked group are among them.
+    /// Neither delayed nor in flight; includes messages of locked groups.
     pub visible: usize,
-    /// Received and neither deleted nor returned.
+    /// Received, and neither deleted nor made visible again.
     pub in_flight: usize,
-    /// Not yet to be received for the first time.
+    /// In the delay after the send.
     pub delayed: usize,
 }
 
@@ -69,22 +69,22 @@ impl Queue {
         }
     }
 
-    /// Its ARN.
+    /// The ARN.
     pub fn arn(&self) -> &str {
         &self.arn
     }
 
-    /// What it was told.
+    /// The attributes.
     pub fn attributes(&self) -> &QueueAttributes {
         &self.attributes
     }
 
-    /// Whether it is a FIFO queue.
+    /// Whether this is a FIFO queue.
     pub fn is_fifo(&self) -> bool {
         self.attributes.fifo.is_some()
     }
 
-    /// Where its messages stand, as of the last operation.
+    /// Number of messages by state, as of the last operation.
     pub fn counts(&self) -> Counts {
         Counts {
             visible: self.messages.len() - self.in_flight - self.delayed,
@@ -93,14 +93,14 @@ impl Queue {
         }
     }
 
-    /// When something next happens by itself: a message becomes visible or too old.
+    /// Time of the next timer: a message becomes visible, or expires.
     pub fn next_event(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let expiry = self.ages.first().map(|(sent, _)| sent.plus(self.attributes.retention));
         timer.into_iter().chain(expiry).min()
     }
 
-    /// Lets happen what is due.
+    /// Applies everything due at `now`.
     pub(crate) fn advance(&mut self, now: Timestamp) {
         while let Some(&(at, key)) = self.timers.first()
             && at <= now
@@ -115,7 +115,7 @@ impl Queue {
         self.deduplication.advance(now);
     }
 
-    /// Takes a message over from another queue: no limits, no deduplication, nothing may get lost here.
+    /// Takes over a message from another queue, without limits or deduplication: it must not be lost here.
     pub(crate) fn enqueue(&mut self, now: Timestamp, message: Message) -> u64 {
         self.advance(now);
         let key = self.next_key;
@@ -126,7 +126,7 @@ impl Queue {
         key
     }
 
-    /// Deletes all messages; what was sent stays in the deduplication window.
+    /// Deletes all messages; the deduplication window is unchanged.
     pub(crate) fn purge(&mut self, now: Timestamp) -> Result<()> {
         self.advance(now);
         if self.purged_at.is_some_and(|at| now.since(at) < Duration::from_secs(60)) {
@@ -141,7 +141,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Replaces the attributes. The delay of a FIFO queue holds for the messages that it delays already.
+    /// Replaces the attributes. The delay of a FIFO queue also applies to messages that are already delayed.
     pub(crate) fn set_attributes(&mut self, now: Timestamp, attributes: QueueAttributes) {
         self.advance(now);
         if self.is_fifo() && attributes.delay != self.attributes.delay {
@@ -160,13 +160,13 @@ impl Queue {
         self.advance(now);
     }
 
-    /// The next message that could be received, for a move task.
+    /// The next receivable message, for a move task.
     pub(crate) fn peek_next(&self) -> Option<(u64, &Message)> {
         let key = self.order.first()?;
         self.messages.get(&key).map(|message| (key, message))
     }
 
-    /// Removes a message, whatever its state.
+    /// Removes a message in any state.
     pub(crate) fn take_out(&mut self, key: u64) -> Option<Message> {
         let message = self.messages.remove(&key)?;
         self.ages.remove(&(message.sent_at, key));
@@ -174,7 +174,7 @@ impl Queue {
         Some(message)
     }
 
-    /// Puts the message `key` in another state.
+    /// Changes the state of the message `key`.
     pub(crate) fn set_state(&mut self, key: u64, state: State) {
         let Some(message) = self.messages.get_mut(&key) else { return };
         let before = std::mem::replace(&mut message.state, state);
@@ -183,7 +183,7 @@ impl Queue {
         self.enter(key, group.as_ref(), state);
     }
 
-    /// Takes a message out of what is kept about messages in its state …
+    /// Removes a message from the indexes of its state.
     fn leave(&mut self, key: u64, group: Option<&Arc<str>>, state: State) {
         match state {
             State::Visible => self.order.remove(group, key),
@@ -200,7 +200,7 @@ impl Queue {
         }
     }
 
-    /// … and puts it into it.
+    /// Adds a message to the indexes of its state.
     fn enter(&mut self, key: u64, group: Option<&Arc<str>>, state: State) {
         match state {
             State::Visible => self.order.add(group, key, false),
@@ -217,7 +217,7 @@ impl Queue {
         }
     }
 
-    /// Twenty digits, as SQS's are; they grow within the queue.
+    /// Twenty digits, as in SQS; the numbers grow within the queue.
     pub(crate) fn sequence_number(&self, key: u64) -> Option<String> {
         self.is_fifo().then(|| format!("188{key:017}"))
     }

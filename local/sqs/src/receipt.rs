@@ -1,4 +1,4 @@
-//! Receipt handles: they name a queue, a message in it, and one receive of that message.
+//! Receipt handles: the queue, the message, and one receive of the message.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ pub(crate) struct ReceiptHandle {
     pub(crate) queue: String,
     pub(crate) key: u64,
     pub(crate) message_id: Uuid,
-    /// The message's receive count at that receive.
+    /// Receive count of the message at this receive.
     pub(crate) receive: u32,
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handle_survives_the_way_to_the_consumer_and_back() {
+    fn receipt_handle_round_trips() {
         let handle =
             ReceiptHandle { queue: "q.fifo".into(), key: 7, message_id: Uuid::from_u128(42), receive: 3 };
         assert_eq!(ReceiptHandle::decode(&handle.encode()), Some(handle));

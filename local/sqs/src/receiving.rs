@@ -1,4 +1,4 @@
-//! Receiving from a queue, and what a receipt handle is good for.
+//! Receiving from a queue, and the operations on a receipt handle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use crate::queue::Queue;
 use crate::receipt::ReceiptHandle;
 use crate::time::Timestamp;
 
-/// In flight at most (SQS Developer Guide, "Message quotas"). A standard queue then answers `OverLimit`,
-/// a FIFO queue gives nothing.
+/// Maximum number of messages in flight (SQS Developer Guide, "Message quotas"). Above it a standard queue
+/// returns `OverLimit`, a FIFO queue returns no messages.
 const MAXIMUM_IN_FLIGHT: usize = 120_000;
 
-/// What a receive gives.
+/// Result of a receive.
 #[derive(Debug, Default)]
-pub(crate) struct Handed {
+pub(crate) struct Batch {
     pub(crate) received: Vec<Received>,
-    /// Messages that had been received too often; they have left this queue.
+    /// Messages over the maximum receive count; they have been removed from this queue.
     pub(crate) dead: Vec<Message>,
 }
 
 impl Queue {
-    /// Hands out up to 10 messages. With `dead_after`, messages received that often leave the queue instead.
+    /// Delivers up to 10 messages. With `dead_after`, messages received that often are removed instead.
     pub(crate) fn receive(
         &mut self,
         now: Timestamp,
         receive: &Receive,
         dead_after: Option<u32>,
-    ) -> Result<Handed> {
+    ) -> Result<Batch> {
         self.advance(now);
-        let mut handed = Handed::default();
+        let mut handed = Batch::default();
         let mut group: Option<Arc<str>> = None;
         let until = now.plus(receive.visibility_timeout.unwrap_or(self.attributes.visibility_timeout));
         while handed.received.len() < receive.maximum {
@@ -56,12 +56,12 @@ impl Queue {
         Ok(handed)
     }
 
-    /// Deletes a message by what a receive of it gave. On a FIFO queue only the handle of a message that is
-    /// in flight counts; on a standard queue every handle does.
+    /// Deletes a message by receipt handle. On a FIFO queue the handle must be of the receive in flight; on a
+    /// standard queue every handle is valid.
     pub(crate) fn delete(&mut self, now: Timestamp, receipt_handle: &str) -> Result<()> {
         self.advance(now);
         let Some((key, handle)) = self.find(receipt_handle)? else {
-            return Ok(()); // deleted before: SQS says yes again
+            return Ok(()); // already deleted: SQS reports success
         };
         if self.is_fifo() && !self.is_current(key, &handle) {
             return Err(expired(receipt_handle));
@@ -70,7 +70,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Hides a message that is in flight for `timeout` from now; zero returns it at once.
+    /// Changes the visibility timeout of a message in flight to `timeout` from now; zero makes it visible at
+    /// once.
     pub(crate) fn change_visibility(
         &mut self,
         now: Timestamp,
@@ -111,10 +112,10 @@ impl Queue {
         Ok(())
     }
 
-    /// The message a handle names, if it is still there.
+    /// The message of a receipt handle, if it still exists.
     ///
     /// # Errors
-    /// `ReceiptHandleIsInvalid` when it is no handle, or one of another queue.
+    /// `ReceiptHandleIsInvalid` for a malformed handle, or one of another queue.
     fn find(&self, receipt_handle: &str) -> Result<Option<(u64, ReceiptHandle)>> {
         let handle = ReceiptHandle::decode(receipt_handle)
             .filter(|handle| handle.queue == self.name)
@@ -123,7 +124,7 @@ impl Queue {
         Ok(there.then_some((handle.key, handle)))
     }
 
-    /// Whether the message is still in flight from the receive that gave this handle.
+    /// Whether the message is still in flight from the receive of this handle.
     fn is_current(&self, key: u64, handle: &ReceiptHandle) -> bool {
         self.messages.get(&key).is_some_and(|message| {
             matches!(message.state, State::InFlight { .. }) && message.receive_count == handle.receive

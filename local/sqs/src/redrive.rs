@@ -1,5 +1,5 @@
-//! Redrive policies: which queue takes the messages that were received too often, and from whom a
-//! dead-letter queue takes them.
+//! Redrive policies: the dead-letter queue of a source queue, and the source queues that a dead-letter queue
+//! allows.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,13 +11,13 @@ use crate::error::{Result, SqsError};
 pub struct RedrivePolicy {
     /// ARN of the dead-letter queue.
     pub dead_letter_target_arn: String,
-    /// Receives a message may have; at the next one it becomes a dead letter. 1 to 1000.
+    /// Receives allowed; the next one makes the message a dead letter. 1 to 1000.
     pub max_receive_count: u32,
 }
 
 impl RedrivePolicy {
     /// # Errors
-    /// When the document is not a redrive policy.
+    /// If the document is not a redrive policy.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -34,7 +34,7 @@ impl RedrivePolicy {
         let count = document.max_receive_count.ok_or_else(|| {
             invalid("Redrive policy does not contain mandatory attribute: maxReceiveCount.")
         })?;
-        // AWS takes the number as a string too; CloudFormation sends it so.
+        // AWS accepts the number as a string too; CloudFormation sends a string.
         let max_receive_count = match &count {
             Value::Number(number) => number.as_u64(),
             Value::String(digits) => digits.parse().ok(),
@@ -57,7 +57,7 @@ impl RedrivePolicy {
     }
 }
 
-/// The attribute `RedriveAllowPolicy`, kept as it was written too.
+/// The attribute `RedriveAllowPolicy`, with the original JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RedriveAllowPolicy {
     text: String,
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_redrive_policy_takes_its_count_as_number_or_string() {
+    fn redrive_policy_accepts_count_as_number_or_string() {
         for count in ["3", "\"3\""] {
             let policy = RedrivePolicy::parse(&format!(
                 r#"{{"deadLetterTargetArn":"arn:x","maxReceiveCount":{count}}}"#

@@ -1,4 +1,4 @@
-//! What move tasks do to the queues.
+//! The execution of move tasks.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::queue::Queue;
 use crate::time::Timestamp;
 
 impl Broker {
-    /// Starts to move the messages of a dead-letter queue to `destination_arn`, or to where each came from.
-    /// `rate` is in messages a second, 1 to 500. Returns the task's handle.
+    /// Starts to move the messages of a dead-letter queue to `destination_arn`, or to their source queues.
+    /// `rate` is in messages per second, 1 to 500. Returns the task's handle.
     ///
     /// # Errors
     /// `ResourceNotFound`, `UnsupportedOperation` while another task of the queue runs, and
-    /// `InvalidParameterValue` when it is no dead-letter queue.
+    /// `InvalidParameterValue` when the source is not a dead-letter queue.
     pub fn start_move(
         &mut self,
         now: Timestamp,
@@ -75,7 +75,7 @@ impl Broker {
         Ok(self.moves.of(source_arn).cloned().collect())
     }
 
-    /// Stops a running task; what was moved stays moved. Returns how many messages that was.
+    /// Stops a running task and returns the number of messages moved so far; those stay in the destination.
     ///
     /// # Errors
     /// `ResourceNotFound` when no such task is running.
@@ -90,7 +90,7 @@ impl Broker {
         Ok(task.moved)
     }
 
-    /// Moves what is due. A task ends when no message is left that could be received: those in flight, and
+    /// Moves messages that are due. A task ends when no receivable message is left: messages in flight, and
     /// those behind them in their group, stay.
     pub(crate) fn advance_moves(&mut self, now: Timestamp) {
         let Self { queues, moves, ids, transfers } = self;
@@ -130,8 +130,8 @@ impl Broker {
     }
 }
 
-/// A redriven message is a new one, with a new id and a new time of sending (SQS Developer Guide, "Configure
-/// a dead-letter queue redrive").
+/// A redriven message is a new message, with a new id and a new send time (SQS Developer Guide, "Configure a
+/// dead-letter queue redrive").
 fn renewed(message: Message, id: uuid::Uuid, now: Timestamp, delay: Duration) -> Message {
     let state = if delay.is_zero() { State::Visible } else { State::Delayed { until: now.plus(delay) } };
     Message {

@@ -1,4 +1,4 @@
-//! Sending to a queue: the checks that depend on it, deduplication, delay.
+//! Sending to a queue: checks against the queue's attributes, deduplication, delay.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::queue::Queue;
 use crate::time::Timestamp;
 
 impl Queue {
-    /// Puts a message on the queue, unless it is a duplicate.
+    /// Adds a message to the queue, unless it is a duplicate.
     pub(crate) fn send(&mut self, now: Timestamp, message: &NewMessage, ids: &mut Ids) -> Result<Sent> {
         self.advance(now);
         message.validate()?;
@@ -66,7 +66,7 @@ impl Queue {
         )))
     }
 
-    /// The deduplication id that counts, and the checks that depend on the kind of queue.
+    /// The effective deduplication id, after the checks that depend on the type of queue.
     fn deduplication_id(&self, message: &NewMessage) -> Result<Option<Arc<str>>> {
         const WRONG_KIND: &str = "The request include parameter that is not valid for this queue type.";
         if let Some(seconds) = message.delay_seconds.filter(|seconds| *seconds > 900) {

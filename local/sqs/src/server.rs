@@ -1,4 +1,4 @@
-//! The HTTP server: a thin layer that brings the clock, the lock and the waiting.
+//! The HTTP server: a thin layer that adds the clock, the lock and long polling.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,13 +25,13 @@ use crate::inspect::QueueView;
 use crate::protocol::{self, Action, Context, ReceiveRequest};
 use crate::time::Timestamp;
 
-/// 1 MiB of control characters is 6 MiB of JSON, and there is something around it.
+/// 1 MiB of control characters is 6 MiB of JSON, plus the rest of the request.
 const MAXIMUM_REQUEST: usize = 16 * 1024 * 1024;
 
-/// How long [`SqsServer::stop`] waits for requests that are being answered.
+/// Timeout of [`SqsServer::stop`] for requests in progress.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The queues behind an HTTP endpoint on this machine. Dropping it stops it.
+/// An HTTP endpoint for the queues on this machine. Dropping the server stops it.
 #[derive(Debug)]
 pub struct SqsServer {
     shared: Arc<Shared>,
@@ -45,14 +45,14 @@ struct Shared {
     clock: Clock,
     broker: Mutex<Broker>,
     faults: Mutex<Faults>,
-    /// Something has changed: whoever waits for a message should look again.
+    /// A queue has changed: waiting receives must poll again.
     changed: Notify,
-    /// The same, for who looks from outside: how often.
+    /// Number of changes, for observers outside the protocol.
     changes: watch::Sender<u64>,
     stopping: watch::Receiver<bool>,
 }
 
-/// The time of day that never goes back.
+/// A monotonic time of day.
 #[derive(Debug)]
 struct Clock {
     epoch: Duration,
@@ -69,7 +69,7 @@ impl Clock {
         Timestamp::default().plus(self.epoch + self.started.elapsed())
     }
 
-    /// Not before `at`: a timestamp is cut off to its millisecond, a clock is not.
+    /// Not before `at`: a timestamp is truncated to the millisecond, a clock is not.
     fn instant(&self, at: Timestamp) -> Instant {
         self.started + at.since(Timestamp::default().plus(self.epoch)) + Duration::from_millis(1)
     }
@@ -95,7 +95,7 @@ impl SqsServer {
             stopping: stopping.clone(),
         });
         let router = Router::new()
-            // Older SDKs post to the queue's URL instead of the endpoint's.
+            // Older SDKs post to the queue URL instead of the endpoint.
             .fallback(post(handle))
             .layer(DefaultBodyLimit::max(MAXIMUM_REQUEST))
             .with_state(shared.clone());
@@ -114,18 +114,18 @@ impl SqsServer {
         &self.shared.endpoint_url
     }
 
-    /// The URL that a queue of this name has, or would have.
+    /// The URL of the queue `name`, which need not exist.
     pub fn queue_url(&self, name: &str) -> String {
         format!("{}/{}/{name}", self.endpoint_url(), crate::broker::ACCOUNT)
     }
 
-    /// Looks at a queue without receiving from it; `None` when there is none of this name.
+    /// A snapshot of a queue, without receiving from it; `None` if the queue does not exist.
     pub fn view(&self, name: &str) -> Option<QueueView> {
         let [view] = self.views([name]);
         view
     }
 
-    /// Looks at several queues at one moment.
+    /// Snapshots of several queues at the same time.
     pub fn views<const N: usize>(&self, names: [&str; N]) -> [Option<QueueView>; N] {
         let mut broker = self.shared.broker();
         let transfers = broker.transfers;
@@ -136,13 +136,13 @@ impl SqsServer {
         names.map(|name| broker.queue(name).ok().map(crate::Queue::view))
     }
 
-    /// A number that is another one whenever something was sent, received, changed, moved or deleted. Messages that
-    /// become visible by themselves do not count.
+    /// A counter of sends, receives, visibility changes, moves and deletes. The end of a visibility timeout
+    /// or delay does not count.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
 
-    /// Uses the queues directly, at this moment. Clients that wait for messages look again afterwards.
+    /// Operates on the queues directly, at the current time. Waiting receives poll again afterwards.
     pub fn with_broker<T>(&self, operate: impl FnOnce(&mut Broker, Timestamp) -> T) -> T {
         let result = {
             let mut broker = self.shared.broker();
@@ -154,23 +154,24 @@ impl SqsServer {
         result
     }
 
-    /// Makes the next `times` calls of an action fail, after those that were already told to.
+    /// Makes the next `times` calls of an action fail, after those already scheduled.
     pub fn fail_next(&self, action: Action, times: usize, fault: Fault) {
         lock(&self.shared.faults).add(action, times, &fault);
     }
 
-    /// Makes every call of an action fail that [`SqsServer::fail_next`] says nothing about, until it is told `None`.
+    /// Makes every call of an action fail without a fault from [`SqsServer::fail_next`], until it is set to
+    /// `None`.
     pub fn fail_always(&self, action: Action, fault: Option<Fault>) {
         lock(&self.shared.faults).set_always(action, fault);
     }
 
-    /// Takes all failures back that have not happened yet.
+    /// Clears all scheduled faults.
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear();
     }
 
-    /// Stops: no new connections, waiting receives are answered at once, requests under way are finished.
-    /// Afterwards the port is free and the messages are gone.
+    /// Stops: no new connections, waiting receives return at once, requests in progress are completed.
+    /// Afterwards the port is free and the messages are lost.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         if let Some(mut task) = self.task.take()
@@ -187,13 +188,13 @@ impl Drop for SqsServer {
     }
 }
 
-/// Waits for the stop, or for the end of whoever could say it.
+/// Waits for the stop signal, or for its sender to be dropped.
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere is that request's failure; the queues have no state that is half changed for long.
+    // A panic elsewhere fails that request; the queues have no half-changed state across calls.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -218,13 +219,13 @@ impl Shared {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Receives now or, within the wait time, as soon as there is something.
+    /// Receives at once or, within the wait time, as soon as there is a message.
     async fn receive(&self, body: &[u8]) -> Result<Vec<u8>> {
         let request: ReceiveRequest = protocol::parse(body)?;
         let mut stopping = self.stopping.clone();
         let deadline = Instant::now() + request.wait(&self.broker())?;
         loop {
-            // Registered before looking, so that a change between looking and waiting is not missed.
+            // Registered before polling, so that a change between polling and waiting is not missed.
             let changed = self.changed.notified();
             let (received, next_event) = {
                 let mut broker = self.broker();

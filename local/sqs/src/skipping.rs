@@ -1,4 +1,4 @@
-//! Time that a person does not want to sit through: messages that would come again later come now.
+//! Skipping visibility timeouts, for interactive use: messages become visible now instead of later.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::message::State;
 use crate::queue::Queue;
 use crate::time::Timestamp;
 
-/// Which messages in flight need not wait, and as what they come again.
+/// Selection of messages in flight, and their receive count afterwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skip {
-    /// This one alone.
+    /// Only the message with this id.
     pub message_id: Option<Uuid>,
-    /// Those too that were received before this: their receiver has died. Otherwise those alone whose receiver has
-    /// changed their visibility timeout.
+    /// Also the messages received before this time, of a receiver that has died. Without it, only messages
+    /// with a changed visibility timeout.
     pub lost_before: Option<Timestamp>,
-    /// As if they had been received at least so often.
+    /// Minimum receive count afterwards.
     pub receives: u32,
 }
 
 impl Broker {
-    /// Makes messages visible that wait in flight for their next receive; says how many. Not a part of SQS.
+    /// Makes messages in flight visible and returns their number. Not part of SQS.
     ///
     /// # Errors
     /// `QueueDoesNotExist`.

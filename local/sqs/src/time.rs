@@ -1,4 +1,4 @@
-//! Time as the queues see it: a number that is handed in, never a clock that is read.
+//! Time as a parameter: the queues never read a clock.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// This time and `duration` later.
+    /// This time plus `duration`.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// How long after `earlier` this is; zero when it is not after.
+    /// Time since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

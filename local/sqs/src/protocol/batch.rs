@@ -1,4 +1,4 @@
-//! What the three batch actions have in common: checks before, and an answer for every entry.
+//! Common parts of the three batch actions: validation, and a result for every entry.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::error::{Result, SqsError};
 
 const MAXIMUM_ENTRIES: usize = 10;
 
-/// Says which entries of a batch, by position, are refused without being tried.
+/// Fault injection: the error of an entry, by position, that is not performed.
 pub(crate) type Refuse<'a> = &'a dyn Fn(usize) -> Option<SqsError>;
 
 /// An entry of a batch.
@@ -20,7 +20,7 @@ pub(super) trait Entry {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct BatchResult<T> {
-    // AWS leaves an empty list of failures out; the SDK reads both lists as empty when they are missing.
+    // AWS omits an empty list of failures; the SDK reads a missing list as empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     successful: Vec<T>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -36,7 +36,7 @@ struct Failed {
     message: String,
 }
 
-/// An entry that has nothing to say but that it was done.
+/// Result of an entry without further content.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Done {
@@ -49,7 +49,7 @@ impl Done {
     }
 }
 
-/// Checks number and ids of the entries.
+/// Checks the number and the ids of the entries.
 pub(super) fn validate<E: Entry>(entries: &[E]) -> Result<()> {
     if entries.is_empty() {
         return Err(SqsError::EmptyBatchRequest);
@@ -72,7 +72,7 @@ pub(super) fn validate<E: Entry>(entries: &[E]) -> Result<()> {
     Ok(())
 }
 
-/// Tries every entry in order; one that fails does not stop the others.
+/// Performs every entry in order; a failure does not stop the others.
 pub(super) fn each<E: Entry, T>(
     entries: &[E],
     refuse: Refuse<'_>,

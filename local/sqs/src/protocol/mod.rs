@@ -1,4 +1,4 @@
-//! AWS JSON 1.0: one POST per action, named in the header `X-Amz-Target`; requests and answers are the
+//! AWS JSON 1.0: one POST per action, named in the header `X-Amz-Target`; requests and responses are the
 //! structures of the SQS API reference.
 
 mod attributes;
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 pub(crate) use batch::Refuse;
 pub(crate) use receive::ReceiveRequest;
 
-/// What a client can ask for.
+/// Actions of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[allow(missing_docs)]
 pub enum Action {
@@ -57,13 +57,13 @@ impl Action {
     }
 }
 
-/// What an action is performed on.
+/// Environment of an action.
 pub(crate) struct Context<'a> {
     pub(crate) broker: &'a mut Broker,
     pub(crate) now: Timestamp,
-    /// In front of the queue URLs that are given out.
+    /// Prefix of the queue URLs in responses.
     pub(crate) endpoint: &'a str,
-    /// Entries of a batch to refuse, for tests.
+    /// Fault injection: the entries of a batch to fail.
     pub(crate) refuse: Refuse<'a>,
 }
 
@@ -72,14 +72,14 @@ impl Context<'_> {
         format!("{}/{}/{name}", self.endpoint, crate::broker::ACCOUNT)
     }
 
-    /// The name of the queue at `url`, which exists.
+    /// The name of the queue at `url`, after a check that the queue exists.
     fn queue_at(&self, url: Option<&String>) -> Result<String> {
         let name = queue_name(url)?;
         self.broker.queue(name).map(|_| name.to_owned())
     }
 }
 
-/// Performs every action but `ReceiveMessage`, which may have to wait.
+/// Performs every action except `ReceiveMessage`, which may have to wait.
 pub(crate) fn perform(context: &mut Context<'_>, action: Action, body: &[u8]) -> Result<Vec<u8>> {
     match action {
         Action::CreateQueue => answer(queues::create(context, parse(body)?)),
@@ -103,20 +103,20 @@ pub(crate) fn perform(context: &mut Context<'_>, action: Action, body: &[u8]) ->
         Action::UntagQueue => empty(tags::remove(context, parse(body)?)),
         Action::ListQueueTags => answer(tags::list(context, &parse(body)?)),
         Action::ReceiveMessage => {
-            Err(SqsError::UnsupportedOperation("ReceiveMessage is answered by the server".to_owned()))
+            Err(SqsError::UnsupportedOperation("ReceiveMessage is handled by the server".to_owned()))
         }
     }
 }
 
-/// A request that has nothing but the queue.
+/// A request with the queue as its only parameter.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct QueueRequest {
     queue_url: Option<String>,
 }
 
-/// The name at the end of a queue URL. Scheme, host and account are not looked at: the same queue may be
-/// reached by several addresses.
+/// The name at the end of a queue URL. Scheme, host and account are ignored: the same queue may be reached
+/// through several addresses.
 fn queue_name(url: Option<&String>) -> Result<&str> {
     let url = required(url, "QueueUrl")?;
     Ok(url.trim_end_matches('/').rsplit('/').next().unwrap_or(url))
@@ -128,7 +128,7 @@ fn required<T>(value: Option<T>, parameter: &'static str) -> Result<T> {
 
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let body = if body.is_empty() { b"{}" } else { body };
-    // The error's text may quote the request; its place in it is enough.
+    // The error message may quote the request; the position is sufficient.
     serde_json::from_slice(body).map_err(|error| {
         SqsError::Serialization(format!("{:?} error at column {}", error.classify(), error.column()))
     })
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_action_is_the_last_part_of_the_target() {
+    fn action_is_the_last_part_of_the_target() {
         assert_eq!(Action::from_target("AmazonSQS.SendMessage"), Ok(Action::SendMessage));
         assert_eq!(
             Action::from_target("AmazonSQS.Nonsense"),
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_known_by_the_last_part_of_its_url() {
+    fn queue_is_identified_by_the_last_part_of_its_url() {
         for url in ["http://127.0.0.1:1/000000000000/q.fifo", "https://sqs.eu-west-1.amazonaws.com/1/q.fifo/"]
         {
             assert_eq!(queue_name(Some(&url.to_owned())), Ok("q.fifo"));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_about_a_malformed_request_does_not_quote_it() {
+    fn error_about_a_malformed_request_does_not_quote_it() {
         let error =
             parse::<QueueRequest>(br#"{"QueueUrl": ["secret"]}"#).err().map(|error| error.to_string());
         assert!(error.is_some_and(|text| !text.contains("secret")));

@@ -45,7 +45,7 @@ pub(super) struct Tasks {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Task {
-    /// SQS gives it for running tasks only: it is good for nothing but cancelling.
+    /// SQS returns it for running tasks only: its only use is cancelling.
     #[serde(skip_serializing_if = "Option::is_none")]
     task_handle: Option<String>,
     status: &'static str,

@@ -91,7 +91,7 @@ pub(super) struct ListDeadLetterSourceQueuesRequest {
 
 #[derive(Serialize)]
 pub(super) struct SourceQueueUrls {
-    // The model has a small letter in this one place.
+    // Lower-case in the SQS API model, here only.
     #[serde(rename = "queueUrls")]
     queue_urls: Vec<String>,
     #[serde(rename = "NextToken", skip_serializing_if = "Option::is_none")]
@@ -109,8 +109,8 @@ pub(super) fn dead_letter_sources(
     Ok(SourceQueueUrls { queue_urls, next_token })
 }
 
-/// At most 1000 at a time. The token is the last name of the page before, and there is one only when the
-/// request says how many it wants.
+/// A page of at most 1000 names. The token is the last name of the page before, and is returned only if the
+/// request sets `MaxResults`.
 fn page(
     context: &Context<'_>,
     names: Vec<String>,

@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::error::Result;
 use crate::time::Timestamp;
 
-/// A message by its receipt handle, and what to do with it; `Id` in a batch, `QueueUrl` otherwise.
+/// A receipt handle with the parameters of the action; `Id` is set in a batch, `QueueUrl` otherwise.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ReceiptRequest {

@@ -13,7 +13,7 @@ use crate::message::{Receive, Received};
 use crate::message_attributes::{AttributeContent, md5_hex, md5_of_attributes};
 use crate::time::Timestamp;
 
-/// `ReceiveRequestAttemptId` is accepted and without effect, like every other unknown parameter.
+/// `ReceiveRequestAttemptId` is accepted and has no effect, like every unknown parameter.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ReceiveRequest {
@@ -65,7 +65,7 @@ struct WireReceived {
 }
 
 impl ReceiveRequest {
-    /// Checks the request; how long it may wait for a message.
+    /// Validates the request and returns its wait time.
     pub(crate) fn wait(&self, broker: &Broker) -> Result<Duration> {
         let queue = broker.queue(queue_name(self.queue_url.as_ref())?)?;
         self.receive()?;
@@ -90,12 +90,12 @@ impl ReceiveRequest {
         })
     }
 
-    /// Takes what is there, perhaps nothing.
+    /// Receives the available messages, possibly none.
     pub(crate) fn perform(&self, broker: &mut Broker, now: Timestamp) -> Result<Vec<Received>> {
         broker.receive(now, queue_name(self.queue_url.as_ref())?, &self.receive()?)
     }
 
-    /// The answer, with the attributes that were asked for.
+    /// The response, with the requested attributes.
     pub(crate) fn result(&self, received: Vec<Received>) -> ReceiveResult {
         ReceiveResult { messages: received.iter().map(|message| self.wire(message)).collect() }
     }
@@ -152,7 +152,7 @@ fn system_attribute(message: &Received, name: &str) -> Option<String> {
     }
 }
 
-/// A number within bounds, all of which fit 32 bits.
+/// A number within bounds that fit 32 bits.
 pub(super) fn number(parameter: &str, value: i64, minimum: u32, maximum: u32) -> Result<u32> {
     u32::try_from(value).ok().filter(|number| (minimum..=maximum).contains(number)).ok_or_else(|| {
         let reason = format!("Must be between {minimum} and {maximum}, if provided.");

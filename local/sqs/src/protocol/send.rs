@@ -149,7 +149,7 @@ struct SendEntry {
     message: WireMessage,
 }
 
-/// An entry whose parameters were understood, or not: that is the entry's failure, not the batch's.
+/// An entry with its parsed parameters; a parse error fails this entry, not the batch.
 struct ParsedEntry {
     id: Option<String>,
     message: Result<NewMessage>,

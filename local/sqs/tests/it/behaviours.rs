@@ -1,5 +1,5 @@
-//! One suite of queue behaviours, through the real SDK, against our queue and, when
-//! `QUEUE_SUITE_ENDPOINT` is set, against another one (moto, say): both must agree.
+//! One suite of queue behaviours, through the real SDK, against our queue and, when `QUEUE_SUITE_ENDPOINT` is
+//! set, against another implementation (moto, for example): both must agree.
 
 mod batches;
 mod dead_letters;
@@ -12,46 +12,46 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 
-/// An endpoint that the suite runs against.
+/// An endpoint under test.
 struct Target {
     client: Client,
     ours: bool,
 }
 
-/// What moto 5.2 is known to do differently from SQS. Here and nowhere else.
+/// Known differences between moto 5.2 and SQS. All of them are listed here.
 #[derive(Clone, Copy, PartialEq)]
 enum Difference {
-    /// It deletes by an expired receipt handle of a FIFO queue, which SQS refuses.
+    /// Deletes by an expired receipt handle of a FIFO queue; SQS refuses.
     ExpiredHandleOfFifoQueue,
-    /// It calls a dead-letter queue of the wrong kind `InvalidParameterCombination`.
-    CodeForKindOfDeadLetterQueue,
-    /// Its sequence numbers are random; SQS's grow.
+    /// Returns `InvalidParameterCombination` for a dead-letter queue of the wrong type.
+    CodeForTypeOfDeadLetterQueue,
+    /// Sequence numbers are random; those of SQS grow.
     SequenceNumberGrows,
-    /// It takes empty bodies and any characters in bodies, group ids and deduplication ids.
-    ChecksOfTexts,
-    /// It answers a duplicate with a new message id, and knows only duplicates of messages that it has.
+    /// Accepts empty bodies and any characters in bodies, group ids and deduplication ids.
+    StringValidation,
+    /// Returns a new message id for a duplicate, and recognises only duplicates of messages in the queue.
     DuplicatesOfDeletedMessages,
-    /// It does not know the actions of move tasks.
+    /// The actions of move tasks are not supported.
     MoveTasks,
 }
 
 impl Target {
-    /// Whether the endpoint is expected to do as SQS does: ours always, another one unless it is known to
-    /// differ. Nothing else in the suite may ask which endpoint it runs against.
-    fn does_as_sqs(&self, difference: Difference) -> bool {
+    /// Whether the endpoint is expected to behave as SQS does: ours always, another one except for its known
+    /// differences. Nothing else in the suite may depend on the endpoint.
+    fn behaves_as_sqs(&self, difference: Difference) -> bool {
         use Difference as D;
         let known = [
             D::ExpiredHandleOfFifoQueue,
-            D::CodeForKindOfDeadLetterQueue,
+            D::CodeForTypeOfDeadLetterQueue,
             D::SequenceNumberGrows,
-            D::ChecksOfTexts,
+            D::StringValidation,
             D::DuplicatesOfDeletedMessages,
             D::MoveTasks,
         ];
         self.ours || !known.contains(&difference)
     }
 
-    /// A new queue with a visibility timeout of 30 s, unless `attributes` say otherwise; its URL.
+    /// A new queue with a visibility timeout of 30 s, unless set in `attributes`; its URL.
     async fn queue(&self, attributes: &[(QueueAttributeName, &str)]) -> String {
         self.named_queue(&unique_name(), attributes).await
     }
@@ -85,7 +85,7 @@ impl Target {
         sent.expect("send").message_id.expect("a message id")
     }
 
-    /// The body is the deduplication id too.
+    /// The body is also the deduplication id.
     async fn send_fifo(&self, queue_url: &str, group: &str, body: &str) -> String {
         let send = self.client.send_message().queue_url(queue_url).message_body(body);
         let sent = send.message_group_id(group).message_deduplication_id(body).send().await;
@@ -98,14 +98,14 @@ impl Target {
     }
 }
 
-/// The other endpoint may keep the queues of earlier runs.
+/// The other endpoint may still have the queues of earlier runs.
 fn unique_name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let run = std::process::id();
     format!("suite-{run}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Makes two tests of every behaviour.
+/// Generates two tests per behaviour.
 macro_rules! behaviours {
     ($($module:ident: $($name:ident)*;)*) => {
         mod ours {
@@ -120,7 +120,7 @@ macro_rules! behaviours {
             )*)*
         }
 
-        /// These pass without doing anything when there is no other endpoint.
+        /// These pass without any check if there is no other endpoint.
         mod other_endpoint {
             $($(
                 #[tokio::test]
@@ -137,44 +137,44 @@ macro_rules! behaviours {
 
 behaviours! {
     queues:
-        a_queue_is_found_by_name_and_by_prefix
-        creating_a_queue_again_is_fine_unless_it_differs
-        a_queue_that_does_not_exist_is_reported_as_such
-        attributes_are_kept_and_checked
-        the_counts_say_where_messages_stand
+        queue_is_found_by_name_and_by_prefix
+        creating_a_queue_is_idempotent_unless_it_differs
+        missing_queue_is_reported
+        attributes_are_stored_and_validated
+        counts_reflect_message_states
         purging_empties_a_queue
-        tags_are_kept;
+        tags_are_stored;
     messages:
-        a_message_is_received_with_its_digest_and_gone_once_deleted
-        message_attributes_travel_with_their_digest
-        system_attributes_come_when_asked_for
-        a_message_that_is_not_deleted_comes_back
-        a_visibility_timeout_of_zero_returns_a_message_at_once
-        a_visibility_timeout_can_be_extended
-        a_long_poll_ends_when_a_message_is_sent
-        a_long_poll_ends_when_a_message_comes_back
-        a_delayed_message_is_not_there_yet
-        messages_out_of_bounds_are_refused
-        an_invalid_receipt_handle_is_refused
-        a_standard_queue_deletes_by_an_old_handle;
+        message_is_received_with_digest_and_deleted
+        message_attributes_are_received_with_their_digest
+        system_attributes_are_returned_on_request
+        undeleted_message_is_redelivered
+        visibility_timeout_of_zero_makes_a_message_visible
+        visibility_timeout_can_be_extended
+        long_poll_ends_when_a_message_is_sent
+        long_poll_ends_when_a_message_becomes_visible
+        delayed_message_is_not_visible_yet
+        messages_out_of_bounds_are_rejected
+        invalid_receipt_handle_is_rejected
+        standard_queue_deletes_by_an_old_handle;
     batches:
-        a_batch_is_sent_received_and_deleted
-        a_batch_that_is_none_is_refused
-        one_bad_entry_does_not_stop_the_others
+        batch_is_sent_received_and_deleted
+        invalid_batch_is_rejected
+        failed_batch_entry_does_not_stop_the_others
         visibility_changes_in_batches;
     fifo:
-        a_group_is_received_in_order
-        a_group_in_flight_is_locked_and_others_are_not
-        a_returned_message_comes_before_later_ones
-        a_duplicate_enqueues_nothing
+        group_is_received_in_order
+        group_in_flight_is_locked_and_others_are_not
+        returned_message_precedes_later_ones
+        duplicate_enqueues_nothing
         equal_bodies_are_duplicates_with_content_based_deduplication
         group_and_deduplication_ids_are_required
         sequence_numbers_grow
-        an_expired_handle_is_refused;
+        expired_handle_is_rejected;
     dead_letters:
-        a_message_received_too_often_becomes_a_dead_letter
-        a_fifo_dead_letter_keeps_its_ids_and_frees_its_group
-        the_dead_letter_queue_is_of_the_same_kind
-        dead_letters_move_back
-        the_sources_of_a_dead_letter_queue_are_listed;
+        message_over_the_receive_limit_becomes_a_dead_letter
+        fifo_dead_letter_preserves_ids_and_unlocks_its_group
+        dead_letter_queue_must_have_the_same_type
+        dead_letters_are_redriven
+        dead_letter_queue_sources_are_listed;
 }

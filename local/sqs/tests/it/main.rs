@@ -1,4 +1,4 @@
-//! The tests of the queues, in one program.
+//! The integration tests of the queues, in one binary.
 
 mod behaviours;
 mod outside;

@@ -1,5 +1,4 @@
-//! What can be done to a running server from outside the protocol: making calls fail, ending waits, being told of
-//! changes.
+//! Operations on a running server outside the protocol: fault injection, skipping waits, change notification.
 
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ async fn queue(client: &Client, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_call_of_an_action_fails_until_told_otherwise() {
+async fn every_call_of_an_action_fails_until_cleared() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q").await;
@@ -33,7 +32,7 @@ async fn every_call_of_an_action_fails_until_told_otherwise() {
 }
 
 #[tokio::test]
-async fn what_waits_in_flight_can_come_now_as_often_received_as_one_likes() {
+async fn skip_makes_in_flight_messages_visible_with_a_set_count() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q.fifo").await;
@@ -53,7 +52,7 @@ async fn what_waits_in_flight_can_come_now_as_often_received_as_one_likes() {
     let again = again.expect("received").messages.unwrap_or_default();
     assert_eq!(bodies(&again), ["later"]);
     assert_eq!(attribute(&again[0], &MessageSystemAttributeName::ApproximateReceiveCount), Some("50"));
-    // The receiver of the first time has nothing to say any more.
+    // The handle of the first receive has expired.
     let late = client.change_message_visibility().queue_url(&url).receipt_handle(handle(later));
     late.visibility_timeout(0).send().await.expect_err("expired");
 
@@ -64,7 +63,7 @@ async fn what_waits_in_flight_can_come_now_as_often_received_as_one_likes() {
 }
 
 #[tokio::test]
-async fn whoever_looks_from_outside_is_told_of_changes_and_makes_none() {
+async fn observers_are_notified_of_changes_and_cause_none() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q").await;

@@ -1,4 +1,4 @@
-//! The server itself: how errors travel, failures on demand, a large backlog, stopping.
+//! The server: error encoding, fault injection, a large backlog, stopping.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -29,7 +29,7 @@ fn entry(id: usize, group: &str, body: &str) -> SendMessageBatchRequestEntry {
 }
 
 #[tokio::test]
-async fn errors_arrive_as_the_errors_of_the_model() {
+async fn errors_are_parsed_as_the_typed_sdk_errors() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let missing = server.queue_url("missing");
@@ -70,7 +70,7 @@ async fn errors_arrive_as_the_errors_of_the_model() {
     server.stop().await;
 }
 
-/// The answer to a request with these headers, the target's aside.
+/// The response to a request with these headers plus `X-Amz-Target`.
 fn ask(address: &str, headers: &str, target: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("connect");
     let length = body.len();
@@ -86,7 +86,7 @@ fn ask(address: &str, headers: &str, target: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn pages_in_a_browser_cannot_use_the_queues() {
+async fn browser_pages_cannot_use_the_queues() {
     let server = SqsServer::start(0).await.expect("start");
     let address = server.endpoint_url().trim_start_matches("http://").to_owned();
     let statuses = tokio::task::spawn_blocking(move || {
@@ -105,7 +105,7 @@ async fn pages_in_a_browser_cannot_use_the_queues() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_answered_with_an_error() {
+async fn malformed_requests_return_an_error() {
     let server = SqsServer::start(0).await.expect("start");
     let address = server.endpoint_url().trim_start_matches("http://").to_owned();
     let answer = tokio::task::spawn_blocking(move || {
@@ -126,7 +126,7 @@ async fn what_is_no_request_is_answered_with_an_error() {
 }
 
 #[tokio::test]
-async fn calls_fail_as_told_and_then_work_again() {
+async fn injected_faults_fail_calls_and_then_end() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q.fifo").await;
@@ -144,7 +144,7 @@ async fn calls_fail_as_told_and_then_work_again() {
     send("d").await.expect("works again");
     let view = server.view("q.fifo").expect("the queue");
     let there: Vec<_> = view.messages.iter().map(|message| message.body.as_str()).collect();
-    assert_eq!(there, ["c", "d"], "the answer was lost, not the message");
+    assert_eq!(there, ["c", "d"], "the response was lost, not the message");
 
     server.fail_next(Action::SendMessageBatch, 1, Fault::Entries(vec![0, 2]));
     let entries = (0..3).map(|id| entry(id, "g", &format!("batch-{id}"))).collect();
@@ -155,12 +155,12 @@ async fn calls_fail_as_told_and_then_work_again() {
     assert_eq!(sent.successful()[0].id(), "1");
     server.fail_next(Action::ListQueues, 1, Fault::Unavailable);
     server.clear_faults();
-    client.list_queues().send().await.expect("taken back");
+    client.list_queues().send().await.expect("cleared");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn looking_at_a_queue_changes_nothing() {
+async fn viewing_a_queue_changes_nothing() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q.fifo").await;
@@ -179,7 +179,7 @@ async fn looking_at_a_queue_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_ends_a_long_poll_at_its_queue() {
+async fn dead_letter_ends_a_long_poll_on_its_queue() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let dead = queue(&client, "dead").await;
@@ -198,14 +198,14 @@ async fn a_dead_letter_ends_a_long_poll_at_its_queue() {
 }
 
 #[tokio::test]
-async fn stopping_answers_who_waits_and_frees_the_port() {
+async fn stop_completes_waiting_receives_and_frees_the_port() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q").await;
     let port: u16 =
         server.endpoint_url().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
     let poll = tokio::spawn(client.receive_message().queue_url(&url).wait_time_seconds(20).send());
-    // Another call on another connection shows that the poll had its chance to arrive.
+    // A call on another connection gives the poll time to arrive.
     client.list_queues().send().await.expect("list");
     server.stop().await;
     assert!(poll.await.expect("poll").map_or(true, |output| output.messages().is_empty()));
@@ -221,7 +221,7 @@ async fn stopping_answers_who_waits_and_frees_the_port() {
 const GROUPS: usize = 50;
 const MESSAGES: usize = 10_000;
 
-/// What the consumers saw: by group, the numbers in the order of their receives.
+/// Numbers received by the consumers, by group, in the order of receipt.
 type Seen = Arc<Mutex<HashMap<String, Vec<usize>>>>;
 
 async fn consume(client: Client, url: String, seen: Seen, deleted: Arc<AtomicUsize>) {
@@ -250,11 +250,11 @@ async fn consume(client: Client, url: String, seen: Seen, deleted: Arc<AtomicUsi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_messages_of_fifty_groups_arrive_in_order_at_parallel_consumers() {
+async fn parallel_consumers_receive_every_group_in_order() {
     let server = SqsServer::start(0).await.expect("start");
     let client = client(server.endpoint_url());
     let url = queue(&client, "q.fifo").await;
-    // One sender for every five groups, so that the order within a group is defined.
+    // One sender per five groups, which defines the order within a group.
     let senders = (0..10).map(|sender| {
         let (client, url) = (client.clone(), url.clone());
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The queues on virtual time: what must hold after any operations whatever.
+//! The queues on virtual time: invariants of every sequence of operations.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -41,7 +41,7 @@ fn send(broker: &mut Broker, now: Timestamp, queue: &str, group: &str, body: &st
 }
 
 #[test]
-fn a_group_waits_for_its_messages_in_flight_and_others_do_not() {
+fn group_with_messages_in_flight_blocks_only_itself() {
     let mut broker = fifo(&[]);
     for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")] {
         send(&mut broker, START, "q.fifo", group, body);
@@ -58,7 +58,7 @@ fn a_group_waits_for_its_messages_in_flight_and_others_do_not() {
 }
 
 #[test]
-fn later_messages_stay_back_while_the_first_has_the_longer_timeout() {
+fn later_messages_wait_for_the_first_with_a_longer_timeout() {
     let mut broker = fifo(&[]);
     for body in ["1", "2", "3"] {
         send(&mut broker, START, "q.fifo", "g", body);
@@ -70,7 +70,7 @@ fn later_messages_stay_back_while_the_first_has_the_longer_timeout() {
 }
 
 #[test]
-fn a_duplicate_is_recognised_for_5_minutes_even_when_the_original_is_deleted() {
+fn duplicate_of_a_deleted_message_is_dropped_for_5_minutes() {
     let mut broker = fifo(&[]);
     let message = NewMessage::fifo("x", "g", "id");
     let sent = broker.send(START, "q.fifo", &message).expect("send");
@@ -85,7 +85,7 @@ fn a_duplicate_is_recognised_for_5_minutes_even_when_the_original_is_deleted() {
 }
 
 #[test]
-fn deduplication_within_the_group_lets_other_groups_use_the_same_id() {
+fn group_scoped_deduplication_allows_the_same_id_elsewhere() {
     let mut broker = fifo(&[("DeduplicationScope", "messageGroup"), ("ContentBasedDeduplication", "true")]);
     for group in ["a", "b", "a"] {
         let message = NewMessage { group_id: Some(group.to_owned()), ..NewMessage::new("same") };
@@ -95,7 +95,7 @@ fn deduplication_within_the_group_lets_other_groups_use_the_same_id() {
 }
 
 #[test]
-fn the_delay_of_a_fifo_queue_changes_for_messages_that_wait_already() {
+fn fifo_delay_change_applies_to_already_delayed_messages() {
     let mut broker = fifo(&[("DelaySeconds", "100")]);
     send(&mut broker, START, "q.fifo", "g", "1");
     assert_eq!(broker.next_event(), Some(START.plus(seconds(100))));
@@ -105,7 +105,7 @@ fn the_delay_of_a_fifo_queue_changes_for_messages_that_wait_already() {
 }
 
 #[test]
-fn messages_older_than_the_retention_period_are_gone_even_in_flight() {
+fn retention_period_expires_messages_in_flight_too() {
     let mut broker = fifo(&[("MessageRetentionPeriod", "60")]);
     send(&mut broker, START, "q.fifo", "g", "1");
     receive(&mut broker, START.plus(seconds(50)), "q.fifo", 1);
@@ -115,7 +115,7 @@ fn messages_older_than_the_retention_period_are_gone_even_in_flight() {
 }
 
 #[test]
-fn a_message_cannot_be_hidden_for_more_than_12_hours_after_its_receive() {
+fn visibility_is_limited_to_12_hours_after_the_receive() {
     let mut broker = fifo(&[]);
     send(&mut broker, START, "q.fifo", "g", "1");
     let received = receive(&mut broker, START, "q.fifo", 1);
@@ -127,7 +127,7 @@ fn a_message_cannot_be_hidden_for_more_than_12_hours_after_its_receive() {
 }
 
 #[test]
-fn a_standard_queue_can_change_only_messages_in_flight_but_delete_by_any_handle() {
+fn standard_queue_changes_in_flight_and_deletes_by_any_handle() {
     let mut broker = Broker::new(1);
     broker.create_queue(START, "q", &AttributeMap::new()).expect("create");
     broker.send(START, "q", &NewMessage::new("x")).expect("send");
@@ -141,7 +141,7 @@ fn a_standard_queue_can_change_only_messages_in_flight_but_delete_by_any_handle(
 }
 
 #[test]
-fn a_fifo_queue_takes_only_the_handle_of_the_latest_receive() {
+fn fifo_queue_accepts_only_the_latest_receipt_handle() {
     let mut broker = fifo(&[]);
     send(&mut broker, START, "q.fifo", "g", "x");
     let first = receive(&mut broker, START, "q.fifo", 1);
@@ -165,7 +165,7 @@ fn with_dead_letters() -> Broker {
 }
 
 #[test]
-fn a_message_becomes_a_dead_letter_instead_of_its_third_receive_and_frees_its_group() {
+fn third_receive_dead_letters_and_unlocks_the_group() {
     let mut broker = with_dead_letters();
     send(&mut broker, START, "q.fifo", "g", "bad");
     let mut now = START;
@@ -183,7 +183,7 @@ fn a_message_becomes_a_dead_letter_instead_of_its_third_receive_and_frees_its_gr
 }
 
 #[test]
-fn a_move_task_moves_at_its_rate_and_can_be_cancelled() {
+fn move_task_honours_its_rate_and_can_be_cancelled() {
     let mut broker = with_dead_letters();
     for number in 0..4 {
         send(&mut broker, START, "q.fifo", "g", &number.to_string());
@@ -228,7 +228,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the history must be consistent with; bodies are numbers in the order of sending.
+/// Expected state of the history; bodies are numbers in sending order.
 #[derive(Default)]
 struct Model {
     sent: BTreeSet<u32>,
@@ -311,7 +311,7 @@ fn run(is_fifo: bool, max_receive_count: u32, steps: &[Step]) -> Result<(), Test
                     model.handles.push((value, message.receipt_handle));
                 }
                 if is_fifo {
-                    // What was handed out is a prefix of what its group still has.
+                    // The received messages are a prefix of the group's remaining messages.
                     let after = broker.queue(&name).expect("queue").view();
                     for (group, last) in last_of_group {
                         let skipped = after.messages.iter().map(number).zip(&after.messages).any(|(n, m)| {
@@ -347,7 +347,7 @@ fn run(is_fifo: bool, max_receive_count: u32, steps: &[Step]) -> Result<(), Test
     Ok(())
 }
 
-/// No message is lost or there twice, and the counts are those of the messages.
+/// No message is lost or duplicated, and the counts match the messages.
 fn check(
     broker: &mut Broker,
     now: Timestamp,
@@ -378,7 +378,7 @@ fn check(
         prop_assert_eq!(view.counts, counts);
         total += view.messages.len();
     }
-    prop_assert_eq!(total, all.len(), "a message is there twice");
+    prop_assert_eq!(total, all.len(), "a message is duplicated");
     prop_assert_eq!(&all, &model.sent, "a message is lost");
     prop_assert!(broker.next_event().is_none_or(|at| at > now));
     Ok(())
@@ -388,7 +388,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn fifo_queues_keep_every_message_and_the_order_of_groups(
+    fn fifo_queues_lose_no_message_and_preserve_group_order(
         steps in prop::collection::vec(step(), 1..120),
         max_receive_count in 0..4_u32,
     ) {
@@ -396,7 +396,7 @@ proptest! {
     }
 
     #[test]
-    fn standard_queues_keep_every_message(
+    fn standard_queues_lose_no_message(
         steps in prop::collection::vec(step(), 1..120),
         max_receive_count in 0..4_u32,
     ) {
@@ -404,7 +404,7 @@ proptest! {
     }
 
     #[test]
-    fn a_consumer_that_always_deletes_drains_every_group_in_order(
+    fn consumer_that_always_deletes_drains_groups_in_order(
         groups in prop::collection::vec(0..5_u8, 1..200),
         maximum in 1..=10_usize,
     ) {

@@ -1,4 +1,4 @@
-//! Dead letters and their way back.
+//! Dead letters and their redrive.
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Name};
 use tokio::time::Instant;
@@ -24,7 +24,7 @@ async fn dead_letters(target: &Target, source: &str, dead: &str) -> Vec<Message>
     }
 }
 
-pub async fn a_message_received_too_often_becomes_a_dead_letter(target: &Target) {
+pub async fn message_over_the_receive_limit_becomes_a_dead_letter(target: &Target) {
     let dead = target.queue(&[]).await;
     let policy = policy(&target.arn(&dead).await, 2);
     let url = target.queue(&[(Name::VisibilityTimeout, "0"), (Name::RedrivePolicy, &policy)]).await;
@@ -40,7 +40,7 @@ pub async fn a_message_received_too_often_becomes_a_dead_letter(target: &Target)
     assert!(receive(&target.client, &url).await.is_empty());
 }
 
-pub async fn a_fifo_dead_letter_keeps_its_ids_and_frees_its_group(target: &Target) {
+pub async fn fifo_dead_letter_preserves_ids_and_unlocks_its_group(target: &Target) {
     let dead = target.fifo_queue(&[]).await;
     let policy = policy(&target.arn(&dead).await, 1);
     let url = target.fifo_queue(&[(Name::VisibilityTimeout, "1"), (Name::RedrivePolicy, &policy)]).await;
@@ -55,19 +55,19 @@ pub async fn a_fifo_dead_letter_keeps_its_ids_and_frees_its_group(target: &Targe
     assert_eq!(attribute(&letters[0], &System::MessageDeduplicationId), Some("bad"));
 }
 
-pub async fn the_dead_letter_queue_is_of_the_same_kind(target: &Target) {
+pub async fn dead_letter_queue_must_have_the_same_type(target: &Target) {
     let standard = target.queue(&[]).await;
     let policy = policy(&target.arn(&standard).await, 1);
     let url = target.fifo_queue(&[]).await;
     let set = target.client.set_queue_attributes().queue_url(&url).attributes(Name::RedrivePolicy, policy);
     let code = code(set.send().await);
-    if target.does_as_sqs(Difference::CodeForKindOfDeadLetterQueue) {
+    if target.behaves_as_sqs(Difference::CodeForTypeOfDeadLetterQueue) {
         assert_eq!(code, "InvalidParameterValue");
     }
     assert_ne!(code, "no error");
 }
 
-pub async fn dead_letters_move_back(target: &Target) {
+pub async fn dead_letters_are_redriven(target: &Target) {
     let dead = target.queue(&[]).await;
     let dead_arn = target.arn(&dead).await;
     let policy = policy(&dead_arn, 1);
@@ -75,14 +75,14 @@ pub async fn dead_letters_move_back(target: &Target) {
     let id = target.send(&url, "x").await;
     assert_eq!(bodies(&receive(&target.client, &url).await), ["x"]);
     assert!(receive(&target.client, &url).await.is_empty(), "moved instead");
-    if !target.does_as_sqs(Difference::MoveTasks) {
+    if !target.behaves_as_sqs(Difference::MoveTasks) {
         return;
     }
     let start = target.client.start_message_move_task().source_arn(&dead_arn).send().await.expect("start");
     assert!(start.task_handle().is_some());
     let back = receive_some(&target.client, &url).await;
     assert_eq!(bodies(&back), ["x"]);
-    assert_ne!(back[0].message_id(), Some(id.as_str()), "a redriven message is a new one");
+    assert_ne!(back[0].message_id(), Some(id.as_str()), "a redriven message is a new message");
     assert_eq!(attribute(&back[0], &System::ApproximateReceiveCount), Some("1"));
     let tasks = target.client.list_message_move_tasks().source_arn(&dead_arn).send().await.expect("list");
     assert_eq!(tasks.results()[0].status(), Some("COMPLETED"));
@@ -91,7 +91,7 @@ pub async fn dead_letters_move_back(target: &Target) {
     assert!(again.expect_err("no such task").into_service_error().is_resource_not_found_exception());
 }
 
-pub async fn the_sources_of_a_dead_letter_queue_are_listed(target: &Target) {
+pub async fn dead_letter_queue_sources_are_listed(target: &Target) {
     let dead = target.queue(&[]).await;
     let policy = policy(&target.arn(&dead).await, 3);
     let url = target.queue(&[(Name::RedrivePolicy, &policy)]).await;

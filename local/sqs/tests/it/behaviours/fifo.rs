@@ -5,7 +5,7 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName as System, QueueAttributeNam
 use crate::behaviours::{Difference, Target};
 use crate::support::{attribute, bodies, code, handle, receive, receive_some};
 
-pub async fn a_group_is_received_in_order(target: &Target) {
+pub async fn group_is_received_in_order(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let sent: Vec<String> = (0..12).map(|number| format!("{number:02}")).collect();
     for body in &sent {
@@ -21,7 +21,7 @@ pub async fn a_group_is_received_in_order(target: &Target) {
     assert_eq!(bodies(&receive(&target.client, &url).await), &sent[10..]);
 }
 
-pub async fn a_group_in_flight_is_locked_and_others_are_not(target: &Target) {
+pub async fn group_in_flight_is_locked_and_others_are_not(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     target.send_fifo(&url, "a", "a1").await;
     let first = receive(&target.client, &url).await;
@@ -33,7 +33,7 @@ pub async fn a_group_in_flight_is_locked_and_others_are_not(target: &Target) {
     assert_eq!(bodies(&receive(&target.client, &url).await), ["a2"]);
 }
 
-pub async fn a_returned_message_comes_before_later_ones(target: &Target) {
+pub async fn returned_message_precedes_later_ones(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     for body in ["1", "2"] {
         target.send_fifo(&url, "g", body).await;
@@ -50,14 +50,14 @@ pub async fn a_returned_message_comes_before_later_ones(target: &Target) {
     assert_eq!(counts, [Some("2"), Some("1")]);
 }
 
-pub async fn a_duplicate_enqueues_nothing(target: &Target) {
+pub async fn duplicate_enqueues_nothing(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let first = target.send_fifo(&url, "g", "same").await;
     let second = target.send_fifo(&url, "g", "same").await;
     let messages = receive(&target.client, &url).await;
     assert_eq!(bodies(&messages), ["same"]);
     target.delete(&url, handle(&messages[0])).await;
-    if target.does_as_sqs(Difference::DuplicatesOfDeletedMessages) {
+    if target.behaves_as_sqs(Difference::DuplicatesOfDeletedMessages) {
         assert_eq!(second, first);
         assert_eq!(target.send_fifo(&url, "g", "same").await, first);
         assert!(receive(&target.client, &url).await.is_empty(), "the window outlives the message");
@@ -83,7 +83,7 @@ pub async fn group_and_deduplication_ids_are_required(target: &Target) {
     assert_eq!(code(send().message_group_id("g").send().await), "InvalidParameterValue");
     let delayed = send().message_group_id("g").message_deduplication_id("d").delay_seconds(5);
     assert_eq!(code(delayed.send().await), "InvalidParameterValue");
-    if target.does_as_sqs(Difference::ChecksOfTexts) {
+    if target.behaves_as_sqs(Difference::StringValidation) {
         for id in ["with space".to_owned(), "x".repeat(129)] {
             let sent = send().message_group_id(&id).message_deduplication_id("d").send().await;
             assert_eq!(code(sent), "InvalidParameterValue");
@@ -101,19 +101,19 @@ pub async fn sequence_numbers_grow(target: &Target) {
         let sent = send.message_deduplication_id(body).send().await.expect("send");
         numbers.extend(sent.sequence_number);
     }
-    if target.does_as_sqs(Difference::SequenceNumberGrows) {
+    if target.behaves_as_sqs(Difference::SequenceNumberGrows) {
         assert!(numbers.len() == 2 && numbers.is_sorted() && numbers[0] != numbers[1], "{numbers:?}");
         let messages = receive(&target.client, &url).await;
         assert_eq!(attribute(&messages[0], &System::SequenceNumber), Some(numbers[0].as_str()));
     }
 }
 
-pub async fn an_expired_handle_is_refused(target: &Target) {
+pub async fn expired_handle_is_rejected(target: &Target) {
     let url = target.fifo_queue(&[(Name::VisibilityTimeout, "1")]).await;
     target.send_fifo(&url, "g", "x").await;
     let first = receive(&target.client, &url).await;
     let second = receive_some(&target.client, &url).await;
-    if target.does_as_sqs(Difference::ExpiredHandleOfFifoQueue) {
+    if target.behaves_as_sqs(Difference::ExpiredHandleOfFifoQueue) {
         let old = handle(&first[0]);
         let deleted = target.client.delete_message().queue_url(&url).receipt_handle(old).send().await;
         assert_eq!(code(deleted), "InvalidParameterValue");

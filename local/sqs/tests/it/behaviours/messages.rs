@@ -11,7 +11,7 @@ use crate::support::{DEADLINE, attribute, bodies, code, handle, receive, receive
 
 const ONE_SECOND: [(Name, &str); 1] = [(Name::VisibilityTimeout, "1")];
 
-pub async fn a_message_is_received_with_its_digest_and_gone_once_deleted(target: &Target) {
+pub async fn message_is_received_with_digest_and_deleted(target: &Target) {
     let url = target.queue(&[]).await;
     let sent = target.client.send_message().queue_url(&url).message_body("hello").send().await.expect("send");
     assert_eq!(sent.md5_of_message_body(), Some("5d41402abc4b2a76b9719d911017c592"));
@@ -24,10 +24,10 @@ pub async fn a_message_is_received_with_its_digest_and_gone_once_deleted(target:
     target.delete(&url, handle(&messages[0])).await;
     let left = target.attribute(&url, Name::ApproximateNumberOfMessagesNotVisible).await;
     assert_eq!(left.as_deref(), Some("0"));
-    target.delete(&url, handle(&messages[0])).await; // again is fine
+    target.delete(&url, handle(&messages[0])).await; // deleting is idempotent
 }
 
-pub async fn message_attributes_travel_with_their_digest(target: &Target) {
+pub async fn message_attributes_are_received_with_their_digest(target: &Target) {
     let url = target.queue(&[]).await;
     let value = |kind: &str| MessageAttributeValue::builder().data_type(kind);
     let timestamp = value("Number.java.lang.Long").string_value("1493147359900").build().expect("value");
@@ -44,7 +44,7 @@ pub async fn message_attributes_travel_with_their_digest(target: &Target) {
     assert_eq!(sent.md5_of_message_attributes(), Some("a9f0cb2b77e84b26b7f3c94a1cb3792d"));
 }
 
-pub async fn system_attributes_come_when_asked_for(target: &Target) {
+pub async fn system_attributes_are_returned_on_request(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "x").await;
     let messages = receive(&target.client, &url).await;
@@ -60,7 +60,7 @@ pub async fn system_attributes_come_when_asked_for(target: &Target) {
     assert!(plain.messages()[0].attributes().is_none_or(std::collections::HashMap::is_empty));
 }
 
-pub async fn a_message_that_is_not_deleted_comes_back(target: &Target) {
+pub async fn undeleted_message_is_redelivered(target: &Target) {
     let url = target.queue(&ONE_SECOND).await;
     target.send(&url, "x").await;
     let first = receive(&target.client, &url).await;
@@ -70,7 +70,7 @@ pub async fn a_message_that_is_not_deleted_comes_back(target: &Target) {
     assert_eq!(attribute(&second[0], &System::ApproximateReceiveCount), Some("2"));
 }
 
-pub async fn a_visibility_timeout_of_zero_returns_a_message_at_once(target: &Target) {
+pub async fn visibility_timeout_of_zero_makes_a_message_visible(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "x").await;
     let messages = receive(&target.client, &url).await;
@@ -79,25 +79,25 @@ pub async fn a_visibility_timeout_of_zero_returns_a_message_at_once(target: &Tar
     assert_eq!(bodies(&receive(&target.client, &url).await), ["x"]);
 }
 
-pub async fn a_visibility_timeout_can_be_extended(target: &Target) {
-    // Long enough to be extended in time on a busy machine.
+pub async fn visibility_timeout_can_be_extended(target: &Target) {
+    // Long enough to be extended in time on a loaded machine.
     let url = target.queue(&[(Name::VisibilityTimeout, "3")]).await;
     target.send(&url, "held").await;
     let messages = receive(&target.client, &url).await;
     let change = target.client.change_message_visibility().queue_url(&url).visibility_timeout(60);
     change.receipt_handle(handle(&messages[0])).send().await.expect("extend");
-    // A second message with the original timeout shows that it has passed.
+    // A second message with the original timeout proves that the timeout has passed.
     target.send(&url, "clock").await;
     assert_eq!(bodies(&receive(&target.client, &url).await), ["clock"]);
     assert_eq!(bodies(&receive_some(&target.client, &url).await), ["clock"]);
 }
 
-pub async fn a_long_poll_ends_when_a_message_is_sent(target: &Target) {
+pub async fn long_poll_ends_when_a_message_is_sent(target: &Target) {
     let url = target.queue(&[]).await;
     let started = Instant::now();
     let poll = target.client.receive_message().queue_url(&url).wait_time_seconds(20).send();
     let send = async {
-        // One call there and back, in which the poll arrives.
+        // One round trip, during which the poll arrives.
         target.attribute(&url, Name::ApproximateNumberOfMessages).await;
         target.send(&url, "x").await;
     };
@@ -108,7 +108,7 @@ pub async fn a_long_poll_ends_when_a_message_is_sent(target: &Target) {
     assert!(empty.expect("receive").messages().is_empty());
 }
 
-pub async fn a_long_poll_ends_when_a_message_comes_back(target: &Target) {
+pub async fn long_poll_ends_when_a_message_becomes_visible(target: &Target) {
     let url = target.queue(&ONE_SECOND).await;
     target.send(&url, "x").await;
     receive(&target.client, &url).await;
@@ -116,7 +116,7 @@ pub async fn a_long_poll_ends_when_a_message_comes_back(target: &Target) {
     assert_eq!(bodies(again.expect("receive").messages()), ["x"]);
 }
 
-pub async fn a_delayed_message_is_not_there_yet(target: &Target) {
+pub async fn delayed_message_is_not_visible_yet(target: &Target) {
     let url = target.queue(&[]).await;
     let send = target.client.send_message().queue_url(&url).message_body("later").delay_seconds(3);
     send.send().await.expect("send");
@@ -125,7 +125,7 @@ pub async fn a_delayed_message_is_not_there_yet(target: &Target) {
     assert_eq!(bodies(&receive_some(&target.client, &url).await), ["later"]);
 }
 
-pub async fn messages_out_of_bounds_are_refused(target: &Target) {
+pub async fn messages_out_of_bounds_are_rejected(target: &Target) {
     let url = target.queue(&[(Name::MaximumMessageSize, "1024")]).await;
     let send = |body: String| target.client.send_message().queue_url(&url).message_body(body).send();
     send("x".repeat(1024)).await.expect("just fits");
@@ -136,14 +136,14 @@ pub async fn messages_out_of_bounds_are_refused(target: &Target) {
     assert_eq!(code(many.send().await), "InvalidParameterValue");
     let long = target.client.receive_message().queue_url(&url).wait_time_seconds(21);
     assert_eq!(code(long.send().await), "InvalidParameterValue");
-    if target.does_as_sqs(Difference::ChecksOfTexts) {
+    if target.behaves_as_sqs(Difference::StringValidation) {
         assert_eq!(code(send(String::new()).await), "MissingParameter");
         let control = send("\u{1}".to_owned()).await.expect_err("control character").into_service_error();
         assert!(control.is_invalid_message_contents());
     }
 }
 
-pub async fn an_invalid_receipt_handle_is_refused(target: &Target) {
+pub async fn invalid_receipt_handle_is_rejected(target: &Target) {
     let url = target.queue(&[]).await;
     let deleted = target.client.delete_message().queue_url(&url).receipt_handle("nonsense").send().await;
     assert!(deleted.expect_err("nonsense").into_service_error().is_receipt_handle_is_invalid());
@@ -152,7 +152,7 @@ pub async fn an_invalid_receipt_handle_is_refused(target: &Target) {
     assert!(changed.expect_err("nonsense").into_service_error().is_receipt_handle_is_invalid());
 }
 
-pub async fn a_standard_queue_deletes_by_an_old_handle(target: &Target) {
+pub async fn standard_queue_deletes_by_an_old_handle(target: &Target) {
     let url = target.queue(&ONE_SECOND).await;
     target.send(&url, "x").await;
     let first = receive(&target.client, &url).await;

@@ -1,4 +1,4 @@
-//! The real SDK client, and waiting without sleeping for a guessed time.
+//! The real SDK client, and polling with a deadline.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use aws_sdk_sqs::operation::receive_message::ReceiveMessageOutput;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use tokio::time::Instant;
 
-/// How long anything may take that is expected to happen.
+/// Deadline for expected events.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A client that tries everything once, so that a refusal is seen as one.
+/// A client without retries, to expose every error.
 pub fn client(endpoint_url: &str) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -26,7 +26,7 @@ pub fn client(endpoint_url: &str) -> Client {
     Client::from_conf(config)
 }
 
-/// The error's code without the prefix that SQS gives to some of them.
+/// The error code, without the prefix of some SQS codes.
 pub fn code<T, E, R>(result: Result<T, SdkError<E, R>>) -> String
 where
     SdkError<E, R>: ProvideErrorMetadata,
@@ -52,7 +52,7 @@ pub fn attribute<'a>(message: &'a Message, name: &MessageSystemAttributeName) ->
     message.attributes().and_then(|attributes| attributes.get(name)).map(String::as_str)
 }
 
-/// Up to ten messages that are there now.
+/// Up to ten messages that can be received now.
 pub async fn receive(client: &Client, queue_url: &str) -> Vec<Message> {
     receive_output(client, queue_url).await.messages.unwrap_or_default()
 }
@@ -70,7 +70,7 @@ async fn receive_output(client: &Client, queue_url: &str) -> ReceiveMessageOutpu
         .expect("receive")
 }
 
-/// Receives until there is something.
+/// Receives until there is a message.
 pub async fn receive_some(client: &Client, queue_url: &str) -> Vec<Message> {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -78,7 +78,7 @@ pub async fn receive_some(client: &Client, queue_url: &str) -> Vec<Message> {
         if !messages.is_empty() {
             return messages;
         }
-        assert!(Instant::now() < deadline, "nothing came");
+        assert!(Instant::now() < deadline, "no message arrived");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
