@@ -1,4 +1,4 @@
-//! What a function is, and the environment its processes get.
+//! Configuration of a function, and the environment of its processes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::error::StartError;
 
-/// What of our own environment a process gets: what it needs to run, and what debugging and coverage
-/// tools need. Everything else (the developer's `AWS_*`, tokens, proxies) must not reach it.
+/// Inherited variables: those that a process needs to run, and those of debugging and coverage tools. All
+/// others (the developer's `AWS_*`, tokens, proxies) must not reach the process.
 const INHERITED: [&str; 10] = [
     "PATH",
     "HOME",
@@ -28,26 +28,26 @@ const INHERITED: [&str; 10] = [
 pub struct FunctionConfig {
     /// Letters, digits, hyphens and underscores, at most 64.
     pub name: String,
-    /// The binary (`bootstrap` on AWS).
+    /// Path of the binary (`bootstrap` on AWS).
     pub executable: PathBuf,
-    /// Its environment variables; they win over those that Lambda sets. Values are not in `Debug`.
+    /// Environment variables; they override those of Lambda. `Debug` omits the values.
     pub env: BTreeMap<String, String>,
-    /// How long one invocation may take; 3 s by default, as on AWS. Starting the process is not counted.
+    /// Timeout of an invocation; 3 s by default, as on AWS. Process startup is not counted.
     pub timeout: Duration,
-    /// How long a process may take from its start to its first poll; 10 s, as on AWS.
+    /// Timeout from the process start to its first poll; 10 s, as on AWS.
     pub init_timeout: Duration,
-    /// What `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` says, in MB; not enforced.
+    /// Value of `AWS_LAMBDA_FUNCTION_MEMORY_SIZE` in MB; not enforced.
     pub memory_mb: u32,
-    /// How many processes run at the same time at most.
+    /// Maximum number of concurrent processes.
     pub max_instances: usize,
-    /// The region in the function's ARN and in `AWS_REGION`.
+    /// Region in the function's ARN and in `AWS_REGION`.
     pub region: String,
-    /// The account in the function's ARN.
+    /// Account in the function's ARN.
     pub account_id: String,
 }
 
 impl FunctionConfig {
-    /// A function with AWS's defaults (3 s, 128 MB) and up to 10 instances.
+    /// A function with the AWS defaults (3 s, 128 MB) and up to 10 instances.
     pub fn new(name: impl Into<String>, executable: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
@@ -88,9 +88,9 @@ impl FunctionConfig {
         Ok(())
     }
 
-    /// The whole environment of a process that finds its runtime API at `runtime_api`.
+    /// The complete environment of a process with its runtime API at `runtime_api`.
     ///
-    /// The names: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
+    /// Names of the variables: <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>.
     pub(crate) fn environment(&self, runtime_api: SocketAddr, log_stream: &str) -> BTreeMap<String, String> {
         let mut env: BTreeMap<String, String> = INHERITED
             .iter()

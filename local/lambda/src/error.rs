@@ -1,29 +1,29 @@
-//! How an invocation fails, in the words that Lambda uses.
+//! Invocation errors, with the error types and messages of Lambda.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-/// Why a function cannot be set up at all.
+/// Reason why a function cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Lambda's rule: letters, digits, hyphens and underscores, at most 64.
+    /// Not a valid name in Lambda: letters, digits, hyphens and underscores, at most 64.
     #[error("{0:?} is not a function name")]
     Name(String),
-    /// A function that may have no instance, or no time, can never answer.
+    /// A function without instances or time can never respond.
     #[error("function {0}: max_instances and timeout must be above zero")]
     Limits(String),
-    /// The file does not exist or is not a file.
+    /// The executable does not exist or is not a file.
     #[error("function {name}: no executable at {path}")]
     Executable {
-        /// The function.
+        /// Name of the function.
         name: String,
-        /// Where it was expected.
+        /// Configured path.
         path: String,
     },
 }
 
-/// Why an invocation has no response.
+/// Reason why an invocation has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvokeError {
     /// The function returned an error.
@@ -34,10 +34,10 @@ pub enum InvokeError {
         /// `errorMessage` as the function reported it.
         error_message: String,
     },
-    /// The function did not answer before its deadline; its process was killed.
+    /// The function did not respond before its deadline; its process was killed.
     #[error("RequestId: {request_id} Error: Task timed out after {:.2} seconds", .after.as_secs_f64())]
     Timeout {
-        /// The invocation.
+        /// Request id of the invocation.
         request_id: String,
         /// The function's timeout.
         after: Duration,
@@ -45,20 +45,20 @@ pub enum InvokeError {
     /// The process ended during the invocation.
     #[error("RequestId: {request_id} Error: {reason}")]
     Crashed {
-        /// The invocation.
+        /// Request id of the invocation.
         request_id: String,
         /// `Runtime exited with error: exit status 1`, for example.
         reason: String,
     },
-    /// No process could be started: it ended, failed or took too long before its first poll.
+    /// No process could be started: it ended, failed or timed out before its first poll.
     #[error("{error_type}: {error_message}")]
     Init {
-        /// `Runtime.ExitError`, or what the process sent to `init/error`.
+        /// `Runtime.ExitError`, or the type that the process reported to `init/error`.
         error_type: String,
-        /// What happened.
+        /// Description of the failure.
         error_message: String,
     },
-    /// The event is larger than Lambda accepts (6 MB).
+    /// The event exceeds Lambda's limit (6 MB).
     #[error("{0} byte payload is too large for an invocation (limit 6291456 bytes)")]
     TooLarge(usize),
     /// The function was stopped.
@@ -67,7 +67,7 @@ pub enum InvokeError {
 }
 
 impl InvokeError {
-    /// Lambda's name for this kind of failure, the `errorType` of its answer.
+    /// Lambda's name of this failure, the `errorType` of the response.
     #[must_use]
     pub fn error_type(&self) -> &str {
         match self {
@@ -79,7 +79,7 @@ impl InvokeError {
         }
     }
 
-    /// The JSON body that `Invoke` answers with.
+    /// The JSON body of the `Invoke` response.
     #[must_use]
     pub fn payload(&self) -> serde_json::Value {
         let message = match self {

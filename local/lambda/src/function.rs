@@ -1,4 +1,4 @@
-//! A function as its callers see it.
+//! The public interface of a function.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,14 +16,14 @@ use crate::logs::LogSink;
 use crate::pool::Pool;
 use crate::runtime_api::{FunctionError, Invocation};
 
-/// The largest event, in bytes: 6 MB.
+/// Maximum size of an event in bytes: 6 MB.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>
 pub(crate) const REQUEST_LIMIT: usize = 6 * 1024 * 1024;
 
-/// How often an event is offered again when processes end before they take it.
-const OFFERS: u32 = 5;
+/// Maximum number of attempts to deliver an event to a process that ends before it takes the event.
+const MAXIMUM_ATTEMPTS: u32 = 5;
 
-/// A function whose processes run here. Clones share them; dropping the last clone kills them.
+/// A function with local processes. Clones share the processes; dropping the last clone kills them.
 #[derive(Clone, Debug)]
 pub struct Function {
     handle: Arc<Handle>,
@@ -41,39 +41,38 @@ impl Drop for Handle {
 }
 
 impl Function {
-    /// Sets a function up. Its first process is started by the first call, or by [`Function::warm`].
+    /// Sets up a function. Its first process is started by the first invocation, or by [`Function::warm`].
     ///
     /// # Errors
-    /// When the configuration cannot work.
+    /// On an invalid configuration.
     pub fn start(config: FunctionConfig, guardian: &Guardian, logs: LogSink) -> Result<Self, StartError> {
         config.check()?;
         let pool = Pool::new(config, guardian.clone(), logs);
         Ok(Self { handle: Arc::new(Handle { pool }) })
     }
 
-    /// The function's name.
+    /// Name of the function.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.pool().config.name
     }
 
-    /// What it was started with.
+    /// Configuration of the function.
     #[must_use]
     pub fn config(&self) -> &FunctionConfig {
         &self.pool().config
     }
 
-    /// The function's ARN.
+    /// ARN of the function.
     #[must_use]
     pub fn arn(&self) -> String {
         self.pool().config.arn()
     }
 
-    /// Sends an event and waits for the response, both JSON.
+    /// Invokes the function with an event and returns the response, both JSON.
     ///
-    /// The event goes to an idle process; if all are busy, to a new one; if there are as many as there
-    /// may be, to the one that is free first, callers in the order in which they came. A caller that
-    /// goes away does not end the invocation.
+    /// The event goes to an idle process, else to a new one. At the maximum number of processes, callers wait
+    /// in order for the next idle one. Dropping the future does not end the invocation.
     ///
     /// # Errors
     /// See [`InvokeError`].
@@ -95,10 +94,10 @@ impl Function {
         receiver.await.unwrap_or(Err(InvokeError::Shutdown))
     }
 
-    /// Starts the first process now, so that the first call finds it ready.
+    /// Starts the first process now, to save the first caller the cold start.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// If the process cannot be started.
     pub async fn warm(&self) -> Result<(), InvokeError> {
         let pool = Arc::clone(self.pool());
         let warmed = tokio::spawn(async move {
@@ -109,14 +108,14 @@ impl Function {
         warmed.await.unwrap_or(Err(InvokeError::Shutdown))
     }
 
-    /// The process ids of the instances that have started, oldest first.
+    /// Process ids of the started instances, oldest first.
     #[must_use]
     pub fn instance_pids(&self) -> Vec<u32> {
         self.pool().pids()
     }
 
-    /// Refuses further calls, sends `SIGTERM` to every process, `SIGKILL` two seconds later, and waits
-    /// for their end. Calls under way fail with [`InvokeError::Shutdown`].
+    /// Rejects further invocations, sends `SIGTERM` to every process, `SIGKILL` two seconds later, and waits
+    /// for their exit. Invocations in progress fail with [`InvokeError::Shutdown`].
     pub async fn stop(&self) {
         self.pool().stop().await;
     }
@@ -126,7 +125,7 @@ impl Function {
     }
 }
 
-/// One invocation, from the queue to the moment its process polls again.
+/// One invocation, from queueing to the next poll of its process.
 async fn run(
     pool: Arc<Pool>,
     payload: Bytes,
@@ -135,13 +134,13 @@ async fn run(
 ) {
     let request_id = Uuid::new_v4().to_string();
     let after = pool.config.timeout;
-    let mut offers = 0;
+    let mut attempts = 0;
     let (result, instance) = loop {
         let instance = match pool.acquire().await {
             Ok(instance) => instance,
             Err(error) => break (Err(error), None),
         };
-        // The function's time begins when it gets the event, not when the event was queued.
+        // The timeout starts when the function receives the event, not when the event was queued.
         let deadline = Instant::now() + after;
         let invocation = Invocation {
             request_id: request_id.clone(),
@@ -150,12 +149,12 @@ async fn run(
             trace_id: trace_id.clone(),
         };
         let answer = instance.invoke(invocation, deadline).await;
-        offers += 1;
+        attempts += 1;
         break match answer {
             Answer::Outcome(outcome) => (outcome.map_err(handled), Some((instance, deadline))),
             _ if pool.is_stopped() => (Err(InvokeError::Shutdown), None),
             Answer::TimedOut => (Err(InvokeError::Timeout { request_id, after }), None),
-            Answer::NotTaken if offers < OFFERS => continue,
+            Answer::NotTaken if attempts < MAXIMUM_ATTEMPTS => continue,
             Answer::NotTaken => {
                 let reason = instance.ended().await;
                 (Err(InvokeError::Crashed { request_id, reason }), None)
@@ -169,9 +168,9 @@ async fn run(
     if instance.is_some() {
         pool.answered();
     }
-    // A caller that has gone away is no reason to stop.
+    // A caller that no longer waits does not end the invocation.
     let _ = caller.send(result);
-    // A process is free again when it polls, not when it answers: it may crash in between.
+    // A process is idle again when it polls, not when it responds: it may crash in between.
     if let Some((instance, deadline)) = instance {
         let polls = instance.polls_again(deadline).await;
         pool.finished(instance, polls);
@@ -182,7 +181,7 @@ fn handled(error: FunctionError) -> InvokeError {
     InvokeError::Handled { error_type: error.error_type, error_message: error.error_message }
 }
 
-/// A trace id as X-Ray makes them: the time in seconds and 96 random bits.
+/// A trace id in the X-Ray format: the time in seconds and 96 random bits.
 /// <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>
 pub(crate) fn new_trace_id() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -16,7 +16,7 @@ use crate::config::FunctionConfig;
 use crate::logs::{LogSink, Stream, forward};
 use crate::runtime_api::{FunctionError, Invocation, Outcome, Phase, RuntimeApi};
 
-/// How long the last lines of an ended process are waited for: a child of its own may hold the pipe.
+/// Timeout for the last log lines of an ended process: one of its children may hold the pipe open.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A running process.
@@ -29,23 +29,23 @@ pub(crate) struct Instance {
     signals: mpsc::UnboundedSender<Signal>,
 }
 
-/// How an invocation went.
+/// Result of an invocation.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The function answered.
+    /// The function responded.
     Outcome(Outcome),
-    /// It did not answer in time; the process is gone.
+    /// The function did not respond in time; its process was killed.
     TimedOut,
-    /// The process ended while it had the event.
+    /// The process ended with the event.
     Crashed(String),
-    /// The process ended before it took the event: another one can have it.
+    /// The process ended before it took the event, which can go to another process.
     NotTaken,
 }
 
 impl Instance {
-    /// Starts the process; it is not yet known whether it will poll.
+    /// Starts the process, without waiting for its first poll.
     ///
-    /// `on_end` is called once, after the process ended and its last lines were read.
+    /// `on_end` is called once, after the process has ended and its last log lines were read.
     pub(crate) fn spawn(
         id: u64,
         api: RuntimeApi,
@@ -61,7 +61,7 @@ impl Instance {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Its own group: Ctrl-C in the terminal is ours to handle, not the function's.
+            // Its own process group: Ctrl-C in the terminal must not reach the function.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -118,7 +118,8 @@ impl Instance {
         }
     }
 
-    /// Gives the idle process an event and waits for the answer until `deadline`; then kills it.
+    /// Sends the event to the idle process and waits for the response until `deadline`; then kills the
+    /// process.
     pub(crate) async fn invoke(&self, invocation: Invocation, deadline: Instant) -> Answer {
         let mut outcome = self.api.send(invocation);
         let mut ended = self.ended.clone();
@@ -141,7 +142,7 @@ impl Instance {
         }
     }
 
-    /// Waits until the process polls again; kills it when it has not by `deadline`.
+    /// Waits until the process polls again; kills it after `deadline`.
     pub(crate) async fn polls_again(&self, deadline: Instant) -> bool {
         let mut phase = self.api.phase();
         let mut ended = self.ended.clone();
@@ -160,7 +161,7 @@ impl Instance {
 
     /// Sends a signal, unless the process has ended.
     pub(crate) fn signal(&self, signal: Signal) {
-        // Without a receiver it has ended.
+        // Without a receiver the process has ended.
         let _ = self.signals.send(signal);
     }
 
@@ -168,7 +169,7 @@ impl Instance {
         self.ended.borrow().is_none()
     }
 
-    /// Waits for the end; the reason is in Lambda's words.
+    /// Waits for the end of the process; returns the reason in Lambda's wording.
     pub(crate) async fn ended(&self) -> String {
         match self.ended.clone().wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
@@ -177,8 +178,8 @@ impl Instance {
     }
 }
 
-/// Owns the process until it has ended. Signals go through here, so that none can reach a process that
-/// got the same id later.
+/// Owns the process until it has ended. All signals go through this task, so that none can reach a later
+/// process with the same id.
 async fn wait(
     mut child: Child,
     watched: Watched,

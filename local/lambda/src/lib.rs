@@ -1,13 +1,13 @@
-//! AWS Lambda on one machine: function binaries run as real processes that speak the Lambda runtime
-//! protocol, behind what calls them on AWS.
+//! AWS Lambda on one machine: function binaries run as real processes that use the Lambda runtime protocol,
+//! behind emulators of the services that invoke them on AWS.
 //!
-//! * [`Function`]: a pool of processes of one binary, with cold starts, deadlines and timeouts; what
-//!   crashes is replaced.
+//! * [`Function`]: a pool of processes of one binary, with cold starts, deadlines and timeouts; crashed
+//! processes are replaced.
 //! * [`Gateway`]: API Gateway's HTTP API in front of functions (payload format 2.0).
 //! * [`EventSourceMapping`]: polls an SQS queue and invokes a function with batches.
 //!
-//! Memory limits, throttling (a call waits for a free instance instead), response streaming, extensions
-//! and asynchronous retries are not emulated.
+//! Memory limits, throttling (a call waits for an idle instance instead), response streaming, extensions and
+//! asynchronous retries are not emulated.
 
 mod config;
 mod error;

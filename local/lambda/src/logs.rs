@@ -1,11 +1,11 @@
-//! What the processes write to standard output and standard error, line by line.
+//! Output of the processes on standard output and standard error, line by line.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Which of the two it was written to.
+/// Output stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -14,20 +14,20 @@ pub enum Stream {
     Stderr,
 }
 
-/// One line, without its end.
+/// One line, without its line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// The function's name.
+    /// Name of the function.
     pub function: Arc<str>,
-    /// The process that wrote it.
+    /// Process id.
     pub pid: u32,
-    /// Where it was written.
+    /// Output stream of the line.
     pub stream: Stream,
-    /// The text; what is not UTF-8 is replaced.
+    /// The line; invalid UTF-8 is replaced.
     pub text: String,
 }
 
-/// Takes the lines; called from several tasks, must not block.
+/// Receiver of the lines; called from several tasks, must not block.
 #[derive(Clone)]
 pub struct LogSink(Arc<dyn Fn(LogLine) + Send + Sync>);
 
@@ -43,7 +43,7 @@ impl LogSink {
         Self::new(drop)
     }
 
-    /// Keeps every line in memory.
+    /// Collects every line in memory.
     #[must_use]
     pub fn collect() -> (Self, Logs) {
         let logs = Logs::default();
@@ -62,12 +62,12 @@ impl fmt::Debug for LogSink {
     }
 }
 
-/// The lines that [`LogSink::collect`] keeps.
+/// The lines of [`LogSink::collect`].
 #[derive(Clone, Debug, Default)]
 pub struct Logs(Arc<Mutex<Vec<LogLine>>>);
 
 impl Logs {
-    /// All lines so far, in the order in which they were read.
+    /// All lines so far, in reading order.
     #[must_use]
     pub fn lines(&self) -> Vec<LogLine> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -84,7 +84,7 @@ pub(crate) async fn forward(
 ) {
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
-    // Not `lines()`: it stops at the first byte that is not UTF-8.
+    // Not `lines()`, which stops at the first byte that is not UTF-8.
     while let Ok(1..) = reader.read_until(b'\n', &mut line).await {
         while matches!(line.last(), Some(b'\n' | b'\r')) {
             line.pop();

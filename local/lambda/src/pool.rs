@@ -1,4 +1,4 @@
-//! The processes of one function: who is idle, who waits, when another one is started.
+//! The processes of one function: idle processes, waiting callers, process starts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
@@ -15,17 +15,17 @@ use crate::instance::Instance;
 use crate::logs::LogSink;
 use crate::runtime_api::{FunctionError, RuntimeApi};
 
-/// The delay after the first start that failed; it doubles with each further one.
+/// Backoff after the first failed start; doubled after each further failure.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
-/// After this many processes in a row that did no work, the next one is started for a caller only.
+/// After this many consecutive processes without work, a new one is started on demand only.
 const EAGER_RESTARTS: u32 = 3;
-/// How long a process has between `SIGTERM` and `SIGKILL`.
+/// Time between `SIGTERM` and `SIGKILL`.
 const GRACE: Duration = Duration::from_secs(2);
 
 type Waiter = oneshot::Sender<Result<Arc<Instance>, InvokeError>>;
 
-/// Shared by the handle of the function and its tasks.
+/// State shared by the handle of the function and its tasks.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub config: FunctionConfig,
@@ -33,7 +33,7 @@ pub(crate) struct Pool {
     logs: LogSink,
     state: Mutex<State>,
     stopped: watch::Sender<bool>,
-    /// Processes that exist or are about to.
+    /// Processes that exist or are starting.
     alive: watch::Sender<usize>,
 }
 
@@ -44,11 +44,11 @@ struct State {
     idle: Vec<Arc<Instance>>,
     /// Callers without a process, first come, first served.
     waiting: VecDeque<Waiter>,
-    /// Tasks that start a process and have not finished.
+    /// Number of tasks that are starting a process.
     starting: usize,
-    /// Processes that have answered and will poll again in a moment.
+    /// Number of processes that have responded and are about to poll again.
     finishing: usize,
-    /// Processes in a row that ended before they were given anything to do.
+    /// Number of consecutive processes that ended without any work.
     failures: u32,
     not_before: Option<Instant>,
 }
@@ -71,7 +71,7 @@ impl State {
         self.not_before = Some(Instant::now() + delay);
     }
 
-    /// Gives an idle process to who waits longest, or keeps it for the next caller.
+    /// Gives an idle process to the longest waiting caller, or puts it in the idle list.
     fn hand_over(&mut self, instance: Arc<Instance>) {
         while let Some(waiter) = self.waiting.pop_front() {
             if waiter.send(Ok(Arc::clone(&instance))).is_ok() {
@@ -100,9 +100,9 @@ impl Pool {
         })
     }
 
-    /// An idle process for the caller alone, started if need be.
+    /// An idle process for exclusive use, started if necessary.
     ///
-    /// The future must not be dropped before it is ready: a process could be lost to the pool.
+    /// The future must not be dropped before completion: the pool could lose a process.
     pub(crate) async fn acquire(self: &Arc<Self>) -> Result<Arc<Instance>, InvokeError> {
         let receiver = {
             let mut state = self.lock();
@@ -123,17 +123,17 @@ impl Pool {
         receiver.await.unwrap_or(Err(InvokeError::Shutdown))
     }
 
-    /// Notes that a process has answered; `finished` must follow.
+    /// Records that a process has responded; `finished` must follow.
     pub(crate) fn answered(&self) {
         let mut state = self.lock();
-        // It works: the next start need not be delayed.
+        // The process works: the next start needs no delay.
         state.failures = 0;
         state.not_before = None;
-        // A caller that comes now should wait for this process rather than have another one started.
+        // A new caller should wait for this process instead of starting another one.
         state.finishing += 1;
     }
 
-    /// The process that had answered polls again, or has ended.
+    /// Records that a process that had responded polls again, or has ended.
     pub(crate) fn finished(self: &Arc<Self>, instance: Arc<Instance>, polls: bool) {
         self.lock().finishing -= 1;
         if polls {
@@ -145,7 +145,7 @@ impl Pool {
         }
     }
 
-    /// Takes back a process that is idle.
+    /// Returns an idle process to the pool.
     pub(crate) fn release(&self, instance: Arc<Instance>) {
         let mut state = self.lock();
         if state.processes.contains_key(&instance.id) && !self.is_stopped() {
@@ -162,7 +162,7 @@ impl Pool {
         *self.stopped.borrow()
     }
 
-    /// Ends all processes and waits for their end.
+    /// Ends all processes and waits for their exit.
     pub(crate) async fn stop(&self) {
         self.refuse(Signal::SIGTERM);
         let mut alive = self.alive.subscribe();
@@ -172,7 +172,7 @@ impl Pool {
         }
     }
 
-    /// Refuses further work and sends `signal` to every process.
+    /// Rejects further work and sends `signal` to every process.
     pub(crate) fn refuse(&self, signal: Signal) {
         let mut state = self.lock();
         self.stopped.send_replace(true);
@@ -185,7 +185,7 @@ impl Pool {
         }
     }
 
-    /// Starts as many processes as callers wait for, within the limit.
+    /// Starts one process per waiting caller, within the limit.
     fn start_missing(self: &Arc<Self>, state: &mut State) {
         while state.starting + state.finishing < state.waiting.len()
             && state.starting + state.initialised() < self.config.max_instances
@@ -241,7 +241,7 @@ impl Pool {
         }
     }
 
-    /// The end of a starting task.
+    /// Records the result of a starting task.
     fn started(self: &Arc<Self>, result: Result<Arc<Instance>, InvokeError>) {
         let mut state = self.lock();
         state.starting -= 1;
@@ -261,7 +261,7 @@ impl Pool {
         }
         tracing::warn!(function = self.config.name, %error, "no process could be started");
         state.failed();
-        // One start was for one caller. As long as another process works, callers wait for that one.
+        // One start serves one caller. While another process works, the other callers wait for that one.
         if state.initialised() == 0
             && let Some(waiter) = state.waiting.pop_front()
         {
@@ -270,13 +270,13 @@ impl Pool {
         self.start_missing(&mut state);
     }
 
-    /// The end of a process.
+    /// Records the end of a process.
     fn ended(self: &Arc<Self>, id: u64) {
         let mut state = self.lock();
         let process = state.processes.remove(&id);
         state.idle.retain(|instance| instance.id != id);
         self.count(&state);
-        // One that never polled is reported by the task that started it.
+        // A process that never polled is reported by the task that started it.
         let Some(Process { initialised: true, had_work, .. }) = process else { return };
         if self.is_stopped() {
             return;

@@ -1,7 +1,7 @@
 //! The Lambda runtime API, for one process.
 //!
-//! Each process has a listener of its own, so a request tells which process it is from.
-//! The protocol: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+//! Each process has its own listener, which identifies the process of a request. The protocol:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,10 +21,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// The largest response of a function: 6 MB and a little, as Lambda's own error message says.
+/// Maximum size of a function's response: slightly above 6 MB, as in Lambda's own error message.
 pub(crate) const RESPONSE_LIMIT: usize = 6_291_556;
 
-/// One event on its way to a process.
+/// An event to be delivered to a process.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub request_id: String,
@@ -33,7 +33,7 @@ pub(crate) struct Invocation {
     pub trace_id: String,
 }
 
-/// What a function reports as an error.
+/// An error reported by a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FunctionError {
     pub error_type: String,
@@ -42,16 +42,16 @@ pub(crate) struct FunctionError {
 
 pub(crate) type Outcome = Result<Bytes, FunctionError>;
 
-/// Where a process is in its life.
+/// State of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Started, has not polled yet.
+    /// Started, not polled yet.
     Init,
-    /// Reported that it cannot start.
+    /// Reported an initialisation error.
     InitFailed(FunctionError),
-    /// Polls for an event.
+    /// Polling for an event.
     Idle,
-    /// Has an event, or has answered it and not polled again.
+    /// Has an event, or has responded to it and not polled again.
     Busy,
 }
 
@@ -101,7 +101,7 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
-            // The whole body is read in any case; `response` then says whether it is too large.
+            // The whole body is read in any case; `response` checks its size afterwards.
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
         let router = local_loopback::guard(router, Pages::None);
@@ -119,15 +119,15 @@ impl RuntimeApi {
         self.shared.phase.subscribe()
     }
 
-    /// Hands an event to the process, which must be idle.
+    /// Sends an event to the process, which must be idle.
     pub(crate) fn send(&self, invocation: Invocation) -> oneshot::Receiver<Outcome> {
         let (reply, outcome) = oneshot::channel();
-        // It never fails: there is room for one, and an idle process has none.
+        // Never fails: the channel has capacity for one event, and an idle process has none.
         let _ = self.shared.sender.try_send(Pending { invocation, reply });
         outcome
     }
 
-    /// Whether the process holds an event that it has not answered.
+    /// Whether the process has an event without a response.
     pub(crate) fn has_event(&self) -> bool {
         self.shared.current().is_some()
     }
@@ -144,12 +144,12 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the current invocation, if it is this one.
+    /// Ends the current invocation, if its request id matches.
     fn finish(&self, request_id: &str, outcome: Outcome) -> bool {
         let Some(current) = self.current().take_if(|current| current.request_id == request_id) else {
             return false;
         };
-        // Nobody waits after a timeout.
+        // The caller no longer waits after a timeout.
         let _ = current.reply.send(outcome);
         true
     }
@@ -176,7 +176,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
         ("lambda-runtime-trace-id", invocation.trace_id),
         (header::CONTENT_TYPE.as_str(), "application/json".to_owned()),
     ] {
-        // Only a caller's trace id can be no header value; without it the event is still good.
+        // Only the trace id of a caller can be an invalid header value; the event is valid without it.
         if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(HeaderName::from_static(name), value);
         }
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_page_in_a_browser_gets_no_event() {
+    async fn browser_page_gets_no_event() {
         let api = RuntimeApi::start("arn".to_owned()).await.expect("a port");
         for header in ["Host: rebound.example.com", "Host: localhost\r\nSec-Fetch-Site: cross-site"] {
             let mut stream = tokio::net::TcpStream::connect(api.address()).await.expect("connect");
@@ -273,6 +273,6 @@ mod tests {
             stream.read_to_string(&mut answer).await.expect("read");
             assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
         }
-        assert_eq!(*api.phase().borrow(), Phase::Init, "nobody has polled");
+        assert_eq!(*api.phase().borrow(), Phase::Init, "nothing has polled");
     }
 }

@@ -1,4 +1,4 @@
-//! An HTTP server on 127.0.0.1 that ends with its handle.
+//! An HTTP server on 127.0.0.1 that stops with its handle.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
-/// How long [`HttpServer::stop`] waits for requests under way.
+/// Timeout of [`HttpServer::stop`] for requests in progress.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What is served now.
+/// The current router.
 type Current = Arc<RwLock<Router>>;
 
-/// A running server; dropping it stops it without waiting for the requests under way.
+/// A running server; dropping it stops it without waiting for requests in progress.
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
@@ -31,11 +31,11 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    /// Serves `router` on `port` of 127.0.0.1; 0 means any free one. Requests of web sites that are not on this machine
-    /// are answered 403.
+    /// Serves `router` on `port` of 127.0.0.1; 0 means any free port. Requests from web sites other than this
+    /// machine's get a 403.
     ///
     /// # Errors
-    /// When the port is taken.
+    /// If the port is in use.
     pub async fn start(router: Router, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
@@ -44,7 +44,7 @@ impl HttpServer {
         let front = Router::new().fallback(pass_on).with_state(Arc::clone(&current));
         let front = local_loopback::guard(front, Pages::Loopback);
         let task = tokio::spawn(async move {
-            // Answers are small: waiting to fill a packet would only delay them.
+            // Responses are small: Nagle's algorithm would only delay them.
             let listener = listener.tap_io(|stream| {
                 let _ = stream.set_nodelay(true);
             });
@@ -60,24 +60,24 @@ impl HttpServer {
         Ok(Self { address, router: current, shutdown: Some(shutdown), task })
     }
 
-    /// Serves `router` from the next request on.
+    /// Replaces the router, from the next request on.
     pub fn replace(&self, router: Router) {
         *self.router.write().unwrap_or_else(PoisonError::into_inner) = router;
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// `http://127.0.0.1:PORT`, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Accepts no more connections and waits for requests under way, five seconds at most.
+    /// Closes the listener and waits for requests in progress, five seconds at most.
     pub async fn stop(mut self) {
         if let Some(shutdown) = self.shutdown.take() {
             let _ = shutdown.send(());

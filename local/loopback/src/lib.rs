@@ -1,9 +1,10 @@
-//! Keeps web sites away from the servers that listen on 127.0.0.1.
+//! Protects the servers on 127.0.0.1 from web sites.
 //!
-//! A browser on this machine reaches these servers, and runs the scripts of any site. A site gets at them in two ways:
-//! its own host name resolves to 127.0.0.1 (DNS rebinding), so that its scripts are of the same origin; or its pages
-//! send requests across origins, by forms, images and scripts. The first is known by `Host`, the second by `Origin` or,
-//! where a browser does not send that, by `Sec-Fetch-Site`. No script can set these headers.
+//! A browser on this machine can reach these servers, and runs the scripts of any site. There are two
+//! attacks: the site's host name resolves to 127.0.0.1 (DNS rebinding), which makes its scripts same-origin;
+//! or its pages send cross-origin requests, by forms, images and scripts. `Host` reveals the first; `Origin`
+//! reveals the second, or `Sec-Fetch-Site` where a browser does not send `Origin`. No script can set these
+//! headers.
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -14,17 +15,17 @@ use axum::response::{IntoResponse as _, Response};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Which pages in a browser may call a server.
+/// Browser pages that may call a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Pages {
-    /// None: it has no callers but programs.
+    /// None: all callers are programs.
     None,
-    /// Those that are served by this machine, on any port.
+    /// Pages served by this machine, on any port.
     Loopback,
 }
 
-/// The router, answering 403 to every request that does not name this machine as its host, or that comes from a page
-/// which is not one of `pages`.
+/// Wraps `router` to respond 403 to every request with another host than this machine, or from a page outside
+/// `pages`.
 pub fn guard(router: Router, pages: Pages) -> Router {
     router.layer(from_fn_with_state(pages, check))
 }
@@ -45,10 +46,10 @@ fn refusal<B>(pages: Pages, request: &axum::http::Request<B>) -> Option<&'static
     let is_allowed = match (header(header::ORIGIN), header(SEC_FETCH_SITE), pages) {
         (Some(origin), _, Pages::Loopback) => is_loopback_origin(origin),
         (Some(_), _, Pages::None) => false,
-        // Not a browser, or somebody who has typed the address.
+        // Not a browser, or a typed address.
         (None, None | Some("none"), _) => true,
         (None, Some("same-origin" | "same-site"), Pages::Loopback) => true,
-        // A link from another site: its page cannot read what opens in its place.
+        // A link from another site: that site cannot read the page that opens.
         (None, Some(_), Pages::Loopback) => {
             request.method() == Method::GET && header(SEC_FETCH_DEST) == Some("document")
         }
@@ -57,7 +58,7 @@ fn refusal<B>(pages: Pages, request: &axum::http::Request<B>) -> Option<&'static
     (!is_allowed).then_some("requests of this page's origin are refused\n")
 }
 
-/// Whether the value of a `Host` header names this machine itself, with any port.
+/// Whether the value of a `Host` header is this machine, with any port.
 fn is_loopback(host: &str) -> bool {
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !host.ends_with(']') => (name, port),
@@ -67,7 +68,7 @@ fn is_loopback(host: &str) -> bool {
     is_name && port.parse::<u16>().is_ok()
 }
 
-/// Whether an origin is a page that this machine serves, on any port.
+/// Whether an origin is a page served by this machine, on any port.
 #[must_use]
 pub fn is_loopback_origin(origin: &str) -> bool {
     let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
@@ -78,8 +79,8 @@ pub fn is_loopback_origin(origin: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Whether a `GET` with these headers is let in.
-    fn is_let_in(pages: Pages, headers: &[(&str, &str)]) -> bool {
+    /// Whether a `GET` with these headers is allowed.
+    fn is_allowed(pages: Pages, headers: &[(&str, &str)]) -> bool {
         let request = headers
             .iter()
             .fold(axum::http::Request::get("/"), |request, (name, value)| request.header(*name, *value));
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_this_machine_are_hosts() {
+    fn only_loopback_names_are_accepted_as_hosts() {
         for host in ["127.0.0.1:8080", "localhost:1", "127.0.0.1", "LOCALHOST", "[::1]", "[::1]:80"] {
             assert!(is_loopback(host), "{host}");
         }
@@ -106,30 +107,30 @@ mod tests {
         ] {
             assert!(!is_loopback(host), "{host}");
         }
-        assert!(!is_let_in(Pages::Loopback, &[]), "no host at all");
+        assert!(!is_allowed(Pages::Loopback, &[]), "no host at all");
     }
 
     #[test]
-    fn pages_of_this_machine_are_let_in_where_they_may() {
+    fn loopback_pages_are_allowed_where_configured() {
         let host = ("host", "127.0.0.1:1");
         for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8080"] {
-            assert!(is_let_in(Pages::Loopback, &[host, ("origin", origin)]), "{origin}");
-            assert!(!is_let_in(Pages::None, &[host, ("origin", origin)]), "{origin}");
+            assert!(is_allowed(Pages::Loopback, &[host, ("origin", origin)]), "{origin}");
+            assert!(!is_allowed(Pages::None, &[host, ("origin", origin)]), "{origin}");
         }
         for origin in
             ["null", "", "http://example.com", "http://localhost.example.com", "file://", "localhost"]
         {
             for pages in [Pages::Loopback, Pages::None] {
-                assert!(!is_let_in(pages, &[host, ("origin", origin)]), "{origin}");
+                assert!(!is_allowed(pages, &[host, ("origin", origin)]), "{origin}");
             }
         }
     }
 
     #[test]
-    fn what_a_browser_sends_without_origin_is_told_by_its_site() {
+    fn requests_without_origin_are_checked_by_sec_fetch_site() {
         let request = |pages, site, destination| {
             let headers = [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-dest", destination)];
-            is_let_in(pages, &headers)
+            is_allowed(pages, &headers)
         };
         for pages in [Pages::Loopback, Pages::None] {
             assert!(request(pages, "none", "document"));

@@ -1,7 +1,8 @@
-# Outlives the process that started it by a moment, to end what that process would leave behind.
-# Standard input, a line each: "process PID SIGNAL", "group PGID SIGNAL", "directory PATH", "file INODE PATH",
-# and "release LINE" with one of these.
-# When it closes - however the writer ended, by SIGKILL too - what was not released is ended or removed.
+# Outlives its parent process briefly, to end the processes and remove the files that the parent leaves
+# behind.
+# Standard input has one entry per line: "process PID SIGNAL", "group PGID SIGNAL", "directory PATH", "file
+# INODE PATH", and "release LINE" with one of these.
+# At end of input, including after SIGKILL of the parent, all entries not released are ended or removed.
 trap '' INT TERM HUP QUIT PIPE
 kept=
 newline='
@@ -24,7 +25,7 @@ EOF
     *) kept=$kept$line$newline ;;
   esac
 done
-# First, because a file may hold secrets. One that somebody else has put in its place has another inode.
+# First, because a file may hold secrets. A file replaced by another process has another inode.
 printf '%s' "$kept" | while read -r kind inode path; do
   [ "$kind" = file ] || continue
   read -r found _ <<EOF
@@ -42,7 +43,7 @@ done)
 printf '%s\n' "$processes" | while read -r pid signal; do
   [ -n "$pid" ] && kill -s "$signal" -- "$pid" 2>/dev/null
 done
-# What is asked to end gets five seconds, then it is made to.
+# Five seconds after the signal, SIGKILL.
 printf '%s\n' "$processes" | while read -r pid signal; do
   [ -n "$pid" ] || continue
   tries=0

@@ -1,10 +1,10 @@
-//! Processes, files and directories that must not outlive us, however we end.
+//! Processes, files and directories that must not outlive this process, even after `SIGKILL`.
 //!
-//! A [`Guardian`] is a small shell process that holds the other end of a pipe. As long as the pipe is
-//! open it does nothing. When it closes, because we returned, panicked or were killed with `SIGKILL`,
-//! it ends every process and removes every file and directory that was not released before.
-//! A parent-death signal (`PR_SET_PDEATHSIG`) would do the first half, on Linux only, and is bound to
-//! the thread that called `fork`.
+//! A [`Guardian`] is a small shell process that holds the other end of a pipe. It waits while the pipe is
+//! open. When the pipe closes, because our process returned, panicked or was killed with `SIGKILL`, the
+//! guardian ends every process and removes every file and directory that was not released before. A
+//! parent-death signal (`PR_SET_PDEATHSIG`) covers processes only, on Linux only, and is bound to the thread
+//! that called `fork`.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-/// Watches over processes, files and directories; clones share one shell process.
+/// Guards processes, files and directories; clones share one shell process.
 #[derive(Clone, Debug)]
 pub struct Guardian {
     pipe: Arc<Mutex<Pipe>>,
@@ -33,7 +33,7 @@ struct Pipe {
 impl Drop for Pipe {
     fn drop(&mut self) {
         self.stdin.take();
-        // The shell ends by itself; waiting for it means that nothing is left when we return.
+        // The shell exits by itself; waiting for it ensures that nothing is left afterwards.
         let _ = self.shell.wait();
     }
 }
@@ -42,7 +42,7 @@ impl Guardian {
     /// Starts the shell process.
     ///
     /// # Errors
-    /// When `/bin/sh` cannot be started.
+    /// If `/bin/sh` cannot be started.
     pub fn start() -> io::Result<Self> {
         let mut shell = Command::new("/bin/sh")
             .arg("-c")
@@ -57,54 +57,55 @@ impl Guardian {
         Ok(Self { pipe: Arc::new(Mutex::new(Pipe { stdin, shell })) })
     }
 
-    /// Ends process `pid` with `signal` (after five seconds with `SIGKILL`) unless the returned guard
-    /// was dropped before: drop it when the process is known to have ended.
+    /// Ends process `pid` with `signal` (after five seconds with `SIGKILL`) unless the returned guard was
+    /// dropped before. Drop the guard once the process is known to have ended.
     ///
     /// # Errors
-    /// When the shell process is gone.
+    /// If the shell process has ended.
     pub fn watch_process(&self, pid: u32, signal: Signal) -> io::Result<Watched> {
         self.watch(format!("process {pid} {}", name(signal)))
     }
 
-    /// Ends a whole process group with `signal` (after five seconds with `SIGKILL`): a process that was made
-    /// its leader, and all that it starts.
+    /// Ends a whole process group with `signal` (after five seconds with `SIGKILL`): the leader and its
+    /// descendants.
     ///
     /// # Errors
-    /// When the shell process is gone.
+    /// If the shell process has ended.
     pub fn watch_group(&self, leader: u32, signal: Signal) -> io::Result<WatchedGroup> {
         let entry = format!("group {leader} {}", name(signal)).into_bytes();
         self.tell(&entry)?;
         Ok(WatchedGroup { guardian: self.clone(), entry, leader, signal, released: false })
     }
 
-    /// A new private directory under the system's temporary one, removed when dropped or when we end.
+    /// A new private directory under the system's temporary directory, removed on drop or when this process
+    /// ends.
     ///
     /// # Errors
-    /// When it cannot be created or the shell process is gone.
+    /// If the directory cannot be created or the shell process has ended.
     pub fn temporary_directory(&self, prefix: &str) -> io::Result<TemporaryDirectory> {
         self.temporary_directory_in(&std::env::temp_dir(), prefix)
     }
 
-    /// A new private directory under `parent`, removed when dropped or when we end.
+    /// A new private directory under `parent`, removed on drop or when this process ends.
     ///
     /// # Errors
-    /// When it cannot be created or the shell process is gone.
+    /// If the directory cannot be created or the shell process has ended.
     pub fn temporary_directory_in(&self, parent: &Path, prefix: &str) -> io::Result<TemporaryDirectory> {
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
         let watched = self.watch(line("directory ", directory.path()))?;
         Ok(TemporaryDirectory { directory, _watched: watched })
     }
 
-    /// Writes a file that only our user may read, in one go: who waits for it never reads half of it. What was
-    /// there is replaced. It is removed when the result is dropped or when we end, unless somebody else has put
-    /// another file in its place.
+    /// Writes a file with mode 0600 atomically: a concurrent reader never sees a partial file. An existing
+    /// file is replaced. The file is removed on drop or when this process ends, unless it has been replaced
+    /// since.
     ///
-    /// # Errors
+    /// If the file cannot be written or the shell process has ended.
     /// When it cannot be written or the shell process is gone.
     pub fn private_file(&self, path: &Path, content: &[u8]) -> io::Result<PrivateFile> {
         let path = std::path::absolute(path)?;
         let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        // With mode 0600.
+        // Created with mode 0600.
         let mut partial = tempfile::Builder::new().prefix(".partial-").tempfile_in(directory)?;
         let inode = partial.as_file().metadata()?.ino();
         let entry = |path: &Path| line(&format!("file {inode} "), path);
@@ -122,7 +123,7 @@ impl Guardian {
     }
 
     fn release(&self, entry: &[u8]) {
-        // Without a shell process there is no list.
+        // Without a shell process there is no list to release from.
         let _ = self.tell(&[b"release ", entry].concat());
     }
 
@@ -141,7 +142,7 @@ impl Guardian {
     }
 }
 
-/// One entry of the guardian's list; dropping it takes the entry off.
+/// One entry of the guardian's list; dropping it removes the entry.
 #[derive(Debug)]
 #[must_use = "dropping it takes the process off the guardian's list"]
 pub struct Watched {
@@ -155,8 +156,8 @@ impl Drop for Watched {
     }
 }
 
-/// A process group on the guardian's list. Dropping it sends the signal, and the guardian makes the group end
-/// when it ends itself.
+/// A process group on the guardian's list. Dropping it sends the signal; if the group is still running when
+/// this process ends, the guardian ends it.
 #[derive(Debug)]
 #[must_use = "dropping it ends the processes"]
 pub struct WatchedGroup {
@@ -168,7 +169,7 @@ pub struct WatchedGroup {
 }
 
 impl WatchedGroup {
-    /// Takes the group off the list: its work is known to be done.
+    /// Removes the group from the list, for a group whose work is done.
     pub fn release(mut self) {
         self.released = true;
         self.guardian.release(&self.entry);
@@ -185,11 +186,11 @@ impl Drop for WatchedGroup {
     }
 }
 
-/// A file that is removed when this is dropped, or when the process that owns it ends.
+/// A file that is removed on drop, or when the owning process ends.
 #[derive(Debug)]
 pub struct PrivateFile {
     path: PathBuf,
-    // Open, so that no other file gets its inode.
+    // Kept open, so that no other file gets the same inode.
     file: File,
     _watched: Watched,
 }
@@ -203,32 +204,32 @@ impl Drop for PrivateFile {
     }
 }
 
-/// A directory that is removed when this is dropped, or when the process that owns it ends.
+/// A directory that is removed on drop, or when the owning process ends.
 #[derive(Debug)]
 pub struct TemporaryDirectory {
-    // Removed first, then taken off the list.
+    // Field order: the directory is removed first, then its entry on the list.
     directory: tempfile::TempDir,
     _watched: Watched,
 }
 
 impl TemporaryDirectory {
-    /// Where it is.
+    /// Path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// A path inside it.
+    /// Path of an entry in the directory.
     #[must_use]
     pub fn join(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 }
 
-/// Sends `signal` to process `pid`; a process that has ended already is not an error.
+/// Sends `signal` to process `pid`; an already ended process is not an error.
 ///
 /// # Errors
-/// When the process belongs to somebody else.
+/// If the process belongs to another user.
 pub fn signal(pid: u32, signal: Signal) -> io::Result<()> {
     let Ok(pid) = i32::try_from(pid) else { return Err(io::ErrorKind::InvalidInput.into()) };
     match nix::sys::signal::kill(Pid::from_raw(pid), signal) {
@@ -237,20 +238,20 @@ pub fn signal(pid: u32, signal: Signal) -> io::Result<()> {
     }
 }
 
-/// As `kill -s` takes it.
+/// Signal name for `kill -s`.
 fn name(signal: Signal) -> &'static str {
     signal.as_str().trim_start_matches("SIG")
 }
 
-/// A line for the shell process that ends with a path, which need not be UTF-8.
+/// An input line of the shell process that ends with a path, which need not be UTF-8.
 fn line(start: &str, path: &Path) -> Vec<u8> {
     [start.as_bytes(), path.as_os_str().as_bytes()].concat()
 }
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// A currently free TCP port of 127.0.0.1.
 ///
 /// # Errors
-/// When the system has none.
+/// If no port is free.
 pub fn free_port() -> io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -177,7 +177,7 @@ pub struct Sent {
 /// Parameters of a receive.
 #[derive(Clone, Copy, Debug)]
 pub struct Receive {
-    /// 1 to 10.
+    /// Number of messages, 1 to 10.
     pub maximum: usize,
     /// Overrides the queue's visibility timeout.
     pub visibility_timeout: Option<Duration>,

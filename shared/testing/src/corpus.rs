@@ -1,6 +1,6 @@
-//! The bodies that a fuzzer has found.
+//! The corpora of the fuzz targets.
 
-/// Hands each body of a fuzz target to `check`, and says which one, so that a failure names it.
+/// Calls `check` with each body of a fuzz target's corpus, and prints the file name to identify a failure.
 pub fn each(target: &str, check: impl Fn(&[u8])) {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/fuzz/corpus/").to_owned() + target;
     let files: Vec<_> = std::fs::read_dir(corpus).expect("the corpus").collect();

@@ -1,8 +1,8 @@
-//! Events of an HTTP API of API Gateway.
+//! Events of an API Gateway HTTP API.
 
 use serde_json::{Map, Value, json};
 
-/// A request without a body, as it is handed over in the payload's format 2.0.
+/// A request without a body, in payload format 2.0.
 #[must_use]
 pub fn http(route: &str, method: &str, path: &str, query: &str, headers: &Value) -> Value {
     let mut event = json!({

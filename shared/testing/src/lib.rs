@@ -1,4 +1,4 @@
-//! What the tests of several crates and the simulation need. Nothing else depends on it.
+//! Test helpers shared by several crates and the simulation. Test code only.
 
 pub mod corpus;
 pub mod event;

@@ -1,4 +1,4 @@
-//! What a function logs, as fields: the counters that alarms are made of.
+//! Log lines of a function as fields, including the counters of the alarms.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use tracing::{Event, Metadata, Subscriber, span};
 /// One line: its fields, and its level as `level`.
 pub type Line = BTreeMap<&'static str, String>;
 
-/// Keeps what this thread logs, for as long as it lives.
+/// Captures the log lines of the current thread until dropped.
 pub struct Logs {
     lines: Lines,
     _guard: DefaultGuard,
@@ -21,9 +21,9 @@ pub struct Logs {
 struct Lines(Arc<Mutex<Vec<Line>>>);
 
 impl Logs {
-    /// Keeps them from now on.
-    pub fn keep() -> Self {
-        // Without a subscriber of the whole process, a log site that another thread meets first may stay switched off.
+    /// Starts capturing.
+    pub fn capture() -> Self {
+        // Without a global subscriber, a call site first reached by another thread may stay disabled.
         static WHOLE_PROCESS: Once = Once::new();
         WHOLE_PROCESS.call_once(|| {
             let _ = tracing::subscriber::set_global_default(Lines::default());
@@ -38,7 +38,7 @@ impl Logs {
         std::mem::take(&mut self.lines.0.lock().expect("a lock"))
     }
 
-    /// Level and counter of each line since the last call that counts.
+    /// Level and counter of each line with a counter since the last call.
     pub fn counted(&self) -> Vec<(String, String)> {
         let counted = |line: Line| Some((line["level"].clone(), line.get("counter")?.clone()));
         self.take().into_iter().filter_map(counted).collect()

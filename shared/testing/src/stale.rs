@@ -1,4 +1,4 @@
-//! A peer that closes connections while they are idle, as a frozen process finds them: on real sockets.
+//! A peer on real sockets that closes idle connections, as a frozen process experiences it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -6,39 +6,41 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// When its connections break.
+/// When a connection is reset.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Breaks {
-    /// The first request of each connection is answered; the second finds it reset, and is not read.
+    /// The first request of each connection gets a response; the second finds the connection reset, and is
+    /// not read.
     AtSecond,
-    /// The same, more than a round trip later.
+    /// As [`Breaks::AtSecond`], more than a round trip later.
     LateAtSecond,
-    /// The first request of the first connection is read and finds it reset. Other connections are as they should be.
+    /// The first request of the first connection is read, then the connection is reset. Other connections
+    /// work normally.
     AtFirst,
 }
 
-/// The peer; it ends with its runtime.
+/// The peer; it stops with its runtime.
 pub struct Peer {
-    /// Where it listens.
+    /// Base URL of the listener.
     pub url: String,
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What it has seen.
+/// Counts of connections and requests.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Seen {
-    /// Connections that were opened.
+    /// Connections opened.
     pub connections: usize,
-    /// Requests that were answered.
+    /// Requests with a response.
     pub answered: usize,
-    /// Connections that were reset.
+    /// Connections reset.
     pub broken: usize,
-    /// Of the last request that was answered: whether the SDK calls it its first attempt.
+    /// Whether the last request with a response was the first attempt, according to the SDK.
     pub is_first_attempt: bool,
 }
 
 impl Peer {
-    /// Answers with this status, JSON and headers.
+    /// Starts a peer that responds with `status` and `json`.
     pub async fn start(breaks: Breaks, status: u16, json: &str) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -51,7 +53,7 @@ impl Peer {
         Self { url, seen }
     }
 
-    /// So far.
+    /// The counts so far.
     pub fn seen(&self) -> Seen {
         *self.seen.lock().expect("a lock")
     }
@@ -72,12 +74,12 @@ async fn serve(listener: TcpListener, breaks: Breaks, answer: Arc<str>, seen: Ar
                 Breaks::AtFirst => usize::MAX,
             };
             let late = breaks == Breaks::LateAtSecond;
-            let _ = converse(connection, answered, late, &answer, &seen).await;
+            let _ = serve_connection(connection, answered, late, &answer, &seen).await;
         });
     }
 }
 
-async fn converse(
+async fn serve_connection(
     mut connection: TcpStream,
     answered: usize,
     late: bool,
@@ -105,11 +107,11 @@ async fn converse(
         tokio::time::resume();
     }
     seen.lock().expect("a lock").broken += 1;
-    // Closing is then a reset.
+    // Closing now resets the connection.
     connection.set_zero_linger()
 }
 
-/// Reads a request with its body; its head in lower case. `None` when the connection is closed before.
+/// Reads a request with its body and returns the head in lower case. `None` if the connection closes before.
 async fn read_request(connection: &mut TcpStream) -> std::io::Result<Option<String>> {
     let (mut read, mut buffer) = (Vec::new(), [0; 4096]);
     loop {

@@ -17,7 +17,7 @@ use crate::support::*;
 
 /// Level and counter of each line that counts.
 async fn counted(world: &World, delivery: Delivery) -> Vec<String> {
-    let logs = Logs::keep();
+    let logs = Logs::capture();
     world.reply(Echo).handle(&delivery, Deadline::NONE).await;
     logs.counted().into_iter().map(|(level, counter)| format!("{level} {counter}")).collect()
 }
@@ -140,7 +140,7 @@ async fn a_message_that_is_returned_ten_minutes_after_it_was_sent_is_overdue() {
         sent_at: Some(chrono::Utc::now() - chrono::TimeDelta::minutes(minutes)),
         ..delivery(envelope(&text()), 2)
     };
-    let logs = Logs::keep();
+    let logs = Logs::capture();
     for fresh in [
         waiting(9),
         Delivery { sent_at: None, ..waiting(9) },
@@ -167,7 +167,7 @@ impl Responder for Overloaded {
 #[tokio::test]
 async fn what_is_tried_again_set_aside_or_given_up_is_counted() {
     let world = World::new(all_well()).await;
-    let logs = Logs::keep();
+    let logs = Logs::capture();
     let counters = || logs.counted().into_iter().map(|(_, counter)| counter).collect::<Vec<_>>();
     let reply = world.reply(Overloaded);
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
@@ -187,7 +187,7 @@ async fn a_handled_delivery_is_one_line_that_says_what_it_was() {
         (delivery(event(), 1), ["event", "account_update", "event_kept"]),
         (record_delivery(&rows()), ["record", "", "recorded"]),
     ] {
-        let logs = Logs::keep();
+        let logs = Logs::capture();
         assert_eq!(world.reply(Echo).handle(&delivery, Deadline::NONE).await, Outcome::Done);
         let lines: Vec<_> = logs.take().into_iter().filter(|line| line.contains_key("duration_ms")).collect();
         let line = lines.iter().rfind(|line| line.contains_key("outcome")).expect("a line");

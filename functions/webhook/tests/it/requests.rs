@@ -268,7 +268,7 @@ async fn other_methods_are_405_and_other_paths_404() {
 
 #[tokio::test]
 async fn each_update_is_counted_by_its_kind() {
-    let logs = Logs::keep();
+    let logs = Logs::capture();
     let value = json!({"messages": [{"from": "1", "id": "w", "type": "text"}], "statuses": [{"id": "w", "status": "read"}]});
     let changes = json!([{"field": "messages", "value": value}, {"field": "account_update", "value": {}}]);
     let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});

@@ -1,4 +1,4 @@
-//! What was received at once: the function gets it, and what succeeded is deleted.
+//! A received batch: the function is invoked with it, and the messages that succeeded are deleted.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemA
 
 use super::Shared;
 use super::event::{self, Record, Source};
-use super::verdict::{Verdict, verdict};
+use super::outcome::{BatchOutcome, outcome};
 
-/// Messages that count as in flight until this is dropped.
+/// The messages of a batch, counted as in flight until dropped.
 pub(super) struct Batch {
     shared: Arc<Shared>,
     source: Source,
@@ -25,7 +25,7 @@ impl Batch {
         Self { shared, source, messages }
     }
 
-    /// Lambda closes a batch at 6 MB: what is received together may take several invocations, in order.
+    /// Lambda limits a batch to 6 MB: the messages of one receive may need several invocations, in order.
     pub(super) async fn process(&self) {
         let mut deleted = 0;
         let mut stopped = HashSet::new();
@@ -37,7 +37,7 @@ impl Batch {
             let (failed, done): (Vec<&Message>, Vec<&Message>) =
                 waiting.iter().map(|record| record.message).partition(|message| failed.contains(id(message)));
             deleted += if done.is_empty() { 0 } else { self.delete(&done).await };
-            // A FIFO queue's group stands still behind a message that failed.
+            // On a FIFO queue a failed message blocks the rest of its group.
             stopped.extend(failed.into_iter().filter_map(group));
             waiting = behind;
             waiting.retain(|record| group(record.message).is_none_or(|group| !stopped.contains(group)));
@@ -46,7 +46,7 @@ impl Batch {
         self.shared.returned.fetch_add(count(self.messages.len() - deleted), Ordering::Relaxed);
     }
 
-    /// Invokes the function; the ids of the messages that must stay in the queue.
+    /// Invokes the function and returns the ids of the messages that must stay in the queue.
     async fn invoke(&self, records: &[Record<'_>]) -> HashSet<String> {
         let config = &self.shared.config;
         let function = config.function.name();
@@ -57,9 +57,9 @@ impl Batch {
                 all
             }
             Ok(_) if !config.report_batch_item_failures => HashSet::new(),
-            Ok(response) => match verdict(&response, &all) {
-                Verdict::Failed(failed) => failed,
-                Verdict::Invalid(reason) => {
+            Ok(response) => match outcome(&response, &all) {
+                BatchOutcome::Failed(failed) => failed,
+                BatchOutcome::Invalid(reason) => {
                     tracing::warn!(function, reason, messages = all.len(), "batch failed: bad response");
                     all
                 }
@@ -67,8 +67,8 @@ impl Batch {
         }
     }
 
-    /// Returns how many were deleted. The others are received and processed again, which no function
-    /// behind SQS may mind.
+    /// Returns the number of deleted messages. The others are redelivered, which a function behind SQS must
+    /// tolerate.
     async fn delete(&self, messages: &[&Message]) -> usize {
         let config = &self.shared.config;
         let entries: Result<Vec<_>, _> = messages

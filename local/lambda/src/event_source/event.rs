@@ -1,4 +1,4 @@
-//! Messages as the event that a function gets.
+//! The SQS event: messages as the input of a function.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::function::REQUEST_LIMIT;
 const START: &str = r#"{"Records":["#;
 const END: &str = "]}";
 
-/// The queue, as every record names it.
+/// Source fields of every record: the queue's ARN and region.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     arn: String,
@@ -27,7 +27,7 @@ impl Source {
     }
 }
 
-/// A message and the JSON that the function gets of it.
+/// A message and its JSON record.
 pub(super) struct Record<'m> {
     pub message: &'m Message,
     json: String,
@@ -39,11 +39,11 @@ impl<'m> Record<'m> {
     }
 }
 
-/// How many of the records, from the first, one event has room for: one at least.
+/// Number of leading records that fit one event, at least one.
 pub(super) fn fitting(records: &[Record<'_>]) -> usize {
     let mut size = START.len() + END.len();
     let fitting = records.iter().take_while(|record| {
-        // And the comma, which the last one has not: a byte more than it takes.
+        // Plus a comma; the last record has none, so this counts one byte too many.
         size += record.json.len() + 1;
         size <= REQUEST_LIMIT
     });
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_holds_as_many_records_as_its_size_allows_and_one_at_least() {
+    fn event_is_limited_by_size_with_at_least_one_record() {
         let message = |length: usize| Message::builder().body("x".repeat(length)).build();
         let source = Source::new("arn:aws:sqs:us-east-1:000000000000:queue");
         let overhead = build(&[Record::new(&message(0), &source)]).len();

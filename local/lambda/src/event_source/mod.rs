@@ -1,12 +1,12 @@
-//! Lambda's event source mapping: polls an SQS queue and invokes a function with what it finds.
+//! Lambda's event source mapping: polls an SQS queue and invokes a function with the messages.
 //!
-//! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>. The queue is whatever the client that
-//! the caller gives talks to. Visibility is the queue's: a message that failed comes back when its
-//! visibility timeout ends, and not earlier.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html>. The queue is the one behind the given
+//! client. The mapping never changes visibility: a failed message is redelivered after its visibility
+//! timeout.
 
 mod batch;
 mod event;
-mod verdict;
+mod outcome;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,34 +23,34 @@ use crate::function::Function;
 use batch::Batch;
 use event::Source;
 
-/// How long [`EventSourceMapping::stop`] waits for the batches under way.
+/// Timeout of [`EventSourceMapping::stop`] for the batches in progress.
 const GRACE: Duration = Duration::from_secs(5);
-/// The pause after a call that failed; it doubles with each further one.
+/// Backoff after a failed call; doubled after each further failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What to poll and whom to invoke.
+/// The queue, the function, and the limits.
 #[derive(Clone, Debug)]
 pub struct EventSourceConfig {
-    /// Talks to the queue's endpoint.
+    /// Client for the queue's endpoint.
     pub client: Client,
-    /// The queue.
+    /// URL of the queue.
     pub queue_url: String,
-    /// Gets the batches.
+    /// The function to invoke.
     pub function: Function,
-    /// Messages in a batch at most, 1 to 10.
+    /// Maximum number of messages in a batch, 1 to 10.
     pub batch_size: u8,
-    /// Batches in the function's hands at the same time at most.
+    /// Maximum number of concurrent batches.
     pub maximum_concurrency: usize,
-    /// `ReportBatchItemFailures`: the response says which messages failed. Without it every response is
-    /// a success of the whole batch.
+    /// `ReportBatchItemFailures`: the response lists the failed messages. Without it every response is a
+    /// success of the whole batch.
     pub report_batch_item_failures: bool,
-    /// How long an empty queue keeps a poll waiting; 20 s at most.
+    /// Wait time of a long poll; 20 s at most.
     pub wait_time: Duration,
 }
 
 impl EventSourceConfig {
-    /// Batches of 10, two at the same time, with partial batch responses.
+    /// Batches of 10, two concurrently, with partial batch responses.
     pub fn new(client: Client, queue_url: impl Into<String>, function: Function) -> Self {
         Self {
             client,
@@ -72,14 +72,14 @@ pub struct EventSourceMapping {
     poller: JoinHandle<()>,
 }
 
-/// What has happened since the start, in messages.
+/// Number of messages since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Received from the queue, repetitions included.
+    /// Received from the queue, including redeliveries.
     pub received: u64,
     /// Deleted from the queue.
     pub deleted: u64,
-    /// Left in the queue: they failed, or could not be deleted.
+    /// Left in the queue: failed, or not deletable.
     pub returned: u64,
 }
 
@@ -93,7 +93,7 @@ struct Shared {
 }
 
 impl EventSourceMapping {
-    /// Starts to poll. A queue that cannot be reached is tried again until it can.
+    /// Starts polling. An unreachable queue is retried until it responds.
     #[must_use]
     pub fn start(mut config: EventSourceConfig) -> Self {
         config.batch_size = config.batch_size.clamp(1, 10);
@@ -110,18 +110,18 @@ impl EventSourceMapping {
         Self { shared, stop, poller }
     }
 
-    /// Messages received whose outcome is not yet known to the queue.
+    /// Number of messages received and not yet deleted or returned.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         *self.shared.in_flight.borrow()
     }
 
-    /// Waits until nothing is in flight. Messages still in the queue do not count.
+    /// Waits until no message is in flight. Messages still in the queue do not count.
     pub async fn idle(&self) {
         let _ = self.shared.in_flight.subscribe().wait_for(|in_flight| *in_flight == 0).await;
     }
 
-    /// What has happened so far.
+    /// The counters so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -132,8 +132,8 @@ impl EventSourceMapping {
         }
     }
 
-    /// Receives nothing more, waits up to five seconds for the batches under way and abandons the rest:
-    /// their messages come back when their visibility timeout ends.
+    /// Stops receiving, waits up to five seconds for the batches in progress and abandons the rest: their
+    /// messages are redelivered after their visibility timeout.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let _ = timeout(GRACE, &mut self.poller).await;
@@ -146,8 +146,8 @@ impl Drop for EventSourceMapping {
     }
 }
 
-/// Receives as long as there is room for another batch. One receive at a time is enough: it returns as
-/// soon as there is a message.
+/// Receives while another batch may run. One receive at a time is enough: it returns as soon as there is a
+/// message.
 async fn poll(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(shared.config.maximum_concurrency));
     let mut batches = JoinSet::new();
@@ -199,7 +199,7 @@ async fn receive(shared: &Shared) -> Result<Vec<Message>, String> {
     Ok(received.messages.unwrap_or_default())
 }
 
-/// Asks the queue for its ARN, which every record names.
+/// Queries the ARN of the queue, which every record contains.
 async fn resolve(shared: &Shared) -> Source {
     let mut failures = 0;
     loop {
@@ -218,7 +218,7 @@ async fn resolve(shared: &Shared) -> Source {
             }
             Err(error) => {
                 let error = DisplayErrorContext(error).to_string();
-                tracing::warn!(error, "the queue does not answer");
+                tracing::warn!(error, "the queue does not respond");
                 pause(&mut failures).await;
             }
         }

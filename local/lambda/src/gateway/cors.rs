@@ -1,16 +1,16 @@
-//! An HTTP API's CORS settings.
+//! CORS settings of an HTTP API.
 //!
-//! With them API Gateway answers a browser's preflight itself, whatever routes there are, and adds its headers to every
-//! other answer. An origin that is not allowed gets the answer without them, which a browser does not show to the page.
-//! Source: “Configure CORS for HTTP APIs in API Gateway”, 2026-11.
+//! With CORS configured, API Gateway answers a browser's preflight itself on every path, and adds its headers
+//! to every other response. A response to an origin that is not allowed lacks them, so the browser hides it
+//! from the page. Source: “Configure CORS for HTTP APIs in API Gateway”, 2026-11.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
-/// Who may call the API from a browser, and what they may see. Lists are separated by commas.
+/// Allowed origins, methods and headers. Lists are comma-separated.
 #[derive(Clone, Copy, Debug)]
 pub struct Cors {
-    /// Whether an origin is one of `AllowOrigins`.
+    /// Predicate for `AllowOrigins`.
     pub allows_origin: fn(&str) -> bool,
     /// `AllowMethods`.
     pub allow_methods: &'static str,
@@ -23,7 +23,7 @@ pub struct Cors {
 }
 
 impl Cors {
-    /// The headers of the answer.
+    /// CORS headers of the response.
     pub(super) fn headers(&self, request: &Request) -> HeaderMap {
         let origin = request.headers().get(header::ORIGIN);
         let allows = |origin: &&HeaderValue| origin.to_str().is_ok_and(self.allows_origin);
@@ -44,7 +44,7 @@ impl Cors {
     }
 }
 
-/// Whether a browser asks what it may send.
+/// Whether the request is a CORS preflight.
 pub(super) fn is_preflight(request: &Request) -> bool {
     let has = |name| request.headers().contains_key(name);
     request.method() == Method::OPTIONS && has(header::ORIGIN) && has(header::ACCESS_CONTROL_REQUEST_METHOD)

@@ -1,4 +1,4 @@
-//! A request as the event that a function gets.
+//! The API Gateway event: a request as the input of a function.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
 use serde_json::{Value, json};
 
-/// Headers about one connection, which no proxy passes on.
+/// Headers of a single connection, which a proxy does not forward.
 const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
@@ -20,7 +20,7 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
-/// What the event says besides the request.
+/// Fields of the event other than the request.
 pub(super) struct Envelope<'a> {
     pub route_key: &'a str,
     pub request_id: &'a str,
@@ -81,8 +81,8 @@ pub(super) fn build(parts: &Parts, body: &[u8], envelope: &Envelope<'_>) -> Valu
     event
 }
 
-/// Which bodies are passed as text is not documented. Observed on AWS: `text/*` and JSON, XML and
-/// JavaScript are; everything else, forms and bodies without a type included, is base64.
+/// The choice between text and base64 is not documented. Observed on AWS: `text/*`, JSON, XML and JavaScript
+/// are passed as text, all others as base64, including forms and bodies without a content type.
 /// <https://github.com/ministackorg/ministack/pull/766>
 fn is_text(headers: &HeaderMap) -> bool {
     let Some(content_type) = text(headers, &header::CONTENT_TYPE) else { return false };
@@ -91,7 +91,7 @@ fn is_text(headers: &HeaderMap) -> bool {
         || matches!(essence.as_str(), "application/json" | "application/xml" | "application/javascript")
 }
 
-/// Names in lower case, values of one name joined with commas; cookies are apart.
+/// Names in lower case, values of one name joined with commas; cookies are separate.
 fn headers(
     sent: &HeaderMap,
     body: &[u8],

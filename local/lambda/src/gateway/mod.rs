@@ -1,4 +1,4 @@
-//! API Gateway's HTTP API in front of functions.
+//! An HTTP API of API Gateway in front of functions.
 //!
 //! Payload format 2.0, stage `$default`:
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>.
@@ -27,11 +27,11 @@ use event::Envelope;
 
 pub use cors::Cors;
 
-/// The largest request body: 10 MB.
+/// Maximum size of a request body: 10 MB.
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html>
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
 
-/// Routes and settings of an HTTP API; [`Gateway::into_router`] makes it work.
+/// Routes and settings of an HTTP API; [`Gateway::into_router`] turns it into a router.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     routes: Vec<Route>,
@@ -46,7 +46,7 @@ struct Route {
     method: Option<String>,
     path: String,
     function: Function,
-    /// What the event says; `None`: the request's method and the path.
+    /// Route key in the event; `None`: the request's method and the path.
     key: Option<String>,
 }
 
@@ -57,17 +57,17 @@ impl Default for Gateway {
 }
 
 impl Gateway {
-    /// An API without routes: everything is answered 404.
+    /// An API without routes, which responds 404 to every request.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sends requests to `function`.
+    /// Routes requests to `function`.
     ///
-    /// `key` is a route key as API Gateway writes them, `GET /webhook` or `ANY /webhook`, or a path
-    /// alone: then every method of it goes to the function, as if each were a route of its own.
-    /// A route of the request's method wins over one of any method.
+    /// `key` is a route key of API Gateway, such as `GET /webhook` or `ANY /webhook`, or just a path: then
+    /// every method of the path goes to the function, as if each had a route. A route of the request's method
+    /// takes precedence over one of any method.
     #[must_use]
     pub fn route(mut self, key: &str, function: &Function) -> Self {
         let (method, path, key) = match key.split_once(' ') {
@@ -79,28 +79,28 @@ impl Gateway {
         self
     }
 
-    /// Encodes every body in base64, also those that API Gateway passes as text.
+    /// Encodes every body in base64, including those that API Gateway passes as text.
     #[must_use]
     pub fn force_base64(mut self, force: bool) -> Self {
         self.force_base64 = force;
         self
     }
 
-    /// How long a function may take before the caller gets a 503; 30 s, as on AWS.
+    /// Timeout of the function before the caller gets a 503; 30 s, as on AWS.
     #[must_use]
     pub fn integration_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Lets web apps call the API from a browser.
+    /// Allows web apps to call the API from a browser.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
         self.cors = Some(cors);
         self
     }
 
-    /// Answers every request that no other route of the router takes.
+    /// A router that handles every request without a more specific route.
     pub fn into_router(self) -> Router {
         Router::new().fallback(handle).with_state(Arc::new(self))
     }
@@ -135,7 +135,7 @@ async fn answer(gateway: &Gateway, request: Request, request_id: &str) -> Respon
     let Some(route) = gateway.find(&parts.method, parts.uri.path()) else {
         return message(StatusCode::NOT_FOUND, "Not Found");
     };
-    // The only reasons to fail: too large, or a client that hung up and will not see the answer.
+    // Fails only if the body is too large, or if the client has disconnected.
     let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
@@ -176,7 +176,7 @@ fn message(status: StatusCode, text: &str) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// 16 characters of base64 that end in `=`, as API Gateway's are.
+/// 16 characters of base64 that end in `=`, as in API Gateway.
 fn new_request_id() -> String {
     STANDARD.encode(Uuid::new_v4().as_bytes().get(..11).unwrap_or_default())
 }

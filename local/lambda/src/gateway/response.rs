@@ -1,4 +1,4 @@
-//! What a function returned as the response that the client gets.
+//! The HTTP response from a function's response.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The full form. `multiValueHeaders` is not in it: format 2.0 ignores that field.
+/// The full format. Without `multiValueHeaders`: format 2.0 ignores that field.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Full {
@@ -21,10 +21,10 @@ struct Full {
     is_base64_encoded: Option<bool>,
 }
 
-/// `None`: not a response that API Gateway understands, to be answered 500.
+/// `None`: a response that API Gateway does not accept, which becomes a 500.
 ///
-/// Without a `statusCode`, the whole payload is the body of a 200, whether it is JSON or not. AWS's own
-/// test tool for .NET describes this from observation:
+/// Without a `statusCode`, the whole payload is the body of a 200, JSON or not. Source, from observation: the
+/// AWS test tool for .NET,
 /// <https://github.com/aws/aws-lambda-dotnet/blob/dev/Tools/LambdaTestTool-v2/src/Amazon.Lambda.TestTool/Extensions/InvokeResponseExtensions.cs>
 pub(super) fn build(payload: &[u8]) -> Option<Response> {
     let value = serde_json::from_slice::<Value>(payload).unwrap_or_default();
@@ -42,7 +42,7 @@ pub(super) fn build(payload: &[u8]) -> Option<Response> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(full.status_code).ok()?;
     let headers = response.headers_mut();
-    // The type of a full response that names none.
+    // Default content type of a full response.
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     for (name, value) in full.headers.unwrap_or_default() {
         let name = HeaderName::try_from(name).ok()?;
@@ -52,7 +52,7 @@ pub(super) fn build(payload: &[u8]) -> Option<Response> {
             Value::Bool(flag) => flag.to_string(),
             _ => return None,
         };
-        // These two follow from the body and the connection.
+        // These two depend on the body and the connection.
         if name != header::CONTENT_LENGTH && name != header::TRANSFER_ENCODING {
             headers.insert(name, HeaderValue::try_from(value).ok()?);
         }

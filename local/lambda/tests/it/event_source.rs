@@ -1,6 +1,6 @@
-//! The event source mapping, between a queue and the probe.
+//! The event source mapping, between a queue and the test function.
 //!
-//! `EVENT_SOURCE_TEST_ENDPOINT_URL` names another SQS endpoint than our own, moto's for example.
+//! `EVENT_SOURCE_TEST_ENDPOINT_URL` selects another SQS endpoint than our own, for example moto's.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Queue {
         request.message_body(body).send().await.unwrap();
     }
 
-    /// Messages in the queue, visible and in flight.
+    /// Number of messages in the queue, visible and in flight.
     async fn counts(&self) -> (String, String) {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -89,7 +89,7 @@ async fn stop(queue: Queue, mapping: EventSourceMapping, started: Started) {
     queue.server.stop().await;
 }
 
-/// The bodies that the probe printed, by group, in order.
+/// The bodies printed by the test function, by group, in order.
 fn bodies(logs: &Logs) -> HashMap<String, Vec<String>> {
     let mut bodies = HashMap::<_, Vec<_>>::new();
     for line in logs.lines() {
@@ -104,7 +104,7 @@ fn bodies(logs: &Logs) -> HashMap<String, Vec<String>> {
 }
 
 #[tokio::test]
-async fn messages_reach_the_function_in_order_and_leave_the_queue() {
+async fn messages_are_delivered_in_order_and_deleted() {
     let (queue, started) = (Queue::create(60).await, start(probe("reader")));
     for n in 0..6 {
         for group in ["a", "b", "c"] {
@@ -125,7 +125,7 @@ async fn messages_reach_the_function_in_order_and_leave_the_queue() {
 }
 
 #[tokio::test]
-async fn the_event_is_the_one_that_lambda_makes() {
+async fn event_matches_the_lambda_format() {
     let (queue, started) = (Queue::create(60).await, start(probe("reader")));
     let text = MessageAttributeValue::builder().data_type("String").string_value("märz").build().unwrap();
     let binary = MessageAttributeValue::builder()
@@ -171,8 +171,8 @@ async fn the_event_is_the_one_that_lambda_makes() {
 }
 
 #[tokio::test]
-async fn messages_named_as_failed_stay_and_come_back() {
-    // Longer than a batch takes on a busy machine: what is not deleted by then comes twice.
+async fn messages_listed_as_failed_are_redelivered() {
+    // Longer than a batch takes on a loaded machine: an undeleted message would be delivered twice.
     let (queue, started) = (Queue::create(5).await, start(probe("reader")));
     for (group, body) in [("a", "fine"), ("b", "fail"), ("c", "good")] {
         queue.send(group, body).await;
@@ -185,13 +185,13 @@ async fn messages_named_as_failed_stay_and_come_back() {
     stop(queue, mapping, started).await;
 }
 
-/// A megabyte, that the probe takes by its first letters.
+/// A body of one megabyte, with a prefix that the test function recognises.
 fn large(start: &str) -> String {
     format!("{start}{}", "x".repeat(1_000_000))
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_one_invocation_is_split_in_order() {
+async fn oversized_batch_is_split_in_order() {
     let (queue, started) = (Queue::create(600).await, start(probe("reader")));
     for n in 0..8 {
         queue.send("a", &large(&n.to_string())).await;
@@ -206,7 +206,7 @@ async fn what_is_too_large_for_one_invocation_is_split_in_order() {
 }
 
 #[tokio::test]
-async fn after_the_split_a_group_waits_for_its_message_that_failed_and_other_groups_do_not() {
+async fn failure_after_a_split_blocks_only_its_group() {
     let (queue, started) = (Queue::create(600).await, start(probe("reader")));
     // Six fit, the first six of group a.
     for start in ["0", "fail", "2", "3", "4", "5", "6"] {
@@ -223,7 +223,7 @@ async fn after_the_split_a_group_waits_for_its_message_that_failed_and_other_gro
 }
 
 #[tokio::test]
-async fn a_function_error_and_a_response_about_strangers_return_the_whole_batch() {
+async fn function_error_or_unknown_id_returns_the_whole_batch() {
     for body in ["error", "garbage"] {
         let (queue, started) = (Queue::create(600).await, start(probe("reader")));
         queue.send("a", "fine").await;
@@ -237,7 +237,7 @@ async fn a_function_error_and_a_response_about_strangers_return_the_whole_batch(
 }
 
 #[tokio::test]
-async fn without_partial_batch_responses_what_the_function_returns_does_not_matter() {
+async fn without_partial_responses_the_response_is_ignored() {
     let (queue, started) = (Queue::create(600).await, start(probe("reader")));
     queue.send("a", "fail").await;
     let mut config = queue.map(&started);
@@ -248,7 +248,7 @@ async fn without_partial_batch_responses_what_the_function_returns_does_not_matt
 }
 
 #[tokio::test]
-async fn batches_run_at_the_same_time_up_to_the_limit() {
+async fn batches_run_concurrently_up_to_the_limit() {
     let (queue, started) = (Queue::create(600).await, start(probe("reader")));
     for group in ["a", "b", "c", "d"] {
         queue.send(group, &format!("block-{group}")).await;
@@ -260,27 +260,27 @@ async fn batches_run_at_the_same_time_up_to_the_limit() {
     assert_eq!(mapping.in_flight(), 3);
     assert_eq!(started.function.instance_pids().len(), 3);
     assert_eq!(queue.counts().await, ("1".to_owned(), "3".to_owned()), "the fourth is not received");
-    // Batches that do not end are abandoned, and their messages stay.
+    // Batches that do not end are abandoned, and their messages stay in the queue.
     mapping.stop().await;
     started.function.stop().await;
     assert_eq!(queue.counts().await, ("1".to_owned(), "3".to_owned()));
 }
 
 #[tokio::test]
-async fn a_queue_that_fails_for_a_while_is_polled_again() {
+async fn failing_queue_is_polled_again() {
     let server = SqsServer::start(0).await.unwrap();
     let started = start(probe("reader"));
     let client = client(server.endpoint_url());
     let url = server.queue_url("later");
     let mut config = EventSourceConfig::new(client.clone(), &url, started.function.clone());
     config.wait_time = Duration::from_secs(1);
-    // More than the SDK retries by itself; and at first there is not even a queue.
+    // More than the SDK's own retries; and at first the queue does not exist.
     let mapping = EventSourceMapping::start(config);
     server.fail_next(Action::ReceiveMessage, 4, Fault::Unavailable);
     client.create_queue().queue_name("later").send().await.unwrap();
     client.send_message().queue_url(&url).message_body("fine").send().await.unwrap();
     until("it to be deleted", || mapping.counters().deleted == 1).await;
-    // A message whose deletion failed comes again.
+    // A message whose deletion failed is redelivered.
     server.fail_next(Action::DeleteMessageBatch, 1, Fault::Entries(vec![0]));
     client.send_message().queue_url(&url).message_body("again").send().await.unwrap();
     until("it to stay", || mapping.counters().returned == 1).await;

@@ -1,4 +1,4 @@
-//! Functions as processes: answers, errors, timeouts, crashes, several instances, the end.
+//! Functions as processes: responses, errors, timeouts, crashes, several instances, shutdown.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,10 +7,10 @@ use local_lambda::{Function, FunctionConfig, InvokeError, LogSink, StartError, S
 use local_process::{Guardian, Signal};
 use serde_json::json;
 
-use crate::support::{PATIENCE, Started, call, eventually, exists, probe, start, until};
+use crate::support::{DEADLINE, Started, call, eventually, exists, probe, start, until};
 
 #[tokio::test]
-async fn an_event_comes_back_as_the_function_returned_it() {
+async fn response_is_returned_unchanged() {
     let Started { function, .. } = start(probe("echo"));
     let event = json!({"text": "größer als ✓", "numbers": [1, 2.5, null]});
     assert_eq!(call(&function, event.clone()).await, event);
@@ -21,7 +21,7 @@ async fn an_event_comes_back_as_the_function_returned_it() {
 }
 
 #[tokio::test]
-async fn the_context_has_the_deadline_in_real_time_and_the_arn() {
+async fn context_has_the_deadline_in_real_time_and_the_arn() {
     let mut config = probe("context");
     config.timeout = Duration::from_secs(20);
     config.region = "eu-west-3".to_owned();
@@ -38,7 +38,7 @@ async fn the_context_has_the_deadline_in_real_time_and_the_arn() {
 }
 
 #[tokio::test]
-async fn a_process_gets_its_own_environment_and_nothing_of_ours() {
+async fn process_environment_is_isolated_from_ours() {
     let config =
         probe("environment").with_env("SUPABASE_URL", "http://127.0.0.1:1").with_env("TZ", "Asia/Tokyo");
     let Started { function, .. } = start(config);
@@ -50,14 +50,14 @@ async fn a_process_gets_its_own_environment_and_nothing_of_ours() {
     assert_eq!(env["AWS_REGION"], "us-east-1");
     assert_eq!(env["SUPABASE_URL"], "http://127.0.0.1:1");
     assert_eq!(env["TZ"], "Asia/Tokyo", "the function's own environment wins");
-    // Cargo sets these for the test itself.
+    // Cargo sets these for the test process.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     assert!(env.get("CARGO_MANIFEST_DIR").is_none());
     function.stop().await;
 }
 
 #[tokio::test]
-async fn an_error_of_the_function_is_told_from_a_panic_and_neither_ends_the_process() {
+async fn error_and_panic_are_distinct_and_keep_the_process() {
     let Started { function, .. } = start(probe("errors"));
     let error =
         function.invoke(json!({"do": "error", "message": "no such thing"}).to_string()).await.unwrap_err();
@@ -67,14 +67,14 @@ async fn an_error_of_the_function_is_told_from_a_panic_and_neither_ends_the_proc
     let pids = function.instance_pids();
     let error = function.invoke(json!({"do": "panic"}).to_string()).await.unwrap_err();
     let InvokeError::Handled { error_message, .. } = &error else { panic!("{error:?}") };
-    assert!(error_message.contains("told to panic"), "{error_message}");
+    assert!(error_message.contains("requested panic"), "{error_message}");
     assert_eq!(call(&function, json!({"still": "here"})).await, json!({"still": "here"}));
     assert_eq!(function.instance_pids(), pids);
     function.stop().await;
 }
 
 #[tokio::test]
-async fn an_invocation_past_its_deadline_fails_and_its_process_is_replaced() {
+async fn invocation_past_its_deadline_fails_and_replaces_the_process() {
     let mut config = probe("slow");
     config.timeout = Duration::from_millis(500);
     let Started { function, .. } = start(config);
@@ -91,7 +91,7 @@ async fn an_invocation_past_its_deadline_fails_and_its_process_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_during_an_invocation_is_replaced() {
+async fn process_that_ends_during_an_invocation_is_replaced() {
     let Started { function, .. } = start(probe("crash"));
     let error = function.invoke(json!({"do": "exit"}).to_string()).await.unwrap_err();
     assert!(matches!(error, InvokeError::Crashed { .. }), "{error:?}");
@@ -102,7 +102,7 @@ async fn a_process_that_ends_during_an_invocation_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_process_that_never_polls_is_a_clear_error_for_every_caller_and_starts_do_not_spin() {
+async fn process_that_never_polls_fails_calls_with_backoff() {
     let Started { function, logs, .. } = start(probe("init").with_env("PROBE_INIT", "exit"));
     let calls: Vec<_> = (0..6)
         .map(|_| {
@@ -116,8 +116,8 @@ async fn a_process_that_never_polls_is_a_clear_error_for_every_caller_and_starts
         assert_eq!(error_type, "Runtime.ExitError");
         assert_eq!(error_message, "Runtime exited with error: exit status 7");
     }
-    assert!(logs.lines().iter().any(|line| line.text == "giving up before the first poll"));
-    // Nobody waits, so nothing is started.
+    assert!(logs.lines().iter().any(|line| line.text == "exiting before the first poll"));
+    // Without waiting callers no process is started.
     let started = logs.lines().len();
     assert!(started <= 6, "{started} processes for 6 calls");
     assert!(function.invoke("{}").await.is_err());
@@ -127,7 +127,7 @@ async fn a_process_that_never_polls_is_a_clear_error_for_every_caller_and_starts
 }
 
 #[tokio::test]
-async fn what_a_process_reports_about_its_start_is_what_the_caller_gets() {
+async fn reported_init_error_is_returned_to_the_caller() {
     let Started { function, .. } = start(probe("report").with_env("PROBE_INIT", "report"));
     let error = function.invoke("{}").await.unwrap_err();
     let expected = InvokeError::Init {
@@ -139,7 +139,7 @@ async fn what_a_process_reports_about_its_start_is_what_the_caller_gets() {
 }
 
 #[tokio::test]
-async fn a_start_that_takes_too_long_is_ended() {
+async fn slow_start_is_ended() {
     let mut config = probe("hang").with_env("PROBE_INIT", "hang");
     config.init_timeout = Duration::from_millis(300);
     let Started { function, .. } = start(config);
@@ -149,7 +149,7 @@ async fn a_start_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_program_is_an_error_of_the_call() {
+async fn non_executable_file_fails_the_call() {
     let guardian = Guardian::start().unwrap();
     let missing = FunctionConfig::new("missing", "/nonexistent/bootstrap");
     let error = Function::start(missing, &guardian, LogSink::discard()).unwrap_err();
@@ -163,13 +163,13 @@ async fn a_file_that_is_no_program_is_an_error_of_the_call() {
 }
 
 #[tokio::test]
-async fn invocations_at_the_same_time_get_a_process_each_up_to_the_limit() {
+async fn concurrent_invocations_get_a_process_each_up_to_the_limit() {
     let mut config = probe("parallel");
     config.max_instances = 3;
     let Started { function, .. } = start(config);
     let directory = tempfile::tempdir().unwrap();
     let event = json!({"do": "meet", "directory": directory.path(), "count": 3});
-    // Three can only answer together; the others wait for one of them.
+    // Three can only respond together; the others wait for one of them.
     let calls: Vec<_> = (0..8)
         .map(|_| {
             let (function, event) = (function.clone(), event.clone());
@@ -186,7 +186,7 @@ async fn invocations_at_the_same_time_get_a_process_each_up_to_the_limit() {
 }
 
 #[tokio::test]
-async fn a_process_killed_from_outside_is_replaced_by_itself() {
+async fn idle_process_killed_from_outside_is_replaced() {
     let Started { function, .. } = start(probe("killed"));
     assert_eq!(call(&function, json!(1)).await, json!(1));
     let killed = function.instance_pids()[0];
@@ -197,7 +197,7 @@ async fn a_process_killed_from_outside_is_replaced_by_itself() {
 }
 
 #[tokio::test]
-async fn a_process_killed_during_an_invocation_fails_it() {
+async fn process_killed_during_an_invocation_fails_it() {
     let Started { function, .. } = start(probe("killed-busy"));
     function.warm().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -214,12 +214,12 @@ async fn a_process_killed_during_an_invocation_fails_it() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_after_each_poll_is_not_restarted_for_ever() {
+async fn process_that_ends_after_each_poll_is_restarted_3_times() {
     let Started { function, logs, .. } = start(probe("polls").with_env("PROBE_INIT", "poll-once"));
     let error = function.invoke("{}").await.unwrap_err();
     assert!(matches!(error, InvokeError::Crashed { .. } | InvokeError::Init { .. }), "{error:?}");
-    // The one that failed had work and is replaced; those after it have none, and after three of them
-    // nothing is started before somebody calls.
+    // The process that failed had work and is replaced; its replacements have none, and after three of them
+    // no process is started without a caller.
     until("the last start", || logs.lines().len() == 4).await;
     until("its end", || function.instance_pids().is_empty()).await;
     assert_eq!(logs.lines().len(), 4);
@@ -242,7 +242,7 @@ async fn lines_of_both_streams_reach_the_sink() {
 }
 
 #[tokio::test]
-async fn payloads_above_six_megabytes_are_refused_in_both_directions() {
+async fn payloads_above_six_megabytes_are_rejected_both_ways() {
     let Started { function, .. } = start(probe("large"));
     let event = json!("x".repeat(6 * 1024 * 1024)).to_string();
     assert_eq!(function.invoke(event.clone()).await.unwrap_err(), InvokeError::TooLarge(event.len()));
@@ -257,7 +257,7 @@ async fn payloads_above_six_megabytes_are_refused_in_both_directions() {
 }
 
 #[tokio::test]
-async fn stopping_ends_every_process_and_fails_every_call() {
+async fn stop_ends_every_process_and_fails_every_call() {
     let mut config = probe("stop").with_env("PROBE_IGNORE_SIGTERM", "1");
     config.max_instances = 2;
     let Started { function, .. } = start(config);
@@ -287,6 +287,6 @@ async fn dropping_the_last_handle_ends_the_processes() {
     function.warm().await.unwrap();
     let pid = function.instance_pids()[0];
     drop(function);
-    tokio::time::timeout(PATIENCE, until("the end", || !exists(pid))).await.unwrap();
+    tokio::time::timeout(DEADLINE, until("the end", || !exists(pid))).await.unwrap();
     drop(guardian);
 }

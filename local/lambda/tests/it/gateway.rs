@@ -1,4 +1,4 @@
-//! API Gateway in front of the probe.
+//! API Gateway in front of the test function.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn text(response: Response) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn a_request_becomes_the_event_that_aws_documents() {
+async fn request_becomes_the_event_documented_by_aws() {
     let api = Api::start(|gateway| gateway).await;
     let request = api
         .client
@@ -112,7 +112,7 @@ async fn a_request_becomes_the_event_that_aws_documents() {
         "body": "{\"text\": \"größer\"}",
         "isBase64Encoded": false,
     });
-    // What differs from request to request.
+    // Fields that vary between requests.
     expected["headers"]["x-amzn-trace-id"] = event["headers"]["x-amzn-trace-id"].clone();
     for name in ["requestId", "time", "timeEpoch"] {
         expected["requestContext"][name] = event["requestContext"][name].clone();
@@ -129,7 +129,7 @@ async fn a_request_becomes_the_event_that_aws_documents() {
 }
 
 #[tokio::test]
-async fn a_request_without_body_query_or_cookies_has_no_such_fields() {
+async fn event_omits_absent_body_query_and_cookies() {
     let api = Api::start(|gateway| gateway).await;
     let request = api
         .client
@@ -146,7 +146,7 @@ async fn a_request_without_body_query_or_cookies_has_no_such_fields() {
 }
 
 #[tokio::test]
-async fn the_content_type_decides_whether_a_body_is_text() {
+async fn content_type_decides_whether_a_body_is_text() {
     let api = Api::start(|gateway| gateway).await;
     for (content_type, as_text) in [
         (Some("application/json"), true),
@@ -172,7 +172,7 @@ async fn the_content_type_decides_whether_a_body_is_text() {
 }
 
 #[test]
-fn any_bytes_reach_the_function_and_come_back_unchanged() {
+fn binary_bodies_round_trip_unchanged() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let api = runtime.block_on(Api::start(|gateway| gateway));
     let forced = runtime.block_on(Api::start(|gateway| gateway.force_base64(true)));
@@ -208,7 +208,7 @@ async fn base64_can_be_forced_for_text() {
 }
 
 #[tokio::test]
-async fn a_full_response_sets_status_headers_cookies_and_body() {
+async fn full_response_sets_status_headers_cookies_and_body() {
     let api = Api::start(|gateway| gateway).await;
     let response = api
         .respond(&json!({
@@ -238,7 +238,7 @@ async fn a_full_response_sets_status_headers_cookies_and_body() {
 }
 
 #[tokio::test]
-async fn anything_without_a_status_code_is_the_body_of_a_200() {
+async fn payload_without_a_status_code_is_the_body_of_a_200() {
     let api = Api::start(|gateway| gateway).await;
     for payload in [json!({"message": "hi"}), json!("text"), json!([1]), json!(null)] {
         let response = api.respond(&payload).await;
@@ -249,7 +249,7 @@ async fn anything_without_a_status_code_is_the_body_of_a_200() {
 }
 
 #[tokio::test]
-async fn a_response_that_is_none_and_a_crash_are_internal_server_errors() {
+async fn invalid_response_and_crash_are_internal_server_errors() {
     let api = Api::start(|gateway| gateway).await;
     let error = (StatusCode::INTERNAL_SERVER_ERROR, r#"{"message":"Internal Server Error"}"#.to_owned());
     for payload in [
@@ -290,19 +290,19 @@ async fn routes_are_found_by_path_and_method() {
 }
 
 #[tokio::test]
-async fn a_body_above_ten_megabytes_is_refused() {
+async fn body_above_ten_megabytes_is_rejected() {
     let api = Api::start(|gateway| gateway).await;
     let request = api.client.post(api.url("/event")).body(vec![b'x'; 10 * 1024 * 1024 + 1]);
     let too_large = (StatusCode::PAYLOAD_TOO_LARGE, r#"{"message":"Request Entity Too Large"}"#.to_owned());
     assert_eq!(text(request.send().await.unwrap()).await, too_large);
-    // Within the gateway's limit, but not within Lambda's.
+    // Within the gateway's limit, but above Lambda's.
     let request = api.client.post(api.url("/event")).body(vec![b'x'; 7 * 1024 * 1024]);
     assert_eq!(text(request.send().await.unwrap()).await, too_large);
     api.stop().await;
 }
 
 #[tokio::test]
-async fn a_function_that_takes_too_long_for_the_gateway_is_a_503() {
+async fn function_over_the_gateway_timeout_is_a_503() {
     let guardian = local_process::Guardian::start().unwrap();
     let config = probe("slow").with_env("PROBE_INIT", "hang");
     let function = Function::start(config, &guardian, local_lambda::LogSink::discard()).unwrap();
@@ -316,7 +316,7 @@ async fn a_function_that_takes_too_long_for_the_gateway_is_a_503() {
 }
 
 #[tokio::test]
-async fn a_running_server_serves_another_router_from_the_next_request_on() {
+async fn replaced_router_serves_from_the_next_request_on() {
     let said = |text: &'static str| axum::Router::new().fallback(move || async move { text });
     let server = HttpServer::start(said("first"), 0).await.unwrap();
     let client = http();
@@ -328,7 +328,7 @@ async fn a_running_server_serves_another_router_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn web_sites_reach_no_function() {
+async fn web_sites_cannot_reach_functions() {
     let api = Api::start(|gateway| gateway).await;
     let status = async |name: &str, value: &str| {
         api.client.post(api.url("/event")).header(name, value).send().await.unwrap().status()
@@ -347,7 +347,7 @@ async fn web_sites_reach_no_function() {
 }
 
 #[tokio::test]
-async fn a_browser_s_preflight_is_answered_by_the_gateway() {
+async fn browser_preflight_is_answered_by_the_gateway() {
     let cors = Cors {
         allows_origin: |origin| origin == "http://localhost:3000",
         allow_methods: "GET",
@@ -378,7 +378,7 @@ async fn a_browser_s_preflight_is_answered_by_the_gateway() {
         let response = ask("OPTIONS", path, "http://localhost:4000").await.unwrap();
         assert_eq!((response.status().as_u16(), headers(&response)), (204, [const { None }; 5]));
     }
-    // The call itself, also one that no route takes.
+    // The request after the preflight, also one without a route.
     for (path, status) in [("/event", 200), ("/nothing", 404)] {
         let response = ask("GET", path, "http://localhost:3000").await.unwrap();
         let shown = [Some(all[0].to_owned()), None, None, Some(all[3].to_owned()), None];
@@ -386,7 +386,7 @@ async fn a_browser_s_preflight_is_answered_by_the_gateway() {
         let response = ask("GET", path, "http://localhost:4000").await.unwrap();
         assert_eq!((response.status().as_u16(), headers(&response)), (status, [const { None }; 5]));
     }
-    // Without a question it is a request like others.
+    // Not a preflight: a request like any other.
     let response = api.client.request("OPTIONS".parse().unwrap(), api.url("/event")).send().await.unwrap();
     let event: Value = response.json().await.unwrap();
     assert_eq!(event["requestContext"]["http"]["method"], "OPTIONS");

@@ -1,4 +1,4 @@
-//! The tests of the Lambda service with real processes, in one program.
+//! The integration tests of the Lambda emulator with real processes, in one binary.
 
 mod event_source;
 mod function;

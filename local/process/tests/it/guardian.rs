@@ -1,4 +1,4 @@
-//! What a guardian does when its owner is killed, and what it leaves alone.
+//! The guardian's actions after its owner is killed, and their limits.
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use local_process::{Guardian, Signal};
 
-/// Set when this test binary runs itself as the process that will be killed.
+/// Set when this test binary runs itself as the process to be killed.
 const OWNER: &str = "GUARDIAN_TEST_OWNER";
 
 #[test]
-fn a_killed_owner_leaves_nothing_that_it_did_not_release() {
+fn killed_owner_leaves_only_released_resources() {
     if std::env::var_os(OWNER).is_some() {
         own_and_wait();
     }
     let mut owner = Command::new(std::env::current_exe().expect("a path"))
-        .args(["--exact", "guardian::a_killed_owner_leaves_nothing_that_it_did_not_release", "--nocapture"])
+        .args(["--exact", "guardian::killed_owner_leaves_only_released_resources", "--nocapture"])
         .env(OWNER, "1")
         .stdout(Stdio::piped())
         .spawn()
@@ -44,13 +44,13 @@ fn a_killed_owner_leaves_nothing_that_it_did_not_release() {
     until("the directory is gone", || !Path::new(directory).exists());
     assert!(!Path::new(file).exists());
     assert_eq!(std::fs::read_to_string(replaced).expect("a file"), "somebody else's");
-    assert!(alive(released), "a released process is nobody's business");
+    assert!(alive(released), "a released process keeps running");
     local_process::signal(released.parse().expect("a pid"), Signal::SIGKILL).expect("ours");
     std::fs::remove_dir_all(Path::new(replaced).parent().expect("a directory")).expect("removed");
 }
 
 #[test]
-fn a_dropped_directory_is_gone_at_once_and_a_dropped_guardian_leaves_no_shell() {
+fn dropped_directory_is_removed_and_dropped_guardian_exits() {
     let guardian = Guardian::start().expect("a shell");
     let directory = guardian.temporary_directory("guardian test ").expect("a directory");
     let path = directory.path().to_path_buf();
@@ -61,7 +61,7 @@ fn a_dropped_directory_is_gone_at_once_and_a_dropped_guardian_leaves_no_shell() 
 }
 
 #[test]
-fn a_private_file_is_ours_alone_and_goes_with_its_owner_unless_it_was_replaced() {
+fn private_file_is_removed_with_its_owner_unless_replaced() {
     let guardian = Guardian::start().expect("a shell");
     let directory = guardian.temporary_directory("guardian-test-").expect("a directory");
     let path = directory.join("a file");
@@ -81,7 +81,7 @@ fn a_private_file_is_ours_alone_and_goes_with_its_owner_unless_it_was_replaced()
 }
 
 #[test]
-fn a_dropped_group_ends_and_a_released_one_goes_on() {
+fn dropped_group_ends_and_released_group_continues() {
     let guardian = Guardian::start().expect("a shell");
     let mut leaders = [0, 1].map(|_| {
         Command::new("sh").args(["-c", "sleep 600 & wait"]).process_group(0).spawn().expect("sh starts")
@@ -98,7 +98,7 @@ fn a_dropped_group_ends_and_a_released_one_goes_on() {
     leaders[1].wait().expect("it ends");
 }
 
-/// Owns processes, files and a directory, says which, and waits to be killed.
+/// Owns processes, files and a directory, prints them, and waits to be killed.
 #[expect(clippy::zombie_processes, reason = "it waits until it is killed; the guardian ends them")]
 fn own_and_wait() -> ! {
     let sleeper = |program: &str| {
@@ -113,7 +113,7 @@ fn own_and_wait() -> ! {
     let _kept = guardian.watch_process(kept, Signal::SIGTERM).expect("a guardian");
     let _stubborn = guardian.watch_process(stubborn, Signal::SIGTERM).expect("a guardian");
     drop(guardian.watch_process(released, Signal::SIGTERM).expect("a guardian"));
-    // The group is its leader and the member that the leader has started.
+    // The group is the leader and the member started by the leader.
     let mut leader = Command::new("sh")
         .args(["-c", "sleep 600 & echo $!; wait"])
         .stdout(Stdio::piped())
@@ -140,7 +140,7 @@ fn own_and_wait() -> ! {
     }
 }
 
-/// Whether the process runs: a zombie whose parent was killed is soon reaped by init.
+/// Whether the process runs: a zombie of a killed parent is soon reaped by init.
 fn alive(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
         || (!Path::new("/proc/self").exists()

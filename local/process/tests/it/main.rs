@@ -1,3 +1,3 @@
-//! The tests of the guardian with real processes, in one program.
+//! The integration tests of the guardian with real processes, in one binary.
 
 mod guardian;

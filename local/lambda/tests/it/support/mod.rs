@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared test helpers.
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use local_lambda::{Function, FunctionConfig, LogSink, Logs};
 use local_process::Guardian;
 use serde_json::Value;
 
-/// Long enough for a loaded machine; a test that works never waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for a loaded machine; a passing test never waits this long.
+pub const DEADLINE: Duration = Duration::from_secs(30);
 
 pub fn probe(name: &str) -> FunctionConfig {
     let mut config = FunctionConfig::new(name, env!("CARGO_BIN_EXE_local-lambda-probe"));
-    config.timeout = PATIENCE;
+    config.timeout = DEADLINE;
     config
 }
 
@@ -28,14 +28,14 @@ pub fn start(config: FunctionConfig) -> Started {
     Started { function, logs, guardian }
 }
 
-/// Waits until `condition` gives a value.
+/// Waits until `condition` returns a value.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + DEADLINE;
     loop {
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(Instant::now() < until, "never happened: {what}");
+        assert!(Instant::now() < until, "timed out waiting for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -59,7 +59,7 @@ pub fn exists(pid: u32) -> bool {
 }
 
 pub fn http() -> reqwest::Client {
-    // A second installation fails, which is as good.
+    // An already installed provider is not an error here.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }

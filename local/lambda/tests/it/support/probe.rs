@@ -1,4 +1,4 @@
-//! A Lambda function that does what its event says, for the tests of this crate.
+//! A Lambda function for the tests of this crate: it performs the actions named in its event.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 async fn main() -> Result<(), Error> {
     match std::env::var("PROBE_INIT").as_deref() {
         Ok("exit") => {
-            eprintln!("giving up before the first poll");
+            eprintln!("exiting before the first poll");
             std::process::exit(7);
         }
         Ok("hang") => tokio::time::sleep(Duration::from_secs(3600)).await,
@@ -21,7 +21,7 @@ async fn main() -> Result<(), Error> {
         _ => {}
     }
     if let Ok(directory) = std::env::var("PROBE_STARTS") {
-        // One empty file for each start, so that a test can count them.
+        // One empty file per start, which lets a test count the starts.
         std::fs::write(Path::new(&directory).join(std::process::id().to_string()), "")?;
     }
     if std::env::var_os("PROBE_IGNORE_SIGTERM").is_some() {
@@ -45,7 +45,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
             Ok(json!({"slept": true}))
         }
         "exit" => std::process::exit(3),
-        "panic" => panic!("the probe was told to panic"),
+        "panic" => panic!("requested panic"),
         "error" => Err(payload["message"].as_str().unwrap_or("failed").into()),
         "context" => Ok(json!({
             "request_id": context.request_id,
@@ -66,7 +66,7 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     }
 }
 
-/// Answers when as many processes as `count` are here at the same time.
+/// Responds once `count` processes are here at the same time.
 async fn meet(payload: &Value) -> Result<Value, Error> {
     let directory = Path::new(payload["directory"].as_str().unwrap_or_default());
     std::fs::write(directory.join(std::process::id().to_string()), "")?;
@@ -74,14 +74,14 @@ async fn meet(payload: &Value) -> Result<Value, Error> {
     let until = Instant::now() + Duration::from_secs(20);
     while std::fs::read_dir(directory)?.count() < count {
         if Instant::now() > until {
-            return Err("the others did not come".into());
+            return Err("the other processes did not arrive".into());
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(json!({"pid": std::process::id()}))
 }
 
-/// Prints each body, then does what the bodies say.
+/// Prints each body, then performs the actions in the bodies.
 async fn records(event: &Value) -> Result<Value, Error> {
     let mut failures = Vec::new();
     for record in event["Records"].as_array().into_iter().flatten() {
@@ -91,7 +91,7 @@ async fn records(event: &Value) -> Result<Value, Error> {
             std::future::pending::<()>().await;
         }
         if body.starts_with("error") {
-            return Err("told to fail the whole batch".into());
+            return Err("requested failure of the whole batch".into());
         }
         if body.starts_with("garbage") {
             return Ok(json!({"batchItemFailures": [{"itemIdentifier": "nobody"}]}));
@@ -103,7 +103,7 @@ async fn records(event: &Value) -> Result<Value, Error> {
     Ok(json!({ "batchItemFailures": failures }))
 }
 
-/// `/event` shows the event, `/bytes` sends the body back, `/response` returns the body as the response.
+/// `/event` returns the event, `/bytes` echoes the body, `/response` returns the body as the response.
 fn http(event: Value) -> Value {
     let body = event["body"].as_str().unwrap_or_default();
     match event["rawPath"].as_str() {
@@ -119,18 +119,18 @@ fn http(event: Value) -> Value {
     }
 }
 
-/// Asks for an event and does not wait for it.
+/// Polls for an event without waiting for it.
 fn poll_once() -> Result<(), Error> {
     eprintln!("polling once");
     let address = std::env::var("AWS_LAMBDA_RUNTIME_API")?;
     let mut stream = TcpStream::connect(&address)?;
     write!(stream, "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
-    // Without an event there is no answer; with one, this process is gone before it reads it.
+    // Without an event there is no response; with one, this process ends before reading it.
     std::thread::sleep(Duration::from_millis(500));
     std::process::exit(0);
 }
 
-/// The call that a custom runtime makes when it cannot start.
+/// The call of a custom runtime that cannot start.
 fn report_init_error() -> Result<(), Error> {
     let address = std::env::var("AWS_LAMBDA_RUNTIME_API")?;
     let body = r#"{"errorType":"Probe.NoConfiguration","errorMessage":"a setting is missing"}"#;
