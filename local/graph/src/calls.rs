@@ -1,4 +1,4 @@
-//! Following the calls of `…/messages` as they happen, the rejected ones among them.
+//! Observing the calls of `…/messages` as they happen, including rejected ones.
 
 use std::time::Duration;
 
@@ -12,84 +12,84 @@ use tokio::time::Instant;
 
 use crate::store::{ReadReceipt, Received};
 
-/// How many events may wait for a follower that is slow; the oldest are lost to it first.
+/// Capacity for a slow subscriber; beyond it the oldest events are dropped.
 const BACKLOG: usize = 4096;
 
-/// The largest answer of ours, in bytes.
+/// Size limit of our responses in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Something that has happened.
+/// An event of the emulator.
 #[derive(Clone, Debug)]
-pub enum Happened {
-    /// A message took effect: it is on its way to a phone, whatever its sender learns.
+pub enum GraphEvent {
+    /// A message was accepted for delivery, whatever the sender learns about it.
     Accepted(Received),
     /// A message was marked as read.
     Read(ReadReceipt),
-    /// A call is over.
+    /// A call has ended.
     Called(Call),
 }
 
 /// One call of `…/messages`.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// When it came.
+    /// Time of the request.
     pub at: DateTime<Utc>,
-    /// The request's body; `null` when it is no JSON.
+    /// Body of the request; `null` if it is not JSON.
     pub request: Value,
-    /// The answer's HTTP status; `None` when the connection was reset, or its client has gone away.
+    /// HTTP status of the response; `None` if the connection was reset, or the client has disconnected.
     pub status: Option<u16>,
-    /// The answer's body.
+    /// Body of the response.
     pub answer: Value,
-    /// From the request to the answer.
+    /// Time from the request to the response.
     pub duration: Duration,
 }
 
-/// Whoever follows.
+/// Subscribers to the events.
 #[derive(Debug)]
-pub(crate) struct Followers(broadcast::Sender<Happened>);
+pub(crate) struct Subscribers(broadcast::Sender<GraphEvent>);
 
-impl Default for Followers {
+impl Default for Subscribers {
     fn default() -> Self {
         Self(broadcast::Sender::new(BACKLOG))
     }
 }
 
-impl Followers {
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Happened> {
+impl Subscribers {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<GraphEvent> {
         self.0.subscribe()
     }
 
-    pub(crate) fn tell(&self, happened: impl FnOnce() -> Happened) {
+    pub(crate) fn publish(&self, happened: impl FnOnce() -> GraphEvent) {
         if self.0.receiver_count() > 0 {
-            // An error is a follower that has gone away meanwhile.
+            // An error means that no subscriber is left.
             let _ = self.0.send(happened());
         }
     }
 
-    /// Begins to watch a call; its end is told when the result is told or dropped.
+    /// Records a call; its end is published when the result is completed or dropped.
     pub(crate) fn watch(&self, body: &[u8]) -> Watched<'_> {
         let request = serde_json::from_slice(body).unwrap_or_default();
         let call =
             Call { at: Utc::now(), request, status: None, answer: Value::Null, duration: Duration::ZERO };
-        Watched { followers: self, call, start: Instant::now() }
+        Watched { subscribers: self, call, start: Instant::now() }
     }
 }
 
-/// A call under way. A client that goes away drops it.
+/// A call in progress. A client that disconnects drops it.
 pub(crate) struct Watched<'a> {
-    followers: &'a Followers,
+    subscribers: &'a Subscribers,
     call: Call,
     start: Instant,
 }
 
 impl Watched<'_> {
-    /// Notes the answer, which is passed on.
+    /// Records the response and returns it.
     pub(crate) async fn answered(&mut self, response: Response) -> Response {
         let (parts, body) = response.into_parts();
         let Ok(body) = to_bytes(body, MAX_ANSWER).await else {
             return Response::from_parts(parts, Body::empty());
         };
-        // Without a body it is the place-holder of a connection that is reset.
+        // Without a body it is the placeholder of a connection reset.
         if !body.is_empty() || parts.status != StatusCode::INTERNAL_SERVER_ERROR {
             self.call.status = Some(parts.status.as_u16());
             self.call.answer = serde_json::from_slice(&body).unwrap_or_default();
@@ -101,6 +101,6 @@ impl Watched<'_> {
 impl Drop for Watched<'_> {
     fn drop(&mut self) {
         self.call.duration = self.start.elapsed();
-        self.followers.tell(|| Happened::Called(self.call.clone()));
+        self.subscribers.publish(|| GraphEvent::Called(self.call.clone()));
     }
 }

@@ -1,4 +1,4 @@
-//! Errors as the Graph API writes them.
+//! Errors in the format of the Graph API.
 //!
 //! Source: Meta's "Handle Errors" (Graph API) and "Error Codes" (WhatsApp Cloud API).
 
@@ -11,30 +11,30 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-/// One error answer.
+/// One error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GraphError {
     /// HTTP status.
     pub status: StatusCode,
-    /// What a program should decide on.
+    /// Error code, the basis of a program's decisions.
     pub code: i64,
-    /// Narrows some codes further (33: the object does not exist, or the token may not see it).
+    /// Subcode of some codes (33: the object does not exist, or is not visible to the token).
     pub subcode: Option<i64>,
-    /// For people.
+    /// Description for humans.
     pub message: String,
-    /// For people: what in this request was wrong. Only the WhatsApp part of the API has it.
+    /// Details for humans about this request. Only the WhatsApp part of the API has them.
     pub details: Option<String>,
 }
 
 impl GraphError {
-    /// An error that a test asked for.
+    /// An error injected by a test.
     pub(crate) fn scripted(status: u16, code: i64) -> Self {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             code,
             subcode: None,
             message: format!("(#{code}) Scripted error"),
-            details: Some("A fault of the local stand-in.".to_owned()),
+            details: Some("A fault of the local emulator.".to_owned()),
         }
     }
 
@@ -48,7 +48,7 @@ impl GraphError {
         }
     }
 
-    /// The token was one until `end`.
+    /// The token was valid until `end`.
     pub(crate) fn expired(end: DateTime<Utc>, now: DateTime<Utc>) -> Self {
         let [end, now] = [end, now].map(|time| time.format("%A, %d-%b-%y %H:%M:%S UTC"));
         Self {
@@ -62,7 +62,7 @@ impl GraphError {
         }
     }
 
-    /// The token may not do this.
+    /// The token lacks the permission.
     pub(crate) fn no_permission() -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
@@ -89,7 +89,7 @@ impl GraphError {
         }
     }
 
-    /// The object does not exist, or this token or method is not for it: Meta does not tell which.
+    /// The object does not exist, or does not allow this token or method: Meta does not distinguish these.
     pub(crate) fn unsupported(method: &str, id: &str) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

@@ -1,24 +1,24 @@
-//! Faults that tests script: errors, delays and lost connections.
+//! Fault injection: errors, delays and lost connections.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What happens to one valid send.
+/// Fault of one valid send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// How it ends.
+    /// Outcome of the call.
     pub outcome: Outcome,
-    /// Whether the message goes out all the same.
+    /// Whether the message is delivered despite the outcome.
     pub effect: Effect,
-    /// Time before the outcome. Long enough, it is a server that hangs.
+    /// Delay before the outcome. A long delay emulates a hanging server.
     pub delay: Duration,
 }
 
-/// How a send ends.
+/// Outcome of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The usual answer.
+    /// The normal response.
     Answer,
     /// This HTTP status, with this code in Meta's error body.
     Error {
@@ -27,51 +27,51 @@ pub enum Outcome {
         /// `error.code`.
         code: i64,
     },
-    /// The connection is reset and there is no answer.
+    /// A connection reset without a response.
     Reset,
 }
 
-/// When a send takes effect, relative to the fault.
+/// Time of the delivery, relative to the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// After it, and only if the outcome is [`Outcome::Answer`] and the client is still there.
+    /// After the fault, and only if the outcome is [`Outcome::Answer`] and the client is still connected.
     AfterFault,
-    /// Before it: the message is out whatever the client learns.
+    /// Before the fault: the message is delivered whatever the client learns.
     BeforeFault,
 }
 
 impl Fault {
-    /// An error instead of sending.
+    /// An error without delivery.
     #[must_use]
     pub const fn error(status: u16, code: i64) -> Self {
         Self::new(Outcome::Error { status, code }, Effect::AfterFault)
     }
 
-    /// The connection is reset; nothing was sent.
+    /// A connection reset without delivery.
     #[must_use]
     pub const fn reset_before_effect() -> Self {
         Self::new(Outcome::Reset, Effect::AfterFault)
     }
 
-    /// The message goes out and the connection is reset in place of the answer.
+    /// A connection reset in place of the response, after delivery.
     #[must_use]
     pub const fn reset_after_effect() -> Self {
         Self::new(Outcome::Reset, Effect::BeforeFault)
     }
 
-    /// The message goes out only after `delay`, and not at all when the client has given up by then.
+    /// Delivery after `delay`, unless the client has disconnected by then.
     #[must_use]
     pub const fn slow(delay: Duration) -> Self {
         Self::new(Outcome::Answer, Effect::AfterFault).after(delay)
     }
 
-    /// The message goes out at once; the answer comes after `delay`.
+    /// Delivery at once, with the response after `delay`.
     #[must_use]
-    pub const fn late_answer(delay: Duration) -> Self {
+    pub const fn late_response(delay: Duration) -> Self {
         Self::new(Outcome::Answer, Effect::BeforeFault).after(delay)
     }
 
-    /// The same fault with this delay.
+    /// This fault with a delay.
     #[must_use]
     pub const fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -92,7 +92,7 @@ pub(crate) struct Faults {
 struct Script {
     next: VecDeque<(usize, Fault)>,
     recipients: HashMap<String, VecDeque<(Option<usize>, Fault)>>,
-    /// What every other send meets.
+    /// The fault of every send without a scheduled one.
     always: Option<Fault>,
 }
 
@@ -113,7 +113,7 @@ impl Faults {
         *self.lock() = Script::default();
     }
 
-    /// The fault that a valid send to `address` meets now; it is used up by this.
+    /// Consumes and returns the fault of a valid send to `address`.
     pub(crate) fn take(&self, address: &str) -> Option<Fault> {
         let mut script = self.lock();
         if let Some(faults) = script.recipients.get_mut(&key(address)) {
@@ -143,7 +143,7 @@ impl Faults {
     }
 }
 
-/// `+1650…` and `1650…` are one recipient.
+/// `+1650…` and `1650…` are the same recipient.
 fn key(address: &str) -> String {
     address.trim_start_matches('+').to_owned()
 }

@@ -1,16 +1,16 @@
-//! A stand-in for Meta's Graph API, as far as a WhatsApp business number sends messages through it.
+//! An emulator of Meta's Graph API, limited to a WhatsApp business number that sends messages.
 //!
-//! It speaks HTTP on 127.0.0.1, checks what it is sent as Meta would, answers in Meta's shapes and
-//! keeps the newest of what it received. Faults can be scripted ([`Fault`]), because what a sender does when the
-//! answer is an error, late or lost is what needs the most testing.
+//! The emulator serves HTTP on 127.0.0.1, validates requests and formats responses as Meta does, and stores
+//! the newest accepted messages. Faults can be injected ([`Fault`]), because a sender's handling of errors,
+//! late responses and lost responses needs the most testing.
 //!
 //! - `POST /{version}/{phone-number-id}/messages`: as in Meta's Cloud API reference, "Messages".
-//!   The life cycle of versions is not reproduced: every `vN.N` is served.
+//!   Versions never expire: every `vN.N` is served.
 //! - `GET /{version}/{phone-number-id}?fields=…`: as in "WhatsApp Business Account Phone Number API".
-//! - `GET /{version}/debug_token?input_token=…`: as in the Graph API's reference, about the token that is accepted.
-//! - `GET /received`: **not part of Meta's API**; what was kept, as JSON (see [`Kept`]). No token.
+//! - `GET /{version}/debug_token?input_token=…`: as in the Graph API's reference, for the accepted token.
+//! - `GET /received`: **not part of Meta's API**; the stored messages as JSON (see [`Stored`]). No token.
 //!
-//! Error codes are Meta's; the English of the messages is close to Meta's but nobody may rely on it.
+//! Error codes are Meta's. The wording of the messages is close to Meta's, but no program may depend on it.
 
 mod calls;
 mod error;
@@ -33,42 +33,42 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
-pub use calls::{Call, Happened};
+pub use calls::{Call, GraphEvent};
 pub use error::GraphError;
 pub use faults::{Effect, Fault, Outcome};
-pub use store::{Kept, ReadReceipt, Received, TooFew};
+pub use store::{ReadReceipt, Received, Stored, TooFew};
 pub use token::PERMISSIONS;
 
-/// Connections that a client holds in the middle of a request are cut after this long at [`GraphApi::stop`].
-const STOP_WITHIN: Duration = Duration::from_secs(2);
+/// Connections with an incomplete request are closed after this timeout at [`GraphApi::stop`].
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whom the stand-in lets in.
+/// Access to the emulator.
 ///
-/// Without `Debug`: it holds the access token.
+/// Without `Debug`: contains the access token.
 #[derive(Clone, Default)]
 pub struct GraphSettings {
-    /// The bearer token that is accepted; every other is answered with code 190.
+    /// The accepted bearer token; any other gets code 190.
     pub access_token: String,
-    /// Ids of the business numbers that the token may send from (phone number ids, not phone numbers).
+    /// Business numbers that the token may send from (phone number ids, not phone numbers).
     pub phone_numbers: Vec<String>,
 }
 
-/// A running stand-in. Dropping it stops it.
+/// A running emulator. Dropping it stops it.
 pub struct GraphApi {
     address: SocketAddr,
     state: Arc<State>,
-    /// Closing the channel is the signal to stop.
+    /// Closing the channel is the stop signal.
     running: Option<watch::Sender<()>>,
     server: JoinHandle<()>,
 }
 
-/// What the handlers share with the handle.
+/// State shared by the handlers and the handle.
 struct State {
     access_token: token::AccessToken,
     phone_numbers: Mutex<HashSet<String>>,
     faults: faults::Faults,
     store: store::Store,
-    followers: calls::Followers,
+    subscribers: calls::Subscribers,
     stopping: watch::Receiver<()>,
 }
 
@@ -81,7 +81,7 @@ impl State {
 impl GraphApi {
     /// Listens on `port` of 127.0.0.1; 0 takes a free one.
     ///
-    /// # Errors
+    /// If the port cannot be bound.
     /// When the port cannot be bound.
     pub async fn start(settings: GraphSettings, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
@@ -92,108 +92,109 @@ impl GraphApi {
             phone_numbers: Mutex::new(settings.phone_numbers.into_iter().collect()),
             faults: faults::Faults::default(),
             store: store::Store::default(),
-            followers: calls::Followers::default(),
+            subscribers: calls::Subscribers::default(),
             stopping,
         });
         let server = tokio::spawn(server::serve(listener, Arc::clone(&state)));
         Ok(Self { address, state, running: Some(running), server })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end: what stands in place of
-    /// `https://graph.facebook.com`.
+    /// `http://127.0.0.1:PORT`, without a trailing slash: the replacement of `https://graph.facebook.com`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets messages be sent from one more business number.
+    /// Allows sends from another business number.
     pub fn allow_number(&self, phone_number_id: impl Into<String>) {
         let mut numbers = self.state.phone_numbers.lock().unwrap_or_else(PoisonError::into_inner);
         numbers.insert(phone_number_id.into());
     }
 
-    /// When the access token ends; `None`, as at the start, means never. From then on every call is answered with
-    /// code 190, subcode 463.
+    /// Expiry of the access token; `None`, the default, means never. After it every call gets code 190,
+    /// subcode 463.
     pub fn expire_access_token(&self, at: Option<DateTime<Utc>>) {
         self.state.access_token.expire(at);
     }
 
-    /// What the access token may do; at the start both of [`PERMISSIONS`]. Without `whatsapp_business_messaging`
-    /// sends are answered with code 10, without `whatsapp_business_management` questions about a number.
+    /// Permissions of the access token; both of [`PERMISSIONS`] by default. Without
+    /// `whatsapp_business_messaging` sends get code 10, without `whatsapp_business_management` queries about
+    /// a number do.
     pub fn set_permissions(&self, permissions: &[&str]) {
         self.state.access_token.set_permissions(permissions);
     }
 
-    /// The messages that would have reached a phone, in the order in which they were accepted: the newest 10,000.
+    /// The delivered messages, in the order of acceptance: the newest 10,000.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
-        self.state.store.kept().received
+        self.state.store.stored().received
     }
 
-    /// How many messages would have reached a phone since the start or the last [`clear`](Self::clear).
+    /// Number of messages delivered since the start or the last [`clear`](Self::clear).
     #[must_use]
     pub fn received_count(&self) -> usize {
         self.state.store.count()
     }
 
-    /// Those of [`received`](Self::received) that came after the first `count` of
+    /// The messages of [`received`](Self::received) after the first `count` of
     /// [`received_count`](Self::received_count).
     #[must_use]
     pub fn received_after(&self, count: usize) -> Vec<Received> {
         self.state.store.received_after(count)
     }
 
-    /// Everything that was answered with success, dropped messages and read receipts included.
+    /// All requests with a success response, including dropped messages and read receipts.
     #[must_use]
-    pub fn kept(&self) -> Kept {
-        self.state.store.kept()
+    pub fn stored(&self) -> Stored {
+        self.state.store.stored()
     }
 
     /// Waits until at least `count` messages were received since the start or the last
-    /// [`clear`](Self::clear), and returns those that are kept.
+    /// [`clear`](Self::clear), and returns the stored ones.
     ///
     /// # Errors
-    /// When there are fewer after `within`.
+    /// If there are fewer after `within`.
     pub async fn wait_for(&self, count: usize, within: Duration) -> Result<Vec<Received>, TooFew> {
         self.state.store.wait_for(count, within).await
     }
 
-    /// What happens from now on, as it happens. A receiver that stays behind loses the oldest.
+    /// Subscribes to the events from now on. A slow receiver loses the oldest.
     #[must_use]
-    pub fn follow(&self) -> broadcast::Receiver<Happened> {
-        self.state.followers.follow()
+    pub fn subscribe(&self) -> broadcast::Receiver<GraphEvent> {
+        self.state.subscribers.subscribe()
     }
 
-    /// Forgets what was kept. Scripted faults stay.
+    /// Deletes the stored messages. Scheduled faults stay.
     pub fn clear(&self) {
         self.state.store.clear();
     }
 
-    /// The next `count` valid sends, to whomever, meet `fault`. Calls add up, in order.
+    /// Schedules `fault` for the next `count` valid sends to any recipient, after those already scheduled.
     pub fn fail_next(&self, count: usize, fault: Fault) {
         self.state.faults.add_next(count, fault);
     }
 
-    /// The next `count` valid sends to `address` (a phone number, with or without `+`, or a user id)
-    /// meet `fault`; `None` means all of them. These come before those of [`fail_next`](Self::fail_next).
+    /// Schedules `fault` for the next `count` valid sends to `address` (a phone number, with or without `+`,
+    /// or a user id); `None` means all of them. These take precedence over those of
+    /// [`fail_next`](Self::fail_next).
     pub fn fail_recipient(&self, address: &str, count: Option<usize>, fault: Fault) {
         self.state.faults.add_recipient(address, count, fault);
     }
 
-    /// Every valid send that the others say nothing about meets `fault`, until this says `None`.
+    /// Sets the fault of every valid send without a scheduled one; `None` clears it.
     pub fn fail_always(&self, fault: Option<Fault>) {
         self.state.faults.set_always(fault);
     }
 
-    /// Forgets all scripted faults.
+    /// Clears all faults.
     pub fn clear_faults(&self) {
         self.state.faults.clear();
     }
 
-    /// Stops listening, ends every delay that is under way, and waits for open connections.
+    /// Stops listening, ends every pending delay, and waits for open connections.
     pub async fn stop(mut self) {
         self.running.take();
-        if tokio::time::timeout(STOP_WITHIN, &mut self.server).await.is_err() {
+        if tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await.is_err() {
             self.server.abort();
         }
     }

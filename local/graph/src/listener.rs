@@ -1,7 +1,7 @@
 //! TCP connections that a handler can reset.
 //!
-//! A handler that wants its client to see a reset connection marks it and returns; the response is
-//! then never written, and closing with a zero linger time sends RST instead of FIN.
+//! A handler that wants a connection reset marks the connection and returns. The response is then never
+//! written, and closing with a zero linger time sends RST instead of FIN.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The listener handed to `axum::serve`.
+/// The listener for `axum::serve`.
 pub(crate) struct ResettableListener(pub(crate) TcpListener);
 
 /// One connection.
@@ -24,12 +24,12 @@ pub(crate) struct ResettableStream {
     reset: ResetSwitch,
 }
 
-/// Marks the connection that a request came through.
+/// Marks the connection of a request.
 #[derive(Clone, Default)]
 pub(crate) struct ResetSwitch(Arc<AtomicBool>);
 
 impl ResetSwitch {
-    /// From here on nothing is written to the connection; the next attempt resets it.
+    /// Stops writing to the connection; the next attempt resets it.
     pub(crate) fn reset(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -40,7 +40,7 @@ impl Listener for ResettableListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (ResettableStream, SocketAddr) {
-        // axum's own implementation deals with the errors of accept(2).
+        // axum's own implementation handles the errors of accept(2).
         let (stream, address) = Listener::accept(&mut self.0).await;
         (ResettableStream { stream, reset: ResetSwitch::default() }, address)
     }

@@ -1,4 +1,4 @@
-//! Questions about a business number, and about the token that asks.
+//! Queries about a business number, and about the access token.
 //!
 //! Source: Meta's Cloud API reference, "WhatsApp Business Account Phone Number API" (v23.0), and the Graph API's
 //! reference, "Debug-Token".
@@ -16,7 +16,7 @@ use crate::error::GraphError;
 use crate::server::{bearer, is_version};
 use crate::token;
 
-/// Fields of a number that are answered when none is asked for.
+/// Fields of a number in a response to a query without fields.
 const DEFAULT_FIELDS: [&str; 4] =
     ["verified_name", "code_verification_status", "display_phone_number", "quality_rating"];
 
@@ -32,11 +32,11 @@ pub(crate) async fn number(
     if !is_version(&version) {
         return Err(GraphError::unknown_path(uri.path()));
     }
-    state.access_token.admit(bearer(&headers))?;
+    state.access_token.authenticate(bearer(&headers))?;
     if !state.knows_number(&id) || method != Method::GET {
         return Err(GraphError::unsupported(method.as_str(), &id));
     }
-    state.access_token.permit(token::MANAGEMENT)?;
+    state.access_token.authorize(token::MANAGEMENT)?;
     let known = fields(&id);
     let asked = query.get("fields").map_or(DEFAULT_FIELDS.join(","), Clone::clone);
     let mut answer = Map::new();
@@ -48,7 +48,7 @@ pub(crate) async fn number(
     Ok(Json(answer.into()))
 }
 
-/// What there is to know about a number. The values are those of Meta's examples.
+/// Fields of a number, with the values of Meta's examples.
 fn fields(id: &str) -> Value {
     json!({
         "id": id,
@@ -77,7 +77,7 @@ pub(crate) async fn debug_token(
     if !is_version(&version) {
         return Err(GraphError::unknown_path(uri.path()));
     }
-    state.access_token.admit(bearer(&headers))?;
+    state.access_token.authenticate(bearer(&headers))?;
     if method != Method::GET {
         return Err(GraphError::unsupported(method.as_str(), "debug_token"));
     }

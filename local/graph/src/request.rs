@@ -1,4 +1,4 @@
-//! What a valid request to `…/messages` is.
+//! Validation of requests to `…/messages`.
 //!
 //! Source: Meta's Cloud API reference, "Messages", and its OpenAPI description (v23.0); for
 //! business-scoped user ids, "Business-scoped user IDs" of the same documentation.
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 
 use crate::error::GraphError;
 
-/// A text body has 1 to this many characters. Characters are Unicode scalar values here.
+/// Maximum length of a text body in characters, here Unicode scalar values. The minimum is 1.
 const MAX_TEXT_CHARACTERS: usize = 4096;
-/// `biz_opaque_callback_data` has at most this many bytes.
+/// Maximum length of `biz_opaque_callback_data` in bytes.
 const MAX_CALLBACK_DATA_BYTES: usize = 512;
 /// Digits of the longest phone number (ITU-T E.164).
 const MAX_PHONE_DIGITS: usize = 15;
-/// Characters of a business-scoped user id. Meta documents some 135.
+/// Maximum length of a business-scoped user id in characters. Meta documents about 135.
 const MAX_USER_ID_CHARACTERS: usize = 200;
 
-/// Types of messages that can be sent. Only text is checked closely.
+/// Types of messages that can be sent. Only text is validated in detail.
 const TYPES: [&str; 11] = [
     "audio",
     "contacts",
@@ -31,7 +31,7 @@ const TYPES: [&str; 11] = [
     "video",
 ];
 
-/// A request that Meta would accept.
+/// A valid request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Send(Send),
@@ -49,7 +49,7 @@ pub(crate) struct Send {
     pub(crate) quotes: Option<String>,
 }
 
-/// Where a message goes.
+/// Recipient of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A phone number, with or without `+`.
@@ -58,12 +58,12 @@ pub(crate) enum Address {
     User(String),
     /// A group's id.
     Group(String),
-    /// A business-scoped user id in `to`: Meta answers with success and delivers nothing.
+    /// A business-scoped user id in `to`: Meta responds with success and delivers nothing.
     Nowhere(String),
 }
 
 impl Address {
-    /// As it stood in the request.
+    /// As written in the request.
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Phone(text) | Self::User(text) | Self::Group(text) | Self::Nowhere(text) => text,
@@ -71,7 +71,7 @@ impl Address {
     }
 }
 
-/// Checks one request body.
+/// Parses and validates a request body.
 pub(crate) fn parse(body: &Value) -> Result<Request, GraphError> {
     let body = body.as_object().ok_or_else(|| GraphError::required("messaging_product"))?;
     match body.get("messaging_product").and_then(Value::as_str) {
@@ -164,7 +164,7 @@ fn quotes(body: &Map<String, Value>) -> Result<Option<String>, GraphError> {
     }
 }
 
-/// A string, or nothing when it is absent or null.
+/// A string, or `None` if absent or null.
 fn text(object: &Map<String, Value>, key: &str, name: &str) -> Result<Option<String>, GraphError> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -173,14 +173,14 @@ fn text(object: &Map<String, Value>, key: &str, name: &str) -> Result<Option<Str
     }
 }
 
-/// Digits, with or without `+`. (Meta also removes blanks and punctuation; a program should not send any.)
+/// Digits, with or without `+`. (Meta also removes spaces and punctuation; a program should not send any.)
 fn is_phone_number(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     (1..=MAX_PHONE_DIGITS).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// `US.13491208655302741918`, of a parent business `US.ENT.11815799212886844830`, and older forms: `user.9373795779eb`,
-/// digits. Meta documents the first two and delivers to the others.
+/// `US.13491208655302741918`, `US.ENT.11815799212886844830` of a parent business, and older formats:
+/// `user.9373795779eb`, digits. Meta documents the first two and delivers to the others.
 fn is_user_id(text: &str) -> bool {
     (1..=MAX_USER_ID_CHARACTERS).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

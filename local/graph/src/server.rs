@@ -1,4 +1,4 @@
-//! Routes and answers.
+//! Routes and responses.
 
 use std::future::IntoFuture as _;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::calls::Happened;
+use crate::calls::GraphEvent;
 use crate::error::GraphError;
 use crate::faults::{Effect, Fault, Outcome};
 use crate::listener::{ResetSwitch, ResettableListener};
 use crate::request::{self, Address, Request, Send};
-use crate::store::{Kept, ReadReceipt, Received};
+use crate::store::{ReadReceipt, Received, Stored};
 use crate::{State, number, token};
 
 /// Serves until `state.stopping` is closed.
@@ -40,13 +40,13 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
     let server = axum::serve(ResettableListener(listener), router)
         .with_graceful_shutdown(async move { while stopping.changed().await.is_ok() {} });
     if let Err(error) = server.into_future().await {
-        tracing::error!(%error, "the Graph API stand-in ended");
+        tracing::error!(%error, "the Graph API emulator ended");
     }
 }
 
 /// Not part of Meta's API.
-async fn received(Shared(state): Shared<Arc<State>>) -> Json<Kept> {
-    Json(state.store.kept())
+async fn received(Shared(state): Shared<Arc<State>>) -> Json<Stored> {
+    Json(state.store.stored())
 }
 
 async fn unknown_path(uri: Uri) -> GraphError {
@@ -64,7 +64,7 @@ async fn messages(
 ) -> Response {
     let trace = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let call = Call { state: &state, version, phone_number_id, trace };
-    let mut watched = state.followers.watch(&body);
+    let mut watched = state.subscribers.watch(&body);
     let response = match call.check(&method, &uri, &headers, &body) {
         Ok((Request::Read { message_id, typing }, _)) => call.read(message_id, typing),
         Ok((Request::Send(send), raw)) => call.send(send, raw, &connection).await,
@@ -76,7 +76,7 @@ async fn messages(
     watched.answered(response).await
 }
 
-/// One call, after its path was taken apart.
+/// One call, with its parsed path.
 struct Call<'a> {
     state: &'a State,
     version: String,
@@ -95,12 +95,12 @@ impl Call<'_> {
         if !is_version(&self.version) {
             return Err(GraphError::unknown_path(uri.path()));
         }
-        self.state.access_token.admit(bearer(headers))?;
-        self.state.access_token.permit(token::MESSAGING)?;
+        self.state.access_token.authenticate(bearer(headers))?;
+        self.state.access_token.authorize(token::MESSAGING)?;
         if !self.state.knows_number(&self.phone_number_id) || method != Method::POST {
             return Err(GraphError::unsupported(method.as_str(), &self.phone_number_id));
         }
-        // A body that is not declared as JSON, or is not JSON, has no parameters for Meta.
+        // For Meta, a body that is not declared as JSON, or is not JSON, has no parameters.
         let raw =
             if is_json(headers) { serde_json::from_slice(body).unwrap_or_default() } else { Value::Null };
         Ok((request::parse(&raw)?, raw))
@@ -114,7 +114,7 @@ impl Call<'_> {
             message_id,
             typing,
         };
-        self.state.followers.tell(|| Happened::Read(receipt.clone()));
+        self.state.subscribers.publish(|| GraphEvent::Read(receipt.clone()));
         self.state.store.add_read_receipt(receipt);
         Json(json!({ "success": true })).into_response()
     }
@@ -138,12 +138,12 @@ impl Call<'_> {
 
     async fn wait(&self, fault: Fault) {
         let mut stopping = self.state.stopping.clone();
-        // Over early when the stand-in stops: nobody waits for a server that hangs on purpose.
+        // Ends early when the emulator stops: a fault must not delay that.
         let stopped = async { while stopping.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(fault.delay, stopped).await;
     }
 
-    /// Takes effect: keeps the message and makes the answer.
+    /// Delivers the message: stores it and builds the response.
     fn accept(&self, send: Send, raw: Value) -> Response {
         let id = wamid(send.address.as_str());
         let contact = match &send.address {
@@ -172,21 +172,21 @@ impl Call<'_> {
         if matches!(send.address, Address::Nowhere(_)) {
             self.state.store.add_dropped(message);
         } else {
-            self.state.followers.tell(|| Happened::Accepted(message.clone()));
+            self.state.subscribers.publish(|| GraphEvent::Accepted(message.clone()));
             self.state.store.add_received(message);
         }
         (StatusCode::OK, Json(answer)).into_response()
     }
 }
 
-/// The answer that a fault puts in place of the usual one.
+/// The response of a fault in place of the normal one.
 fn faulty(fault: Fault, connection: &ResetSwitch) -> Option<Response> {
     match fault.outcome {
         Outcome::Answer => None,
         Outcome::Error { status, code } => Some(GraphError::scripted(status, code).into_response()),
         Outcome::Reset => {
             connection.reset();
-            // Never written: writing it is what resets the connection.
+            // Never written: writing it resets the connection.
             Some(StatusCode::INTERNAL_SERVER_ERROR.into_response())
         }
     }
@@ -210,7 +210,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     value.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// A new message id, laid out like Meta's: the other side's address and a random part, in base64.
+/// A new wamid in Meta's format: the other party's address and a random part, in base64.
 fn wamid(address: &str) -> String {
     let address = address.trim_start_matches('+').as_bytes();
     let address = &address[..address.len().min(usize::from(u8::MAX))];

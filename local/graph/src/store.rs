@@ -1,4 +1,4 @@
-//! What the stand-in keeps.
+//! Storage of the accepted messages.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,76 +9,76 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// A message that was answered with success.
+/// A message with a success response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Received {
-    /// The wamid that the sender was given.
+    /// The wamid returned to the sender.
     pub id: String,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub at: DateTime<Utc>,
     /// The Graph API version in the path, such as `v19.0`.
     pub version: String,
-    /// The business number it was sent from.
+    /// Phone number id of the sending business number.
     pub phone_number_id: String,
-    /// A phone number as it was sent (or, with `recipient_type` group, a group's id).
+    /// A phone number as sent (or, with `recipient_type` group, a group's id).
     pub to: Option<String>,
     /// A business-scoped user id.
     pub recipient: Option<String>,
-    /// `type`; `text` when the request did not say.
+    /// `type`; `text` if the request has none.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The text of a text message.
+    /// The body of a text message.
     pub body: Option<String>,
-    /// The wamid of the message that this one quotes (`context.message_id`).
+    /// The wamid of the quoted message (`context.message_id`).
     pub quotes: Option<String>,
-    /// The header `x-amzn-trace-id`, by which the sender's side can be followed.
+    /// The header `x-amzn-trace-id`, for tracing the sender.
     pub trace: Option<String>,
-    /// The request's body.
+    /// Body of the request.
     pub raw: Value,
 }
 
 /// A message marked as read, with or without a typing indicator.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReadReceipt {
-    /// When it was accepted.
+    /// Time of acceptance.
     pub at: DateTime<Utc>,
     /// The Graph API version in the path.
     pub version: String,
-    /// The business number that read it.
+    /// Phone number id of the reading business number.
     pub phone_number_id: String,
-    /// The wamid of the message that was read.
+    /// The wamid of the read message.
     pub message_id: String,
-    /// Whether the phone now shows that an answer is being written.
+    /// Whether the phone shows a typing indicator.
     pub typing: bool,
 }
 
-/// The newest 10,000 of each; also what `GET /received` answers.
+/// The newest 10,000 of each; also the response of `GET /received`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Kept {
-    /// What a phone would have received.
+pub struct Stored {
+    /// Delivered messages.
     pub received: Vec<Received>,
-    /// Answered with success and never delivered: a business-scoped user id in `to`.
+    /// Accepted and never delivered: a business-scoped user id in `to`.
     pub dropped: Vec<Received>,
     /// Read receipts and typing indicators.
     pub read_receipts: Vec<ReadReceipt>,
 }
 
-/// Fewer messages than waited for.
+/// Fewer messages than expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{got} of {wanted} messages were received in time")]
 pub struct TooFew {
-    /// How many were waited for.
+    /// Number of expected messages.
     pub wanted: usize,
-    /// How many had come by the deadline.
+    /// Number of messages by the deadline.
     pub got: usize,
 }
 
-/// How many of each kind are kept, the newest: some 20 MB.
-pub(crate) const KEPT: usize = 10_000;
+/// Maximum number stored of each kind, the newest: about 20 MB.
+pub(crate) const MAXIMUM_STORED: usize = 10_000;
 
 pub(crate) struct Store {
-    kept: Mutex<Newest>,
-    /// How many messages were received since the start or the last [`clear`](Self::clear).
+    stored: Mutex<Newest>,
+    /// Number of messages received since the start or the last [`clear`](Self::clear).
     count: watch::Sender<usize>,
 }
 
@@ -91,14 +91,14 @@ struct Newest {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { kept: Mutex::default(), count: watch::Sender::new(0) }
+        Self { stored: Mutex::default(), count: watch::Sender::new(0) }
     }
 }
 
 impl Store {
-    pub(crate) fn kept(&self) -> Kept {
+    pub(crate) fn stored(&self) -> Stored {
         let newest = self.lock();
-        Kept {
+        Stored {
             received: newest.received.iter().cloned().collect(),
             dropped: newest.dropped.iter().cloned().collect(),
             read_receipts: newest.read_receipts.iter().cloned().collect(),
@@ -110,7 +110,7 @@ impl Store {
         *self.count.borrow()
     }
 
-    /// What was received after the first `count`, as far as it is kept.
+    /// The stored messages after the first `count` received.
     pub(crate) fn received_after(&self, count: usize) -> Vec<Received> {
         let newest = self.lock();
         let dropped = *self.count.borrow() - newest.received.len();
@@ -139,24 +139,24 @@ impl Store {
 
     pub(crate) async fn wait_for(&self, wanted: usize, within: Duration) -> Result<Vec<Received>, TooFew> {
         let mut count = self.count.subscribe();
-        // An error here is the deadline: the sender lives as long as `self`. A message that came at the
-        // very last moment still counts, so the list decides and not the clock.
+        // An error here is the deadline: the sender lives as long as `self`. The list decides instead of the
+        // clock, so that a message at the very last moment still counts.
         let _ = tokio::time::timeout(within, count.wait_for(|count| *count >= wanted)).await;
         let got = self.count();
         if got < wanted {
             return Err(TooFew { wanted, got });
         }
-        Ok(self.kept().received)
+        Ok(self.stored().received)
     }
 
     fn lock(&self) -> MutexGuard<'_, Newest> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn add<T>(newest: &mut VecDeque<T>, item: T) {
     newest.push_back(item);
-    if newest.len() > KEPT {
+    if newest.len() > MAXIMUM_STORED {
         newest.pop_front();
     }
 }
@@ -187,19 +187,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_newest_are_kept_and_all_are_counted() {
+    async fn only_the_newest_are_stored_and_all_are_counted() {
         let store = Store::default();
-        for n in 0..KEPT + 10 {
+        for n in 0..MAXIMUM_STORED + 10 {
             store.add_received(received(n.to_string()));
             store.add_dropped(received(n.to_string()));
             store.add_read_receipt(receipt(n.to_string()));
         }
-        let kept = store.kept();
-        assert_eq!((kept.received.len(), kept.dropped.len(), kept.read_receipts.len()), (KEPT, KEPT, KEPT));
-        assert_eq!((kept.received[0].id.as_str(), store.count()), ("10", KEPT + 10));
-        assert_eq!(store.received_after(KEPT + 9).len(), 1);
-        assert_eq!(store.received_after(0).len(), KEPT, "as many as are kept");
-        assert_eq!(store.wait_for(KEPT + 10, Duration::ZERO).await.map(|kept| kept.len()), Ok(KEPT));
+        let stored = store.stored();
+        assert_eq!(
+            (stored.received.len(), stored.dropped.len(), stored.read_receipts.len()),
+            (MAXIMUM_STORED, MAXIMUM_STORED, MAXIMUM_STORED)
+        );
+        assert_eq!((stored.received[0].id.as_str(), store.count()), ("10", MAXIMUM_STORED + 10));
+        assert_eq!(store.received_after(MAXIMUM_STORED + 9).len(), 1);
+        assert_eq!(store.received_after(0).len(), MAXIMUM_STORED, "as many as are stored");
+        assert_eq!(
+            store.wait_for(MAXIMUM_STORED + 10, Duration::ZERO).await.map(|stored| stored.len()),
+            Ok(MAXIMUM_STORED)
+        );
         store.clear();
         assert_eq!((store.count(), store.received_after(0).len()), (0, 0));
     }

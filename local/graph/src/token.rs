@@ -1,4 +1,4 @@
-//! The access token that is accepted: how long, and for what.
+//! The accepted access token: expiry and permissions.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +9,13 @@ use crate::error::GraphError;
 
 /// The permission to send.
 pub(crate) const MESSAGING: &str = "whatsapp_business_messaging";
-/// The permission to look at numbers.
+/// The permission to query numbers.
 pub(crate) const MANAGEMENT: &str = "whatsapp_business_management";
 
-/// What a system user's token for WhatsApp may do.
+/// Permissions of a system user's token for WhatsApp.
 pub const PERMISSIONS: [&str; 2] = [MANAGEMENT, MESSAGING];
 
-/// The token, which is not printed.
+/// The token, without `Debug` or `Display`.
 pub(crate) struct AccessToken {
     text: String,
     grant: Mutex<Grant>,
@@ -27,7 +27,7 @@ struct Grant {
 }
 
 impl AccessToken {
-    /// One that never expires and has both permissions.
+    /// A token that never expires and has both permissions.
     pub(crate) fn new(text: String) -> Self {
         let permissions = PERMISSIONS.map(str::to_owned).to_vec();
         Self { text, grant: Mutex::new(Grant { expires_at: None, permissions }) }
@@ -41,8 +41,8 @@ impl AccessToken {
         self.lock().permissions = permissions.iter().map(|&permission| permission.to_owned()).collect();
     }
 
-    /// Whether the bearer of this may come in.
-    pub(crate) fn admit(&self, bearer: Option<&str>) -> Result<(), GraphError> {
+    /// Checks a bearer token.
+    pub(crate) fn authenticate(&self, bearer: Option<&str>) -> Result<(), GraphError> {
         if bearer != Some(self.text.as_str()) {
             return Err(GraphError::unauthorized());
         }
@@ -53,13 +53,13 @@ impl AccessToken {
         }
     }
 
-    /// Whether it may do this.
-    pub(crate) fn permit(&self, permission: &str) -> Result<(), GraphError> {
+    /// Checks a permission.
+    pub(crate) fn authorize(&self, permission: &str) -> Result<(), GraphError> {
         let permitted = self.lock().permissions.iter().any(|granted| granted == permission);
         if permitted { Ok(()) } else { Err(GraphError::no_permission()) }
     }
 
-    /// What `debug_token` says about a token that came in.
+    /// Response of `debug_token` about an accepted token.
     /// Source: <https://developers.facebook.com/docs/graph-api/reference/debug_token>
     pub(crate) fn describe(&self, token: &str) -> Value {
         if token != self.text {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use local_graph::Happened;
+use local_graph::GraphEvent;
 use reply::history::row_id;
 use shared::message::Role;
 use sqlx::PgPool;
@@ -44,12 +44,12 @@ pub(super) async fn journal(mut lines: UnboundedReceiver<Entry>, hub: Arc<Hub>) 
 }
 
 /// Follows what the business sends, and has Meta say what became of it.
-pub(super) async fn graph(mut receiver: Receiver<Happened>, hub: Arc<Hub>, meta: Meta) {
+pub(super) async fn graph(mut receiver: Receiver<GraphEvent>, hub: Arc<Hub>, meta: Meta) {
     loop {
         match receiver.recv().await {
             Ok(happened) => {
                 let phone = hub.change(|model| model.graph_happened(&happened));
-                if let (Happened::Accepted(received), Some(phone)) = (&happened, phone) {
+                if let (GraphEvent::Accepted(received), Some(phone)) = (&happened, phone) {
                     meta.report(&phone, &received.id);
                 }
                 hub.survey_soon();
@@ -184,9 +184,9 @@ impl Model {
     }
 
     /// The Graph API was called. The phone that a message goes to, if it is one of those here.
-    fn graph_happened(&mut self, happened: &Happened) -> Option<super::phones::Phone> {
+    fn graph_happened(&mut self, happened: &GraphEvent) -> Option<super::phones::Phone> {
         match happened {
-            Happened::Accepted(received) => {
+            GraphEvent::Accepted(received) => {
                 if let Some(quoted) = &received.quotes {
                     self.ledger.answered(quoted);
                     self.journeys.answered_by(quoted, &received.id);
@@ -198,11 +198,11 @@ impl Model {
                 }
                 Some(phone)
             }
-            Happened::Read(receipt) => {
+            GraphEvent::Read(receipt) => {
                 self.tick(&receipt.message_id, Ticks::Read, None);
                 None
             }
-            Happened::Called(call) => {
+            GraphEvent::Called(call) => {
                 let id = ["/context/message_id", "/message_id"].into_iter();
                 let id = id.filter_map(|pointer| call.request.pointer(pointer)?.as_str()).next()?;
                 if self.journeys.change(id, |journey| journey.called(call)) {

@@ -86,7 +86,7 @@ impl Page {
         let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), troubles });
 
         let mut followers = JoinSet::new();
-        followers.spawn(follow::graph(services.graph.follow(), Arc::clone(&hub), meta));
+        followers.spawn(follow::graph(services.graph.subscribe(), Arc::clone(&hub), meta));
         followers.spawn(follow::journal(stack.journal.subscribe(), Arc::clone(&hub)));
         followers.spawn(follow::queues(Arc::clone(services), Arc::clone(&hub)));
         followers.spawn(follow::survey(Arc::clone(services), hub));

@@ -289,7 +289,7 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
             .await
             .expect("a count");
     assert_eq!(left, 0);
-    assert_eq!(stack.services.graph.kept().received.len(), 0);
+    assert_eq!(stack.services.graph.stored().received.len(), 0);
 
     for (case, break_it, expected) in BROKEN {
         let mut broken = whole.clone();

@@ -149,7 +149,7 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     // As long as the test takes until it kills, and no longer than it must wait then.
     let stack = stack_with(Options { visibility_timeout: 10, ..Options::default() }).await;
     // The answer is out; the function waits for Meta to say so, and dies.
-    stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::late_answer(Duration::from_secs(300)));
+    stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::late_response(Duration::from_secs(300)));
     let mark = stack.journal.mark();
     let messages = [text(PHONE_A, "wamid.1", "first"), text(PHONE_A, "wamid.2", "second")];
     post(&stack, &messages).await;

@@ -183,7 +183,7 @@ async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when
         echo(None, Some("US.2"), "somewhere else"),
     ];
     assert_eq!(recipients(&stack), expected);
-    assert_eq!(stack.services.graph.kept().dropped, [], "a user id in `to`");
+    assert_eq!(stack.services.graph.stored().dropped, [], "a user id in `to`");
     assert_eq!(history(&stack, 0, "").await.len(), 6);
     assert!(history(&stack, 1, "").await.is_empty());
 

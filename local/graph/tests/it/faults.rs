@@ -1,4 +1,4 @@
-//! Scripted faults, waiting, and stopping.
+//! Fault injection, waiting, and stopping.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use local_graph::{Effect, Fault, TooFew};
 
 use crate::common::{PHONE, Test, answer, code, text_to};
 
-/// A deadline that only a broken run reaches.
+/// A deadline that a passing test never reaches.
 const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn the_next_sends_meet_scripted_errors_in_order() {
+async fn scheduled_errors_apply_in_order() {
     let test = Test::start().await;
     test.graph.fail_next(2, Fault::error(429, 130_429));
     test.graph.fail_next(1, Fault::error(500, 131_000));
@@ -25,7 +25,7 @@ async fn the_next_sends_meet_scripted_errors_in_order() {
 }
 
 #[tokio::test]
-async fn an_invalid_send_uses_no_fault_up() {
+async fn invalid_send_does_not_consume_a_fault() {
     let test = Test::start().await;
     test.graph.fail_next(1, Fault::error(503, 2));
     assert_eq!(test.code(&text_to(PHONE, "")).await, 100);
@@ -33,7 +33,7 @@ async fn an_invalid_send_uses_no_fault_up() {
 }
 
 #[tokio::test]
-async fn one_recipient_can_fail_while_others_do_not() {
+async fn faults_can_be_limited_to_a_recipient() {
     let test = Test::start().await;
     test.graph.fail_recipient("+16505551234", Some(1), Fault::error(400, 131_047));
     test.graph.fail_recipient("16505551234", None, Fault::error(400, 131_056));
@@ -46,7 +46,7 @@ async fn one_recipient_can_fail_while_others_do_not() {
 }
 
 #[tokio::test]
-async fn a_connection_reset_before_the_effect_leaves_nothing_behind() {
+async fn reset_before_the_effect_delivers_nothing() {
     let test = Test::start().await;
     test.graph.fail_next(1, Fault::reset_before_effect());
     let error = test.post(&text_to(PHONE, "x")).send().await.unwrap_err();
@@ -56,7 +56,7 @@ async fn a_connection_reset_before_the_effect_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_connection_reset_after_the_effect_has_sent_the_message() {
+async fn reset_after_the_effect_delivers_the_message() {
     let test = Test::start().await;
     test.graph.fail_next(1, Fault::reset_after_effect());
     test.post(&text_to(PHONE, "x")).send().await.unwrap_err();
@@ -64,7 +64,7 @@ async fn a_connection_reset_after_the_effect_has_sent_the_message() {
 }
 
 #[tokio::test]
-async fn an_error_can_come_after_the_message_went_out() {
+async fn error_can_follow_a_delivered_message() {
     let test = Test::start().await;
     test.graph.fail_next(1, Fault { effect: Effect::BeforeFault, ..Fault::error(500, 1) });
     assert_eq!(answer(test.post(&text_to(PHONE, "x"))).await.0, 500);
@@ -72,10 +72,10 @@ async fn an_error_can_come_after_the_message_went_out() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_makes_the_client_give_up_with_or_without_the_effect() {
+async fn hanging_server_times_out_with_or_without_the_effect() {
     let test = Test::start().await;
     let give_up = Duration::from_millis(200);
-    for (fault, messages) in [(Fault::slow(LONG), 0), (Fault::late_answer(LONG), 1)] {
+    for (fault, messages) in [(Fault::slow(LONG), 0), (Fault::late_response(LONG), 1)] {
         test.graph.clear();
         test.graph.fail_next(1, fault);
         let error = test.post(&text_to(PHONE, "x")).timeout(give_up).send().await.unwrap_err();
@@ -86,7 +86,7 @@ async fn a_server_that_hangs_makes_the_client_give_up_with_or_without_the_effect
 }
 
 #[tokio::test]
-async fn a_delayed_send_takes_effect_when_the_client_stays() {
+async fn delayed_send_takes_effect_if_the_client_waits() {
     let test = Test::start().await;
     test.graph.fail_next(1, Fault::slow(Duration::from_millis(50)));
     test.ok(&text_to(PHONE, "x")).await;
@@ -94,7 +94,7 @@ async fn a_delayed_send_takes_effect_when_the_client_stays() {
 }
 
 #[tokio::test]
-async fn waiting_ends_when_enough_messages_are_there_or_says_how_many_were() {
+async fn wait_returns_enough_messages_or_their_number() {
     let test = Test::start().await;
     let send = async {
         test.ok(&text_to(PHONE, "one")).await;
@@ -108,9 +108,9 @@ async fn waiting_ends_when_enough_messages_are_there_or_says_how_many_were() {
 }
 
 #[tokio::test]
-async fn stopping_ends_what_hangs_and_frees_the_port() {
+async fn stop_ends_pending_delays_and_frees_the_port() {
     let test = Test::start().await;
-    test.graph.fail_next(1, Fault::late_answer(LONG));
+    test.graph.fail_next(1, Fault::late_response(LONG));
     let url = test.graph.url();
     let hanging = tokio::spawn(test.post(&text_to(PHONE, "x")).send());
     test.graph.wait_for(1, LONG).await.unwrap();
@@ -120,7 +120,7 @@ async fn stopping_ends_what_hangs_and_frees_the_port() {
 }
 
 #[tokio::test]
-async fn dropping_it_stops_it() {
+async fn dropping_the_emulator_stops_it() {
     let test = Test::start().await;
     let url = format!("{}/received", test.graph.url());
     assert_eq!(answer(test.client.get(&url)).await.0, 200);
@@ -130,7 +130,7 @@ async fn dropping_it_stops_it() {
 }
 
 #[tokio::test]
-async fn every_send_fails_until_told_otherwise_and_scripted_faults_come_first() {
+async fn permanent_fault_applies_after_scheduled_faults() {
     let test = Test::start().await;
     test.graph.fail_always(Some(Fault::error(500, 131_000)));
     test.graph.fail_next(1, Fault::error(429, 130_429));

@@ -1,7 +1,7 @@
-//! The tests of the Graph API over real HTTP, in one program.
+//! The integration tests of the Graph API emulator over real HTTP, in one binary.
 
 mod common;
 mod faults;
-mod follow;
 mod number;
 mod send;
+mod subscribe;

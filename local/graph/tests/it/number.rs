@@ -1,4 +1,4 @@
-//! Questions about a number and about the token.
+//! Queries about a number and about the token.
 
 use chrono::{TimeDelta, Utc};
 use local_graph::PERMISSIONS;
@@ -11,7 +11,7 @@ async fn get(test: &Test, path: &str, token: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_number_is_described_by_the_fields_that_were_asked_for_and_its_id() {
+async fn number_query_returns_the_requested_fields_and_the_id() {
     let test = Test::start().await;
     let path =
         format!("/v26.0/{NUMBER}?fields=display_phone_number,verified_name,quality_rating,platform_type");
@@ -32,7 +32,7 @@ async fn a_number_is_described_by_the_fields_that_were_asked_for_and_its_id() {
 }
 
 #[tokio::test]
-async fn another_number_is_not_there_and_another_token_is_not_accepted() {
+async fn unknown_number_and_token_are_rejected() {
     let test = Test::start().await;
     let (status, body) = get(&test, "/v26.0/1234567890?fields=verified_name", TOKEN).await;
     assert_eq!((status, code(&body), body["error"]["error_subcode"].as_i64()), (400, 100, Some(33)));
@@ -46,7 +46,7 @@ async fn another_number_is_not_there_and_another_token_is_not_accepted() {
 }
 
 #[tokio::test]
-async fn a_token_is_described_and_ends_when_it_expires() {
+async fn debug_token_describes_a_token_until_it_expires() {
     let test = Test::start().await;
     let path = format!("/v26.0/debug_token?input_token={TOKEN}");
     let (status, body) = get(&test, &path, TOKEN).await;
@@ -71,7 +71,7 @@ async fn a_token_is_described_and_ends_when_it_expires() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_permission_may_not() {
+async fn token_without_a_permission_is_rejected() {
     let test = Test::start().await;
     let [management, messaging] = PERMISSIONS;
     test.graph.set_permissions(&[messaging]);

@@ -1,6 +1,6 @@
-//! What is accepted, what is rejected, and what is kept.
+//! Accepted, rejected and stored requests.
 //!
-//! `send-examples.json` holds requests and responses of `POST /messages` from Meta's OpenAPI
+//! `send-examples.json` contains requests and responses of `POST /messages` from Meta's OpenAPI
 //! description of the WhatsApp Business Platform (v23.0, MIT).
 
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn examples() -> Value {
     serde_json::from_str(include_str!("send-examples.json")).unwrap()
 }
 
-/// The keys of an answer, without the values.
+/// The keys of a response, without the values.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
@@ -23,7 +23,7 @@ fn shape(value: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn meta_s_own_examples_are_answered_as_meta_answers_them() {
+async fn meta_examples_get_the_documented_responses() {
     let test = Test::start().await;
     let examples = examples();
     for (name, request) in examples["request"].as_object().unwrap() {
@@ -36,14 +36,14 @@ async fn meta_s_own_examples_are_answered_as_meta_answers_them() {
         };
         assert_eq!(shape(&got), shape(expected), "{name}");
     }
-    let kept = test.graph.kept();
-    assert_eq!(kept.received.len(), 5);
-    assert_eq!(kept.read_receipts.len(), 1);
+    let stored = test.graph.stored();
+    assert_eq!(stored.received.len(), 5);
+    assert_eq!(stored.read_receipts.len(), 1);
     test.graph.stop().await;
 }
 
 #[tokio::test]
-async fn a_text_message_is_kept_with_what_it_quotes() {
+async fn text_message_is_stored_with_its_quoted_message() {
     let test = Test::start().await;
     let mut request = text_to(PHONE, "Does it come in another color?");
     request["context"] = json!({ "message_id": "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUE=" });
@@ -64,7 +64,7 @@ async fn a_text_message_is_kept_with_what_it_quotes() {
 }
 
 #[tokio::test]
-async fn every_message_gets_an_id_of_its_own() {
+async fn every_message_gets_a_unique_id() {
     let test = Test::start().await;
     let first = test.ok(&text_to(PHONE, "same")).await;
     let second = test.ok(&text_to(PHONE, "same")).await;
@@ -72,7 +72,7 @@ async fn every_message_gets_an_id_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_missing_or_wrong_is_code_190() {
+async fn missing_or_wrong_token_is_code_190() {
     let test = Test::start().await;
     let path = format!("/v19.0/{NUMBER}/messages");
     let body = text_to(PHONE, "x");
@@ -90,7 +90,7 @@ async fn a_token_that_is_missing_or_wrong_is_code_190() {
 }
 
 #[tokio::test]
-async fn a_path_that_does_not_exist_is_code_2500() {
+async fn unknown_path_is_code_2500() {
     let test = Test::start().await;
     for path in [
         format!("/19.0/{NUMBER}/messages"),
@@ -108,7 +108,7 @@ async fn a_path_that_does_not_exist_is_code_2500() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_not_ours_is_code_100_subcode_33_until_it_is_allowed() {
+async fn unknown_number_is_code_100_subcode_33_until_allowed() {
     let test = Test::start().await;
     let send = || test.post_to("/v19.0/555/messages", &text_to(PHONE, "x")).bearer_auth(TOKEN);
     let (status, body) = answer(send()).await;
@@ -129,7 +129,7 @@ async fn other_methods_are_not_supported() {
 }
 
 #[tokio::test]
-async fn the_product_must_be_named() {
+async fn messaging_product_is_required() {
     let test = Test::start().await;
     let mut request = text_to(PHONE, "x");
     request["messaging_product"] = json!("messenger");
@@ -140,7 +140,7 @@ async fn the_product_must_be_named() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_or_not_declared_as_json_has_no_parameters() {
+async fn body_without_json_or_its_content_type_has_no_parameters() {
     let test = Test::start().await;
     let url = format!("{}/v19.0/{NUMBER}/messages", test.graph.url());
     for (media, content) in
@@ -154,7 +154,7 @@ async fn a_body_that_is_not_json_or_not_declared_as_json_has_no_parameters() {
 }
 
 #[tokio::test]
-async fn a_text_has_1_to_4096_characters_however_many_bytes() {
+async fn text_has_1_to_4096_characters() {
     let test = Test::start().await;
     assert_eq!(test.code(&text_to(PHONE, "")).await, 100);
     test.ok(&text_to(PHONE, "y")).await;
@@ -173,7 +173,7 @@ async fn a_text_has_1_to_4096_characters_however_many_bytes() {
 }
 
 #[tokio::test]
-async fn a_phone_number_is_digits_with_or_without_a_plus() {
+async fn phone_number_is_digits_with_or_without_a_plus() {
     let test = Test::start().await;
     let answer = test.ok(&text_to("+16505551234", "x")).await;
     assert_eq!(answer["contacts"], json!([{ "input": "+16505551234", "wa_id": PHONE }]));
@@ -188,20 +188,20 @@ async fn a_phone_number_is_digits_with_or_without_a_plus() {
 }
 
 #[tokio::test]
-async fn a_user_id_in_to_is_answered_with_success_and_dropped() {
+async fn user_id_in_to_gets_success_and_is_dropped() {
     let test = Test::start().await;
     for id in [USER_ID, "US.ENT.11815799212886844830", "user.9373795779eb6441"] {
         let answer = test.ok(&text_to(id, "lost")).await;
         assert!(answer["messages"][0]["id"].as_str().unwrap().starts_with("wamid."));
     }
-    let kept = test.graph.kept();
-    assert!(kept.received.is_empty());
-    assert_eq!(kept.dropped.len(), 3);
-    assert_eq!(kept.dropped[0].to.as_deref(), Some(USER_ID));
+    let stored = test.graph.stored();
+    assert!(stored.received.is_empty());
+    assert_eq!(stored.dropped.len(), 3);
+    assert_eq!(stored.dropped[0].to.as_deref(), Some(USER_ID));
 }
 
 #[tokio::test]
-async fn a_user_id_in_recipient_arrives_and_the_answer_has_no_wa_id() {
+async fn user_id_in_recipient_is_delivered_without_a_wa_id() {
     let test = Test::start().await;
     let mut request = text_to(PHONE, "hello");
     request.as_object_mut().unwrap().remove("to");
@@ -220,7 +220,7 @@ async fn a_user_id_in_recipient_arrives_and_the_answer_has_no_wa_id() {
 }
 
 #[tokio::test]
-async fn with_both_the_phone_number_is_used() {
+async fn phone_number_takes_precedence_over_user_id() {
     let test = Test::start().await;
     let mut request = text_to(PHONE, "hello");
     request["recipient"] = json!(USER_ID);
@@ -230,7 +230,7 @@ async fn with_both_the_phone_number_is_used() {
 }
 
 #[tokio::test]
-async fn the_quoted_message_is_named_by_a_string() {
+async fn quoted_message_id_must_be_a_string() {
     let test = Test::start().await;
     for context in [json!({ "message_id": 5 }), json!({ "message_id": "" }), json!({}), json!("wamid.x")] {
         let mut request = text_to(PHONE, "x");
@@ -240,7 +240,7 @@ async fn the_quoted_message_is_named_by_a_string() {
 }
 
 #[tokio::test]
-async fn an_unknown_type_or_recipient_type_or_status_is_rejected() {
+async fn unknown_type_recipient_type_and_status_are_rejected() {
     let test = Test::start().await;
     for (key, value) in [("type", "telegram"), ("recipient_type", "everybody"), ("status", "delivered")] {
         let mut request = text_to(PHONE, "x");
@@ -253,7 +253,7 @@ async fn an_unknown_type_or_recipient_type_or_status_is_rejected() {
 }
 
 #[tokio::test]
-async fn a_read_receipt_needs_a_message_and_may_show_a_typing_indicator() {
+async fn read_receipt_needs_a_message_and_may_show_typing() {
     let test = Test::start().await;
     let mut request = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A" });
     assert_eq!(test.ok(&request).await, json!({ "success": true }));
@@ -264,32 +264,32 @@ async fn a_read_receipt_needs_a_message_and_may_show_a_typing_indicator() {
     request.as_object_mut().unwrap().remove("message_id");
     assert_eq!(test.code(&request).await, 100);
 
-    let kept = test.graph.kept();
-    assert!(kept.received.is_empty());
-    assert_eq!(kept.read_receipts.iter().map(|read| read.typing).collect::<Vec<_>>(), [false, true]);
-    assert_eq!(kept.read_receipts[0].message_id, "wamid.A");
+    let stored = test.graph.stored();
+    assert!(stored.received.is_empty());
+    assert_eq!(stored.read_receipts.iter().map(|read| read.typing).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(stored.read_receipts[0].message_id, "wamid.A");
 }
 
 #[tokio::test]
-async fn what_was_kept_can_be_read_over_http_and_cleared() {
+async fn stored_messages_can_be_read_over_http_and_cleared() {
     let test = Test::start().await;
     test.ok(&text_to(PHONE, "hello")).await;
     let url = format!("{}/received", test.graph.url());
-    let (status, kept) = answer(test.client.get(&url)).await;
+    let (status, stored) = answer(test.client.get(&url)).await;
     assert_eq!(status, 200);
-    assert_eq!(kept, serde_json::to_value(test.graph.kept()).unwrap());
-    assert_eq!(kept["received"][0]["body"], "hello");
-    assert_eq!(kept["received"][0]["type"], "text");
+    assert_eq!(stored, serde_json::to_value(test.graph.stored()).unwrap());
+    assert_eq!(stored["received"][0]["body"], "hello");
+    assert_eq!(stored["received"][0]["type"], "text");
 
     test.graph.clear();
-    let (_, kept) = answer(test.client.get(&url)).await;
-    assert_eq!(kept, json!({ "received": [], "dropped": [], "read_receipts": [] }));
+    let (_, stored) = answer(test.client.get(&url)).await;
+    assert_eq!(stored, json!({ "received": [], "dropped": [], "read_receipts": [] }));
 }
 
 #[tokio::test]
-async fn pages_in_a_browser_neither_read_nor_send() {
+async fn browser_pages_can_neither_read_nor_send() {
     let test = Test::start().await;
-    test.ok(&text_to(PHONE, "kept")).await;
+    test.ok(&text_to(PHONE, "stored")).await;
     let received = format!("{}/received", test.graph.url());
     for (name, value) in [
         ("host", "rebound.example.com"),
@@ -299,7 +299,7 @@ async fn pages_in_a_browser_neither_read_nor_send() {
     ] {
         let read = test.client.get(&received).header(name, value).send().await.unwrap();
         assert_eq!(read.status(), 403, "{name}: {value}");
-        assert!(!read.text().await.unwrap().contains("kept"));
+        assert!(!read.text().await.unwrap().contains("stored"));
         let sent = test.post(&text_to(PHONE, "x")).header(name, value).send().await.unwrap();
         assert_eq!(sent.status(), 403, "{name}: {value}");
     }

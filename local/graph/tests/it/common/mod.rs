@@ -1,4 +1,4 @@
-//! What the test files share.
+//! Shared test helpers.
 use std::sync::Once;
 
 use local_graph::{GraphApi, GraphSettings};
@@ -26,7 +26,7 @@ impl Test {
         Self { graph, client }
     }
 
-    /// A request to `/v19.0/NUMBER/messages` with the right token.
+    /// A request to `/v19.0/NUMBER/messages` with the valid token.
     pub fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         self.post_to(&format!("/v19.0/{NUMBER}/messages"), body).bearer_auth(TOKEN)
     }
@@ -41,12 +41,12 @@ impl Test {
         answer
     }
 
-    /// The error code that the body is answered with; nothing may be kept.
+    /// The error code of the response to `body`; nothing may be stored.
     pub async fn code(&self, body: &Value) -> i64 {
-        let kept = self.graph.kept();
+        let stored = self.graph.stored();
         let (status, answer) = answer(self.post(body)).await;
         assert_eq!(status, 400, "{answer}");
-        assert_eq!(self.graph.kept(), kept);
+        assert_eq!(self.graph.stored(), stored);
         code(&answer)
     }
 }
@@ -56,7 +56,7 @@ pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-/// The code of an error body, after its shape was checked.
+/// The code of an error body, after a check of its shape.
 pub fn code(answer: &Value) -> i64 {
     let error = &answer["error"];
     assert_eq!(error["type"], "OAuthException", "{answer}");

@@ -1,48 +1,48 @@
-//! Following calls as they happen.
+//! Subscribing to calls.
 
 use std::time::Duration;
 
-use local_graph::{Fault, Happened};
+use local_graph::{Fault, GraphEvent};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
 
 use crate::common::{PHONE, Test, text_to};
 
-/// A deadline that only a broken run reaches.
+/// A deadline that a passing test never reaches.
 const LONG: Duration = Duration::from_secs(30);
 
-async fn next(events: &mut Receiver<Happened>) -> Happened {
+async fn next(events: &mut Receiver<GraphEvent>) -> GraphEvent {
     tokio::time::timeout(LONG, events.recv()).await.expect("in time").expect("an event")
 }
 
-/// The next event, which is a call: its status and answer.
-async fn call(events: &mut Receiver<Happened>) -> (Option<u16>, Value, Value) {
+/// The next event, a call: its status and bodies.
+async fn call(events: &mut Receiver<GraphEvent>) -> (Option<u16>, Value, Value) {
     match next(events).await {
-        Happened::Called(call) => (call.status, call.request, call.answer),
+        GraphEvent::Called(call) => (call.status, call.request, call.answer),
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
-async fn a_send_is_told_when_it_takes_effect_and_when_it_is_answered() {
+async fn send_publishes_acceptance_and_response() {
     let test = Test::start().await;
-    let mut events = test.graph.follow();
+    let mut events = test.graph.subscribe();
     let body = text_to(PHONE, "hi");
     let answer = test.ok(&body).await;
-    let Happened::Accepted(received) = next(&mut events).await else { panic!("not accepted") };
+    let GraphEvent::Accepted(received) = next(&mut events).await else { panic!("not accepted") };
     assert_eq!((received.body.as_deref(), &answer["messages"][0]["id"]), (Some("hi"), &json!(received.id)));
     assert_eq!(call(&mut events).await, (Some(200), body, answer));
 
     test.ok(&json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.1"})).await;
-    let Happened::Read(receipt) = next(&mut events).await else { panic!("not read") };
+    let GraphEvent::Read(receipt) = next(&mut events).await else { panic!("not read") };
     assert_eq!(receipt.message_id, "wamid.1");
     assert_eq!(call(&mut events).await.0, Some(200));
 }
 
 #[tokio::test]
-async fn what_is_rejected_scripted_or_never_answered_is_told_too() {
+async fn failed_and_unanswered_calls_are_published_too() {
     let test = Test::start().await;
-    let mut events = test.graph.follow();
+    let mut events = test.graph.subscribe();
     assert_eq!(test.code(&text_to(PHONE, "")).await, 100);
     let (status, _, answer) = call(&mut events).await;
     assert_eq!((status, &answer["error"]["code"]), (Some(400), &json!(100)));
