@@ -1,10 +1,10 @@
-//! Where `postrust` answers otherwise than PostgREST, as far as a client meets it.
+//! Translation of `postrust`'s responses where they differ from PostgREST's and a client can notice.
 //!
-//! - A missing grant (42501) is 401 for everybody; PostgREST answers 403 to whoever has another role than `anon`.
-//! - A column in `select` that is not there is PGRST204, as one that is written; PostgREST's reads fail in PostgreSQL,
-//!   with 42703. Which column it is, `postrust` does not say.
+//! - A missing grant (42501) is always a 401; in PostgREST it is a 403 for roles other than `anon`.
+//! - An unknown column in `select` is PGRST204, as for a written column; in PostgREST reads fail in
+//!   PostgreSQL, with 42703. `postrust` does not name the column.
 //!
-//! Source: “Errors”, PostgREST's documentation, and PostgREST 14's answers.
+//! Source: “Errors” in PostgREST's documentation, and PostgREST 14's responses.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -14,17 +14,17 @@ use serde_json::Value;
 
 use crate::keys;
 
-/// What an error's body is shorter than.
+/// Maximum size of an error body.
 const ERROR: usize = 64 * 1024;
 
-/// Whether a request acts as `anon`: without a valid token of another role.
+/// Whether a request acts as `anon`, i.e. lacks a valid token of another role.
 pub(crate) fn is_anonymous(headers: &HeaderMap) -> bool {
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = authorization.and_then(|value| value.strip_prefix("Bearer "));
     token.and_then(keys::role).is_none_or(|role| role == "anon")
 }
 
-/// The answer as PostgREST gives it.
+/// Converts a response to PostgREST's format.
 pub(crate) async fn as_postgrest(response: Response, is_anonymous: bool) -> Response {
     if !matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED) {
         return response;

@@ -1,10 +1,11 @@
-//! What Supabase's API gateway does with `apikey` and `Authorization` before PostgREST sees a request.
+//! Supabase's API gateway: processing of `apikey` and `Authorization` before the request reaches PostgREST.
 //!
-//! - Without a known key in `apikey` (header or URL parameter) nothing goes through.
-//! - A new key (`sb_…`) is exchanged for a JWT of its role, unless `Authorization` is there already: then that
-//!   decides, also with a secret key. The same key in `Authorization`, as supabase-js sends it while nobody is signed
-//!   in, counts as none. Another `sb_…` key there is passed on, and PostgREST refuses it, for it is not a JWT.
-//! - An old key is a JWT itself and grants nothing in `apikey`: the role is what `Authorization` says.
+//! - A request without a known key in `apikey` (header or URL parameter) is rejected.
+//! - A new key (`sb_…`) is replaced by a JWT of its role, unless `Authorization` is set: then `Authorization`
+//!   decides, also with a secret key. The same key in `Authorization`, as sent by supabase-js without a
+//!   signed-in user, counts as absent. Another `sb_…` key in `Authorization` is passed on, and PostgREST
+//!   rejects it because it is not a JWT.
+//! - A legacy key is a JWT itself and grants nothing in `apikey`: `Authorization` determines the role.
 //!
 //! Source: <https://supabase.com/docs/guides/api/api-keys> and the gateway's configuration in
 //! <https://github.com/supabase/cli>.
@@ -26,7 +27,7 @@ use crate::keys::{PUBLISHABLE_KEY, Role, SECRET_KEY};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
-/// The old keys, and the header that each role's requests go on with.
+/// The legacy keys, and the `Authorization` header of each role.
 #[derive(Clone)]
 pub(crate) struct Keys {
     pub(crate) anon: String,
@@ -39,7 +40,7 @@ impl Keys {
     }
 }
 
-/// `rest` under `/rest/v1`, behind the check of keys.
+/// Serves `rest` under `/rest/v1`, behind the key check.
 pub(crate) fn router(rest: Router, keys: Keys) -> Router {
     let rest = rest.layer(middleware::from_fn_with_state(Arc::new(keys), admit));
     Router::new().nest_service("/rest/v1", rest).fallback(no_route)
@@ -82,7 +83,7 @@ async fn admit(State(keys): State<Arc<Keys>>, mut request: Request<Body>, next: 
     differences::as_postgrest(next.run(request).await, is_anonymous).await
 }
 
-/// Takes the key out of the request: PostgREST would read the URL parameter as a filter.
+/// Removes the key from the request: PostgREST would parse the URL parameter as a filter.
 fn take_key(request: &mut Request<Body>) -> anyhow::Result<Option<String>> {
     if let Some(header) = request.headers_mut().remove(APIKEY) {
         return Ok(Some(header.to_str()?.to_owned()));

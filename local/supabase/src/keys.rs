@@ -1,4 +1,4 @@
-//! The project's API keys, new and old, and tokens as Supabase Auth would issue them.
+//! The project's API keys, new and legacy, and tokens in the format of Supabase Auth.
 //!
 //! Well-known values, for one machine only.
 
@@ -10,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::json;
 use uuid::Uuid;
 
-/// What JWTs are signed with: the secret of every `supabase start`.
+/// Signing secret of the JWTs: the default of `supabase start`.
 pub const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 
 /// For clients; row-level security applies.
@@ -19,7 +19,7 @@ pub const PUBLISHABLE_KEY: &str = "sb_publishable_local";
 /// For servers; bypasses row-level security.
 pub const SECRET_KEY: &str = "sb_secret_local";
 
-/// The roles that a key or a token may act as.
+/// Roles of a key or a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Anon,
@@ -34,7 +34,7 @@ impl Role {
         }
     }
 
-    /// The JWT that carries the role, like the old API keys: valid for ten years.
+    /// A JWT of the role, like the legacy API keys: valid for ten years.
     pub(crate) fn token(self) -> anyhow::Result<String> {
         let now = Utc::now().timestamp();
         sign(
@@ -43,13 +43,13 @@ impl Role {
     }
 }
 
-/// A user's access token, with the claims that Supabase Auth gives it, for the time from now on.
+/// A user's access token with the claims of Supabase Auth, valid from now on.
 pub(crate) fn user_token(user_id: Uuid, lifetime: Duration) -> anyhow::Result<String> {
     let now = Utc::now().timestamp();
     user_claims(user_id, now, now + i64::try_from(lifetime.as_secs())?)
 }
 
-/// The same, an hour after it expired.
+/// A user's access token that expired an hour ago.
 pub(crate) fn expired_token(user_id: Uuid) -> anyhow::Result<String> {
     let now = Utc::now().timestamp();
     user_claims(user_id, now - 7200, now - 3600)
@@ -69,7 +69,7 @@ fn user_claims(user_id: Uuid, issued_at: i64, expires_at: i64) -> anyhow::Result
     }))
 }
 
-/// The role that a token of this project's carries; none when it is not valid.
+/// The role of a token of this project; `None` if the token is invalid.
 pub(crate) fn role(token: &str) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Claims {

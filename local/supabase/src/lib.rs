@@ -1,10 +1,10 @@
-//! A Supabase project on one machine, as far as this product uses one: PostgreSQL with row-level security,
-//! the project's migrations, and the REST API with Supabase's handling of keys. No Docker.
+//! An emulator of a Supabase project, limited to the features this product uses: PostgreSQL with row-level
+//! security, the project's migrations, and the REST API with Supabase's key handling. No Docker.
 //!
-//! PostgreSQL is real. If `LOCAL_DATABASE_URL` names a server, a database with a unique name is made there and
-//! dropped at the end (one that we are killed in the middle of stays behind, named `local_` and 32 digits);
-//! Supabase's roles, which belong to the whole server, are created if missing and stay.
-//! Otherwise a private cluster is made with the programs installed on the machine, or with fetched ones.
+//! PostgreSQL is real. If `LOCAL_DATABASE_URL` is set, a database with a unique name is created on that
+//! server and dropped at the end (after a kill it is left behind, with the prefix `local_` and 32 digits).
+//! Supabase's roles, which belong to the whole server, are created if missing and stay. Otherwise a private
+//! cluster is created with the programs installed on the machine, or with downloaded ones.
 
 mod differences;
 mod gateway;
@@ -34,15 +34,15 @@ pub use postgres::Database;
 pub const USER_A: Uuid = uuid!("11111111-1111-4111-8111-111111111111");
 /// The seed's user B, linked to [`PHONE_B`].
 pub const USER_B: Uuid = uuid!("22222222-2222-4222-8222-222222222222");
-/// User A's number: the sender's in Meta's sample webhooks.
+/// User A's number: the sender in Meta's sample webhooks.
 pub const PHONE_A: &str = "+16505551234";
 /// User B's number.
 pub const PHONE_B: &str = "+16505555678";
 
-/// Names a PostgreSQL server to use instead of a private cluster.
+/// Environment variable with the URL of a PostgreSQL server to use instead of a private cluster.
 pub const DATABASE_URL_VARIABLE: &str = "LOCAL_DATABASE_URL";
 
-/// What to start.
+/// Startup options.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The directory with `migrations/` and `seed.sql`; this workspace's by default.
@@ -51,12 +51,12 @@ pub struct Options {
     pub seed: bool,
     /// The API's port on 127.0.0.1; 0, the default, takes a free one.
     pub port: u16,
-    /// A PostgreSQL server to make the database on, as a superuser's URL; what `LOCAL_DATABASE_URL` says by
-    /// default. `None` means a private cluster.
+    /// URL of a PostgreSQL server for the database, with a superuser; `LOCAL_DATABASE_URL` by default. `None`
+    /// means a private cluster.
     pub server: Option<SecretString>,
-    /// Rows of an answer at most (`max-rows`); 1,000 by default, as in a new project.
+    /// Maximum number of rows in a response (`max-rows`); 1,000 by default, as in a new project.
     pub max_rows: usize,
-    /// Told what takes long, for people; nobody by default.
+    /// Receives progress messages of slow steps, for humans; ignored by default.
     pub progress: fn(&str),
 }
 
@@ -76,14 +76,14 @@ impl Default for Options {
     }
 }
 
-/// A running project. Dropping it stops everything, [`Supabase::stop`] does so and says what went wrong.
+/// A running project. Dropping it stops everything; [`Supabase::stop`] also reports errors.
 pub struct Supabase {
     url: String,
     keys: gateway::Keys,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
     rest: PgPool,
-    // Last: it goes when nobody uses it any more.
+    // Last field: dropped when nothing uses the guardian any more.
     database: Database,
 }
 
@@ -91,7 +91,7 @@ impl Supabase {
     /// Starts the database, applies the migrations and serves the API.
     ///
     /// # Errors
-    /// When PostgreSQL cannot be found or started, a migration fails, or the port is taken.
+    /// If PostgreSQL cannot be found or started, a migration fails, or the port is in use.
     pub async fn start(options: Options, guardian: &Guardian) -> anyhow::Result<Self> {
         let source = options.server.map_or(postgres::Source::Private, postgres::Source::Server);
         let database = Database::create(source, guardian, options.progress).await?;
@@ -108,7 +108,7 @@ impl Supabase {
         let url = format!("http://{}", listener.local_addr()?);
         let rest = rest::build(&database.rest_url(), options.max_rows).await?;
         let keys = gateway::Keys::new()?;
-        // A browser app is a client of Supabase's like others.
+        // A browser app is a legitimate client of Supabase.
         let router = local_loopback::guard(gateway::router(rest.router, keys.clone()), Pages::Loopback);
         let (stop, stopped) = oneshot::channel::<()>();
         let server = tokio::spawn(async move {
@@ -140,13 +140,13 @@ impl Supabase {
         SECRET_KEY
     }
 
-    /// The old publishable key, a JWT.
+    /// The legacy publishable key, a JWT.
     #[must_use]
     pub fn anon_key(&self) -> &str {
         &self.keys.anon
     }
 
-    /// The old secret key, a JWT.
+    /// The legacy secret key, a JWT.
     #[must_use]
     pub fn service_role_key(&self) -> &str {
         &self.keys.service_role
@@ -155,7 +155,7 @@ impl Supabase {
     /// An access token for the user, valid for `lifetime`.
     ///
     /// # Errors
-    /// When the lifetime is beyond what a token can say.
+    /// If the lifetime exceeds the range of a token.
     pub fn user_token(&self, user_id: Uuid, lifetime: Duration) -> anyhow::Result<String> {
         keys::user_token(user_id, lifetime)
     }
@@ -163,18 +163,18 @@ impl Supabase {
     /// An access token for the user that expired an hour ago.
     ///
     /// # Errors
-    /// When it cannot be signed.
+    /// If the token cannot be signed.
     pub fn expired_token(&self, user_id: Uuid) -> anyhow::Result<String> {
         keys::expired_token(user_id)
     }
 
-    /// The database's URL, for its superuser: for `psql`, not for logs.
+    /// URL of the database with its superuser: for `psql`, not for logs.
     #[must_use]
     pub fn database_url(&self) -> String {
         self.database.url()
     }
 
-    /// A superuser's pool, for looking at what is there: row-level security does not apply to it.
+    /// A superuser's pool, for inspection: row-level security does not apply.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         self.database.pool()
@@ -189,11 +189,11 @@ impl Supabase {
     /// Stops serving, closes connections and removes the database.
     ///
     /// # Errors
-    /// When the database cannot be removed.
+    /// If the database cannot be removed.
     pub async fn stop(self) -> anyhow::Result<()> {
         let Self { stop, mut server, rest, database, .. } = self;
         drop(stop);
-        // A client that keeps its connection open must not keep us, nor a request that waits for the database.
+        // Neither a client's open connection nor a request waiting for the database may delay the stop.
         if tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err() {
             tracing::debug!("a client kept its connection to the REST API open");
             server.abort();
@@ -206,7 +206,7 @@ impl Supabase {
 }
 
 impl std::fmt::Debug for Supabase {
-    // The keys are well known, the database's password is not.
+    // Omits the database's password; the keys are public.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Supabase").field("url", &self.url).finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! Migrations and seed, applied as `supabase db reset` would.
+//! Migrations and seed, applied like `supabase db reset`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 /// One file of `supabase/migrations`.
 #[derive(Clone, Debug)]
 pub struct Migration {
-    /// The timestamp that its name starts with; it gives the order.
+    /// Timestamp at the start of the file name, which determines the order.
     pub version: String,
-    /// The rest of its name.
+    /// Rest of the file name.
     pub name: String,
-    /// Its text.
+    /// Content of the file.
     pub sql: String,
 }
 
 /// The migrations of a `supabase` directory, in order.
 ///
 /// # Errors
-/// When a file cannot be read or is not named `<timestamp>_<name>.sql`: the Supabase CLI would skip it.
+/// If a file cannot be read, or is not named `<timestamp>_<name>.sql`: the Supabase CLI would skip it.
 pub fn migrations(supabase: &Path) -> anyhow::Result<Vec<Migration>> {
     let directory = supabase.join("migrations");
     let entries =
@@ -48,10 +48,11 @@ fn read(path: &PathBuf) -> anyhow::Result<Migration> {
     }
 }
 
-/// Applies those that are not recorded yet, each in a transaction with its record, and returns how many.
+/// Applies the migrations that are not recorded yet, each in a transaction with its record, and returns their
+/// number.
 ///
 /// # Errors
-/// When a statement fails; what the failing migration did is rolled back.
+/// If a statement fails; the failing migration is rolled back.
 pub async fn apply(connection: &mut PgConnection, migrations: &[Migration]) -> anyhow::Result<usize> {
     let mut applied = 0;
     for migration in migrations {
@@ -76,7 +77,7 @@ pub async fn apply(connection: &mut PgConnection, migrations: &[Migration]) -> a
 /// Loads `seed.sql`, in one transaction.
 ///
 /// # Errors
-/// When it cannot be read or a statement fails.
+/// If the file cannot be read or a statement fails.
 pub async fn seed(connection: &mut PgConnection, supabase: &Path) -> anyhow::Result<()> {
     let sql = fs::read_to_string(supabase.join("seed.sql")).context("no seed.sql")?;
     let mut transaction = connection.begin().await?;
@@ -85,7 +86,7 @@ pub async fn seed(connection: &mut PgConnection, supabase: &Path) -> anyhow::Res
     Ok(())
 }
 
-/// Runs a file of statements: the project's own text, which takes no parameters.
+/// Runs a file of statements without parameters, from the project itself.
 async fn run(connection: &mut PgConnection, sql: &str) -> anyhow::Result<()> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
     Ok(())

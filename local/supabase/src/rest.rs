@@ -1,4 +1,4 @@
-//! PostgREST's part, played in-process by `postrust-server`.
+//! The REST API, served in-process by `postrust-server` in place of PostgREST.
 
 use anyhow::Context as _;
 use axum::Router;
@@ -8,10 +8,10 @@ use sqlx::PgPool;
 
 use crate::keys::JWT_SECRET;
 
-/// Seconds that a request waits for a connection: while the database is down, until it is answered.
+/// Seconds that a request waits for a connection, for example while the database is down.
 const POOL_TIMEOUT: &str = "2";
 
-/// The REST API on its own, and the pool that it holds.
+/// The REST API and its connection pool.
 pub(crate) struct Rest {
     pub(crate) router: Router,
     pub(crate) pool: PgPool,
@@ -28,10 +28,10 @@ pub(crate) async fn build(database_url: &str, max_rows: usize) -> anyhow::Result
         ("PGRST_DB_POOL_TIMEOUT", POOL_TIMEOUT),
         ("PGRST_DB_MAX_ROWS", max_rows.to_string().as_str()),
         ("PGRST_JWT_SECRET", JWT_SECRET),
-        // Paths and answers as PostgREST's, not postrust's own.
+        // Paths and responses in PostgREST's format, not postrust's own.
         ("PGRST_COMPAT_MODE", "true"),
     ])
-    .context("postrust refuses its settings")?;
+    .context("postrust rejects its settings")?;
     let app = Builder::new(settings, Host::SERVER).build().await.context("the REST API does not start")?;
     Ok(Rest { router: app.router, pool: app.state.pool.clone() })
 }

@@ -43,7 +43,7 @@ fn killed_owner_leaves_only_released_resources() {
     until("a group ends with its leader", || !alive(member));
     until("the directory is gone", || !Path::new(directory).exists());
     assert!(!Path::new(file).exists());
-    assert_eq!(std::fs::read_to_string(replaced).expect("a file"), "somebody else's");
+    assert_eq!(std::fs::read_to_string(replaced).expect("a file"), "replacement");
     assert!(alive(released), "a released process keeps running");
     local_process::signal(released.parse().expect("a pid"), Signal::SIGKILL).expect("ours");
     std::fs::remove_dir_all(Path::new(replaced).parent().expect("a directory")).expect("removed");
@@ -126,7 +126,7 @@ fn own_and_wait() -> ! {
     let files = tempfile::tempdir().expect("a directory").keep();
     let [file, replaced] = ["a file", "replaced"].map(|name| files.join(name));
     let _files = [&file, &replaced].map(|path| guardian.private_file(path, b"secret").expect("a file"));
-    std::fs::write(files.join("newer"), "somebody else's").expect("a file");
+    std::fs::write(files.join("newer"), "replacement").expect("a file");
     std::fs::rename(files.join("newer"), &replaced).expect("renamed");
     for what in [kept, stubborn, released] {
         println!("owned:{what}");

@@ -1,7 +1,7 @@
--- What a Supabase project's database holds before its first migration, as far as migrations and
--- row-level security can tell. After github.com/supabase/postgres and github.com/supabase/auth.
+-- Contents of a Supabase project's database before its first migration, as far as visible to migrations and
+-- row-level security. After github.com/supabase/postgres and github.com/supabase/auth.
 
--- Every table of `public` is open to every role of the API until a migration says otherwise.
+-- Every table of `public` is accessible to every API role until a migration revokes that.
 grant usage on schema public to anon, authenticated, service_role, postgres;
 alter default privileges for role postgres in schema public
   grant all on tables to postgres, anon, authenticated, service_role;
@@ -75,7 +75,7 @@ create function auth.jwt() returns jsonb language sql stable as $$
   )::jsonb
 $$;
 
--- As the Supabase CLI keeps its books.
+-- The migration history table of the Supabase CLI.
 create schema supabase_migrations;
 grant usage on schema supabase_migrations to postgres;
 create table supabase_migrations.schema_migrations (

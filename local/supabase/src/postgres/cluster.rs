@@ -14,16 +14,16 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
 
-/// The superuser. On Supabase, too, it is not `postgres`.
+/// The superuser. As on Supabase, it is not `postgres`.
 const SUPERUSER: &str = "supabase_admin";
 
-/// How long PostgreSQL may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout for PostgreSQL to start or stop.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A port that was free a moment ago may be taken when PostgreSQL binds it.
+/// Attempts to find a port: a free port may be taken before PostgreSQL binds it.
 const ATTEMPTS: u32 = 5;
 
-/// What PostgreSQL says when processes of the server before it are still there.
+/// PostgreSQL's error while processes of the previous server still run.
 const STILL_IN_USE: &str = "is still in use";
 
 /// A running (or stopped) private cluster. Dropping it ends the server and removes the data.
@@ -35,11 +35,11 @@ pub struct Cluster {
     binaries: PathBuf,
     user: Option<(Uid, Gid)>,
     guardian: Guardian,
-    // Last: the data goes when the server has ended.
+    // Last field: the data is removed after the server has ended.
     directory: TemporaryDirectory,
 }
 
-/// What new clusters are copies of.
+/// Source directory for new clusters.
 struct Template {
     binaries: PathBuf,
     password: String,
@@ -52,10 +52,10 @@ struct Running {
 }
 
 impl Cluster {
-    /// Makes a cluster with the programs in `binaries` and starts its server.
+    /// Creates a cluster with the programs in `binaries` and starts its server.
     ///
     /// # Errors
-    /// When a program fails; the message holds what it said.
+    /// If a program fails; the error contains its output.
     pub async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
         let user = unprivileged_user()?;
         let directory = private_directory(guardian, "local-postgres-", user, &temporary_directories())?;
@@ -88,24 +88,24 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// How to connect as the superuser.
+    /// Connection options of the superuser.
     #[must_use]
     pub fn options(&self) -> PgConnectOptions {
         self.options.clone().port(self.port)
     }
 
-    /// Starts the server again, on the same port and data, if it is stopped.
+    /// Starts a stopped server again, on the same port and data.
     ///
     /// # Errors
-    /// When it does not start; the message holds its log.
+    /// If the server does not start; the error contains its log.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         if self.server.is_some() {
             return Ok(());
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.launch().await {
-                // Processes of a server that was killed hold its memory until they have seen that.
+                // Processes of a killed server hold its shared memory until they notice.
                 Err(error) if Instant::now() < deadline && format!("{error:#}").contains(STILL_IN_USE) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -114,17 +114,17 @@ impl Cluster {
         }
     }
 
-    /// Stops the server, if it runs; the data stays. Open connections are cut.
+    /// Stops the server if it is running; the data stays. Open connections are closed.
     ///
     /// # Errors
-    /// When it does not end in time.
+    /// If the server does not stop in time.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let Some(running) = self.server.as_mut() else { return Ok(()) };
         local_process::signal(running.process.id(), Signal::SIGINT)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while running.process.try_wait()?.is_none() {
             if Instant::now() > deadline {
-                bail!("PostgreSQL did not stop within {} s", PATIENCE.as_secs());
+                bail!("PostgreSQL did not stop within {} s", TIMEOUT.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -132,11 +132,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Kills the server with `SIGKILL`, as a crash would end it: what it had in memory is lost. Its processes end by
-    /// themselves when they see that.
+    /// Kills the server with `SIGKILL`, to emulate a crash: its memory is lost. Its processes exit when they
+    /// notice.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// If waiting for the process fails.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         let Some(mut running) = self.server.take() else { return Ok(()) };
         running.process.kill()?;
@@ -144,8 +144,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Copies the data of a cluster that was never started; returns it. initdb takes half a second, which the
-    /// many tests of one process would each pay: clusters that live at the same time share one template.
+    /// Copies the data of a cluster that was never started, and returns it. initdb takes half a second, for
+    /// each of the many tests in a process: clusters that exist at the same time share one template.
     async fn copy_template(&self) -> anyhow::Result<Arc<Template>> {
         static LATEST: Mutex<Weak<Template>> = Mutex::const_new(Weak::new());
         let mut latest = LATEST.lock().await;
@@ -164,11 +164,11 @@ impl Cluster {
     async fn make_template(&self) -> anyhow::Result<Template> {
         let places = temporary_directories();
         let directory = private_directory(&self.guardian, "local-postgres-template-", self.user, &places)?;
-        // Inside the directory that only we and the server may enter.
+        // Inside the directory that only this user and the server may enter.
         let password = uuid::Uuid::new_v4().simple().to_string();
         let password_file = directory.join("password");
         fs::write(&password_file, &password)?;
-        give_away(&password_file, self.user)?;
+        change_owner(&password_file, self.user)?;
         let mut initdb = self.command("initdb");
         initdb.arg("--pgdata").arg(directory.join("data")).arg("--pwfile").arg(&password_file).args([
             "--username",
@@ -184,7 +184,7 @@ impl Cluster {
         Ok(Template { binaries: self.binaries.clone(), password, directory })
     }
 
-    /// Starts the server on `self.port` and waits until it lets us in.
+    /// Starts the server on `self.port` and waits until it accepts connections.
     async fn launch(&mut self) -> anyhow::Result<()> {
         let log = self.directory.join("log");
         let output = File::create(&log)?;
@@ -192,10 +192,11 @@ impl Cluster {
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]).args([
             "-c",
             "listen_addresses=127.0.0.1",
-            // No socket file: its directory would have to be short and writable.
+            // No Unix socket: its directory would have to be short and writable.
             "-c",
             "unix_socket_directories=",
-            // What is committed survives a killed server, because the kernel has it by then, and not a power cut.
+            // Committed data survives a killed server, because the kernel has it by then, but not a power
+            // failure.
             "-c",
             "fsync=off",
             "-c",
@@ -205,14 +206,14 @@ impl Cluster {
             "-c",
             "timezone=UTC",
         ]);
-        // Its own process group: Ctrl-C in the terminal is ours to answer.
+        // Its own process group: Ctrl-C in the terminal is handled by this process.
         command.stdout(output.try_clone()?).stderr(output).process_group(0);
         let process = command.spawn().context("postgres did not run")?;
         // SIGQUIT is PostgreSQL's immediate shutdown.
         let watched = self.guardian.watch_process(process.id(), Signal::SIGQUIT)?;
         let mut running = Running { process, _watched: watched };
         let options = self.options();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match options.connect().await {
                 Ok(connection) => {
@@ -220,7 +221,8 @@ impl Cluster {
                     break;
                 }
                 Err(error) if Instant::now() > deadline => {
-                    return Err(error).with_context(|| format!("PostgreSQL does not answer: {}", tail(&log)));
+                    return Err(error)
+                        .with_context(|| format!("PostgreSQL does not respond: {}", tail(&log)));
                 }
                 Err(_) => {}
             }
@@ -237,13 +239,13 @@ impl Cluster {
         self.directory.join("data")
     }
 
-    /// A command, `cp` or one of PostgreSQL's, run as a user that PostgreSQL accepts.
+    /// A command, `cp` or a PostgreSQL program, run as a user that PostgreSQL accepts.
     fn command(&self, program: &str) -> Command {
         let mut command = match program {
             "cp" => Command::new(program),
             _ => Command::new(self.binaries.join(program)),
         };
-        // The directory we were started in may be closed to that user.
+        // The user may not have access to the current directory.
         command.current_dir(self.directory.path()).stdin(Stdio::null()).env("LC_ALL", "C");
         if let Some((uid, gid)) = self.user {
             command.uid(uid.as_raw()).gid(gid.as_raw());
@@ -261,12 +263,13 @@ impl Drop for Running {
     }
 }
 
-/// Where a cluster may be: root's own temporary directory may be closed to the user that PostgreSQL runs as.
+/// Candidates for the cluster's directory: PostgreSQL's user may not have access to root's temporary
+/// directory.
 fn temporary_directories() -> [PathBuf; 2] {
     [std::env::temp_dir(), PathBuf::from("/tmp")]
 }
 
-/// A directory of the user's in the first of `places` that the user may enter.
+/// A directory owned by the user, in the first of `places` that the user may enter.
 fn private_directory(
     guardian: &Guardian,
     prefix: &str,
@@ -276,8 +279,8 @@ fn private_directory(
     for place in places {
         let directory = guardian
             .temporary_directory_in(place, prefix)
-            .with_context(|| format!("no directory can be made in {}", place.display()))?;
-        give_away(directory.path(), user)?;
+            .with_context(|| format!("cannot create a directory in {}", place.display()))?;
+        change_owner(directory.path(), user)?;
         if user.is_none_or(|user| may_enter(directory.path(), user)) {
             return Ok(directory);
         }
@@ -286,21 +289,21 @@ fn private_directory(
     bail!("{} is closed to the user that PostgreSQL runs as: set TMPDIR", closed.join(" and "))
 }
 
-/// Whether a process of the user's can be started in `directory`.
+/// Whether the user can start a process in `directory`.
 fn may_enter(directory: &Path, (uid, gid): (Uid, Gid)) -> bool {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", ":"]).current_dir(directory).uid(uid.as_raw()).gid(gid.as_raw());
     command.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-fn give_away(path: &Path, user: Option<(Uid, Gid)>) -> anyhow::Result<()> {
+fn change_owner(path: &Path, user: Option<(Uid, Gid)>) -> anyhow::Result<()> {
     if let Some((uid, gid)) = user {
         nix::unistd::chown(path, Some(uid), Some(gid))?;
     }
     Ok(())
 }
 
-/// Runs a program to its end, off the runtime's threads.
+/// Runs a program to completion, off the runtime's threads.
 async fn output_of(mut command: Command) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = tokio::task::spawn_blocking(move || command.output()).await?;
@@ -311,7 +314,7 @@ async fn output_of(mut command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// PostgreSQL refuses to run as root: then the user that its package made, or nobody.
+/// PostgreSQL refuses to run as root: the user created by its package, or the user `nobody`.
 fn unprivileged_user() -> anyhow::Result<Option<(Uid, Gid)>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(None);
@@ -338,7 +341,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_that_postgresql_cannot_enter_is_passed_over() {
+    fn inaccessible_directory_is_skipped() {
         let Some(user) = unprivileged_user().expect("a user") else { return };
         let guardian = Guardian::start().expect("a shell");
         let [closed, open] = [0o700, 0o755].map(|mode| {

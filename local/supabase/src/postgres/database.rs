@@ -1,4 +1,4 @@
-//! A fresh database, set up as a Supabase project's is before its first migration.
+//! A fresh database, set up like that of a Supabase project before its first migration.
 
 use std::time::Duration;
 
@@ -12,23 +12,23 @@ use tokio::sync::Mutex;
 use super::cluster::Cluster;
 use super::{embedded, find};
 
-/// Fetching some 20 MB may take a while; hanging for ever helps nobody.
+/// Downloading about 20 MB may take a while; hanging indefinitely helps no user.
 const DOWNLOAD: Duration = Duration::from_secs(300);
 
-/// Where PostgreSQL comes from.
+/// Origin of PostgreSQL.
 pub(crate) enum Source {
-    /// A private cluster, with the programs found on this machine or fetched.
+    /// A private cluster, with programs installed on this machine or downloaded.
     Private,
-    /// The server at this URL. Its user must be a superuser, or the roles of `roles.sql` must exist.
+    /// The server at this URL. The user must be a superuser, or the roles of `roles.sql` must exist.
     Server(SecretString),
 }
 
-/// A fresh database with a unique name. Dropping it removes it: with its private cluster, or from the server.
+/// A fresh database with a unique name. Dropping it removes the database, and a private cluster.
 pub struct Database {
     name: String,
-    /// As the superuser, to the fresh database.
+    /// URL options of the superuser, for the fresh database.
     options: PgConnectOptions,
-    /// As the role that the REST server logs in with, to the fresh database.
+    /// URL options of the REST server's login role, for the fresh database.
     rest: PgConnectOptions,
     pool: PgPool,
     host: Host,
@@ -40,10 +40,10 @@ enum Host {
 }
 
 impl Database {
-    /// Makes the database, its roles and what Supabase has in it.
+    /// Creates the database, its roles and Supabase's objects.
     ///
     /// # Errors
-    /// When there is no PostgreSQL, or it refuses.
+    /// If PostgreSQL is missing or returns an error.
     pub(crate) async fn create(
         source: Source,
         guardian: &Guardian,
@@ -62,7 +62,7 @@ impl Database {
                 (cluster.options(), Some(cluster))
             }
             Source::Server(url) => {
-                (url.expose_secret().parse().context("the database URL is not one")?, None)
+                (url.expose_secret().parse().context("the database URL is invalid")?, None)
             }
         };
         let name = format!("local_{}", uuid::Uuid::new_v4().simple());
@@ -77,13 +77,13 @@ impl Database {
             Some(cluster) => Host::Private(Box::new(Mutex::new(cluster))),
             None => Host::Server(Some(Box::new(server.clone()))),
         };
-        // Made first: from here on, dropping it cleans up.
+        // Created first: from here on, dropping it cleans up.
         let database = Self { name, options, rest, pool, host };
         let name = &database.name;
 
         let mut maintenance = server.connect().await.context("cannot connect to PostgreSQL")?;
         maintenance.execute(include_str!("roles.sql")).await.context("cannot create Supabase's roles")?;
-        // A login of its own, so that a shared server's `authenticator` keeps its password.
+        // A separate login, so that the `authenticator` of a shared server keeps its password.
         run(&mut maintenance, format!("create role {name} login noinherit password '{password}'")).await?;
         run(&mut maintenance, format!("grant anon, authenticated, service_role to {name}")).await?;
         run(
@@ -96,17 +96,17 @@ impl Database {
         Ok(database)
     }
 
-    /// A superuser's pool on the database: row-level security does not apply to it.
+    /// A superuser's pool for the database: row-level security does not apply.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// The database's URL, for the superuser and with the password: for `psql`, not for logs.
+    /// URL of the database with the superuser and the password: for `psql`, not for logs.
     #[must_use]
     pub fn url(&self) -> String {
         let mut url = self.options.to_url_lossy();
-        // libpq refuses parameters that it does not know.
+        // libpq rejects unknown parameters.
         let known: Vec<(String, String)> =
             url.query_pairs().into_owned().filter(|(name, _)| name != "statement-cache-capacity").collect();
         url.query_pairs_mut().clear().extend_pairs(known);
@@ -117,17 +117,17 @@ impl Database {
         self.rest.to_url_lossy().to_string()
     }
 
-    /// A connection as `postgres`, who applies migrations on Supabase and is no superuser.
+    /// A connection as `postgres`, the role for migrations on Supabase, which is not a superuser.
     pub(crate) async fn connect_as_postgres(&self) -> anyhow::Result<PgConnection> {
         let mut connection = self.options.connect().await?;
         connection.execute("set role postgres").await?;
         Ok(connection)
     }
 
-    /// Stops the database server, as an outage would; the data stays.
+    /// Stops the database server, to emulate an outage; the data stays.
     ///
     /// # Errors
-    /// On a server that is not ours to stop, or when it does not stop.
+    /// If the server is not private, or does not stop.
     pub async fn stop(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.stop().await,
@@ -135,10 +135,10 @@ impl Database {
         }
     }
 
-    /// Kills the database server with `SIGKILL`, as a crash would end it; what was committed stays.
+    /// Kills the database server with `SIGKILL`, to emulate a crash; committed data stays.
     ///
     /// # Errors
-    /// On a server that is not ours to kill.
+    /// If the server is not private.
     pub async fn kill(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.kill(),
@@ -149,7 +149,7 @@ impl Database {
     /// Starts the server again, on the same port and data.
     ///
     /// # Errors
-    /// On a server that is not ours, or when it does not start.
+    /// If the server is not private, or does not start.
     pub async fn start(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.restart().await,
@@ -157,10 +157,10 @@ impl Database {
         }
     }
 
-    /// Removes the database: from a named server, or together with its private cluster.
+    /// Removes the database from a shared server, or together with its private cluster.
     ///
     /// # Errors
-    /// When the server refuses.
+    /// If the server returns an error.
     pub(crate) async fn remove(mut self) -> anyhow::Result<()> {
         self.pool.close().await;
         match &mut self.host {
@@ -174,7 +174,7 @@ impl Database {
 }
 
 impl std::fmt::Debug for Database {
-    // The options hold passwords.
+    // The options contain passwords.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Database").field("name", &self.name).finish_non_exhaustive()
     }
@@ -185,7 +185,7 @@ impl Drop for Database {
         let Host::Server(server) = &mut self.host else { return };
         let Some(server) = server.take() else { return };
         let name = self.name.clone();
-        // Drop cannot await, and the runtime we are on may be ending: another thread, another runtime.
+        // Drop cannot await, and the current runtime may be ending: another thread, another runtime.
         let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(drop_from(&server, &name))
@@ -204,7 +204,7 @@ async fn drop_from(server: &PgConnectOptions, name: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Runs a statement that takes no parameters: the names and passwords in it are our own hexadecimal digits.
+/// Runs a statement without parameters: the names and passwords in it are our own hexadecimal digits.
 async fn run(connection: &mut PgConnection, statement: String) -> anyhow::Result<()> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
     Ok(())

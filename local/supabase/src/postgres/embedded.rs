@@ -1,4 +1,4 @@
-//! PostgreSQL fetched from the network, for a machine that has none.
+//! Download of PostgreSQL, for machines without it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,30 +7,30 @@ use anyhow::{Context as _, bail};
 use local_process::Guardian;
 use postgresql_embedded::{PostgreSQL, Settings, VersionReq};
 
-/// Builds for Linux and macOS of every release, without system libraries.
+/// Builds of every release for Linux and macOS, without system libraries.
 pub const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries";
 
-/// The major version that new Supabase projects have.
+/// Major version of new Supabase projects.
 const VERSION: &str = "^17";
 
-const ADVICE: &str = "PostgreSQL was not fetched from the network. Install version 15 or newer \
+const ADVICE: &str = "PostgreSQL was not downloaded. Install version 15 or newer \
     (Debian and Ubuntu: `apt-get install postgresql`; macOS: `brew install postgresql@17`), or name a server \
     in LOCAL_DATABASE_URL, like postgres://postgres:password@127.0.0.1:5432/postgres";
 
-/// Fetches PostgreSQL from `releases`, unless an earlier call has, and returns its directory of programs.
+/// Downloads PostgreSQL from `releases`, unless already cached, and returns its directory of programs.
 ///
 /// # Errors
-/// When it cannot be fetched within `patience`; the message says what to install.
-pub async fn fetch(releases: &str, patience: Duration, guardian: &Guardian) -> anyhow::Result<PathBuf> {
-    match tokio::time::timeout(patience, install(releases, guardian)).await {
+/// If the download fails or exceeds `timeout`; the error lists what to install.
+pub async fn fetch(releases: &str, timeout: Duration, guardian: &Guardian) -> anyhow::Result<PathBuf> {
+    match tokio::time::timeout(timeout, install(releases, guardian)).await {
         Ok(installed) => installed.context(ADVICE),
-        Err(_) => bail!("{ADVICE} (not fetched within {} s)", patience.as_secs()),
+        Err(_) => bail!("{ADVICE} (not downloaded within {} s)", timeout.as_secs()),
     }
 }
 
 async fn install(releases: &str, guardian: &Guardian) -> anyhow::Result<PathBuf> {
-    // `setup` installs, then runs initdb unless the cluster exists. Cluster::start does that, as another
-    // user than root, so this one is made to look as if it did.
+    // `setup` installs, then runs initdb unless the cluster exists. Cluster::start runs initdb itself, as a
+    // user other than root, so the directory is made to look initialised.
     let scratch = guardian.temporary_directory("postgresql-embedded-")?;
     std::fs::write(scratch.join("postgresql.conf"), "")?;
     let mut postgresql = PostgreSQL::new(Settings {
@@ -53,7 +53,7 @@ async fn install(releases: &str, guardian: &Guardian) -> anyhow::Result<PathBuf>
     Ok(postgresql.settings().binary_dir())
 }
 
-/// Kept between runs. Root's home is closed to the user that PostgreSQL will run as.
+/// Cached between runs. PostgreSQL's user has no access to root's home.
 fn cache() -> PathBuf {
     let home = std::env::home_dir().filter(|_| !nix::unistd::geteuid().is_root());
     home.map_or_else(
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn without_a_network_the_error_says_what_to_install() {
+    async fn download_error_lists_what_to_install() {
         let guardian = Guardian::start().expect("a shell");
         let error = fetch("http://127.0.0.1:1/nothing", Duration::from_secs(60), &guardian)
             .await
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_network_that_does_not_answer_is_not_waited_for() {
+    async fn download_times_out() {
         let guardian = Guardian::start().expect("a shell");
         let error = fetch(RELEASES, Duration::ZERO, &guardian).await.expect_err("no time");
         assert!(error.to_string().contains("brew install"), "{error}");

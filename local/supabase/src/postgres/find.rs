@@ -1,33 +1,33 @@
-//! Where PostgreSQL's programs are on this machine.
+//! Search for PostgreSQL's programs on this machine.
 
 use std::cmp::Reverse;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The oldest major version that the migrations and the REST API work with.
+/// Oldest major version supported by the migrations and the REST API.
 const OLDEST: u32 = 15;
 
-/// Why there is no PostgreSQL to use on this machine.
+/// Reason why no PostgreSQL on this machine can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Missing {
-    /// There is none.
+    /// None was found.
     #[error("there is no PostgreSQL on this machine")]
     None,
-    /// What there is cannot be used.
+    /// The one found is too old.
     #[error("PostgreSQL {version} in {} is too old, {OLDEST} or newer is needed", .directory.display())]
     Older {
-        /// The major version of the first that was found.
+        /// Major version of the first one found.
         version: u32,
-        /// Where its programs are.
+        /// Directory of its programs.
         directory: PathBuf,
     },
 }
 
-/// The directory that holds `postgres` and `initdb`: of `PATH`, of `pg_config`, or where packages put it. The
-/// first one that is not too old.
+/// The directory of `postgres` and `initdb`: from `PATH`, from `pg_config`, or a package's location. The
+/// first version that is not too old.
 ///
-/// # Errors
+/// If there is none.
 /// When there is none.
 pub fn binaries() -> Result<PathBuf, Missing> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -47,7 +47,7 @@ fn first_usable(candidates: impl Iterator<Item = PathBuf>) -> Result<PathBuf, Mi
     Err(missing)
 }
 
-/// The major version of the server in `directory`, if its programs are there and run.
+/// Major version of the server in `directory`, if its programs exist and run.
 fn version(directory: &Path) -> Option<u32> {
     if !["postgres", "initdb"].iter().all(|program| directory.join(program).is_file()) {
         return None;
@@ -64,9 +64,9 @@ fn of_pg_config() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(output.stdout).ok()?.trim()))
 }
 
-/// The places of Debian, Red Hat, Homebrew and Postgres.app, the newest version of each first.
+/// Locations of Debian, Red Hat, Homebrew and Postgres.app packages, the newest version of each first.
 fn of_packages(root: &Path) -> Vec<PathBuf> {
-    // The parent, what the directory's name starts with before the version, and what follows it.
+    // Parent directory, prefix of the directory name before the version, and the path below it.
     const PLACES: [(&str, &str, &str); 7] = [
         ("usr/lib/postgresql", "", "bin"),
         ("usr", "pgsql-", "bin"),
@@ -87,7 +87,7 @@ fn versions(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
         .filter_map(|entry| {
             let name = entry.file_name();
             let version = name.to_str()?.strip_prefix(prefix)?;
-            // "pgsql" alone is what a build from source installs into.
+            // "pgsql" without a version is the prefix of a build from source.
             let version = if version.is_empty() { 0 } else { version.parse().ok()? };
             Some((version, entry.path().join(rest)))
         })
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_installed_version_comes_first() {
+    fn newest_installed_version_comes_first() {
         let root = tempfile::tempdir().expect("a directory");
         for version in ["9", "15", "17", "notes"] {
             std::fs::create_dir_all(root.path().join("usr/lib/postgresql").join(version).join("bin"))
@@ -126,7 +126,7 @@ mod tests {
         );
     }
 
-    /// A directory with programs that say this version.
+    /// A directory with programs that report this version.
     fn programs(root: &Path, name: &str, version: &str) -> PathBuf {
         let directory = root.join(name);
         std::fs::create_dir(&directory).expect("a directory");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_version_that_is_new_enough_is_taken_and_one_without_initdb_passed_over() {
+    fn first_supported_version_with_initdb_is_used() {
         let root = tempfile::tempdir().expect("a directory");
         let old = programs(root.path(), "old", "9.6.24");
         let older = programs(root.path(), "older", "14.1 (Debian 14.1-1)");

@@ -1,4 +1,4 @@
-//! PostgreSQL, real: the server that is named, the one installed here, or one that is fetched.
+//! The real PostgreSQL: a configured server, an installed one, or a downloaded one.
 
 mod cluster;
 mod database;

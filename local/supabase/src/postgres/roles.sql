@@ -1,5 +1,5 @@
--- Supabase's roles. Roles belong to the whole server, so on one that is shared they may be there already:
--- those are neither changed nor dropped.
+-- Supabase's roles. Roles belong to the whole server, so on a shared server they may already exist: existing
+-- roles are neither changed nor dropped.
 do $$
 declare
   wanted record;
@@ -9,9 +9,9 @@ begin
       ('anon', 'nologin noinherit'),
       ('authenticated', 'nologin noinherit'),
       ('service_role', 'nologin noinherit bypassrls'),
-      -- PostgREST's on Supabase. Ours logs in under a name of its own, see database.rs.
+      -- PostgREST's login role on Supabase. Ours logs in with another name, see database.rs.
       ('authenticator', 'noinherit login'),
-      -- Who applies migrations. Not a superuser, on Supabase neither.
+      -- The role for migrations. Not a superuser, as on Supabase.
       ('postgres', 'createdb createrole bypassrls login')
     ) as roles (name, attributes)
   loop
@@ -21,7 +21,7 @@ begin
         execute format('grant anon, authenticated, service_role to %I', wanted.name);
       end if;
     exception
-      -- The second is what a race with another session comes to.
+      -- unique_violation: a race with another session.
       when duplicate_object or unique_violation then null;
     end;
   end loop;

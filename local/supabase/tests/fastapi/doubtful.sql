@@ -1,4 +1,4 @@
--- Nothing enforced: no keys, one number twice, numbers that are none, rows of no user, repeated and null ids.
+-- No constraints: no keys, a repeated number, invalid numbers, rows without a user, repeated and null ids.
 create table public.user_preferences (user_id uuid, whatsapp_phone text);
 create table public.messages (
   id uuid, user_id uuid, avatar_id uuid, channel text, role text, content text, created_at timestamp

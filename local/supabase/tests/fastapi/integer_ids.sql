@@ -1,4 +1,4 @@
--- Numbered rows, enums, user ids as text, and a policy that depends on a column whose type must change.
+-- Integer ids, enums, user ids as text, and a policy on a column with a type to be changed.
 create type public.message_role as enum ('user', 'assistant');
 create table public.user_preferences (
   id bigserial primary key,

@@ -1,4 +1,4 @@
--- Leaking: row-level security is on, but an old policy lets everybody see and write everything.
+-- Insecure: row-level security is on, but an old policy allows everyone to read and write everything.
 create table public.user_preferences (user_id uuid primary key, whatsapp_phone text);
 create table public.messages (
   id uuid primary key default gen_random_uuid(),

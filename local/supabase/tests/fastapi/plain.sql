@@ -1,4 +1,5 @@
--- The FastAPI program's tables as its models describe them: UUIDs, avatar_id required, naive times.
+-- The FastAPI program's tables as defined by its models: UUIDs, avatar_id required, timestamps without time
+-- zone.
 create table public.user_preferences (
   user_id uuid primary key,
   whatsapp_phone varchar(20),

@@ -1,4 +1,4 @@
-//! The migrations on a project that has the FastAPI program's tables with rows in them.
+//! The migrations on a project with the FastAPI program's tables and rows.
 
 use serde_json::{Value, json};
 use uuid::{Uuid, uuid};
@@ -10,9 +10,9 @@ use crate::common::tables::{
 use crate::common::{Project, answer};
 
 #[tokio::test]
-async fn the_older_programs_rows_are_kept_and_ours_go_beside_them() {
+async fn older_rows_are_preserved_next_to_ours() {
     let project = project_of("plain.sql").await;
-    // The row without a time goes to the start, whichever way its id sorts.
+    // The row without a time sorts first, whatever its id.
     let history = contents(&project, OLD_A).await;
     assert_eq!(history[0], "second");
     assert_eq!(history.len(), 3);
@@ -33,19 +33,24 @@ async fn the_older_programs_rows_are_kept_and_ours_go_beside_them() {
     .fetch_all(project.supabase.pool())
     .await
     .expect("rows");
-    assert_eq!(phones, ["+16505550001 dark", "16505550002 dark"], "separators out, digits alone kept");
+    assert_eq!(
+        phones,
+        ["+16505550001 dark", "16505550002 dark"],
+        "separators removed from E.164 numbers only"
+    );
     assert_rows_can_be_written(&project, OLD_A).await;
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }
 
 #[tokio::test]
-async fn an_old_policy_that_shows_everything_shows_nothing_any_more() {
+async fn permissive_old_policy_is_dropped() {
     let project = project_of("open.sql").await;
     assert_eq!(contents(&project, OLD_A).await, ["first"], "a restrictive policy stays");
     assert_eq!(contents(&project, OLD_B).await, Vec::<String>::new());
-    let nobody = project.get("messages?select=content").header("apikey", project.supabase.publishable_key());
-    assert_eq!(answer(nobody).await.0, 401, "the grant on a column is gone, too");
+    let anonymous =
+        project.get("messages?select=content").header("apikey", project.supabase.publishable_key());
+    assert_eq!(answer(anonymous).await.0, 401, "the grant on a column is revoked, too");
     let notes = notes(&project).await;
     for lost in [
         "messages: dropped policy \"Enable read access for all users\" (for SELECT to {public}, using true, ",
@@ -63,7 +68,7 @@ async fn an_old_policy_that_shows_everything_shows_nothing_any_more() {
     project.stop().await;
 }
 
-/// What the migrations noted, by the API, which shows it to the service role only.
+/// Notes of the migrations, from the API, which shows them to the service role only.
 async fn notes(project: &Project) -> Vec<String> {
     let publishable = project.get("rpc/adoption_notes").header("apikey", project.supabase.publishable_key());
     assert_eq!(answer(publishable).await.0, 401);
@@ -76,7 +81,7 @@ async fn notes(project: &Project) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_empty_project_has_no_notes_and_the_table_is_no_part_of_the_api() {
+async fn empty_project_has_no_notes_and_hides_the_table() {
     let project = Project::start().await;
     assert_eq!(notes(&project).await, Vec::<String>::new());
     let table = project.get("notes").header("apikey", project.supabase.secret_key());
@@ -89,7 +94,7 @@ async fn an_empty_project_has_no_notes_and_the_table_is_no_part_of_the_api() {
 }
 
 #[tokio::test]
-async fn integer_ids_move_aside_for_uuids() {
+async fn integer_ids_are_replaced_by_uuids() {
     let project = project_of("integer_ids.sql").await;
     assert_eq!(contents(&project, OLD_A).await.len(), 2);
     let old_ids: Vec<i64> = sqlx::query_scalar("select old_id from public.messages order by old_id")
@@ -108,13 +113,13 @@ async fn integer_ids_move_aside_for_uuids() {
 }
 
 #[tokio::test]
-async fn a_table_of_another_kind_is_an_error_and_is_left_alone() {
+async fn unrelated_table_is_an_error_and_unchanged() {
     let (error, _) = refusal("create table public.messages (id uuid primary key, body text)").await;
     assert_eq!(error, "public.messages has no column user_id, channel, role, content");
 }
 
 #[tokio::test]
-async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
+async fn invalid_rows_are_preserved_and_new_rows_are_checked() {
     let project = project_of("doubtful.sql").await;
     let counts: (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from public.user_preferences), (select count(*) from public.messages),
@@ -123,7 +128,7 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
     .fetch_one(project.supabase.pool())
     .await
     .expect("numbers");
-    assert_eq!(counts, (7, 4, 4), "every row is kept, and has an id of its own");
+    assert_eq!(counts, (7, 4, 4), "every row is preserved, with a unique id");
     assert_eq!(contents(&project, OLD_A).await.len(), 3);
     assert_rows_can_be_written(&project, OLD_A).await;
     let empty: i64 =
@@ -144,14 +149,14 @@ async fn what_cannot_be_put_right_is_kept_and_new_rows_are_checked() {
     assert_eq!(
         link(&project, uuid!("aaaaaaaa-0000-4000-8000-000000000009"), "16505550008").await.0,
         409,
-        "the clash of two users leaves the others' numbers unique"
+        "the conflict of two users leaves the other numbers unique"
     );
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }
 
 #[tokio::test]
-async fn rows_of_no_user_do_not_keep_a_number_from_being_unique() {
+async fn rows_without_a_user_do_not_block_unique_numbers() {
     let tables = "create table public.user_preferences (user_id uuid, whatsapp_phone text);
         insert into auth.users (id) values
             ('aaaaaaaa-0000-4000-8000-000000000001'), ('aaaaaaaa-0000-4000-8000-000000000002');
@@ -164,7 +169,7 @@ async fn rows_of_no_user_do_not_keep_a_number_from_being_unique() {
 }
 
 #[tokio::test]
-async fn preferences_without_a_column_for_the_number_get_one() {
+async fn preferences_without_a_number_column_get_one() {
     let tables = "create table public.user_preferences (user_id uuid primary key, theme text);
         insert into auth.users (id) values ('aaaaaaaa-0000-4000-8000-000000000001');
         insert into public.user_preferences values ('aaaaaaaa-0000-4000-8000-000000000001', 'dark');";
@@ -174,7 +179,7 @@ async fn preferences_without_a_column_for_the_number_get_one() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_there_with_separators_and_without_stops_nothing() {
+async fn number_with_and_without_separators_is_accepted() {
     let tables =
         "create table public.user_preferences (user_id uuid primary key, whatsapp_phone text unique);
         insert into public.user_preferences values
@@ -186,7 +191,7 @@ async fn a_number_that_is_there_with_separators_and_without_stops_nothing() {
 }
 
 #[tokio::test]
-async fn the_older_program_may_write_what_its_table_let_it_write() {
+async fn older_program_can_write_as_before() {
     let tables = "create table public.messages (id uuid primary key, user_id uuid, channel text, role text,
             content text, created_at timestamp);";
     let (project, _older) = project_with(tables).await.expect("they apply");
@@ -200,14 +205,17 @@ async fn the_older_program_may_write_what_its_table_let_it_write() {
     sqlx::query(update).execute(pool).await.expect("updated");
     sqlx::query("update public.messages set created_at = null").execute(pool).await.expect("updated");
     let kept = "select created_at = '2026-01-02 03:04:05Z' from public.messages";
-    assert!(sqlx::query_scalar::<_, bool>(kept).fetch_one(pool).await.expect("a row"), "it keeps its time");
+    assert!(
+        sqlx::query_scalar::<_, bool>(kept).fetch_one(pool).await.expect("a row"),
+        "the time is unchanged"
+    );
     assert_eq!(contents(&project, OLD_A).await, [""]);
     assert_rows_can_be_written(&project, OLD_A).await;
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }
 
-/// Doubtful numbers in a column that allows null, or not.
+/// Invalid numbers in a column, with an optional `constraint`.
 fn doubtful_numbers(constraint: &str) -> String {
     format!(
         "create table public.user_preferences (user_id uuid primary key, whatsapp_phone text {constraint}, theme text);
@@ -222,7 +230,7 @@ fn doubtful_numbers(constraint: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_row_with_a_doubtful_number_can_be_changed_but_no_new_doubtful_number_is_taken() {
+async fn invalid_old_number_stays_and_new_ones_are_rejected() {
     for constraint in ["", "not null"] {
         let (project, _older) = project_with(&doubtful_numbers(constraint)).await.expect("they apply");
         let change = |row: &str, change: Value| {
@@ -233,14 +241,14 @@ async fn a_row_with_a_doubtful_number_can_be_changed_but_no_new_doubtful_number_
         for (n, number) in (1..).zip(numbers) {
             let row = format!("aaaaaaaa-0000-4000-8000-00000000000{n}");
             assert_eq!(change(&row, json!({ "theme": "light" })).await.0, 204, "{number:?}");
-            // As a program does that writes every column back.
+            // A program that writes every column back.
             let whole = json!({ "theme": "blue", "whatsapp_phone": number });
             assert_eq!(change(&row, whole).await.0, 204, "{number:?}");
             let (status, body) = change(&row, json!({ "whatsapp_phone": "650 555 0009" })).await;
             assert_eq!((status, &body["code"]), (400, &json!("23514")));
             assert!(!body.to_string().contains("0009"), "{body}");
         }
-        // No number, as an older program says it, from two users.
+        // An older program's empty number, from two users.
         for user in ["aaaaaaaa-0000-4000-8000-000000000005", "aaaaaaaa-0000-4000-8000-000000000006"] {
             assert_eq!(link(&project, user.parse().expect("a UUID"), "").await.0, 201);
         }

@@ -1,4 +1,4 @@
-//! Keys, tokens and row-level security, as a client meets them over HTTP.
+//! Keys, tokens and row-level security, as seen by an HTTP client.
 
 use std::time::Duration;
 
@@ -38,13 +38,13 @@ fn contents(rows: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_user_reads_their_own_rows_and_nobody_elses() {
+async fn user_reads_only_their_own_rows() {
     let project = conversation().await;
     for (user_id, phone, content) in [(USER_A, PHONE_A, "of A"), (USER_B, PHONE_B, "of B")] {
         let (status, rows) = answer(as_user(&project, user_id, project.get("messages"))).await;
         assert_eq!((status, contents(&rows)), (200, vec![content]));
         let (status, mut rows) = answer(as_user(&project, user_id, project.get("user_preferences"))).await;
-        // The only one that is not known beforehand: when it was linked.
+        // The only unpredictable value: the time of the link.
         assert!(rows[0]["whatsapp_identity_at"].is_string(), "{rows}");
         rows[0]["whatsapp_identity_at"] = json!("now");
         let own = json!([{ "user_id": user_id, "whatsapp_phone": phone, "whatsapp_user_id": null,
@@ -55,26 +55,26 @@ async fn a_user_reads_their_own_rows_and_nobody_elses() {
     let others = project.get(&format!("messages?user_id=eq.{USER_B}"));
     assert_eq!(answer(as_user(&project, USER_A, others)).await, (200, json!([])));
     let (_, rows) = answer(as_user(&project, Uuid::new_v4(), project.get("messages"))).await;
-    assert_eq!(rows, json!([]), "somebody without rows");
+    assert_eq!(rows, json!([]), "a user without rows");
     project.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_alone_is_nobody_and_reads_nothing() {
+async fn key_without_a_user_reads_nothing() {
     let project = conversation().await;
     let publishable = project.get("messages").header("apikey", project.supabase.publishable_key());
     assert_eq!(answer(publishable).await.0, 401);
     let anon = project.supabase.anon_key();
     assert_eq!(answer(project.get("messages").header("apikey", anon)).await.0, 401);
     assert_eq!(answer(project.get("messages").header("apikey", anon).bearer_auth(anon)).await.0, 401);
-    // An old key grants nothing in `apikey`: Authorization says who is asking.
+    // A legacy key grants nothing in `apikey`: `Authorization` determines the role.
     let service_role = project.supabase.service_role_key();
     assert_eq!(answer(project.get("messages").header("apikey", service_role)).await.0, 401);
     project.stop().await;
 }
 
 #[tokio::test]
-async fn the_gateway_wants_a_key_that_it_knows() {
+async fn gateway_requires_a_known_key() {
     let project = conversation().await;
     let token = project.supabase.user_token(USER_A, HOUR).expect("a token");
     let (status, body) = answer(project.get("messages").bearer_auth(&token)).await;
@@ -91,7 +91,7 @@ async fn the_gateway_wants_a_key_that_it_knows() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_expired_forged_or_garbage_is_refused() {
+async fn expired_forged_and_malformed_tokens_are_rejected() {
     let project = conversation().await;
     let expired = project.supabase.expired_token(USER_A).expect("a token");
     let valid = project.supabase.user_token(USER_A, HOUR).expect("a token");
@@ -109,14 +109,14 @@ async fn a_token_that_is_expired_forged_or_garbage_is_refused() {
 }
 
 #[tokio::test]
-async fn the_service_key_reads_everything_in_each_style() {
+async fn service_key_reads_everything_in_each_style() {
     let project = conversation().await;
     let secret = project.get("messages").header("apikey", project.supabase.secret_key());
     assert_eq!(contents(&answer(secret).await.1).len(), 2);
     let old = project.supabase.service_role_key();
     let in_both_headers = project.get("messages").header("apikey", old).bearer_auth(old);
     assert_eq!(contents(&answer(in_both_headers).await.1).len(), 2);
-    // A secret key together with a user's token acts for the user.
+    // A secret key with a user's token acts for that user.
     let token = project.supabase.user_token(USER_A, HOUR).expect("a token");
     let for_the_user =
         project.get("messages").header("apikey", project.supabase.secret_key()).bearer_auth(token);
@@ -125,7 +125,7 @@ async fn the_service_key_reads_everything_in_each_style() {
 }
 
 #[tokio::test]
-async fn a_new_key_in_authorization_is_the_same_as_in_apikey_or_refused_for_it_is_no_jwt() {
+async fn key_in_authorization_must_equal_apikey_or_be_a_jwt() {
     let project = conversation().await;
     let (publishable, secret) = (project.supabase.publishable_key(), project.supabase.secret_key());
     let ask =
@@ -142,7 +142,7 @@ async fn a_new_key_in_authorization_is_the_same_as_in_apikey_or_refused_for_it_i
 }
 
 #[tokio::test]
-async fn a_user_writes_nothing() {
+async fn user_cannot_write() {
     let project = conversation().await;
     let forged = row(Uuid::new_v4(), USER_A, "forged");
     let own_messages = format!("messages?user_id=eq.{USER_A}");
@@ -152,7 +152,7 @@ async fn a_user_writes_nothing() {
         project.post("messages").json(&forged),
         change(&own_messages, json!({ "content": "changed" })),
         project.client.delete(project.url(&own_messages)),
-        // Writing somebody else's number would be reading their messages.
+        // Writing another user's number would give access to their messages.
         change(&own_preferences, json!({ "whatsapp_phone": "+16505550000" })),
         project.client.delete(project.url(&own_preferences)),
     ] {
@@ -168,7 +168,7 @@ async fn a_user_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_column_that_is_not_there_is_an_error_of_the_database_when_it_is_read() {
+async fn reading_an_unknown_column_is_a_database_error() {
     let project = conversation().await;
     for query in
         ["select=nothing", "select=content,nothing", "nothing=eq.1", "order=nothing", "or=(nothing.eq.1)"]
@@ -187,7 +187,7 @@ async fn a_column_that_is_not_there_is_an_error_of_the_database_when_it_is_read(
 }
 
 #[tokio::test]
-async fn writing_twice_is_writing_once() {
+async fn writes_are_idempotent() {
     let project = Project::start().await;
     let ids = [Uuid::new_v4(), Uuid::new_v4()];
     for path in ["messages", "messages?on_conflict=id"] {
@@ -211,7 +211,7 @@ async fn writing_twice_is_writing_once() {
 }
 
 #[tokio::test]
-async fn a_sender_is_found_by_either_spelling() {
+async fn sender_is_found_by_either_spelling() {
     let project = Project::start().await;
     let lookup = project
         .get("user_preferences?select=user_id&whatsapp_phone=in.(%22%2B16505551234%22,%2216505551234%22)")
@@ -221,7 +221,7 @@ async fn a_sender_is_found_by_either_spelling() {
 }
 
 #[tokio::test]
-async fn an_app_on_this_machine_is_a_client_and_a_web_site_is_not() {
+async fn local_app_is_allowed_and_a_web_site_is_not() {
     let project = conversation().await;
     let ask = async |name: &str, value: &str| {
         let request = project.get("messages").header("apikey", project.supabase.secret_key());

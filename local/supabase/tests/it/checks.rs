@@ -1,11 +1,11 @@
-//! An older program's checks on `messages`, which know nothing of our rows.
+//! Check constraints of an older program on `messages`, which reject our rows.
 
 use crate::common::tables::{
     OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, project_with, refusal,
 };
 use crate::common::warnings::Warnings;
 
-/// An older program's table, with this after its columns.
+/// An older program's table, with `more` after its columns.
 fn messages(more: &str) -> String {
     format!(
         "create table public.messages (id uuid primary key, user_id uuid, avatar_id uuid, channel text, role text,
@@ -14,7 +14,7 @@ fn messages(more: &str) -> String {
 }
 
 #[tokio::test]
-async fn checks_that_refuse_our_rows_go_with_a_warning_that_repeats_them() {
+async fn checks_that_reject_our_rows_are_dropped_with_a_warning() {
     let tables = messages(
         r#", constraint "Web only" check (channel in ('web', 'ios'))
            , constraint human check (role in ('human', 'ai'))
@@ -23,7 +23,7 @@ async fn checks_that_refuse_our_rows_go_with_a_warning_that_repeats_them() {
            , constraint known check (role <> 'system')
            , constraint filled check (content <> '' or channel = 'web')"#,
     ) + "alter table public.messages add constraint late check (channel = 'web') not valid;";
-    let warnings = Warnings::keep();
+    let warnings = Warnings::capture();
     let (project, _older) = project_with(&tables).await.expect("the migrations apply");
     let mut dropped = warnings.all();
     dropped.retain(|warning| warning.contains("dropped the check"));
@@ -52,8 +52,8 @@ async fn checks_that_refuse_our_rows_go_with_a_warning_that_repeats_them() {
 }
 
 #[tokio::test]
-async fn nothing_is_dropped_from_a_table_that_takes_our_rows() {
-    let warnings = Warnings::keep();
+async fn nothing_is_dropped_from_a_table_that_accepts_our_rows() {
+    let warnings = Warnings::capture();
     let (project, _older) = project_with("").await.expect("the migrations apply");
     assert_applying_again_changes_nothing(&project).await;
     assert_eq!(warnings.all(), Vec::<String>::new());
@@ -61,8 +61,8 @@ async fn nothing_is_dropped_from_a_table_that_takes_our_rows() {
 }
 
 #[tokio::test]
-async fn what_refuses_our_rows_in_another_way_is_an_error() {
-    // A cast that fails, and a key's column that we do not know.
+async fn other_rejections_of_our_rows_are_an_error() {
+    // A failing cast, and an unknown key column.
     let cast = messages(", check (content::json is not null)");
     let key = "create table public.messages (id uuid, tenant text, user_id uuid, channel text, role text, content text,
         primary key (tenant, id));";

@@ -1,4 +1,4 @@
-//! Edits and revokes mark the message that they are about, in whatever order they come.
+//! Edits and revokes mark their message, in any order of arrival.
 
 use local_supabase::{USER_A, USER_B};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::common::Project;
 use crate::common::tables::{detailed, insert};
 
-/// A row of a user, which is about another message if `refers_to` says so.
+/// A row of a user, with an optional reference to another message.
 fn written(user_id: Uuid, kind: &str, wamid: &str, refers_to: Option<&str>, second: u32) -> Value {
     let mut row = detailed(user_id, "user", &[wamid]);
     row["type"] = json!(kind);
@@ -17,7 +17,7 @@ fn written(user_id: Uuid, kind: &str, wamid: &str, refers_to: Option<&str>, seco
     row
 }
 
-/// The seconds at which the message was edited and revoked, and its content.
+/// The seconds of the message's edit and revoke, and its content.
 async fn marks(project: &Project, wamid: &str) -> (Option<i32>, Option<i32>, String) {
     sqlx::query_as(
         "select extract(second from edited_at)::integer, extract(second from revoked_at)::integer, content
@@ -37,7 +37,7 @@ async fn insert_each(project: &Project, rows: &[Value]) {
 }
 
 #[tokio::test]
-async fn what_the_business_wrote_is_marked_by_its_own_edits_alone() {
+async fn business_message_is_marked_by_its_own_edits_only() {
     let project = Project::start().await;
     let business = |row: Value| {
         let mut row = row;
@@ -57,11 +57,11 @@ async fn what_the_business_wrote_is_marked_by_its_own_edits_alone() {
 }
 
 #[tokio::test]
-async fn a_message_is_marked_with_the_latest_edit_and_revoke_in_every_order() {
+async fn latest_edit_and_revoke_mark_a_message_in_every_order() {
     let project = Project::start().await;
     let mut orders: Vec<Vec<usize>> = vec![vec![]];
     for n in 0..4 {
-        // Each order so far, with the next row at every place in it.
+        // All orders so far, with the next row inserted at every position.
         orders = orders
             .into_iter()
             .flat_map(|order| {
@@ -95,7 +95,7 @@ async fn a_message_is_marked_with_the_latest_edit_and_revoke_in_every_order() {
 }
 
 #[tokio::test]
-async fn nobody_marks_what_another_wrote_and_an_answer_is_marked_by_nobody() {
+async fn other_users_messages_and_answers_are_never_marked() {
     let project = Project::start().await;
     let answered = |wamid: &str, kind: &str, refers_to: Option<&str>| {
         let mut row = detailed(USER_A, "assistant", &[wamid]);
@@ -126,7 +126,7 @@ async fn nobody_marks_what_another_wrote_and_an_answer_is_marked_by_nobody() {
 }
 
 #[tokio::test]
-async fn a_mark_stays_when_rows_are_written_again() {
+async fn mark_survives_rewriting_rows() {
     let project = Project::start().await;
     let rows = [
         written(USER_A, "text", "wamid.asked", None, 1),
@@ -142,7 +142,7 @@ async fn a_mark_stays_when_rows_are_written_again() {
     project.stop().await;
 }
 
-/// Plans are made once a connection, when the table is small, and kept.
+/// Plans are made once per connection, while the table is small, and cached.
 #[tokio::test]
 async fn triggers_do_not_read_a_table_that_has_grown() {
     let project = Project::start().await;
@@ -150,7 +150,7 @@ async fn triggers_do_not_read_a_table_that_has_grown() {
     let insert = "insert into public.messages (id, user_id, channel, role, content, wamids)
          select gen_random_uuid(), $1, 'whatsapp', role, 'x', array[gen_random_uuid()::text]
          from generate_series(1, $2), unnest(array['user', 'assistant']) as role";
-    // One at a time, until the plans are kept; then many; then one at a time again.
+    // One at a time, until the plans are cached; then many; then one at a time again.
     let mut read = Vec::new();
     for (times, rows) in [(10, 1), (1, 1000), (10, 1)] {
         for _ in 0..times {

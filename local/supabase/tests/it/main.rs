@@ -1,4 +1,4 @@
-//! The tests of the API and the migrations on a real PostgreSQL, in one program.
+//! The integration tests of the API and the migrations on a real PostgreSQL, in one binary.
 
 mod adoption;
 mod api;

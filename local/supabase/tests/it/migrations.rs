@@ -1,4 +1,4 @@
-//! The migrations on an empty project: who owns a number, how a page is read, and row-level security.
+//! The migrations on an empty project: ownership of a number, reading of a page, and row-level security.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::common::warnings::Warnings;
 use crate::common::{Project, directory};
 
 #[tokio::test]
-async fn an_empty_project_gets_the_tables_and_applying_twice_changes_nothing() {
+async fn migrations_on_an_empty_project_are_idempotent() {
     let project = Project::start().await;
     assert_applying_again_changes_nothing(&project).await;
     assert_rows_can_be_written(&project, local_supabase::USER_A).await;
@@ -31,7 +31,7 @@ async fn an_empty_project_gets_the_tables_and_applying_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_project_with_the_first_release_s_tables_gets_the_rest_and_keeps_its_rows() {
+async fn first_release_is_upgraded_and_rows_are_preserved() {
     let first = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(first.path().join("migrations")).expect("a directory");
     let files = migrate::migrations(&directory()).expect("migrations");
@@ -46,7 +46,7 @@ async fn a_project_with_the_first_release_s_tables_gets_the_rest_and_keeps_its_r
         insert into public.messages (user_id, channel, role, content)
             values ('11111111-1111-4111-8111-111111111111', 'whatsapp', 'user', 'first');";
     project.supabase.pool().execute(before).await.expect("rows");
-    let warnings = Warnings::keep();
+    let warnings = Warnings::capture();
     assert_eq!(push(&project).await.expect("they apply"), files.len() - 3);
     assert_eq!(warnings.all(), Vec::<String>::new());
     assert_eq!(contents(&project, local_supabase::USER_A).await, ["first"]);
@@ -55,7 +55,7 @@ async fn a_project_with_the_first_release_s_tables_gets_the_rest_and_keeps_its_r
 }
 
 #[tokio::test]
-async fn a_users_rows_go_with_the_user_and_none_is_written_afterwards() {
+async fn deleting_a_user_deletes_rows_and_blocks_new_ones() {
     let project = Project::start().await;
     assert_rows_can_be_written(&project, local_supabase::USER_A).await;
     sqlx::query("delete from auth.users where id = $1")
@@ -71,7 +71,7 @@ async fn a_users_rows_go_with_the_user_and_none_is_written_afterwards() {
     .await
     .expect("a number");
     assert_eq!(left, 0);
-    // What a record task that waited for the database meets.
+    // The result of a record task that waited for the database.
     let (status, body) = insert(&project, &[row(local_supabase::USER_A, "user")]).await;
     assert_eq!((status, &body["code"]), (409, &json!("23503")), "{body}");
     assert!(body["message"].as_str().is_some_and(|text| text.contains("messages_user_id_fkey")), "{body}");
@@ -79,7 +79,7 @@ async fn a_users_rows_go_with_the_user_and_none_is_written_afterwards() {
 }
 
 #[tokio::test]
-async fn a_role_is_the_users_or_the_assistants() {
+async fn role_is_user_or_assistant() {
     let project = Project::start().await;
     let (status, body) = insert(&project, &[row(local_supabase::USER_A, "system")]).await;
     assert_eq!((status, &body["code"]), (400, &json!("23514")), "{body}");
@@ -87,7 +87,7 @@ async fn a_role_is_the_users_or_the_assistants() {
 }
 
 #[tokio::test]
-async fn one_number_has_one_user_in_any_spelling() {
+async fn number_has_one_user_in_any_spelling() {
     let project = Project::start().await;
     let user = Uuid::new_v4();
     sqlx::query("insert into auth.users (id) values ($1)")
@@ -109,7 +109,7 @@ async fn one_number_has_one_user_in_any_spelling() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_users_messages_is_read_from_the_index() {
+async fn page_of_messages_is_read_from_the_index() {
     let project = Project::start().await;
     let mut transaction = project.supabase.pool().begin().await.expect("a transaction");
     let setup = "
@@ -133,7 +133,7 @@ async fn a_page_of_a_users_messages_is_read_from_the_index() {
     .expect("a plan");
     let plan = plan.join("\n");
     assert!(plan.contains("Index Scan using messages_user_id_created_at_id_idx"), "{plan}");
-    // The policy and the page's beginning are both looked up, and nothing is sorted or read in vain.
+    // Policy and page start both use the index, and nothing is sorted or read needlessly.
     assert!(plan.contains("Index Cond: ((user_id = ") && plan.contains("AND (created_at <= "), "{plan}");
     assert!(!plan.contains("Sort"), "{plan}");
     transaction.rollback().await.expect("rolled back");
@@ -141,7 +141,7 @@ async fn a_page_of_a_users_messages_is_read_from_the_index() {
 }
 
 #[tokio::test]
-async fn every_test_of_the_supabase_directory_passes() {
+async fn supabase_directory_tests_pass() {
     let project = Project::start().await;
     let files: Vec<PathBuf> = std::fs::read_dir(directory().join("tests"))
         .expect("tests")
@@ -154,7 +154,7 @@ async fn every_test_of_the_supabase_directory_passes() {
         let mut connection = project.supabase.pool().acquire().await.expect("a connection");
         connection.execute("set role postgres").await.expect("the role");
         let rows = connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql))).await.expect("it runs");
-        // Test Anything Protocol: the plan, then a line for each test.
+        // Test Anything Protocol: the plan, then one line per test.
         let lines: Vec<String> =
             rows.iter().filter_map(|row| sqlx::Row::try_get::<String, _>(row, 0).ok()).collect();
         let planned: usize =
@@ -188,10 +188,10 @@ async fn two_spellings_of_a_number_have_one_owner() {
 }
 
 #[tokio::test]
-async fn the_database_and_the_functions_agree_on_spellings() {
+async fn database_and_functions_agree_on_spellings() {
     let project = Project::start().await;
     let countries = ["55", "52", "521", "54", "549", "229", "22901", "225", "22501", "22505", "22507", "1"];
-    // Every pair of first digits, and every length.
+    // Every pair of leading digits, and every length.
     let numbers: Vec<String> = countries
         .iter()
         .flat_map(|country| (0..100).map(move |first| format!("{country}{first:02}")))

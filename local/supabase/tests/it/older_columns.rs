@@ -1,11 +1,11 @@
-//! Columns of an older program's `messages` that have the names of ours, and tables that do.
+//! Columns of an older program's `messages`, and tables, with the names of ours.
 
 use crate::common::tables::{
     OLD_A, assert_applying_again_changes_nothing, assert_rows_can_be_written, project_with, refusal,
 };
 use crate::common::warnings::Warnings;
 
-/// An older program's table, with this after its columns.
+/// An older program's table, with `more` after its columns.
 fn messages(more: &str) -> String {
     format!(
         "create table public.messages (id uuid primary key, user_id uuid, channel text, role text, content text,
@@ -14,7 +14,7 @@ fn messages(more: &str) -> String {
 }
 
 #[tokio::test]
-async fn columns_that_hold_the_like_take_ours_and_keep_their_values() {
+async fn compatible_columns_are_adopted_with_their_values() {
     let tables = "create type public.kind as enum ('chat', 'photo');".to_owned()
         + &messages(
             "type public.kind not null default 'chat', status varchar(10) not null default 'active',
@@ -25,7 +25,7 @@ async fn columns_that_hold_the_like_take_ours_and_keep_their_values() {
             ('cccccccc-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000001', 'web', 'user', 'first',
                 now(), 'photo', 'active', '{\"a\": 1}', '{wamid.old}', '123', 7, '2026-01-02 03:04:05',
                 '2026-01-02 03:04:05Z');";
-    let warnings = Warnings::keep();
+    let warnings = Warnings::capture();
     let (project, _older) = project_with(&tables).await.expect("the migrations apply");
     let mut said = warnings.all();
     said.retain(|warning| warning.contains("status that"));
@@ -68,13 +68,13 @@ async fn columns_that_hold_the_like_take_ours_and_keep_their_values() {
 }
 
 #[tokio::test]
-async fn checks_that_know_other_values_go_with_a_warning_and_the_rest_stays() {
+async fn conflicting_checks_are_dropped_and_the_rest_stays() {
     let tables = messages(
         "type text check (type in ('chat', 'photo')), status text check (status in ('active', 'sent')),
         error_text text constraint short check (length(error_text) < 80), error_code integer check (error_code >= 0),
         payload jsonb constraint arrays check (jsonb_typeof(payload) = 'array')",
     );
-    let warnings = Warnings::keep();
+    let warnings = Warnings::capture();
     let (project, _older) = project_with(&tables).await.expect("the migrations apply");
     let mut dropped = warnings.all();
     dropped.retain(|warning| warning.contains("dropped the check"));
@@ -101,7 +101,7 @@ async fn checks_that_know_other_values_go_with_a_warning_and_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn columns_that_mean_something_else_are_an_error_that_says_what_to_do() {
+async fn incompatible_columns_are_an_error_with_a_remedy() {
     for (column, error, remedy) in [
         ("status integer", "public.messages.status is of type integer", "change it to text"),
         ("payload text", "public.messages.payload is of type text", "change it to jsonb"),
@@ -126,7 +126,7 @@ async fn columns_that_mean_something_else_are_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_depends_on_a_column_that_must_change_is_named() {
+async fn dependents_of_a_column_to_change_are_named() {
     for (depending, named) in [
         ("create view public.open as select status from public.messages;", "view open"),
         (
@@ -150,7 +150,7 @@ async fn what_depends_on_a_column_that_must_change_is_named() {
 }
 
 #[tokio::test]
-async fn another_table_with_the_name_of_ours_is_an_error_and_is_left_alone() {
+async fn foreign_table_with_our_name_is_an_error_and_unchanged() {
     let (error, _) =
         refusal("create table public.message_statuses (id uuid primary key, wamid text, at date)").await;
     assert!(error.starts_with("public.message_statuses has no column status text, at timestamp"), "{error}");

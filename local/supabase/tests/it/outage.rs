@@ -1,4 +1,4 @@
-//! What happens while the database is away, and that nothing is left when we are.
+//! Responses while the database is down, and cleanup at the end.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::common::{Project, answer};
 
 #[tokio::test]
-async fn an_outage_is_answered_with_5xx_and_passes() {
+async fn outage_returns_5xx_and_recovers() {
     let project = Project::start_with(Options { server: None, ..Options::default() }).await;
     let read = || project.get("messages").header("apikey", project.supabase.secret_key());
     assert_eq!(answer(read()).await.0, 200);
@@ -31,7 +31,7 @@ async fn an_outage_is_answered_with_5xx_and_passes() {
 }
 
 #[tokio::test]
-async fn dropping_a_project_ends_its_server_and_removes_its_data() {
+async fn dropping_a_project_ends_its_server_and_deletes_its_data() {
     let project = Project::start_with(Options { server: None, ..Options::default() }).await;
     let data: String =
         sqlx::query_scalar("show data_directory").fetch_one(project.supabase.pool()).await.expect("a path");
@@ -39,11 +39,11 @@ async fn dropping_a_project_ends_its_server_and_removes_its_data() {
     assert!(Path::new(&data).exists());
     drop(project);
     assert!(!Path::new(&data).exists());
-    PgConnection::connect(&url).await.expect_err("nobody listens");
+    PgConnection::connect(&url).await.expect_err("no listener");
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_an_error_that_names_it() {
+async fn used_port_is_an_error_with_its_number() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let guardian = Guardian::start().expect("a shell");
@@ -52,8 +52,8 @@ async fn a_port_that_is_taken_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn on_a_named_server_a_database_is_made_and_removed() {
-    // A private cluster plays the server.
+async fn database_is_created_and_removed_on_a_shared_server() {
+    // A private cluster acts as the server.
     let host = Project::start_with(Options { server: None, ..Options::default() }).await;
     let server = host.supabase.database_url();
     let databases = || async {

@@ -1,4 +1,4 @@
-//! How long numbers are kept outside a user's own rows: not longer than a set time, and not longer than the user.
+//! Retention of numbers outside a user's own rows: limited in time, and not beyond the user.
 
 use local_supabase::USER_A;
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ async fn execute(pool: &PgPool, sql: &str) {
     pool.execute(AssertSqlSafe(sql)).await.expect(sql);
 }
 
-/// Rows for which a condition holds.
+/// Number of rows that satisfy a condition.
 async fn count(pool: &PgPool, table: &str, condition: &str) -> i64 {
     let sql = format!("select count(*) from public.{table} where {condition}");
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.expect("a number")
 }
 
-/// A status of a message that has no row.
+/// A status of a message without a row.
 fn status(wamid: &str, payload: &Value) -> Value {
     json!({ "id": Uuid::new_v4(), "wamid": wamid, "status": "sent", "at": "2026-11-27T00:00:00Z", "payload": payload })
 }
@@ -27,7 +27,7 @@ fn event(payload: &Value) -> Value {
     json!({ "id": Uuid::new_v4(), "received_at": chrono::Utc::now(), "field": "messages.system", "payload": payload })
 }
 
-/// Statuses without a row and events that are as old as this.
+/// Statuses without a row and events of this age.
 fn old(rows: usize, age: &str) -> String {
     format!(
         "insert into public.message_statuses (id, wamid, status, at, received_at)
@@ -37,13 +37,13 @@ fn old(rows: usize, age: &str) -> String {
     )
 }
 
-/// Rows as they were before the migration: its triggers do not see them.
+/// Rows from before the migration: its triggers do not fire.
 async fn unseen(pool: &PgPool, sql: &str) {
     execute(pool, &format!("begin; set local session_replication_role = replica; {sql} commit")).await;
 }
 
 #[tokio::test]
-async fn what_has_expired_goes_with_the_inserts_that_follow() {
+async fn expired_rows_are_deleted_by_later_inserts() {
     let project = Project::start().await;
     let (owner, service) = (project.supabase.pool(), service_role(&project, 2).await);
     let (answer_id, wamid) = (Uuid::new_v4(), "wamid.of-a-row");
@@ -66,15 +66,23 @@ async fn what_has_expired_goes_with_the_inserts_that_follow() {
     write(&service, "account_events", &[event(&json!({}))]).await.expect("written");
     assert_eq!(count(owner, "account_events", "field = '91 days'").await, 0);
 
-    assert_eq!(count(owner, "message_statuses", "wamid = '29 days'").await, 150, "still within its time");
+    assert_eq!(
+        count(owner, "message_statuses", "wamid = '29 days'").await,
+        150,
+        "within the retention period"
+    );
     assert_eq!(count(owner, "account_events", "field in ('29 days', '31 days', '89 days')").await, 450);
-    assert_eq!(count(owner, "message_statuses", "message_id is not null").await, 1, "it goes with its row");
+    assert_eq!(
+        count(owner, "message_statuses", "message_id is not null").await,
+        1,
+        "it is deleted with its row"
+    );
     service.close().await;
     project.stop().await;
 }
 
 #[tokio::test]
-async fn deleting_what_has_expired_waits_for_nobody() {
+async fn deleting_expired_rows_waits_for_no_lock() {
     let project = Project::start().await;
     let (owner, service) = (project.supabase.pool(), service_role(&project, 1).await);
     unseen(owner, &old(3, "1 year")).await;
@@ -92,14 +100,14 @@ async fn deleting_what_has_expired_waits_for_nobody() {
     project.stop().await;
 }
 
-/// A wamid laid out like Meta's, in base64 as PostgreSQL writes it.
+/// A wamid in Meta's format, in base64 with PostgreSQL's line breaks.
 async fn wamid(pool: &PgPool, number: &str) -> String {
     let wamid = "select 'wamid.' || replace(encode('\\x1c18'::bytea || set_byte('\\x00', 0, length($1))
         || convert_to($1, 'UTF8') || '\\x15020012181433413441363539394141414141414141414141414100', 'base64'), E'\\n', '')";
     sqlx::query_scalar(wamid).bind(number).fetch_one(pool).await.expect("a wamid")
 }
 
-/// Deletes a user who is linked with these; what is left of these rows' payloads.
+/// Deletes a user with this link; returns the remaining payloads of these rows.
 async fn left_after(project: &Project, link: (&str, Option<&str>), rows: &[Value]) -> Vec<Value> {
     let pool = project.supabase.pool();
     let user = Uuid::new_v4();
@@ -129,7 +137,7 @@ async fn left_after(project: &Project, link: (&str, Option<&str>), rows: &[Value
 }
 
 #[tokio::test]
-async fn deleting_a_user_leaves_no_status_and_no_event_that_names_them() {
+async fn deleting_a_user_deletes_their_statuses_and_events() {
     let project = Project::start().await;
     let pool = project.supabase.pool();
     let user_id = "US.13491208655302741918";
@@ -155,13 +163,13 @@ async fn deleting_a_user_leaves_no_status_and_no_event_that_names_them() {
     let mut sorted = left.clone();
     sorted.sort_by_key(Value::to_string);
     assert_eq!(sorted, others);
-    // Somebody of whom nothing is known takes nothing along.
+    // A user without an identity causes no deletion.
     assert_eq!(left_after(&project, ("", None), &left).await.len(), others.len());
     project.stop().await;
 }
 
 #[tokio::test]
-async fn a_number_is_forgotten_in_every_spelling() {
+async fn number_is_deleted_in_every_spelling() {
     let project = Project::start().await;
     for spellings in [
         ["+5511987654321", "551187654321"],
@@ -170,18 +178,18 @@ async fn a_number_is_forgotten_in_every_spelling() {
         ["+2290112345678", "22912345678"],
         ["+2250712345678", "22512345678"],
     ] {
-        for (linked, told) in [(0, 1), (1, 0), (0, 0)] {
-            let told = spellings[told].trim_start_matches('+');
-            let wamid = wamid(project.supabase.pool(), told).await;
-            let rows = [json!({"recipient_id": told}), json!({ "wamid": wamid })];
+        for (linked, reported) in [(0, 1), (1, 0), (0, 0)] {
+            let reported = spellings[reported].trim_start_matches('+');
+            let wamid = wamid(project.supabase.pool(), reported).await;
+            let rows = [json!({"recipient_id": reported}), json!({ "wamid": wamid })];
             let left = left_after(&project, (spellings[linked], None), &rows).await;
-            assert_eq!(left, Vec::<Value>::new(), "{} is {told}", spellings[linked]);
+            assert_eq!(left, Vec::<Value>::new(), "{} is {reported}", spellings[linked]);
         }
     }
     project.stop().await;
 }
 
-/// A plan is made once a connection, when the table is small, and kept.
+/// A plan is made once per connection, while the table is small, and cached.
 #[tokio::test]
 async fn inserts_do_not_read_a_table_that_has_grown() {
     let project = Project::start().await;

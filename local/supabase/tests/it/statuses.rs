@@ -1,4 +1,4 @@
-//! What Meta says became of an answer, in whatever order it comes: the answer's row says the same in the end.
+//! Meta's statuses of an answer: the answer's row has the same outcome in every order of arrival.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::common::statuses::{NAMES, Status, expected, outcome, service_role, wr
 use crate::common::tables::{assert_applying_again_changes_nothing, detailed, insert};
 use crate::common::{Project, answer};
 
-/// Statuses of an answer in `parts` parts, and when they come: `None` is the answer's row itself.
+/// Statuses of an answer in `parts` parts, and the order of their arrival: `None` is the answer's row itself.
 #[derive(Clone, Debug)]
 struct Case {
     wamids: Vec<String>,
     statuses: Vec<Status>,
-    /// What is written together, step by step.
+    /// Items written together, step by step.
     steps: Vec<Vec<Option<usize>>>,
 }
 
@@ -57,7 +57,7 @@ fn case() -> impl Strategy<Value = Case> {
             let mut steps: Vec<Vec<Option<usize>>> = Vec::new();
             for (delivery, joined) in deliveries.into_iter().zip(joined) {
                 match steps.last_mut() {
-                    // Statuses may come together; the row is of another table.
+                    // Statuses may arrive together; the row belongs to another table.
                     Some(step) if joined && delivery.is_some() && step[0].is_some() => step.push(delivery),
                     _ => steps.push(vec![delivery]),
                 }
@@ -66,8 +66,8 @@ fn case() -> impl Strategy<Value = Case> {
         })
 }
 
-/// Plays a case, and compares the row with the model after each step.
-async fn play(pool: &PgPool, case: &Case) -> Result<(), TestCaseError> {
+/// Runs a case, and compares the row with the model after each step.
+async fn run_case(pool: &PgPool, case: &Case) -> Result<(), TestCaseError> {
     let wamids: Vec<&str> = case.wamids.iter().map(String::as_str).collect();
     let rows = [
         detailed(USER_A, "user", &[&format!("{}.asked", wamids[0])]),
@@ -98,12 +98,12 @@ async fn play(pool: &PgPool, case: &Case) -> Result<(), TestCaseError> {
     .await
     .expect("numbers");
     let count = i64::try_from(case.statuses.len()).expect("few");
-    prop_assert_eq!((kept, of_the_row), (count, count), "each is kept once and belongs to the row");
+    prop_assert_eq!((kept, of_the_row), (count, count), "each is stored once and belongs to the row");
     Ok(())
 }
 
 #[test]
-fn a_row_says_the_same_whatever_the_order_and_however_often_and_early_statuses_come() {
+fn status_outcome_is_independent_of_order_and_repetition() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (project, pool) = runtime.block_on(async {
         let project = Project::start().await;
@@ -111,7 +111,7 @@ fn a_row_says_the_same_whatever_the_order_and_however_often_and_early_statuses_c
         (project, pool)
     });
     let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
-    TestRunner::new(config).run(&case(), |case| runtime.block_on(play(&pool, &case))).expect("it holds");
+    TestRunner::new(config).run(&case(), |case| runtime.block_on(run_case(&pool, &case))).expect("it holds");
     runtime.block_on(async {
         pool.close().await;
         assert_applying_again_changes_nothing(&project).await;
@@ -119,14 +119,14 @@ fn a_row_says_the_same_whatever_the_order_and_however_often_and_early_statuses_c
     });
 }
 
-/// A status of this wamid, a number of seconds after a fixed time.
+/// A status of this wamid, `seconds` after a fixed time.
 fn status(wamid: &str, name: &'static str, seconds: i64) -> Status {
     let error_code = (name == "failed").then_some(131_026);
     Status { id: Uuid::new_v4(), wamid: wamid.to_owned(), name, at: 1_800_000_000 + seconds, error_code }
 }
 
 #[tokio::test]
-async fn what_comes_at_the_same_moment_is_not_lost_and_nobody_waits_for_ever() {
+async fn concurrent_statuses_are_not_lost_and_do_not_deadlock() {
     const ROUNDS: usize = 25;
     const ANSWERS: usize = 6;
     let project = Project::start().await;
@@ -154,7 +154,7 @@ async fn what_comes_at_the_same_moment_is_not_lost_and_nobody_waits_for_ever() {
             writes.push(("messages", vec![asked, answered]));
             writes.push(("messages", vec![edit]));
         }
-        // Twice, in two divisions by chance; within one statement by id, as the program is asked to.
+        // Twice, in two random partitions; within one statement sorted by id, as the program must.
         for size in [1, 5] {
             all.sort_by_cached_key(|_| Uuid::new_v4());
             for together in all.chunks(size) {
@@ -190,7 +190,7 @@ async fn what_comes_at_the_same_moment_is_not_lost_and_nobody_waits_for_ever() {
     project.stop().await;
 }
 
-/// Writes statuses in the way in which the reply function does, and returns what is shown of them.
+/// Writes statuses like the reply function, and returns the response.
 async fn write_statuses(project: &Project, path: &str, statuses: &[Status]) -> (u16, Value) {
     let rows: Vec<Value> = statuses.iter().map(Status::json).collect();
     let request = project
@@ -201,13 +201,13 @@ async fn write_statuses(project: &Project, path: &str, statuses: &[Status]) -> (
 }
 
 #[tokio::test]
-async fn who_writes_a_status_is_shown_the_answers_row() {
+async fn writing_a_status_returns_the_row_of_the_answer() {
     let project = Project::start().await;
     let rows =
         [detailed(USER_A, "user", &["wamid.asked"]), detailed(USER_A, "assistant", &["wamid.answered"])];
     assert_eq!(insert(&project, &rows).await.0, 201);
     for path in ["message_statuses?select=message_id", "message_statuses?on_conflict=id&select=message_id"] {
-        // What a person wrote has no statuses.
+        // A user's message has no statuses.
         for (wamid, id) in
             [("wamid.answered", &rows[1]["id"]), ("wamid.asked", &Value::Null), ("wamid.other", &Value::Null)]
         {
@@ -216,14 +216,14 @@ async fn who_writes_a_status_is_shown_the_answers_row() {
             assert_eq!((code, shown), (201, json!([{ "message_id": id }])), "{path} {wamid}");
             let (code, shown) = write_statuses(&project, path, &once).await;
             assert!(matches!(code, 200 | 201), "{code}");
-            assert_eq!(shown, json!([]), "a repetition is no new row");
+            assert_eq!(shown, json!([]), "a repetition adds no row");
         }
     }
     project.stop().await;
 }
 
 #[tokio::test]
-async fn statuses_go_with_the_user_and_others_stay() {
+async fn deleting_a_user_deletes_only_their_statuses() {
     let project = Project::start().await;
     let rows = [detailed(USER_A, "assistant", &["wamid.one", "wamid.two"])];
     let statuses =
@@ -236,7 +236,7 @@ async fn statuses_go_with_the_user_and_others_stay() {
     let left: Vec<String> =
         sqlx::query_scalar("select wamid from public.message_statuses").fetch_all(pool).await.expect("rows");
     assert_eq!(left, ["wamid.other"]);
-    // A status of theirs that comes afterwards is kept, for nobody.
+    // A later status of the deleted user's message is stored without a user.
     let late = [status("wamid.one", "read", 4)];
     let (code, shown) = write_statuses(&project, "message_statuses?select=message_id", &late).await;
     assert_eq!((code, shown), (201, json!([{ "message_id": null }])));
@@ -244,7 +244,7 @@ async fn statuses_go_with_the_user_and_others_stay() {
 }
 
 #[tokio::test]
-async fn a_failure_counts_until_something_arrives_later_and_its_error_stays() {
+async fn failure_holds_until_a_later_status_and_its_error_stays() {
     let project = Project::start().await;
     let pool = project.supabase.pool();
     let row = detailed(USER_A, "assistant", &["wamid.one"]);
@@ -270,7 +270,7 @@ async fn a_failure_counts_until_something_arrives_later_and_its_error_stays() {
 }
 
 #[tokio::test]
-async fn an_older_program_that_may_write_messages_need_not_know_of_statuses() {
+async fn older_program_can_write_messages_without_statuses() {
     let project = Project::start().await;
     let early = [status("wamid.one", "sent", 1)];
     assert_eq!(write_statuses(&project, "message_statuses", &early).await.0, 201);

@@ -1,4 +1,4 @@
-//! Columns of other types in an older program's tables, and what depends on them.
+//! Columns of other types in an older program's tables, and the objects that depend on them.
 
 use local_supabase::migrate;
 use sqlx::PgPool;
@@ -9,7 +9,7 @@ use crate::common::tables::{
     project_with, push, refusal,
 };
 
-/// An older program's table, with the column `changed` declared in its place.
+/// An older program's table, with `changed` in place of the column of the same name.
 fn messages(changed: &str) -> String {
     let usual = ["id uuid primary key", "user_id uuid", "channel text", "role text", "content text"];
     let name = |column: &str| column.split(' ').next().map(str::to_owned);
@@ -24,7 +24,7 @@ async fn constraints(pool: &PgPool) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ids_that_others_refer_to_are_an_error_that_says_what_to_do() {
+async fn referenced_ids_are_an_error_with_a_remedy() {
     let attachments = |kind| {
         format!("create table public.attachments (message_id {kind} references public.messages (id));")
     };
@@ -47,7 +47,7 @@ async fn ids_that_others_refer_to_are_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn uuids_kept_as_text_become_uuids() {
+async fn uuids_stored_as_text_become_uuids() {
     let tables =
         "create table public.messages (id varchar(36), user_id varchar(36), avatar_id varchar(36) not null,
             channel text, role text, content text, primary key (user_id, id));
@@ -62,7 +62,7 @@ async fn uuids_kept_as_text_become_uuids() {
 }
 
 #[tokio::test]
-async fn user_ids_that_are_no_uuids_are_an_error_that_finds_them_and_repeats_none() {
+async fn invalid_user_ids_are_located_by_an_error_without_values() {
     let tables = messages("user_id text")
         + "insert into public.messages (id, user_id) values (gen_random_uuid(), '+16505550001');";
     let (error, remedy) = refusal(&tables).await;
@@ -71,7 +71,7 @@ async fn user_ids_that_are_no_uuids_are_an_error_that_finds_them_and_repeats_non
 }
 
 #[tokio::test]
-async fn a_view_on_a_column_that_must_change_is_named_in_the_error() {
+async fn view_on_a_column_to_change_is_named_in_the_error() {
     let view = "create view public.latest as select content from public.messages;";
     let (error, remedy) = refusal(&(messages("content varchar(4000)") + view)).await;
     assert!(
@@ -90,10 +90,10 @@ async fn a_view_on_a_column_that_must_change_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn policies_that_are_kept_survive_a_change_of_type() {
+async fn policies_survive_a_type_change() {
     let tables = messages("user_id text")
         + r#"alter table public.messages enable row level security;
-        create policy "Not nobody's" on public.messages as restrictive for select to authenticated, anon
+        create policy "with a user" on public.messages as restrictive for select to authenticated, anon
             using (user_id is not null);
         create policy "the service writes" on public.messages for insert to service_role
             with check (user_id is not null);
@@ -109,7 +109,7 @@ async fn policies_that_are_kept_survive_a_change_of_type() {
     assert_eq!(
         policies,
         [
-            "Not nobody's RESTRICTIVE SELECT {anon,authenticated} (user_id IS NOT NULL) ",
+            "with a user RESTRICTIVE SELECT {anon,authenticated} (user_id IS NOT NULL) ",
             "elsewhere RESTRICTIVE ALL {public} (content <> 'archived'::text) ",
             "the service writes PERMISSIVE INSERT {service_role}  (user_id IS NOT NULL)",
         ]
@@ -119,7 +119,7 @@ async fn policies_that_are_kept_survive_a_change_of_type() {
 }
 
 #[tokio::test]
-async fn a_policy_that_means_nothing_for_the_new_type_is_an_error_that_repeats_it() {
+async fn policy_invalid_for_the_new_type_is_quoted_in_the_error() {
     let tables = messages("user_id text")
         + "create policy own on public.messages as restrictive for select to authenticated
             using (auth.uid()::text = user_id);";
@@ -139,7 +139,7 @@ async fn a_policy_that_means_nothing_for_the_new_type_is_an_error_that_repeats_i
 }
 
 #[tokio::test]
-async fn after_what_the_error_says_applying_again_goes_on_from_there() {
+async fn reapplying_after_the_remedy_continues() {
     let tables = messages("user_id text")
         + "create policy own on public.messages as restrictive for select to authenticated
             using (auth.uid()::text = user_id);
@@ -158,7 +158,7 @@ async fn after_what_the_error_says_applying_again_goes_on_from_there() {
 }
 
 #[tokio::test]
-async fn checks_on_an_enum_become_checks_on_text() {
+async fn enum_checks_become_text_checks() {
     let tables = "create type public.sender as enum ('user', 'assistant', 'system');
         create type public.sender_kind as enum ('user');"
         .to_owned()
@@ -183,7 +183,7 @@ async fn checks_on_an_enum_become_checks_on_text() {
 }
 
 #[tokio::test]
-async fn a_check_that_means_nothing_for_the_new_type_is_an_error_that_repeats_it() {
+async fn check_invalid_for_the_new_type_is_quoted_in_the_error() {
     let (error, remedy) = refusal(&messages("user_id text check (length(user_id) = 36)")).await;
     assert!(error.contains("function length(uuid) does not exist"), "{error}");
     assert!(
@@ -194,7 +194,7 @@ async fn a_check_that_means_nothing_for_the_new_type_is_an_error_that_repeats_it
 }
 
 #[tokio::test]
-async fn a_foreign_key_on_a_column_that_must_change_is_named_in_the_error() {
+async fn foreign_key_on_a_column_to_change_is_named_in_the_error() {
     let tables = "create table public.profiles (id text primary key);".to_owned()
         + &messages("user_id text references public.profiles (id)");
     let (_, remedy) = refusal(&tables).await;

@@ -1,4 +1,4 @@
-//! Business-scoped user ids: whose they are, how they are found, and how the missing one of two is learnt.
+//! Business-scoped user ids: uniqueness, lookup, and completion of a link with one identifier.
 
 use local_supabase::{PHONE_A, USER_A, USER_B};
 use reqwest::RequestBuilder;
@@ -15,7 +15,7 @@ fn as_service(project: &Project, request: RequestBuilder) -> RequestBuilder {
     request.header("apikey", project.supabase.secret_key())
 }
 
-/// Changes the rows that a filter finds, and returns those that were changed.
+/// Updates the rows that match a filter, and returns the updated rows.
 async fn change(project: &Project, filter: &str, new: Value) -> (u16, Value) {
     let path = format!("user_preferences?select=user_id,whatsapp_user_id&{filter}");
     let request = project.client.patch(project.url(&path)).header("prefer", "return=representation");
@@ -27,7 +27,7 @@ async fn set(project: &Project, user_id: Uuid, id: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn an_id_is_as_meta_writes_it_and_has_one_user() {
+async fn user_id_has_metas_format_and_one_user() {
     let project = Project::start().await;
     let longest = "9".repeat(200);
     let older = "user.9373795779eb6441c8adb2eaee5b848e7dd174ddd302d7db62142f4722d574b6";
@@ -57,7 +57,7 @@ async fn an_id_is_as_meta_writes_it_and_has_one_user() {
 }
 
 #[tokio::test]
-async fn a_sender_is_found_by_id_or_number_and_the_missing_one_is_learnt() {
+async fn sender_is_found_by_either_id_and_the_link_is_completed() {
     let project = Project::start().await;
     let numbers = "whatsapp_phone.in.(%22%2B16505551234%22,%2216505551234%22)";
     let found = async |id: &str| {
@@ -68,21 +68,21 @@ async fn a_sender_is_found_by_id_or_number_and_the_missing_one_is_learnt() {
     };
     let row = |id: Value| json!([{ "user_id": USER_A, "whatsapp_user_id": id, "whatsapp_phone": PHONE_A }]);
     assert_eq!(found(ID).await, (200, row(Value::Null)), "by the number");
-    // Only where it is missing: whoever comes second changes nothing.
+    // Only where it is missing: a second update changes nothing.
     let missing = format!("user_id=eq.{USER_A}&whatsapp_user_id=is.null");
-    let learnt = change(&project, &missing, json!({ "whatsapp_user_id": ID })).await;
-    assert_eq!(learnt, (200, json!([{ "user_id": USER_A, "whatsapp_user_id": ID }])));
+    let completed = change(&project, &missing, json!({ "whatsapp_user_id": ID })).await;
+    assert_eq!(completed, (200, json!([{ "user_id": USER_A, "whatsapp_user_id": ID }])));
     let again = change(&project, &missing, json!({ "whatsapp_user_id": "US.2" })).await;
     assert_eq!(again, (200, json!([])));
     assert_eq!(found(ID).await, (200, row(json!(ID))));
-    // Whoever has the id, and somebody else the number.
+    // One user has the id, another one the number.
     assert_eq!(set(&project, USER_B, "US.2").await.0, 200);
     let (status, rows) = found("US.2").await;
     assert_eq!((status, rows.as_array().map(Vec::len)), (200, Some(2)), "{rows}");
-    // A changed id follows the user.
-    let followed =
+    // A changed id stays with the user.
+    let changed =
         change(&project, &format!("whatsapp_user_id=eq.{ID}"), json!({ "whatsapp_user_id": "US.3" })).await;
-    assert_eq!(followed, (200, json!([{ "user_id": USER_A, "whatsapp_user_id": "US.3" }])));
+    assert_eq!(changed, (200, json!([{ "user_id": USER_A, "whatsapp_user_id": "US.3" }])));
     assert_eq!(
         change(&project, &format!("whatsapp_user_id=eq.{ID}"), json!({ "whatsapp_user_id": "US.4" })).await,
         (200, json!([]))
@@ -91,7 +91,7 @@ async fn a_sender_is_found_by_id_or_number_and_the_missing_one_is_learnt() {
 }
 
 #[tokio::test]
-async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
+async fn older_column_is_adopted_with_its_invalid_values() {
     let tables = "create table public.user_preferences (user_id uuid, whatsapp_phone text,
             whatsapp_user_id varchar(40) not null default '', theme text);
         insert into auth.users (id) values
@@ -102,7 +102,7 @@ async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
             ('aaaaaaaa-0000-4000-8000-000000000002', null, 'US.1', 'dark'),
             (null, null, 'US.2', 'dark'),
             ('aaaaaaaa-0000-4000-8000-000000000003', null, 'no body', 'dark'), (null, null, '', 'dark');";
-    let warnings = Warnings::keep();
+    let warnings = Warnings::capture();
     let (project, _older) = project_with(tables).await.expect("they apply");
     let mut said = warnings.all();
     said.retain(|warning| warning.contains("WhatsApp"));
@@ -114,7 +114,7 @@ async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
             format!("user_preferences: one id of WhatsApp, several rows; their owners: {{{OLD_A},{OLD_B}}}"),
         ]
     );
-    // A doubtful id does not keep the rest of its row from being changed.
+    // An invalid id does not block changes to the rest of its row.
     let third = "user_id=eq.aaaaaaaa-0000-4000-8000-000000000003";
     assert_eq!(
         change(&project, third, json!({ "theme": "light", "whatsapp_user_id": "no body" })).await.0,
@@ -124,15 +124,15 @@ async fn an_older_column_is_taken_over_with_what_is_doubtful_in_it() {
     assert_eq!(
         change(&project, third, json!({ "whatsapp_user_id": "US.2" })).await.0,
         200,
-        "a row without a user owns none"
+        "a row without a user owns no id"
     );
-    assert_eq!(set(&project, OLD_A, "US.2").await.0, 200, "whose clash leaves them out");
+    assert_eq!(set(&project, OLD_A, "US.2").await.0, 200, "the conflict excludes their ids");
     assert_applying_again_changes_nothing(&project).await;
     project.stop().await;
 }
 
 #[tokio::test]
-async fn an_older_column_that_means_something_else_is_an_error_that_says_what_to_do() {
+async fn incompatible_older_column_is_an_error_with_a_remedy() {
     let column = |kind: &str| {
         format!(
             "create table public.user_preferences (user_id uuid primary key, whatsapp_phone text,

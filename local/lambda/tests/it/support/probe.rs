@@ -94,7 +94,7 @@ async fn records(event: &Value) -> Result<Value, Error> {
             return Err("requested failure of the whole batch".into());
         }
         if body.starts_with("garbage") {
-            return Ok(json!({"batchItemFailures": [{"itemIdentifier": "nobody"}]}));
+            return Ok(json!({"batchItemFailures": [{"itemIdentifier": "unknown"}]}));
         }
         if body.starts_with("fail") && record["attributes"]["ApproximateReceiveCount"] == "1" {
             failures.push(json!({"itemIdentifier": record["messageId"]}));

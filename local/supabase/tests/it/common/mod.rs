@@ -1,4 +1,4 @@
-//! A project of its own for each test, and requests to its API.
+//! A separate project per test, and requests to its API.
 
 pub mod statuses;
 pub mod tables;
@@ -11,7 +11,7 @@ use local_supabase::{Options, Supabase};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
-/// A running project, and what must live as long.
+/// A running project, and the values that must outlive it.
 pub struct Project {
     pub supabase: Supabase,
     pub client: Client,
@@ -30,7 +30,7 @@ impl Project {
     pub async fn try_start_with(options: Options) -> anyhow::Result<Self> {
         let guardian = Guardian::start()?;
         let supabase = Supabase::start(options, &guardian).await?;
-        // Only plain HTTP is spoken, but the client wants to know its cryptography.
+        // Only plain HTTP is used, but the client requires a crypto provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self { supabase, client: Client::new(), _guardian: guardian })
     }
@@ -57,7 +57,7 @@ impl Project {
     }
 }
 
-/// Status and JSON of an answer.
+/// Status and JSON of a response.
 pub async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response: Response = request.send().await.expect("an answer");
     let status = response.status().as_u16();

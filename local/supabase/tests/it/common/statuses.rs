@@ -1,4 +1,4 @@
-//! Statuses of answers, and a model of what they come to.
+//! Statuses of answers, and a model of their outcome.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Project;
 
-/// The names that Meta gives, in the order of the ranks; the last stands apart.
+/// Meta's names, in rank order; "failed" has no rank.
 pub const NAMES: [&str; 5] = ["sent", "delivered", "read", "played", "failed"];
 
 /// One status of one part of an answer.
@@ -25,7 +25,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// As the reply function writes it.
+    /// The JSON that the reply function writes.
     pub fn json(&self) -> Value {
         let at = chrono::DateTime::from_timestamp(self.at, 0).expect("a time").to_rfc3339();
         let text = self.error_code.map(|code| format!("error {code}"));
@@ -34,7 +34,7 @@ impl Status {
     }
 }
 
-/// What the row of an answer says.
+/// Outcome in the row of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub status: Option<String>,
@@ -43,7 +43,7 @@ pub struct Outcome {
     pub error: Option<(Option<i32>, Option<String>)>,
 }
 
-/// What statuses come to for an answer of these parts, in whatever order and however often they came.
+/// Expected outcome of statuses of an answer with these parts, independent of order and repetition.
 pub fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
     let of = |wamid: &str, name: &str| -> BTreeSet<i64> {
         statuses
@@ -52,7 +52,7 @@ pub fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
             .map(|status| status.at)
             .collect()
     };
-    // 0 is "sent" and 3 "played"; `None` is no status, and failed is beside them.
+    // 0 is "sent" and 3 "played"; `None` is no status. "failed" is separate.
     let rank = |wamid: &str| (0..4).rev().find(|rank| !of(wamid, NAMES[*rank]).is_empty());
     let failed = |wamid: &str| {
         let arrived = (1..4).filter_map(|rank| of(wamid, NAMES[rank]).last().copied()).max();
@@ -61,7 +61,7 @@ pub fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
     let status = if parts.iter().any(|part| failed(part)) {
         Some("failed")
     } else {
-        // No status is less than any.
+        // No status sorts below every status.
         parts.iter().map(|part| rank(part)).min().flatten().map(|rank| NAMES[rank])
     };
     let mut times = [None; 5];
@@ -81,7 +81,7 @@ pub fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
     Outcome { status: status.map(str::to_owned), times, error }
 }
 
-/// What the row says now; no error where it never failed.
+/// Outcome in the row; without an error code if the row never failed.
 pub async fn outcome(pool: &PgPool, id: Uuid) -> Outcome {
     type Row = (Option<String>, Vec<Option<i64>>, Option<i32>, Option<String>);
     let (status, times, code, text): Row = sqlx::query_as(
@@ -99,7 +99,7 @@ pub async fn outcome(pool: &PgPool, id: Uuid) -> Outcome {
     Outcome { status, times, error }
 }
 
-/// Connections as the service role, as many as are asked for.
+/// A pool of connections as the service role.
 pub async fn service_role(project: &Project, connections: u32) -> PgPool {
     let options: PgConnectOptions = project.supabase.database_url().parse().expect("a URL");
     PgPoolOptions::new()
@@ -113,10 +113,10 @@ pub async fn service_role(project: &Project, connections: u32) -> PgPool {
         .expect("it connects")
 }
 
-/// Writes rows in one statement, as PostgREST does for an array with `resolution=ignore-duplicates`.
+/// Writes rows in one statement, like PostgREST for an array with `resolution=ignore-duplicates`.
 ///
 /// # Errors
-/// What PostgreSQL answers.
+/// PostgreSQL's error.
 pub async fn write(pool: &PgPool, table: &str, rows: &[Value]) -> sqlx::Result<()> {
     let names: Vec<&str> = rows[0].as_object().expect("an object").keys().map(String::as_str).collect();
     let names = names.join(", ");

@@ -1,4 +1,4 @@
-//! The tables: an older program's as a fixture, and what must hold of them whatever they were.
+//! The tables: an older program's as a fixture, and the invariants after the migrations.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use super::{Project, answer, directory};
 
 /// A user of the older program.
 pub const OLD_A: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000001");
-/// Another one.
+/// Another user of the older program.
 pub const OLD_B: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000002");
 
-/// A project whose first migration is `tables`, an older program's, and whose others are ours.
+/// A project with `tables` of an older program as the first migration, changed by ours.
 pub async fn project_with(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
     start(tables, true).await
 }
@@ -39,15 +39,15 @@ async fn start(tables: &str, with_ours: bool) -> anyhow::Result<(Project, tempfi
     Ok((Project::try_start_with(options).await?, older))
 }
 
-/// A project whose first migration is a file of `fastapi`.
+/// A project with a file of `fastapi` as the first migration.
 pub async fn project_of(fixture: &str) -> Project {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fastapi").join(fixture);
     let tables = std::fs::read_to_string(path).expect("a fixture");
     project_with(&tables).await.expect("the migrations apply").0
 }
 
-/// With what the migrations stop at the tables of an older program: the message's first line, which says what is wrong,
-/// and the rest, which says what to do. There is no hint, which the Supabase CLI does not show.
+/// The migrations' error for an older program's tables: the first line of the message with the problem, and
+/// the rest with the remedy. The error has no hint, because the Supabase CLI does not show hints.
 pub async fn refusal(tables: &str) -> (String, String) {
     let error = project_with(tables).await.err().expect("an error");
     match error.downcast_ref() {
@@ -60,7 +60,7 @@ pub async fn refusal(tables: &str) -> (String, String) {
     }
 }
 
-/// Everything that the migrations decide about: structure, rights, policies, triggers and rows.
+/// Everything that the migrations determine: structure, privileges, policies, triggers and rows.
 async fn state(pool: &PgPool) -> Vec<String> {
     let queries = [
         "select format('%s.%s %s null:%s default:%s', attrelid::regclass, attname, format_type(atttypid, atttypmod),
@@ -80,7 +80,7 @@ async fn state(pool: &PgPool) -> Vec<String> {
         "select nspname::text from pg_namespace where nspname not like 'pg_%'",
         "select to_jsonb(messages)::text from public.messages",
         "select to_jsonb(user_preferences)::text from public.user_preferences",
-        // Of what was changed. What could not be put right is noted again when there is more or less of it.
+        // Only notes of changes. A note of an unresolved problem is repeated when its count changes.
         "select to_jsonb(notes)::text from adoption.notes where remedy is null",
     ];
     let mut all = Vec::new();
@@ -92,7 +92,7 @@ async fn state(pool: &PgPool) -> Vec<String> {
     all
 }
 
-/// Applies our migrations that are not applied yet, as `supabase db push --remote` does.
+/// Applies our pending migrations, like `supabase db push --remote`.
 pub async fn push(project: &Project) -> anyhow::Result<usize> {
     let mut connection = project.supabase.pool().acquire().await?;
     connection.execute("set role postgres").await?;
@@ -101,7 +101,7 @@ pub async fn push(project: &Project) -> anyhow::Result<usize> {
     applied
 }
 
-/// Applies our migrations again, whatever the books say, and checks that nothing changes.
+/// Applies our migrations again despite their records, and checks that nothing changes.
 pub async fn assert_applying_again_changes_nothing(project: &Project) {
     let before = state(project.supabase.pool()).await;
     project.run("delete from supabase_migrations.schema_migrations").await;
@@ -109,7 +109,7 @@ pub async fn assert_applying_again_changes_nothing(project: &Project) {
     assert_eq!(state(project.supabase.pool()).await, before);
 }
 
-/// What a user's own history is, through the API.
+/// A user's own history, through the API.
 pub async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
     let token = project.supabase.user_token(user_id, Duration::from_secs(600)).expect("a token");
     let request = project
@@ -125,13 +125,13 @@ pub async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
         .collect()
 }
 
-/// A row as the reply function writes it.
+/// A row as written by the reply function.
 pub fn row(user_id: Uuid, role: &str) -> Value {
     json!({ "id": Uuid::new_v4(), "user_id": user_id, "channel": "whatsapp", "role": role,
             "content": "x".repeat(5000), "created_at": "2026-11-24T03:05:00.123456Z" })
 }
 
-/// Writes rows in the way in which the reply function does.
+/// Writes rows like the reply function.
 pub async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
     let request = project
         .post("messages?on_conflict=id")
@@ -140,7 +140,7 @@ pub async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
     answer(request.json(rows)).await
 }
 
-/// A row with what is known of it beside its text, as the reply function writes it.
+/// A row with all its columns, as written by the reply function.
 pub fn detailed(user_id: Uuid, role: &str, wamids: &[&str]) -> Value {
     let payload = if role == "user" { json!({ "raw": { "type": "text" } }) } else { Value::Null };
     let mut row = row(user_id, role);
@@ -177,7 +177,7 @@ pub async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
     }
 }
 
-/// Links a number to a user, as a server with the secret key does.
+/// Links a number to a user, like a server with the secret key.
 pub async fn link(project: &Project, user_id: Uuid, phone: &str) -> (u16, Value) {
     let body = json!({ "user_id": user_id, "whatsapp_phone": phone });
     let request = project.post("user_preferences").header("apikey", project.supabase.secret_key());

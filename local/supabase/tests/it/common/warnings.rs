@@ -1,4 +1,4 @@
-//! PostgreSQL's warnings, as the client hands them on: events of `tracing`.
+//! PostgreSQL's warnings as `tracing` events from the client.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,32 +7,32 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 thread_local! {
-    static KEPT: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static WARNINGS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The warnings that connections of this thread receive from now on.
+/// The warnings received by connections of this thread from now on.
 pub struct Warnings(());
 
-/// One for the whole process: whether an event is of interest is remembered for all threads, and a subscriber of one
-/// thread would not be asked about what another thread has already met.
-struct Kept;
+/// One subscriber for the whole process: interest in a call site is cached for all threads, so a subscriber
+/// of one thread would miss call sites already reached by another.
+struct Collector;
 
 impl Warnings {
-    pub fn keep() -> Self {
-        let _ = tracing::subscriber::set_global_default(Kept);
-        // What another thread met while it was being set.
+    pub fn capture() -> Self {
+        let _ = tracing::subscriber::set_global_default(Collector);
+        // Call sites reached by another thread in the meantime.
         tracing::callsite::rebuild_interest_cache();
-        KEPT.take();
+        WARNINGS.take();
         Self(())
     }
 
-    /// All so far.
+    /// All warnings so far.
     pub fn all(&self) -> Vec<String> {
-        KEPT.with_borrow(Clone::clone)
+        WARNINGS.with_borrow(Clone::clone)
     }
 }
 
-impl Subscriber for Kept {
+impl Subscriber for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "sqlx::postgres::notice" && *metadata.level() == Level::WARN
     }
@@ -51,16 +51,16 @@ impl Subscriber for Kept {
     fn exit(&self, _: &span::Id) {}
 }
 
-impl Visit for Kept {
+impl Visit for Collector {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            KEPT.with_borrow_mut(|kept| kept.push(format!("{value:?}")));
+            WARNINGS.with_borrow_mut(|kept| kept.push(format!("{value:?}")));
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            KEPT.with_borrow_mut(|kept| kept.push(value.to_owned()));
+            WARNINGS.with_borrow_mut(|kept| kept.push(value.to_owned()));
         }
     }
 }
