@@ -1,13 +1,13 @@
-//! What each handling of a message came to: how a second echo is told from one that must not be.
+//! The outcome of each handling of a message, to tell expected duplicate replies from violations.
 
 use std::collections::BTreeMap;
 
-/// All attempts at answering, in the order in which they began.
+/// All attempts to answer, in order of their start.
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// The attempts.
     pub all: Vec<Attempt>,
-    /// What an invocation holds: message ids by wamid, those that were begun first.
+    /// Messages of each invocation, in order of receipt.
     holdings: BTreeMap<u64, Vec<Holding>>,
 }
 
@@ -21,68 +21,68 @@ struct Holding {
 /// One handling of one delivery of a message.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The message.
+    /// Wamid of the message.
     pub wamid: String,
-    /// SQS's id of the delivery's message.
+    /// SQS message id of the delivery.
     pub message_id: String,
-    /// When it began to ask the database.
+    /// Start of the lookups.
     pub at: u64,
-    /// When it began to send.
+    /// Start of the first send.
     pub sent_at: Option<u64>,
-    /// Whether it asked the database for the rows.
-    pub asked: bool,
-    /// What the database said about the rows; `None` when it said nothing.
-    pub said: Option<bool>,
-    /// Whether the rows were there when the question reached the database.
+    /// Whether it queried the database for the rows.
+    pub queried: bool,
+    /// The database's response about the rows; `None` without a response.
+    pub response: Option<bool>,
+    /// Whether the rows existed when the query reached the database.
     pub rows_there: bool,
-    /// Whether the answer of a send was lost.
+    /// Whether the response to a send was lost.
     pub lost: bool,
-    /// Whether it was refused for good.
-    pub refused_for_good: bool,
-    /// Where the rows went, as far as the function knows.
+    /// Whether it was rejected permanently.
+    pub rejected_permanently: bool,
+    /// Location of the rows, as far as the function knows.
     pub stored: Stored,
-    /// Tasks that the record queue took without the function knowing it.
+    /// Tasks that the record queue accepted without a confirmation.
     pub unconfirmed_tasks: u32,
-    /// How it ended.
+    /// How the attempt ended.
     pub end: End,
 }
 
-/// Where the rows went, as far as the function knows.
+/// Location of the rows, as far as the function knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stored {
-    /// Nothing was confirmed yet, and nothing refused.
+    /// Neither confirmed nor rejected yet.
     Unknown,
-    /// The database has confirmed them.
+    /// Confirmed by the database.
     Rows,
-    /// The record queue has confirmed the task.
+    /// Task confirmed by the record queue.
     Task,
-    /// Neither has.
+    /// Confirmed by neither.
     Neither,
 }
 
-/// How an attempt ended.
+/// End of an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
-    /// Not yet, or with the death of its process.
+    /// Not ended yet, or ended with its process.
     Open,
-    /// It died, or was cut at its deadline.
+    /// The process crashed, or timed out.
     Died,
-    /// Done, and deleted from the queue.
+    /// Handled, and deleted from the queue.
     Deleted,
-    /// Done, and not deleted.
+    /// Handled, and not deleted.
     Undeleted,
     /// Returned to the queue.
     Returned,
 }
 
 impl Attempts {
-    /// An invocation receives a message.
+    /// Records that an invocation receives a message.
     pub fn receive(&mut self, invocation: u64, wamid: &str, message_id: &str) {
         let holding = Holding { wamid: wamid.to_owned(), message_id: message_id.to_owned(), attempt: None };
         self.holdings.entry(invocation).or_default().push(holding);
     }
 
-    /// An invocation asks whether a message was answered before.
+    /// Records that an invocation checks for an earlier answer.
     pub fn begin(&mut self, invocation: u64, wamid: &str, at: u64) -> Option<usize> {
         let holdings = self.holdings.get_mut(&invocation)?;
         let holding =
@@ -93,11 +93,11 @@ impl Attempts {
             message_id: holding.message_id.clone(),
             at,
             sent_at: None,
-            asked: false,
-            said: None,
+            queried: false,
+            response: None,
             rows_there: false,
             lost: false,
-            refused_for_good: false,
+            rejected_permanently: false,
             stored: Stored::Unknown,
             unconfirmed_tasks: 0,
             end: End::Open,
@@ -105,20 +105,20 @@ impl Attempts {
         holding.attempt
     }
 
-    /// The latest attempt of an invocation at a message.
+    /// The latest attempt of an invocation for a message.
     #[must_use]
     pub fn current(&self, invocation: u64, wamid: &str) -> Option<usize> {
         let mut holdings = self.holdings.get(&invocation)?.iter().rev();
         holdings.find(|holding| holding.wamid == wamid && holding.attempt.is_some())?.attempt
     }
 
-    /// The same, to be changed.
+    /// Mutable variant of [`Attempts::current`].
     pub fn current_mut(&mut self, invocation: u64, wamid: &str) -> Option<&mut Attempt> {
         let attempt = self.current(invocation, wamid)?;
         self.all.get_mut(attempt)
     }
 
-    /// An invocation ends: how, for each message.
+    /// Records the end of an invocation, for each of its messages.
     pub fn finish(&mut self, invocation: u64, end: impl Fn(&str) -> End) {
         for holding in self.holdings.remove(&invocation).into_iter().flatten() {
             if let Some(attempt) = holding.attempt.and_then(|attempt| self.all.get_mut(attempt)) {

@@ -1,4 +1,5 @@
-//! What the business writes itself, in its app; Meta says so to the webhook, and it belongs into that person's history.
+//! Messages that the business sends itself, in its app: Meta sends them to the webhook, and they belong in
+//! the user's history.
 
 use reply::history::echo_row;
 use reply::incoming::Incoming;
@@ -11,18 +12,18 @@ use super::report::Findings;
 use super::statuses;
 use super::world::{Row, State};
 
-/// A message that the business wrote.
+/// A message sent by the business itself.
 #[derive(Debug)]
 pub struct Written {
-    /// Index of the person to whom it went.
+    /// Index of the recipient.
     pub to: usize,
-    /// The business number that sent it.
+    /// The sending business number.
     pub number: String,
-    /// Whether Meta got 200 for it.
+    /// Whether Meta got a 200 for it.
     pub ok: bool,
 }
 
-/// It as an entry of `message_echoes`, at this many seconds since 1970.
+/// The entry of `message_echoes`, at this many seconds since 1970.
 #[must_use]
 pub fn entry(wamid: &str, person: &Person, seconds: u64) -> Value {
     let mut entry = json!({"id": wamid, "from": "15550783881", "timestamp": seconds.to_string(),
@@ -35,7 +36,7 @@ pub fn entry(wamid: &str, person: &Person, seconds: u64) -> Value {
     entry
 }
 
-/// Adds its row to the table; one that is there already stays as it is.
+/// Adds the row to the table; an existing row is unchanged.
 pub fn record(state: &mut State, user_id: Uuid, echo: &Incoming) {
     let row = echo_row(user_id, echo);
     let id = row.id;
@@ -44,10 +45,10 @@ pub fn record(state: &mut State, user_id: Uuid, echo: &Incoming) {
         return;
     }
     state.rows.insert(id, Row { row, wamid: echo.key.clone(), status: None });
-    statuses::take_up(state, id);
+    statuses::apply_earlier(state, id);
 }
 
-/// Each is in the history of its person once, as the business's words, and nowhere else; nothing answers it.
+/// Checks that each is in its user's history once, in no other history, and without an answer.
 pub fn check(state: &State, findings: &mut Findings) {
     for (wamid, written) in &state.people.written {
         let rows: Vec<_> = state.rows.values().filter(|row| row.wamid == *wamid).collect();
@@ -59,18 +60,18 @@ pub fn check(state: &State, findings: &mut Findings) {
                 && payload.contains(r#""field":"smb_message_echoes""#)
         };
         let right = rows.iter().filter(is_right).count();
-        // Whoever changes number or user id, or is unlinked, may be unlinked when it is handled.
+        // A user may be unlinked when the message is handled, after a change of identity or link.
         if right < usize::from(written.ok && owner.is_some() && !state.plan.identities) {
             findings.lost += 1;
-            findings.violations.push(format!("{wamid}: what the business wrote is in no history"));
+            findings.violations.push(format!("{wamid}: the business's message is in no history"));
         }
         if rows.len() > 1 || right < rows.len() {
             findings.duplicate_rows += 1;
-            findings.violations.push(format!("{wamid}: {} rows, {right} of them right", rows.len()));
+            findings.violations.push(format!("{wamid}: {} rows, {right} of them correct", rows.len()));
         }
         if state.sends.iter().any(|send| send.wamid == *wamid) {
             findings.wrong_texts += 1;
-            findings.violations.push(format!("{wamid}: the business's own message was answered"));
+            findings.violations.push(format!("{wamid}: the business's message was answered"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of people's numbers and user ids, as it is drawn, and as Meta tells it.
+//! Changes of users' numbers and user ids: drawing, and Meta's payloads.
 
 use std::collections::BTreeSet;
 
@@ -7,67 +7,67 @@ use serde_json::{Value, json};
 use super::faults::Chance;
 use super::people::Person;
 
-/// Number and user id of a person.
+/// Number and user id of a user.
 pub type Identity = (Option<String>, Option<String>);
 
-/// What becomes of somebody's number, user id or link.
+/// A change of a user's number, user id or link.
 #[derive(Clone, Copy, Debug)]
-pub enum Happening {
-    /// A person gets another number, user id or both, and Meta tells; perhaps they get the former back later, or in the
-    /// same second.
+pub enum IdentityEvent {
+    /// A user gets another number, user id or both, and Meta sends the change; the user may get the former
+    /// identity back later, or in the same second.
     Moves {
-        /// Index of the person.
+        /// Index of the user.
         sender: usize,
-        /// Whether they get the former back.
+        /// Whether the user gets the former identity back.
         back: bool,
-        /// Whether they get it in the same second, if so.
+        /// Whether that happens in the same second.
         at_once: bool,
     },
-    /// Meta tells what happened long ago, or tells a change where it does not count.
+    /// Meta sends a change from long ago, or sends a change in a field where it must be ignored.
     False {
-        /// Index of the person.
+        /// Index of the user.
         sender: usize,
-        /// Whether it happened, long ago.
+        /// Whether the change is from long ago.
         long_ago: bool,
     },
-    /// A person gets another number, somebody else gets theirs, and an operator links both anew.
-    HandsOver {
+    /// A user gets another number, another user gets the former one, and an operator relinks both.
+    TransfersNumber {
         /// Index of the former owner.
         from: usize,
         /// Index of the next owner.
         to: usize,
     },
-    /// An operator takes the number or the user id out of a link: now, or while something is being learned.
+    /// An operator removes the number or the user id from a link: now, or while the link is being completed.
     Unlinks {
-        /// Index of the person.
+        /// Index of the user.
         sender: usize,
-        /// Whether it is done now.
+        /// Whether it happens now.
         now: bool,
     },
 }
 
-/// A change that Meta tells.
+/// An identity change sent by Meta.
 #[derive(Debug)]
 pub struct Change {
-    /// Index of the person.
+    /// Index of the user.
     pub sender: usize,
-    /// Which of their numbers and user ids it gives them; none of them if it is false.
+    /// Version of the user's identity after the change; no valid version if the change is false.
     pub version: usize,
-    /// The business number that is told.
+    /// The business number that receives the change.
     pub number: String,
-    /// Whether the database has applied it, or one that says the same to another business number.
+    /// Whether the database has applied it, or the same change for another business number.
     pub applied: bool,
-    /// What the person had.
+    /// Identity before the change.
     pub previous: Identity,
-    /// What they have now.
+    /// Identity after the change.
     pub current: Identity,
-    /// When it happened, in seconds since 1970.
+    /// Time of the change, in seconds since 1970.
     pub at: u64,
-    /// How it is told.
+    /// Format of the change.
     pub form: Form,
 }
 
-/// How Meta tells a change.
+/// Format of an identity change in the payload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Form {
     /// A `system` message of the field `messages`.
@@ -78,20 +78,20 @@ pub enum Form {
     Elsewhere(&'static str),
 }
 
-/// What an operator took out of a link.
+/// An operator's removal of an identity from a link.
 #[derive(Debug)]
-pub struct TakenOut {
-    /// Index of the person.
+pub struct Removal {
+    /// Index of the user.
     pub sender: usize,
-    /// Whether a number and a user id were left.
+    /// Whether a number and a user id are left.
     pub left: (bool, bool),
-    /// The messages that were written before, by wamid.
+    /// Messages written before the removal, by wamid.
     pub written: BTreeSet<String>,
 }
 
-/// Draws what becomes of whom, and when.
-pub fn draw(chance: &mut Chance, senders: &[Person], span: u64) -> Vec<(u64, Happening)> {
-    let mut happenings = Vec::new();
+/// Draws the changes and their times.
+pub fn draw(chance: &mut Chance, senders: &[Person], span: u64) -> Vec<(u64, IdentityEvent)> {
+    let mut identity_events = Vec::new();
     let mut taken: Option<usize> = None;
     for (sender, person) in senders.iter().enumerate() {
         if taken == Some(sender) {
@@ -100,25 +100,25 @@ pub fn draw(chance: &mut Chance, senders: &[Person], span: u64) -> Vec<(u64, Hap
         let back = chance.in_1000(500);
         let next = sender + 1;
         let what = match chance.between(0, 9) {
-            0..=3 => Some(Happening::Moves { sender, back, at_once: chance.in_1000(400) }),
+            0..=3 => Some(IdentityEvent::Moves { sender, back, at_once: chance.in_1000(400) }),
             4 | 5 if person.number.is_some() && next < senders.len() => {
                 taken = Some(next);
-                Some(Happening::HandsOver { from: sender, to: next })
+                Some(IdentityEvent::TransfersNumber { from: sender, to: next })
             }
-            6 | 7 => Some(Happening::Unlinks { sender, now: chance.in_1000(500) }),
+            6 | 7 => Some(IdentityEvent::Unlinks { sender, now: chance.in_1000(500) }),
             _ => None,
         };
-        happenings.extend(what.map(|what| (chance.between(0, span), what)));
-        if matches!(what, None | Some(Happening::Moves { .. })) && chance.in_1000(500) {
-            let what = Happening::False { sender, long_ago: chance.in_1000(500) };
-            happenings.push((chance.between(0, 2 * span), what));
+        identity_events.extend(what.map(|what| (chance.between(0, span), what)));
+        if matches!(what, None | Some(IdentityEvent::Moves { .. })) && chance.in_1000(500) {
+            let what = IdentityEvent::False { sender, long_ago: chance.in_1000(500) };
+            identity_events.push((chance.between(0, 2 * span), what));
         }
     }
-    happenings
+    identity_events
 }
 
 impl Change {
-    /// Its entry of a payload.
+    /// The entry of the payload.
     #[must_use]
     pub fn entry(&self, mark: &str, metadata: &Value, everywhere: bool) -> Value {
         let (previous, current, at) = (&self.previous, &self.current, self.at.to_string());

@@ -1,4 +1,4 @@
-//! The command line: runs, tells what went wrong, and sums up.
+//! The command line: runs, violations and summary.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,21 +9,22 @@ use super::many::run_many;
 use super::run::run;
 use super::trace::Line;
 
-/// Failing runs whose story is told; of the others only the seed is.
-const STORIES: usize = 3;
+/// Number of failing runs with a trace excerpt; the others are listed by seed only.
+const EXCERPTS: usize = 3;
 
-/// Lines of a story at most, from its end; the run alone tells all.
+/// Maximum length of an excerpt in lines, from its end; a single run prints the whole trace.
 const LINES: usize = 300;
 
-/// Runs the production code of the three functions over models of everything around them, on virtual time, with faults
-/// drawn from a seed, and checks every guarantee. Ends with 0 if all of them hold. Build it with `--release`.
+/// Runs the production code of the three functions over models of the services around them, on virtual time,
+/// with faults drawn from a seed, and checks every guarantee. The exit code is 0 if all guarantees hold.
+/// Build it with `--release`.
 #[derive(Debug, Parser)]
 #[command(name = "simulation", version)]
 pub struct Arguments {
-    /// How many runs.
+    /// Number of runs.
     #[arg(long, default_value_t = 1000)]
     runs: u64,
-    /// Where to begin; drawn from the clock unless given. With `--runs 1`, exactly that run.
+    /// First seed; drawn from the clock by default. With `--runs 1`, exactly that run.
     #[arg(long)]
     seed: Option<u64>,
     /// Print the result as one JSON object.
@@ -32,18 +33,18 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Runs, prints, and says whether every guarantee was kept.
+    /// Runs, prints, and returns whether every guarantee held.
     ///
     /// # Errors
-    /// When the simulation itself fails.
+    /// If the simulation itself fails.
     pub fn run(self) -> anyhow::Result<bool> {
-        run_and_tell(self.seed.unwrap_or_else(seed_from_the_clock), self.runs, self.json)
+        run_and_report(self.seed.unwrap_or_else(seed_from_the_clock), self.runs, self.json)
     }
 }
 
-/// What of a trace is about the messages that the violations name: the lines that name them, and what else
-/// happened at these moments to those who were busy with them.
-fn story(trace: &[Line], violations: &[String]) -> Vec<String> {
+/// The part of a trace about the messages in the violations: the lines that name them, the other lines of the
+/// actors involved, and faults at the same times.
+fn excerpt(trace: &[Line], violations: &[String]) -> Vec<String> {
     let words = violations.iter().flat_map(|violation| violation.split([' ', ':', ',']));
     let wamids: BTreeSet<&str> =
         words.filter(|word| word.starts_with("wamid.") || word.starts_with("event.")).collect();
@@ -51,7 +52,7 @@ fn story(trace: &[Line], violations: &[String]) -> Vec<String> {
     let actors: BTreeSet<&str> =
         trace.iter().filter(|line| names(line)).map(|line| line.who.as_str()).collect();
     let moments: BTreeSet<u64> = trace.iter().filter(|line| names(line)).map(|line| line.at).collect();
-    let mut story: Vec<String> = trace
+    let mut excerpt: Vec<String> = trace
         .iter()
         .filter(|line| {
             let busy = actors.contains(line.who.as_str())
@@ -63,11 +64,11 @@ fn story(trace: &[Line], violations: &[String]) -> Vec<String> {
         })
         .map(ToString::to_string)
         .collect();
-    if story.len() > LINES {
-        story.drain(..story.len() - LINES);
-        story.insert(0, "…".to_owned());
+    if excerpt.len() > LINES {
+        excerpt.drain(..excerpt.len() - LINES);
+        excerpt.insert(0, "…".to_owned());
     }
-    story
+    excerpt
 }
 
 fn seed_from_the_clock() -> u64 {
@@ -75,21 +76,21 @@ fn seed_from_the_clock() -> u64 {
     since_1970.as_secs() % 1_000_000_000
 }
 
-fn run_and_tell(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
+fn run_and_report(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
     eprintln!("{runs} runs from seed {seed}");
-    let mut told = Instant::now();
+    let mut reported = Instant::now();
     let (summary, failed) = run_many(seed, runs, None, |done| {
-        if told.elapsed() > Duration::from_secs(5) {
-            told = Instant::now();
+        if reported.elapsed() > Duration::from_secs(5) {
+            reported = Instant::now();
             eprintln!("{done} of {runs} runs");
         }
     })?;
     for (index, outcome) in failed.iter().enumerate() {
         if runs == 1 {
             run(outcome.seed, None, true)?.trace.iter().for_each(|line| eprintln!("{line}"));
-        } else if index < STORIES {
+        } else if index < EXCERPTS {
             let trace = run(outcome.seed, None, true)?.trace;
-            story(&trace, &outcome.findings.violations).iter().for_each(|line| eprintln!("{line}"));
+            excerpt(&trace, &outcome.findings.violations).iter().for_each(|line| eprintln!("{line}"));
         }
         for violation in &outcome.findings.violations {
             eprintln!("VIOLATION  {violation}");

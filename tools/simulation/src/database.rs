@@ -22,26 +22,26 @@ use shared::supabase::SupabaseError;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::Break;
+use super::Defect;
 use super::attempts::Stored;
 use super::faults::Outage;
 use super::world::{Row, State, World};
 use super::{business, follow, statuses};
 
-/// How long a change may take, as `reply` has it.
+/// Timeout of a write, as in `reply`.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The project, as one invocation sees it.
+/// The project for one invocation.
 pub struct Project {
-    /// Where it is.
+    /// The world.
     pub world: Arc<World>,
     /// The invocation.
     pub invocation: u64,
 }
 
 impl Project {
-    /// Asks the database, which `writes` or only looks up, with the client's timeout: what it says, if it says anything.
-    async fn ask<T: std::marker::Send + 'static>(
+    /// Sends a read, or a write if `writes`, with the client's timeout, and returns the response.
+    async fn request<T: std::marker::Send + 'static>(
         &self,
         limit: Duration,
         writes: bool,
@@ -52,7 +52,7 @@ impl Project {
             let state = &mut *state;
             let rate = state.plan.rates.database;
             let mut outage = state.plan.database_at(state.now);
-            if outage.is_none() && state.strikes(rate) {
+            if outage.is_none() && state.draw_fault(rate) {
                 let others = [Outage::Silent, Outage::Slow, Outage::AfterEffect];
                 outage = Some(state.chance.pick(Outage::Down, &others));
             }
@@ -88,12 +88,12 @@ impl Project {
         }
     }
 
-    /// Asks for something that an answer waits for.
-    async fn look_up<T: std::marker::Send + 'static>(
+    /// Sends a query that an answer waits for.
+    async fn lookup<T: std::marker::Send + 'static>(
         &self,
         effect: impl FnOnce(&mut State) -> T + std::marker::Send + 'static,
     ) -> Result<T, LookupError> {
-        Ok(self.ask(reply::users::TIMEOUT, false, effect).await?)
+        Ok(self.request(reply::users::TIMEOUT, false, effect).await?)
     }
 }
 
@@ -102,11 +102,11 @@ impl Database for Project {
         let author = author.clone();
         let world = self.world.clone();
         let find = move |state: &mut State| {
-            let found = state.people.links.find(&author, state.broken);
-            follow::look_up(&world, state, found);
+            let found = state.people.links.find(&author, state.defect);
+            follow::lookup(&world, state, found);
             found
         };
-        self.look_up(find).await
+        self.lookup(find).await
     }
 
     async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
@@ -115,15 +115,15 @@ impl Database for Project {
             let mut state = self.world.lock();
             let now = state.now;
             state.attempts.begin(invocation, &wamid, now);
-            if state.breaks(Break::SkipAnsweredCheck) {
+            if state.has_defect(Defect::SkipAnsweredCheck) {
                 return Ok(false);
             }
         }
         if let Some(attempt) = self.world.lock().attempts.current_mut(invocation, &wamid) {
-            attempt.asked = true;
+            attempt.queried = true;
         }
         let asked = wamid.clone();
-        let found = self.look_up(move |state| {
+        let found = self.lookup(move |state| {
             let there = state.rows.values().any(|row| row.wamid == asked);
             if let Some(attempt) = state.attempts.current_mut(invocation, &asked) {
                 attempt.rows_there = there;
@@ -132,14 +132,14 @@ impl Database for Project {
         });
         let found = found.await;
         if let Some(attempt) = self.world.lock().attempts.current_mut(invocation, &wamid) {
-            attempt.said = found.as_ref().ok().copied();
+            attempt.response = found.as_ref().ok().copied();
         }
         found
     }
 
     async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {
         let number = number.to_string();
-        self.look_up(move |state| {
+        self.lookup(move |state| {
             let mut of_user = state.rows.values().map(|row| &row.row).filter(|row| row.user_id == user_id);
             of_user.any(|row| row.role == Role::Assistant && row.phone_number_id.as_deref() == Some(&number))
         })
@@ -149,20 +149,20 @@ impl Database for Project {
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
         let (invocation, wamid) = (self.invocation, exchange.wamid.clone());
         let rows = rows(user_id, exchange);
-        let written = self.ask(WRITE_TIMEOUT, true, move |state| {
-            let random_ids = state.breaks(Break::RandomRowIds);
+        let written = self.request(WRITE_TIMEOUT, true, move |state| {
+            let random_ids = state.has_defect(Defect::RandomRowIds);
             for row in rows {
                 let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;
                 let id = if random_ids { Uuid::from_u128(random) } else { row.id };
                 state.note("database", format_args!("{} of {wamid}", row.role.as_str()));
-                // Rows that exist are left as they are.
+                // Existing rows are unchanged.
                 if state.rows.contains_key(&id) {
                     continue;
                 }
                 let is_answer = row.role == Role::Assistant;
                 state.rows.insert(id, Row { row, wamid: wamid.clone(), status: None });
                 if is_answer {
-                    statuses::take_up(state, id);
+                    statuses::apply_earlier(state, id);
                 }
             }
         });
@@ -182,7 +182,7 @@ impl Database for Project {
 
     async fn record_echo(&self, user_id: Uuid, echo: &Incoming) -> Result<(), RecordError> {
         let echo = echo.clone();
-        let written = self.ask(WRITE_TIMEOUT, true, move |state| business::record(state, user_id, &echo));
+        let written = self.request(WRITE_TIMEOUT, true, move |state| business::record(state, user_id, &echo));
         Ok(written.await?)
     }
 
@@ -193,26 +193,26 @@ impl Database for Project {
         author: &Author,
         at: DateTime<Utc>,
     ) -> Result<bool, RecordError> {
-        if self.world.lock().breaks(Break::LearnNothing) {
+        if self.world.lock().has_defect(Defect::NeverCompleteLinks) {
             return Ok(false);
         }
         let author = author.clone();
         let learn = move |state: &mut State| {
-            let broken = state.broken;
-            let learned = state.people.links.learn(user_id, missing, &author, at, broken);
-            state.note("database", format_args!("{user_id} learns {missing:?}: {learned}"));
+            let defect = state.defect;
+            let learned = state.people.links.complete(user_id, missing, &author, at, defect);
+            state.note("database", format_args!("completes {user_id} with {missing:?}: {learned}"));
             if learned {
-                follow::learned(state, user_id);
+                follow::link_completed(state, user_id);
             }
             learned
         };
-        Ok(self.ask(WRITE_TIMEOUT, true, learn).await?)
+        Ok(self.request(WRITE_TIMEOUT, true, learn).await?)
     }
 
     async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {
         let refused = {
             let state = &mut *self.world.lock();
-            let refused = state.plan.refuses_statuses && state.faulty();
+            let refused = state.plan.rejects_statuses && state.faulty();
             if refused {
                 state.inject("database refuses a status");
             }
@@ -220,22 +220,22 @@ impl Database for Project {
         };
         if let Some(latency) = refused {
             sleep(latency).await;
-            // Such as before the migration that makes the table.
+            // As before the migration that creates the table.
             return Err(SupabaseError::Rejected { status: 404, code: None }.into());
         }
         let status = status.clone();
-        Ok(self.ask(WRITE_TIMEOUT, true, move |state| statuses::add(state, &status)).await?)
+        Ok(self.request(WRITE_TIMEOUT, true, move |state| statuses::add(state, &status)).await?)
     }
 
     async fn keep_event(&self, event: &Event) -> Result<Vec<Followed>, RecordError> {
         let event = event.clone();
-        Ok(self.ask(WRITE_TIMEOUT, true, move |state| follow::keep(state, &event)).await?)
+        Ok(self.request(WRITE_TIMEOUT, true, move |state| follow::store(state, &event)).await?)
     }
 }
 
-/// The table, as row-level security shows it: a token is its owner's id.
+/// The table behind row-level security: the token is the owner's id.
 pub struct Table {
-    /// Where it is.
+    /// The world.
     pub world: Arc<World>,
 }
 
@@ -245,7 +245,7 @@ impl Pages for Table {
         let before = page.before.as_ref().map(|cursor| place(&cursor.to_string()));
         let before = before.map(|place| place.ok_or(HistoryError::Unreadable)).transpose()?;
         let state = self.world.lock();
-        let before = before.filter(|_| !state.breaks(Break::IgnoreCursor));
+        let before = before.filter(|_| !state.has_defect(Defect::IgnoreCursor));
         let mut rows: Vec<_> = state
             .rows
             .iter()
@@ -261,14 +261,14 @@ impl Pages for Table {
     }
 }
 
-/// A row as PostgREST would give it back.
+/// A row in PostgREST's format.
 fn shown(id: Uuid, row: &Row) -> Option<MessageResponse> {
     let columns = serde_json::to_value(&row.row).ok()?;
     let shown: MessageResponse = serde_json::from_value(columns).ok()?;
     Some(MessageResponse { id, status: row.status.clone(), ..shown })
 }
 
-/// Where a cursor points: base64url of 8 bytes of microseconds and 16 of id.
+/// Position of a cursor: base64url of 8 bytes of microseconds and 16 bytes of id.
 fn place(cursor: &str) -> Option<(DateTime<Utc>, Uuid)> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let (micros, id) = bytes.split_first_chunk::<8>()?;

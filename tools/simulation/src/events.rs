@@ -1,4 +1,4 @@
-//! What is neither a message to be answered nor a status, and the table that keeps it.
+//! Events other than messages and statuses, and their table.
 
 use std::collections::BTreeMap;
 
@@ -10,62 +10,62 @@ use super::faults::Chance;
 use super::report::Findings;
 use super::world::State;
 
-/// What every event here is named with.
+/// Prefix of every event's mark.
 const MARK: &str = "event.";
 
-/// What Meta has told.
+/// Events of a run.
 #[derive(Debug, Default)]
 pub struct Events {
-    /// Every event, by its mark.
-    pub told: BTreeMap<String, Told>,
-    /// The marks of the rows of the table `account_events`.
+    /// Every event, by mark.
+    pub sent: BTreeMap<String, MetaEvent>,
+    /// Marks of the rows of the table `account_events`.
     pub rows: BTreeMap<Uuid, String>,
 }
 
-/// An event that Meta has to tell.
+/// An event sent by Meta.
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
+pub struct MetaEvent {
     kind: Kind,
-    /// Whether Meta got 200 for it.
+    /// Whether Meta got a 200 for it.
     pub ok: bool,
 }
 
-/// Where an event stands in a payload.
+/// Position of an event in a payload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
-    /// A field of its own, in an entry with a time.
+    /// A separate field, in an entry with a time.
     Account,
-    /// A field that nobody knows.
+    /// An unknown field.
     Unknown,
-    /// `value.errors`, beside messages.
+    /// `value.errors`, next to messages.
     Errors,
-    /// A message of type `system`: somebody has another number.
+    /// A message of type `system`: a user has another number.
     System,
     /// A message of type `request_welcome`.
     Welcome,
-    /// Somebody has another number or user id: see [`super::identities`].
+    /// A change of number or user id: see [`super::identities`].
     Identity,
 }
 
 impl Events {
     /// Draws an event, and returns its mark.
     pub fn draw(&mut self, chance: &mut Chance) -> String {
-        let mark = format!("{MARK}{:03}", self.told.len());
+        let mark = format!("{MARK}{:03}", self.sent.len());
         let others = [Kind::Unknown, Kind::Errors, Kind::System, Kind::Welcome];
-        self.told.insert(mark.clone(), Told { kind: chance.pick(Kind::Account, &others), ok: false });
+        self.sent.insert(mark.clone(), MetaEvent { kind: chance.pick(Kind::Account, &others), ok: false });
         mark
     }
 
-    /// Adds a change of somebody's number or user id, and returns its mark.
+    /// Adds an identity change, and returns its mark.
     pub fn add_identity(&mut self) -> String {
-        let mark = format!("{MARK}{:03}", self.told.len());
-        self.told.insert(mark.clone(), Told { kind: Kind::Identity, ok: false });
+        let mark = format!("{MARK}{:03}", self.sent.len());
+        self.sent.insert(mark.clone(), MetaEvent { kind: Kind::Identity, ok: false });
         mark
     }
 
-    /// Its entry of the payload, at this many seconds since 1970.
+    /// The entry of the payload, at this many seconds since 1970.
     pub fn entry(&self, mark: &str, metadata: &Value, seconds: u64) -> Value {
-        let kind = self.told.get(mark).map_or(Kind::Account, |told| told.kind);
+        let kind = self.sent.get(mark).map_or(Kind::Account, |event| event.kind);
         let with = |field: &str, value: Value| json!([{"field": field, "value": value}]);
         let message = |mut message: Value| {
             message["id"] = json!(mark);
@@ -92,19 +92,19 @@ impl Events {
         entry
     }
 
-    /// Meta got 200 for them.
+    /// Records that Meta got a 200 for these events.
     pub fn accept(&mut self, marks: &[String]) {
         for mark in marks {
-            if let Some(told) = self.told.get_mut(mark) {
-                told.ok = true;
+            if let Some(event) = self.sent.get_mut(mark) {
+                event.ok = true;
             }
         }
     }
 }
 
 impl Kind {
-    /// Whether it is the same event however often it comes, by its time or its wamid. Others may be kept once for each
-    /// time.
+    /// Whether redeliveries have the same id, derived from a time or a wamid. Others may be stored once per
+    /// delivery.
     fn has_time(self) -> bool {
         self != Self::Errors
     }
@@ -118,22 +118,22 @@ pub fn mark(event: &Event) -> String {
     format!("{MARK}{number}")
 }
 
-/// Adds an event to the table, and whether it was not there: one that is stays as it is.
-pub fn keep(state: &mut State, event: &Event) -> bool {
+/// Adds an event to the table; returns whether it is new. An existing row is unchanged.
+pub fn store(state: &mut State, event: &Event) -> bool {
     let mark = mark(event);
-    state.note("database", format_args!("{mark} is kept"));
+    state.note("database", format_args!("{mark} is stored"));
     let is_new = !state.events.rows.contains_key(&event.id);
     state.events.rows.entry(event.id).or_insert(mark);
     is_new
 }
 
-/// Promise 6: none is lost, and one that says when it was is kept once.
+/// Guarantee 6: no event is lost, and one with a time is stored once.
 pub fn check(state: &State, findings: &mut Findings) {
-    for (mark, told) in &state.events.told {
-        let kept = state.events.rows.values().filter(|kept| *kept == mark).count();
-        if (kept == 0 && told.ok) || (kept > 1 && told.kind.has_time()) {
+    for (mark, event) in &state.events.sent {
+        let stored = state.events.rows.values().filter(|stored| *stored == mark).count();
+        if (stored == 0 && event.ok) || (stored > 1 && event.kind.has_time()) {
             findings.lost_events += 1;
-            findings.violations.push(format!("{mark} ({:?}) is kept {kept} times", told.kind));
+            findings.violations.push(format!("{mark} ({:?}) is stored {stored} times", event.kind));
         }
     }
 }

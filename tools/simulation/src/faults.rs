@@ -1,5 +1,4 @@
-//! What goes wrong in a run: which faults, how often, and when services are away. All of it is drawn from
-//! the seed, and all of it ends.
+//! The faults of a run: kinds, rates and outages. All of them are drawn from the seed, and all of them end.
 
 use std::time::Duration;
 
@@ -7,23 +6,23 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use reply::seen::ReadReceipts;
 
-/// The only source of chance in a run. The same on every machine.
+/// The only source of randomness in a run. Identical on every machine.
 #[derive(Debug)]
 pub struct Chance(Pcg64Mcg);
 
 impl Chance {
-    /// The numbers that belong to `seed`.
+    /// The sequence of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
-    /// A number from `low` to `high`, both included.
+    /// A number from `low` to `high`, inclusive.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0.random_range(low..=high.max(low))
     }
 
-    /// A time from `low` to `high` milliseconds.
+    /// A duration from `low` to `high` milliseconds.
     pub fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_millis(self.between(low, high))
     }
@@ -33,7 +32,7 @@ impl Chance {
         self.between(0, 999) < per_mille
     }
 
-    /// One of them.
+    /// One of the values.
     pub fn pick<T: Copy>(&mut self, first: T, others: &[T]) -> T {
         let position = self.between(0, others.len() as u64);
         let position = usize::try_from(position).unwrap_or_default();
@@ -41,36 +40,36 @@ impl Chance {
     }
 }
 
-/// How a service is away for a while.
+/// Kind of an outage.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outage {
     /// Connections are refused.
     Down,
-    /// Connections are taken and never answered.
+    /// Connections are accepted and get no response.
     Silent,
-    /// Every answer takes seconds.
+    /// Every response takes seconds.
     Slow,
-    /// What was asked is done, and an error is answered.
+    /// The request is performed, and an error is returned.
     AfterEffect,
 }
 
-/// A time without a service, in milliseconds since the start of the run.
+/// An outage, in milliseconds since the start of the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Span<T> {
-    /// How.
+    /// Kind of the outage.
     pub kind: T,
     from: u64,
     to: u64,
 }
 
-/// How often single calls fail, of 1000.
+/// Failure rates of single calls, per mille.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
-    /// The Graph API refuses for a reason that passes.
+    /// The Graph API rejects a request temporarily.
     pub graph_passing: u64,
-    /// The Graph API refuses for good.
+    /// The Graph API rejects a request permanently.
     pub graph_final: u64,
-    /// The request to the Graph API or its answer is lost.
+    /// The request to the Graph API or its response is lost.
     pub graph_lost: u64,
     /// Marking a message as read fails.
     pub receipt: u64,
@@ -78,54 +77,55 @@ pub struct Rates {
     pub database: u64,
     /// A call to a queue fails.
     pub queue: u64,
-    /// A process dies while it handles something.
+    /// A process crashes.
     pub death: u64,
-    /// An invocation has less time than the function's timeout.
-    pub hurry: u64,
-    /// The event source mapping does not delete what was handled.
+    /// An invocation gets less time than the function's timeout.
+    pub short_deadline: u64,
+    /// The event source mapping does not delete a handled message.
     pub undeleted: u64,
-    /// A payload is delivered again although it was answered with 200.
+    /// A payload is delivered again after a 200.
     pub duplicate: u64,
 }
 
 /// The faults of a run.
 #[derive(Debug)]
 pub struct Plan {
-    /// Single calls.
+    /// Rates for single calls.
     pub rates: Rates,
-    /// When nothing goes wrong any more, in milliseconds since the start.
+    /// End of all faults, in milliseconds since the start.
     pub end: u64,
-    /// When the database is away.
+    /// Outages of the database.
     pub database: Vec<Span<Outage>>,
-    /// When the Graph API answers everything with this status and code.
+    /// Outages of the Graph API, with status and code of every response.
     pub graph: Vec<Span<(u16, i64)>>,
-    /// When the queues refuse everything.
+    /// Outages of the queues, which reject every call.
     pub queue: Vec<Span<()>>,
-    /// One sender's trouble is the only one in this run.
+    /// Whether one sender is the only one affected by faults in this run.
     pub isolated: bool,
     /// Whether one sender writes a message that makes its handler panic.
     pub poison: bool,
-    /// Whether one sender writes a message to which the responder has no answer until it is repaired.
+    /// Whether one sender writes a message that the responder cannot answer until it is repaired.
     pub stubborn: bool,
-    /// Whether Meta refuses everything to one sender until the faults end.
+    /// Whether Meta rejects all messages to one sender until the faults end.
     pub blocked_sender: bool,
-    /// Whether somebody's message on the inbound queue is of a version that nobody knows.
+    /// Whether the inbound queue contains a message of an unknown version.
     pub unreadable: bool,
-    /// Whether Lambda always hands over as many messages as it may.
+    /// Whether Lambda always fills its batches.
     pub full_batches: bool,
     /// Whether some answers are longer than one message.
     pub long_texts: bool,
     /// Whether the Graph API takes seconds for each send.
     pub slow_graph: bool,
-    /// Whether somebody is an automatic correspondent, who answers each answer.
+    /// Whether one user is an automatic correspondent, which responds to each answer.
     pub automatic: bool,
-    /// Whether Meta says what became of answers: only in some runs, which take three times as long.
-    pub tells_statuses: bool,
-    /// Whether statuses are the only trouble: neither the database nor the record queue takes one until the faults end.
-    pub refuses_statuses: bool,
+    /// Whether Meta sends statuses: only in some runs, which take three times as long.
+    pub sends_statuses: bool,
+    /// Whether statuses are the only fault: neither the database nor the record queue accepts one until the
+    /// faults end.
+    pub rejects_statuses: bool,
     /// Whether messages are marked as read.
     pub read_receipts: ReadReceipts,
-    /// Whether people get other numbers and user ids, and operators link and unlink them.
+    /// Whether users change numbers and user ids, and operators link and unlink users.
     pub identities: bool,
 }
 
@@ -137,8 +137,8 @@ impl Plan {
     pub fn draw(chance: &mut Chance) -> Self {
         let isolated = chance.in_1000(120);
         let end = chance.pick(HOUR, &[10 * MINUTE, 4 * HOUR, 12 * HOUR]);
-        let refuses_statuses = isolated && chance.in_1000(300);
-        let mut trouble = |often: u64| chance.in_1000(often) && !refuses_statuses;
+        let rejects_statuses = isolated && chance.in_1000(300);
+        let mut fault = |often: u64| chance.in_1000(often) && !rejects_statuses;
         let mut plan = Self {
             rates: Rates::default(),
             end,
@@ -146,23 +146,23 @@ impl Plan {
             graph: Vec::new(),
             queue: Vec::new(),
             isolated,
-            poison: trouble(if isolated { 500 } else { 60 }),
-            stubborn: trouble(if isolated { 300 } else { 40 }),
-            blocked_sender: trouble(if isolated { 500 } else { 60 }),
-            unreadable: trouble(if isolated { 200 } else { 20 }),
+            poison: fault(if isolated { 500 } else { 60 }),
+            stubborn: fault(if isolated { 300 } else { 40 }),
+            blocked_sender: fault(if isolated { 500 } else { 60 }),
+            unreadable: fault(if isolated { 200 } else { 20 }),
             full_batches: chance.in_1000(500),
             long_texts: chance.in_1000(100),
             slow_graph: !isolated && chance.in_1000(100),
             automatic: false,
-            tells_statuses: refuses_statuses || chance.in_1000(350),
-            refuses_statuses,
+            sends_statuses: rejects_statuses || chance.in_1000(350),
+            rejects_statuses,
             read_receipts: chance.pick(ReadReceipts::Off, &[ReadReceipts::Read, ReadReceipts::Typing]),
             identities: !isolated && chance.in_1000(400),
         };
         // Statuses of so many answers would only take time.
-        plan.automatic = !isolated && !plan.tells_statuses && chance.in_1000(60);
+        plan.automatic = !isolated && !plan.sends_statuses && chance.in_1000(60);
         if isolated {
-            // Always, or never: nobody must notice.
+            // Always, or never: no delay may result.
             plan.rates.receipt = chance.pick(0, &[1000]);
             return plan;
         }
@@ -176,7 +176,7 @@ impl Plan {
             database: rate(500, 200),
             queue: rate(500, 200),
             death: rate(500, 200),
-            hurry: rate(200, 200),
+            short_deadline: rate(200, 200),
             undeleted: rate(200, 60),
             duplicate: rate(700, 500),
         };
@@ -185,7 +185,7 @@ impl Plan {
         plan.queue = spans(chance, end, 150, |_| ());
         let codes = [(500, 131_000), (400, 190), (400, 131_056), (503, 2), (401, 0), (400, 131_048)];
         plan.graph = spans(chance, end, 300, |chance| chance.pick((429, 130_429), &codes));
-        // Longer than the queues have patience: what cannot be delivered becomes a dead letter.
+        // Beyond the maximum receive count of the queues: undeliverable messages become dead letters.
         if chance.in_1000(20) {
             plan.end = 60 * HOUR;
             if chance.in_1000(500) {
@@ -197,19 +197,19 @@ impl Plan {
         plan
     }
 
-    /// How the database is at `now`.
+    /// Outage of the database at `now`.
     #[must_use]
     pub fn database_at(&self, now: u64) -> Option<Outage> {
         at(&self.database, now)
     }
 
-    /// What the Graph API answers to everything at `now`.
+    /// Response of the Graph API to every request at `now`, if any.
     #[must_use]
     pub fn graph_at(&self, now: u64) -> Option<(u16, i64)> {
         at(&self.graph, now)
     }
 
-    /// Whether the queues refuse everything at `now`.
+    /// Whether the queues reject every call at `now`.
     #[must_use]
     pub fn queue_at(&self, now: u64) -> bool {
         at(&self.queue, now).is_some()

@@ -1,4 +1,4 @@
-//! What the database and operators make of links: changes that Meta tells are applied, links are written and taken out.
+//! Links in the database: identity changes from Meta are applied, and operators edit links.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,41 +9,41 @@ use reply::users::Linked;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::Break;
-use super::changes::{Identity, TakenOut};
+use super::Defect;
+use super::changes::{Identity, Removal};
 use super::events;
 use super::report::Findings;
 use super::world::{State, World};
 
-/// A change has become a dead letter: its person's messages do not wait for it any more.
-pub fn give_up(state: &mut State, mark: &str) {
+/// Records that an identity change is dead-lettered: messages of the user no longer wait for it.
+pub fn dead_letter(state: &mut State, mark: &str) {
     let Some(change) = state.people.changes.get(mark) else { return };
     let (sender, version) = (change.sender, change.version);
-    state.people.told.retain(|told| (told.0, told.1) != (sender, version));
-    unsettle(state, sender, usize::MAX);
+    state.people.accepted_changes.retain(|accepted| (accepted.0, accepted.1) != (sender, version));
+    mark_uncertain(state, sender, usize::MAX);
 }
 
-/// Keeps an event and applies its changes, as the database's function does.
-pub fn keep(state: &mut State, event: &Event) -> Vec<Followed> {
-    let is_new = events::keep(state, event);
+/// Stores an event and applies its changes, like the database's function.
+pub fn store(state: &mut State, event: &Event) -> Vec<Followed> {
+    let is_new = events::store(state, event);
     if event.changes.is_empty() {
         return Vec::new();
     }
-    if !is_new && !state.breaks(Break::ApplyAgain) {
+    if !is_new && !state.has_defect(Defect::ApplyAgain) {
         return vec![Followed { outcome: Outcome::AppliedBefore, user_id: None }];
     }
     let mark = events::mark(event);
-    let broken = state.broken;
-    let mut followed = Vec::new();
+    let defect = state.defect;
+    let mut results = Vec::new();
     for change in &event.changes {
-        let (outcome, user_id) = state.people.links.follow(change, event.waba_id.as_deref(), broken);
+        let (outcome, user_id) = state.people.links.apply(change, event.waba_id.as_deref(), defect);
         state.note("database", format_args!("{mark}: {outcome:?}"));
-        followed.push(Followed { outcome, user_id });
+        results.push(Followed { outcome, user_id });
         if outcome == Outcome::Applied {
             applied(state, &mark);
         }
     }
-    followed
+    results
 }
 
 fn applied(state: &mut State, mark: &str) {
@@ -52,20 +52,20 @@ fn applied(state: &mut State, mark: &str) {
     for change in state.people.changes.values_mut() {
         change.applied |= (change.sender, change.version) == (sender, version);
     }
-    // Those that were written since were waiting behind it, or not: see `People::accept`.
-    unsettle(state, sender, version);
+    // Messages written since may or may not have waited behind the change: see `People::accept`.
+    mark_uncertain(state, sender, version);
 }
 
-/// A link has got its second part: what its person wrote under a former number or user id contradicts it.
-pub fn learned(state: &mut State, account: Uuid) {
+/// Records that a link was completed: messages under a former number or user id contradict it now.
+pub fn link_completed(state: &mut State, account: Uuid) {
     let senders = &state.people.senders;
     if let Some(sender) = senders.iter().position(|person| person.account == Some(account)) {
-        unsettle(state, sender, senders[sender].version);
+        mark_uncertain(state, sender, senders[sender].version);
     }
 }
 
-/// Somebody is looked up of whom something will be learned: an operator may be faster.
-pub fn look_up(world: &Arc<World>, state: &mut State, found: Option<Linked>) {
+/// Called for every lookup that will complete a link: an operator may be faster.
+pub fn lookup(world: &Arc<World>, state: &mut State, found: Option<Linked>) {
     let Some(Linked { user_id, missing: Some(_) }) = found else { return };
     let mut senders = state.people.senders.iter();
     let Some(sender) = senders.position(|person| person.account == Some(user_id)) else { return };
@@ -80,7 +80,7 @@ pub fn look_up(world: &Arc<World>, state: &mut State, found: Option<Linked>) {
     }
 }
 
-/// An operator takes out the number or the user id.
+/// An operator removes the number or the user id from a link.
 pub fn unlink(state: &mut State, sender: usize) {
     let number = state.chance.in_1000(500);
     let Some(account) = state.people.senders[sender].account else { return };
@@ -95,45 +95,43 @@ pub fn unlink(state: &mut State, sender: usize) {
     let written =
         questions.filter(|(_, question)| question.version.is_some()).map(|(wamid, _)| wamid.clone());
     let written = written.collect();
-    state.people.taken_out.push(TakenOut { sender, left, written });
+    state.people.removals.push(Removal { sender, left, written });
 }
 
-/// An operator writes somebody's number and user id.
+/// An operator writes the number and user id of a link.
 pub fn write(state: &mut State, sender: usize, account: Uuid, new: Identity) {
-    let (now, broken) = (state.utc(), state.broken);
-    state.people.links.write(account, new, now, broken);
-    state.note("operator", format_args!("links {account} anew"));
-    unsettle(state, sender, usize::MAX);
+    let (now, defect) = (state.utc(), state.defect);
+    state.people.links.write(account, new, now, defect);
+    state.note("operator", format_args!("relinks {account}"));
+    mark_uncertain(state, sender, usize::MAX);
 }
 
-/// What somebody wrote and what is not recorded may be nobody's now.
-pub fn unsettle(state: &mut State, sender: usize, version: usize) {
+/// Marks messages that are not recorded: they may have an unlinked sender now.
+pub fn mark_uncertain(state: &mut State, sender: usize, version: usize) {
     let recorded: BTreeSet<&str> = state.rows.values().map(|row| row.wamid.as_str()).collect();
-    state.people.unsettle(sender, version, |wamid| recorded.contains(wamid));
+    state.people.mark_uncertain(sender, version, |wamid| recorded.contains(wamid));
 }
 
-/// What is linked is its person's, and what was taken out stays out.
+/// Checks that a link has only identities of its user, and that removed identities stay removed.
 pub fn check(state: &State, findings: &mut Findings) {
     let people = &state.people;
     for (index, person) in people.senders.iter().enumerate() {
         let Some(link) = person.account.and_then(|account| people.links.0.get(&account)) else { continue };
         let number = link.whatsapp_phone.as_deref().map(|number| number.trim_start_matches('+'));
         let user_id = link.whatsapp_user_id.as_deref();
-        let strange = [number, user_id].into_iter().flatten().any(|id| !person.is(id));
-        // Who moved and whom Meta told of, and no operator touched: what they have now.
-        let is_told =
+        let foreign = [number, user_id].into_iter().flatten().any(|id| !person.is(id));
+        // After a change announced by Meta and no operator's edit, the link must have the current identity.
+        let is_announced =
             people.changes.values().any(|change| change.sender == index && change.version == person.version);
-        let old = is_told
+        let old = is_announced
             && (number.is_some_and(|number| person.number.as_deref() != Some(number))
                 || user_id.is_some_and(|user_id| person.user_id.as_deref() != Some(user_id)));
-        if strange || old {
+        if foreign || old {
             findings.wrong_links += 1;
-            findings
-                .violations
-                .push(format!("person {index} is linked with what is not theirs, or no longer"));
+            findings.violations.push(format!("user {index} is linked with a foreign or former identity"));
         }
     }
-    for TakenOut { sender, left, written } in &people.taken_out {
+    for Removal { sender, left, written } in &people.removals {
         let account = people.senders[*sender].account;
         let Some(link) = account.and_then(|account| people.links.0.get(&account)) else { continue };
         let is_back =
@@ -146,7 +144,7 @@ pub fn check(state: &State, findings: &mut Findings) {
             .find(|row| is_empty && Some(row.row.user_id) == account && !written.contains(&row.wamid));
         if is_back || recorded.is_some() {
             findings.relinked += 1;
-            findings.violations.push(format!("person {sender} was unlinked and is linked again"));
+            findings.violations.push(format!("user {sender} was unlinked and is linked again"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Meta's Graph API: keeps what every phone got.
+//! Meta's Graph API, with all delivered messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,30 +8,30 @@ use reply::split::MAX_CHARACTERS;
 use shared::sender::{PhoneNumber, UserId};
 use tokio::time::{sleep, timeout};
 
-use super::Break;
+use super::Defect;
 use super::world::{Send, State, World};
 use super::{loops, statuses};
 
-/// The Graph API, as one invocation sees it.
+/// The Graph API for one invocation.
 pub struct Graph {
-    /// Where it is.
+    /// The world.
     pub world: Arc<World>,
     /// The invocation.
     pub invocation: u64,
 }
 
-/// What becomes of a request.
+/// Outcome of a request.
 #[derive(Clone, Copy, PartialEq)]
-enum Fate {
+enum CallOutcome {
     Sent,
     Rejected(u16, i64),
     /// No connection.
     Unreachable,
-    /// The connection breaks before the request arrives, or after it took effect.
+    /// Connection reset before the request arrives, or after it took effect.
     Reset {
         after: bool,
     },
-    /// No answer in time, though it may take effect, even later than that.
+    /// No response in time; the request may take effect, even later.
     Timeout {
         after: bool,
     },
@@ -43,37 +43,39 @@ impl Messenger for Graph {
         let to = reached(text.to);
         let waits = {
             let state = self.world.lock();
-            state.breaks(Break::WaitForDatabase) && state.plan.database_at(state.now).is_some()
+            state.has_defect(Defect::WaitForDatabase) && state.plan.database_at(state.now).is_some()
         };
         if waits {
             sleep(Duration::from_secs(5)).await;
         }
-        let (fate, latency, attempt) = {
+        let (outcome, latency, attempt) = {
             let mut state = self.world.lock();
             let state = &mut *state;
-            let limit = if state.breaks(Break::ShorterTexts) { 1000 } else { MAX_CHARACTERS };
-            let fate = if text.body.trim().is_empty() || text.body.chars().count() > limit {
+            let limit = if state.has_defect(Defect::ShorterMessages) { 1000 } else { MAX_CHARACTERS };
+            let outcome = if text.body.trim().is_empty() || text.body.chars().count() > limit {
                 state.unsendable.insert(wamid.clone());
-                // As Meta answers: invalid parameter.
-                Fate::Rejected(400, 100)
+                // Meta's response: invalid parameter.
+                CallOutcome::Rejected(400, 100)
             } else {
-                fate(state, &to)
+                outcome(state, &to)
             };
             let now = state.now;
             let attempt = state.attempts.current(self.invocation, &wamid).unwrap_or(usize::MAX);
             if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
                 attempt.sent_at.get_or_insert(now);
             }
-            let latency = match fate {
-                Fate::Timeout { .. } => state.chance.millis(50, 15_000),
+            let latency = match outcome {
+                CallOutcome::Timeout { .. } => state.chance.millis(50, 15_000),
                 _ if state.plan.slow_graph && state.faulty() => state.chance.millis(500, 7_000),
                 _ => state.chance.millis(50, 400),
             };
-            (fate, latency, attempt)
+            (outcome, latency, attempt)
         };
         let mut unanswered = Unanswered { world: &self.world, attempt: Some(attempt) };
-        let takes_effect =
-            matches!(fate, Fate::Sent | Fate::Reset { after: true } | Fate::Timeout { after: true });
+        let takes_effect = matches!(
+            outcome,
+            CallOutcome::Sent | CallOutcome::Reset { after: true } | CallOutcome::Timeout { after: true }
+        );
         let send = Send {
             at: 0,
             id: String::new(),
@@ -87,16 +89,16 @@ impl Messenger for Graph {
         let call = self.world.call(latency, move |state| {
             takes_effect.then(|| {
                 let id = format!("wamid.answer.{}.{:03}", send.wamid, state.sends.len());
-                state.note("Graph", format_args!("a phone gets the answer to {}: {id}", send.wamid));
+                state.note("Graph", format_args!("delivers the answer to {}: {id}", send.wamid));
                 let send = Send { at: state.now, id: id.clone(), ..send };
-                statuses::follow(&world, state, &send);
+                statuses::schedule(&world, state, &send);
                 loops::answer(&world, state, &send);
                 state.sends.push(send);
                 id
             })
         });
-        let result = match fate {
-            Fate::Timeout { .. } => {
+        let result = match outcome {
+            CallOutcome::Timeout { .. } => {
                 let _ = timeout(SEND_TIMEOUT, async {
                     call.await;
                     sleep(SEND_TIMEOUT).await;
@@ -104,15 +106,15 @@ impl Messenger for Graph {
                 .await;
                 Err(GraphError::Lost)
             }
-            fate => {
+            outcome => {
                 let id = call.await;
-                match fate {
-                    Fate::Rejected(status, code) => {
+                match outcome {
+                    CallOutcome::Rejected(status, code) => {
                         Err(GraphError::Rejected(Rejection::of(status, Some(code))))
                     }
-                    Fate::Unreachable => Err(GraphError::Unreachable),
-                    Fate::Reset { .. } => Err(GraphError::Lost),
-                    Fate::Sent | Fate::Timeout { .. } => Ok(id),
+                    CallOutcome::Unreachable => Err(GraphError::Unreachable),
+                    CallOutcome::Reset { .. } => Err(GraphError::Lost),
+                    CallOutcome::Sent | CallOutcome::Timeout { .. } => Ok(id),
                 }
             }
         };
@@ -122,7 +124,7 @@ impl Messenger for Graph {
             state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
             if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
                 attempt.lost |= *error == GraphError::Lost;
-                attempt.refused_for_good |= error.class() == reply::graph::Class::Final;
+                attempt.rejected_permanently |= error.class() == reply::graph::Class::Final;
             }
         }
         result
@@ -138,14 +140,14 @@ impl Messenger for Graph {
             }
             let rate = state.plan.rates.receipt;
             let rejected = Err(GraphError::Rejected(Rejection::of(400, Some(131_009))));
-            if !state.strikes(rate) {
+            if !state.draw_fault(rate) {
                 (Ok(()), state.chance.millis(50, 300))
             } else if state.plan.isolated || state.chance.in_1000(500) {
                 state.inject("Graph refuses a read receipt");
                 (rejected, state.chance.millis(50, 300))
             } else {
                 state.inject("Graph loses a read receipt");
-                // Until the client gives up.
+                // Until the client times out.
                 (Err(GraphError::Lost), SEEN_TIMEOUT)
             }
         };
@@ -154,7 +156,7 @@ impl Messenger for Graph {
     }
 }
 
-/// A send whose caller has not got its answer. One that is given up was lost, as far as the caller knows.
+/// A send without a response. If dropped, the response is lost as far as the caller knows.
 struct Unanswered<'a> {
     world: &'a World,
     attempt: Option<usize>,
@@ -169,7 +171,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// Whom it reaches, as Meta has it: a number if there is one.
+/// The recipient according to Meta: the number if there is one.
 fn reached(to: Recipient<'_>) -> String {
     match to {
         Recipient::Group(id) => id.to_owned(),
@@ -180,40 +182,42 @@ fn reached(to: Recipient<'_>) -> String {
     }
 }
 
-fn fate(state: &mut State, to: &str) -> Fate {
+fn outcome(state: &mut State, to: &str) -> CallOutcome {
     let rates = state.plan.rates;
     let blocked = state.plan.blocked_sender && state.faulty();
     if blocked && state.people.senders.first().is_some_and(|person| person.is(to)) {
         state.inject("Graph 131056 to one sender");
-        return Fate::Rejected(400, 131_056);
+        return CallOutcome::Rejected(400, 131_056);
     }
     if let Some((status, code)) = state.plan.graph_at(state.now) {
         state.inject(named(status, code));
-        return Fate::Rejected(status, code);
+        return CallOutcome::Rejected(status, code);
     }
-    if state.strikes(rates.graph_final) {
+    if state.draw_fault(rates.graph_final) {
         state.inject("Graph 131047 (final)");
-        return Fate::Rejected(400, 131_047);
+        return CallOutcome::Rejected(400, 131_047);
     }
-    if state.strikes(rates.graph_passing) {
+    if state.draw_fault(rates.graph_passing) {
         let codes = [(500, 131_000), (400, 131_056), (503, 2), (401, 190)];
         let (status, code) = state.chance.pick((429, 130_429), &codes);
         state.inject(named(status, code));
-        return Fate::Rejected(status, code);
+        return CallOutcome::Rejected(status, code);
     }
-    if state.strikes(rates.graph_lost) {
+    if state.draw_fault(rates.graph_lost) {
         let after = state.chance.in_1000(500);
-        let fate = state.chance.pick(Fate::Unreachable, &[Fate::Reset { after }, Fate::Timeout { after }]);
-        state.inject(match fate {
-            Fate::Reset { after: false } => "Graph connection reset before effect",
-            Fate::Reset { after: true } => "Graph connection reset after effect",
-            Fate::Timeout { after: false } => "Graph timeout before effect",
-            Fate::Timeout { after: true } => "Graph timeout after effect",
+        let outcome = state
+            .chance
+            .pick(CallOutcome::Unreachable, &[CallOutcome::Reset { after }, CallOutcome::Timeout { after }]);
+        state.inject(match outcome {
+            CallOutcome::Reset { after: false } => "Graph connection reset before effect",
+            CallOutcome::Reset { after: true } => "Graph connection reset after effect",
+            CallOutcome::Timeout { after: false } => "Graph timeout before effect",
+            CallOutcome::Timeout { after: true } => "Graph timeout after effect",
             _ => "Graph unreachable",
         });
-        return fate;
+        return outcome;
     }
-    Fate::Sent
+    CallOutcome::Sent
 }
 
 fn named(status: u16, code: i64) -> &'static str {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::database::Table;
 use super::world::World;
 
-/// Reads everybody's history. What is wrong with it.
+/// Reads all histories and returns the errors.
 pub async fn read_all(world: &Arc<World>) -> Vec<String> {
     let owners: BTreeSet<Uuid> =
         world.lock().people.senders.iter().filter_map(|sender| sender.account).collect();
@@ -32,7 +32,7 @@ pub async fn read_all(world: &Arc<World>) -> Vec<String> {
                 let shown: Vec<_> = shown.collect();
                 if shown != rows {
                     let (shown, rows) = (shown.len(), rows.len());
-                    errors.push(format!("{owner} is shown {shown} rows of {rows}, or in another order"));
+                    errors.push(format!("{owner} gets {shown} rows of {rows}, or in another order"));
                 }
             }
             Err(error) => errors.push(format!("{owner}: {error}")),
@@ -41,12 +41,12 @@ pub async fn read_all(world: &Arc<World>) -> Vec<String> {
     errors
 }
 
-/// Follows the links from page to page.
+/// Follows the pagination links.
 async fn read(world: &Arc<World>, owner: Uuid, limit: u64) -> Result<Vec<MessageResponse>, String> {
     let messages = Messages::new(Table { world: world.clone() });
     let mut shown = Vec::new();
     let mut query = format!("limit={limit}");
-    // More pages than there are rows: a link that leads nowhere must end.
+    // More pages than rows: the loop must end even with a wrong link.
     let most = world.lock().rows.len() + 2;
     for _ in 0..most {
         let headers = json!({"authorization": format!("Bearer {owner}")});
@@ -54,7 +54,7 @@ async fn read(world: &Arc<World>, owner: Uuid, limit: u64) -> Result<Vec<Message
         let request = shared::api::request(&event).map_err(|error| error.to_string())?;
         let response = messages.handle(request).await;
         if response.status() != 200 {
-            return Err(format!("answered {}", response.status()));
+            return Err(format!("status {}", response.status()));
         }
         let page: Vec<MessageResponse> =
             serde_json::from_slice(response.body().as_ref()).map_err(|error| error.to_string())?;
@@ -62,7 +62,7 @@ async fn read(world: &Arc<World>, owner: Uuid, limit: u64) -> Result<Vec<Message
         let Some(link) = response.headers().get("link") else { return Ok(shown) };
         let link = link.to_str().map_err(|error| error.to_string())?;
         let next = link.strip_prefix("</messages?").and_then(|link| link.strip_suffix(">; rel=\"next\""));
-        query = next.ok_or_else(|| format!("a link that leads nowhere: {link}"))?.to_owned();
+        query = next.ok_or_else(|| format!("an invalid link: {link}"))?.to_owned();
     }
-    Err("its pages have no end".to_owned())
+    Err("the pagination does not end".to_owned())
 }

@@ -1,5 +1,5 @@
-//! People who get other numbers and user ids, as Meta tells or does not tell it; changes that happened long ago or are
-//! told where they do not count; numbers that change hands; operators who link and unlink.
+//! Changes of users' numbers and user ids, with or without an event from Meta; events from long ago or in
+//! fields where they must be ignored; transfers of numbers; operators who link and unlink.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::changes::{Change, Form, Happening, Identity};
-use super::follow::{unlink, unsettle, write};
+use super::changes::{Change, Form, Identity, IdentityEvent};
+use super::follow::{mark_uncertain, unlink, write};
 use super::links::e164;
 use super::meta::{self, Post};
 use super::world::{EPOCH_SECONDS, State, World};
@@ -18,14 +18,14 @@ const LONG_AGO: u64 = 1_690_000_000;
 
 const MINUTE: u64 = 60_000;
 
-/// Steps of five minutes for which a person waits until a change is applied before the next one.
-const PATIENCE: u32 = 160;
+/// Maximum number of five-minute steps to wait for a change to be applied before the next one.
+const MAX_STEPS: u32 = 160;
 
-/// Everything happens when its time has come.
+/// Executes every identity event at its time.
 pub fn start(world: &Arc<World>) {
-    let happenings = std::mem::take(&mut world.lock().people.happenings);
-    for (after, happening) in happenings {
-        if let Happening::Unlinks { sender, now: false } = happening {
+    let identity_events = std::mem::take(&mut world.lock().people.identity_events);
+    for (after, identity_event) in identity_events {
+        if let IdentityEvent::Unlinks { sender, now: false } = identity_event {
             world.lock().people.unlinked_soon.insert(sender);
             continue;
         }
@@ -33,51 +33,51 @@ pub fn start(world: &Arc<World>) {
         let world = world.clone();
         tokio::spawn(async move {
             sleep(Duration::from_millis(after)).await;
-            happen(&world, happening).await;
+            execute(&world, identity_event).await;
             world.done();
         });
     }
 }
 
-async fn happen(world: &Arc<World>, happening: Happening) {
-    match happening {
-        Happening::Moves { sender, back, at_once } => {
-            // Two changes of one second may be told in either order, and only one of the orders is a chain: that is for
-            // runs in which a promise is broken on purpose.
-            let at_once = back && at_once && world.lock().broken.is_some();
+async fn execute(world: &Arc<World>, identity_event: IdentityEvent) {
+    match identity_event {
+        IdentityEvent::Moves { sender, back, at_once } => {
+            // Two changes in one second may arrive in either order, and only one order forms a chain: only
+            // for runs with a deliberate defect.
+            let at_once = back && at_once && world.lock().defect.is_some();
             moves(world, sender, back, at_once).await;
         }
-        Happening::False { sender, long_ago } => {
+        IdentityEvent::False { sender, long_ago } => {
             let posts = {
                 let state = &mut *world.lock();
                 let form = state.chance.pick(Form::Elsewhere("history"), &[Form::Elsewhere("holograms")]);
                 let (form, at) = if long_ago { (Form::System, LONG_AGO) } else { (form, seconds(state)) };
                 let previous = identity(state, sender);
-                let current = another(state, &previous, false);
-                tell(state, sender, None, form, at, &previous, &current)
+                let current = new_identity(state, &previous, false);
+                change_posts(state, sender, None, form, at, &previous, &current)
             };
             meta::start(world, posts);
         }
-        Happening::HandsOver { from, to } => hands_over(world, from, to).await,
-        Happening::Unlinks { sender, .. } => unlink(&mut world.lock(), sender),
+        IdentityEvent::TransfersNumber { from, to } => transfers_number(world, from, to).await,
+        IdentityEvent::Unlinks { sender, .. } => unlink(&mut world.lock(), sender),
     }
 }
 
-/// A person gets another number, user id or both, and perhaps the former back.
+/// A user gets another number, user id or both, and possibly the former identity back.
 async fn moves(world: &Arc<World>, sender: usize, back: bool, at_once: bool) {
     let (posts, first, former, back_at_once, back) = {
         let state = &mut *world.lock();
         let former = identity(state, sender);
         let both = former.0.is_some() && former.1.is_some();
         let form = if both { state.chance.pick(Form::System, &[Form::Update]) } else { Form::System };
-        let new = another(state, &former, form == Form::Update);
+        let new = new_identity(state, &former, form == Form::Update);
         let at = seconds(state);
-        becomes(state, sender, &new);
+        change_identity(state, sender, &new);
         let version = state.people.senders[sender].version;
-        let posts = tell(state, sender, Some(version), form, at, &former, &new);
+        let posts = change_posts(state, sender, Some(version), form, at, &former, &new);
         let back_at_once = at_once.then(|| {
-            becomes(state, sender, &former);
-            tell(state, sender, Some(version + 1), form, at, &new, &former)
+            change_identity(state, sender, &former);
+            change_posts(state, sender, Some(version + 1), form, at, &new, &former)
         });
         let linked = state.people.senders[sender].account.is_some();
         (posts, (version, new, form), former, back_at_once, back && linked)
@@ -88,8 +88,8 @@ async fn moves(world: &Arc<World>, sender: usize, back: bool, at_once: bool) {
         let mut changes = state.people.changes.values();
         changes.any(|change| change.sender == sender && change.version == version && change.applied)
     };
-    // Two changes that come in the wrong order are no chain.
-    for _ in 0..if back { PATIENCE } else { 0 } {
+    // Two changes in the wrong order do not form a chain.
+    for _ in 0..if back { MAX_STEPS } else { 0 } {
         if applied(&world.lock()) {
             break;
         }
@@ -100,16 +100,16 @@ async fn moves(world: &Arc<World>, sender: usize, back: bool, at_once: bool) {
         match back_at_once {
             Some(posts) if !back || applied(state) => posts,
             Some(_) => {
-                // The first is a dead letter: what is linked of them is for an operator to say.
+                // The first is a dead letter: an operator must decide about the link.
                 let person = &mut state.people.senders[sender];
                 person.version += 1;
                 person.unlinked = true;
-                return unsettle(state, sender, usize::MAX);
+                return mark_uncertain(state, sender, usize::MAX);
             }
             None if back && applied(state) => {
-                becomes(state, sender, &former);
+                change_identity(state, sender, &former);
                 let at = seconds(state);
-                tell(state, sender, Some(version + 1), form, at, &new, &former)
+                change_posts(state, sender, Some(version + 1), form, at, &new, &former)
             }
             None => return,
         }
@@ -117,22 +117,23 @@ async fn moves(world: &Arc<World>, sender: usize, back: bool, at_once: bool) {
     meta::start(world, posts);
 }
 
-/// A number changes hands, of which Meta tells nothing; an operator acts at once, or when the next owner is writing.
-async fn hands_over(world: &Arc<World>, from: usize, to: usize) {
+/// A number is transferred without an event from Meta; an operator acts at once, or while the next owner is
+/// writing.
+async fn transfers_number(world: &Arc<World>, from: usize, to: usize) {
     let number = {
         let state = &mut *world.lock();
         let former = identity(state, from);
-        let new = another(state, &former, false);
-        becomes(state, from, &new);
+        let new = new_identity(state, &former, false);
+        change_identity(state, from, &new);
         former.0
     };
     let wait = world.lock().chance.millis(3 * MINUTE, 8 * MINUTE);
     sleep(wait).await;
     let (at_once, wait) = {
         let state = &mut *world.lock();
-        let id = another(state, &(None, Some(String::new())), false).1;
-        becomes(state, to, &(number, id));
-        // Who is known by number alone cannot be told from the next owner of it.
+        let id = new_identity(state, &(None, Some(String::new())), false).1;
+        change_identity(state, to, &(number, id));
+        // A user linked by number alone cannot be distinguished from the number's next owner.
         let account = state.people.senders[from].account;
         let known = account.is_none_or(|account| state.people.links.knows_user_id(account));
         (!known, state.chance.millis(0, 10 * MINUTE))
@@ -146,7 +147,7 @@ async fn hands_over(world: &Arc<World>, from: usize, to: usize) {
     }
 }
 
-/// An operator links somebody by what they have now: the number, unless they were linked by user id.
+/// An operator links a user by the current identity: the number, unless the link was by user id.
 fn relink(state: &mut State, sender: usize) {
     let (number, user_id) = identity(state, sender);
     let Some(account) = state.people.senders[sender].account else { return };
@@ -166,8 +167,8 @@ fn identity(state: &State, sender: usize) -> Identity {
     (person.number.clone(), person.user_id.clone())
 }
 
-/// Another number and user id, where there is one; or the user id alone.
-fn another(state: &mut State, former: &Identity, user_id_alone: bool) -> Identity {
+/// A new number and user id, in place of existing ones; or only a new user id.
+fn new_identity(state: &mut State, former: &Identity, user_id_alone: bool) -> Identity {
     state.people.identities += 1;
     let n = state.people.identities;
     let number =
@@ -175,17 +176,17 @@ fn another(state: &mut State, former: &Identity, user_id_alone: bool) -> Identit
     (number, former.1.as_ref().map(|_| format!("US.2468013579111315{n:04}")))
 }
 
-fn becomes(state: &mut State, sender: usize, new: &Identity) {
-    state.note("Meta", format_args!("person {sender} has another number or user id"));
-    state.people.senders[sender].becomes(new.0.clone(), new.1.clone());
+fn change_identity(state: &mut State, sender: usize, new: &Identity) {
+    state.note("Meta", format_args!("user {sender} has another number or user id"));
+    state.people.senders[sender].change_identity(new.0.clone(), new.1.clone());
 }
 
 fn seconds(state: &State) -> u64 {
     EPOCH_SECONDS + state.now / 1000
 }
 
-/// What Meta posts about a change: to each business number that people write to.
-fn tell(
+/// Meta's payload about a change: one event for each receiving business number.
+fn change_posts(
     state: &mut State,
     sender: usize,
     version: Option<usize>,

@@ -1,4 +1,4 @@
-//! Lambda: polls the queues and invokes `reply` with batches, whose processes may die.
+//! Lambda: polls the queues and invokes `reply` with batches in processes that may crash.
 
 use std::collections::HashSet;
 use std::pin::{Pin, pin};
@@ -15,26 +15,26 @@ use shared::deadline::Deadline;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::Break;
+use super::Defect;
 use super::attempts::End;
 use super::database::Project;
 use super::graph::Graph;
-use super::queues::{About, Told, about};
+use super::queues::{About, InvocationQueues, about};
 use super::world::{REGISTRATION_TEXT, World};
 
 /// The timeout of `reply`, as in the template.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How long there is nothing to do, until something changes, or a message becomes visible before.
+/// Wait time without a timer; a change ends it earlier.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 
-/// Answers as the echo does, except to what is poison, or stubborn.
-struct MostlyEcho(Arc<World>);
+/// Echoes every message, except poison and stubborn ones.
+struct EchoResponder(Arc<World>);
 
-/// What a poisonous message makes the responder panic with.
+/// Panic payload for a poison message.
 struct IntendedPanic;
 
-impl Responder for MostlyEcho {
+impl Responder for EchoResponder {
     type Error = &'static str;
 
     async fn respond(&self, question: Question<'_>) -> Result<Option<String>, &'static str> {
@@ -42,18 +42,18 @@ impl Responder for MostlyEcho {
         let repaired = self.0.lock().repaired;
         if text.starts_with("poison") && !repaired {
             self.0.lock().inject("panic");
-            // Without the hook that would print it.
+            // Skips the panic hook, which would print the panic.
             std::panic::resume_unwind(Box::new(IntendedPanic));
         }
         if text.starts_with("stubborn") && !repaired {
             self.0.lock().inject("responder fails");
-            return Err("nothing comes to mind");
+            return Err("no answer");
         }
         Ok(Some(text.to_owned()))
     }
 }
 
-/// Starts an event source mapping, which never ends.
+/// Starts an event source mapping, which runs until the end of the run.
 pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurrency: usize) {
     let world = world.clone();
     let slots = Arc::new(Semaphore::new(concurrency));
@@ -91,9 +91,9 @@ pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurren
     });
 }
 
-/// Invokes `reply` with a batch and deletes what was handled.
+/// Invokes `reply` with a batch and deletes the handled messages.
 async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>) {
-    let (id, lives, time) = {
+    let (id, steps, time) = {
         let mut state = world.lock();
         let state = &mut *state;
         state.invocations += 1;
@@ -108,31 +108,31 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         }
         state.note(format_args!("reply {id}"), format_args!("gets {} from {queue}", names.join(", ")));
         let death = state.plan.rates.death;
-        let lives = state.strikes(death).then(|| state.chance.between(0, 16));
-        let hurry = state.plan.rates.hurry;
-        let time = if state.strikes(hurry) {
+        let steps = state.draw_fault(death).then(|| state.chance.between(0, 16));
+        let short_deadline = state.plan.rates.short_deadline;
+        let time = if state.draw_fault(short_deadline) {
             state.inject("short deadline");
             state.chance.millis(1_000, 60_000)
         } else {
             TIMEOUT
         };
-        (id, lives, time)
+        (id, steps, time)
     };
     let (clock, read_receipts) = (world.clone(), world.lock().plan.read_receipts);
-    // The process that was free last, as Lambda does, or a new one.
+    // The most recently used idle process, as on Lambda, or a new one.
     let memory = {
         let mut state = world.lock();
         let free = state.processes.pop();
         if free.is_none() {
             state.started += 1;
         }
-        free.filter(|_| !state.breaks(Break::ForgetTurns)).unwrap_or_default()
+        free.filter(|_| !state.has_defect(Defect::ForgetTurns)).unwrap_or_default()
     };
     let reply = Reply {
         database: Project { world: world.clone(), invocation: id },
         messenger: Graph { world: world.clone(), invocation: id },
-        queues: Told { world: world.clone(), invocation: id },
-        responder: MostlyEcho(world.clone()),
+        queues: InvocationQueues { world: world.clone(), invocation: id },
+        responder: EchoResponder(world.clone()),
         registration_text: REGISTRATION_TEXT.to_owned(),
         read_receipts,
         answers_groups: false,
@@ -144,14 +144,14 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         memory: memory.clone(),
     };
     let deliveries = received.iter().map(|message| delivery(queue, message)).collect();
-    let unlimited = world.lock().breaks(Break::IgnoreDeadline);
+    let unlimited = world.lock().has_defect(Defect::IgnoreDeadline);
     let deadline = if unlimited { Deadline::NONE } else { Deadline::after(time) };
-    let result = timeout(time, mortal(batch::process(deliveries, deadline, &reply), lives)).await;
+    let result = timeout(time, run_until_crash(batch::process(deliveries, deadline, &reply), steps)).await;
 
     let mut state = world.lock();
     let state = &mut *state;
     let Ok(Some(response)) = result else {
-        let how = if result.is_err() { "cut at the deadline" } else { "process died" };
+        let how = if result.is_err() { "timed out" } else { "process crashed" };
         state.inject(how);
         state.cut += u64::from(result.is_err());
         state.note(format_args!("reply {id}"), format_args!("{how}"));
@@ -161,7 +161,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
     state.processes.push(memory);
     let mut returned: HashSet<_> =
         response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
-    if state.breaks(Break::AcknowledgeErrors) {
+    if state.has_defect(Defect::AcknowledgeErrors) {
         returned.clear();
     }
     let mut undeleted = HashSet::new();
@@ -172,7 +172,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
             continue;
         }
         let rate = state.plan.rates.undeleted;
-        if state.strikes(rate) {
+        if state.draw_fault(rate) {
             state.inject("handled message not deleted");
             undeleted.insert(message_id);
         } else if state.broker.delete(at, queue, &message.receipt_handle).is_err() {
@@ -190,7 +190,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
     });
 }
 
-/// A message as Lambda hands it over.
+/// A message in Lambda's format.
 fn delivery(queue: &str, message: &Received) -> Delivery {
     let mut record = SqsMessage::default();
     record.message_id = Some(message.message_id.to_string());
@@ -204,12 +204,12 @@ fn delivery(queue: &str, message: &Received) -> Delivery {
     record.into()
 }
 
-/// Runs a process that dies, with all that it has not finished, before its `lives + 1`st step.
-pub async fn mortal<F: Future>(process: F, lives: Option<u64>) -> Option<F::Output> {
+/// Runs a process that crashes before its `steps + 1`st step, losing all unfinished work.
+pub async fn run_until_crash<F: Future>(process: F, steps: Option<u64>) -> Option<F::Output> {
     let mut process = pin!(process);
-    let mut lives = lives;
+    let mut steps = steps;
     std::future::poll_fn(move |context: &mut Context<'_>| {
-        if let Some(left) = &mut lives {
+        if let Some(left) = &mut steps {
             match left.checked_sub(1) {
                 Some(less) => *left = less,
                 None => return Poll::Ready(None),

@@ -1,38 +1,38 @@
-//! A fault simulation: the production code of all three functions over models of everything around them, on
-//! virtual time, with every fault drawn from a seed. The same seed is the same run.
+//! A fault simulation: the production code of all three functions over models of the services around them, on
+//! virtual time, with all faults drawn from a seed. The same seed gives the same run.
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
-//! | [`run`] | one run, from its seed to what is wrong at the end |
+//! | [`run`] | one run, from its seed to the violations at the end |
 //! | [`many`] | many runs |
-//! | [`command`] | the command: runs, and tells what went wrong |
-//! | [`world`] | what every service remembers, and the clock |
-//! | [`faults`] | what goes wrong, and how often |
-//! | [`people`] | who writes |
-//! | [`links`] | what the database has linked of them |
-//! | [`changes`] | what becomes of their numbers and user ids, as it is drawn and told |
-//! | [`identities`] | how it happens |
-//! | [`follow`] | what the database and operators make of it |
-//! | [`meta`] | what they write; payloads posted, posted again, posted twice |
-//! | [`payloads`] | what they and Meta say, as payloads |
-//! | [`business`] | what the business writes itself |
-//! | [`statuses`] | what Meta says became of answers |
-//! | [`events`] | what else Meta says |
+//! | [`command`] | the command line: runs, violations and summary |
+//! | [`world`] | the state of every service, and the clock |
+//! | [`faults`] | the faults and their rates |
+//! | [`people`] | the users |
+//! | [`links`] | their links in the database |
+//! | [`changes`] | changes of their numbers and user ids: drawing and payloads |
+//! | [`identities`] | changes of their numbers and user ids: execution |
+//! | [`follow`] | links after such changes, and after operators' edits |
+//! | [`meta`] | messages of users; payloads posted, retried, duplicated |
+//! | [`payloads`] | JSON of the payloads |
+//! | [`business`] | messages that the business sends itself |
+//! | [`statuses`] | statuses of answers |
+//! | [`events`] | all other events |
 //! | [`webhook`] | `webhook` on Lambda, and its queue |
-//! | [`lambda`] | `reply` on Lambda: batches, deadlines, processes that die |
-//! | [`queues`] | the queues of the template, over `local-sqs`, and what `reply` tells them |
+//! | [`lambda`] | `reply` on Lambda: batches, deadlines, crashes |
+//! | [`queues`] | the queues of the template, over `local-sqs`, and the calls of `reply` |
 //! | [`graph`] | the Graph API and the phones behind it |
 //! | [`database`] | Supabase |
-//! | [`history`] | owners who read their history through `messages` |
-//! | [`attempts`] | what each handling of a message came to |
-//! | [`invariants`] | the promises |
-//! | [`loops`] | automatic correspondents, which answer each answer |
-//! | [`echoes`] | why somebody got an answer twice |
-//! | [`trace`] | what happened, to be read |
-//! | [`report`] | what runs came to |
+//! | [`history`] | reading of every history through `messages` |
+//! | [`attempts`] | the outcome of each handling of a message |
+//! | [`invariants`] | the guarantees |
+//! | [`loops`] | automatic correspondents, which respond to each answer |
+//! | [`echoes`] | causes of duplicate replies |
+//! | [`trace`] | the log of a run |
+//! | [`report`] | results of runs |
 //!
-//! A call to a service takes effect there even when its caller has died meanwhile. A process dies between
-//! two steps, that is, at any point at which it waits.
+//! A call to a service takes effect even if its caller has crashed meanwhile. A process crashes between two
+//! steps, that is, at any await point.
 
 pub mod attempts;
 pub mod business;
@@ -62,78 +62,78 @@ pub mod trace;
 pub mod webhook;
 pub mod world;
 
-/// A promise that is broken on purpose, to see that the simulation notices.
+/// A deliberate defect that violates a guarantee, to test that the simulation detects it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Break {
-    /// Nobody asks whether a message was answered before.
+pub enum Defect {
+    /// No check for an earlier answer to the message.
     SkipAnsweredCheck,
     /// Record tasks are confirmed and dropped.
     DropRecordTasks,
-    /// Every message is a group of its own.
+    /// Every message is in its own group.
     NoGroups,
-    /// All senders are one group.
+    /// All senders are in one group.
     OneGroup,
-    /// Messages that failed are deleted.
+    /// Failed messages are deleted.
     AcknowledgeErrors,
     /// Row ids do not depend on the message.
     RandomRowIds,
-    /// Answers wait for a database that is away.
+    /// Answers wait for an unavailable database.
     WaitForDatabase,
-    /// Messages that wait behind another are hidden, too.
-    PunishFollowers,
-    /// Only SQS itself makes dead letters.
-    NeverGiveUp,
+    /// The visibility timeout of messages that wait behind another one is extended.
+    HideFollowers,
+    /// Only SQS itself dead-letters messages.
+    NeverDeadLetter,
     /// Dead letters are deleted.
     LoseDeadLetters,
-    /// The Graph API takes shorter texts than it says.
-    ShorterTexts,
-    /// Every page of the history is the first.
+    /// The Graph API accepts shorter messages than documented.
+    ShorterMessages,
+    /// Every page of the history is the first page.
     IgnoreCursor,
-    /// Statuses that the database refuses are confirmed and dropped.
+    /// Statuses rejected by the database are confirmed and dropped.
     DropRefusedStatuses,
-    /// The same for events.
+    /// Events rejected by the database are confirmed and dropped.
     DropRefusedEvents,
-    /// Statuses of answers are in the group of the sender's messages.
+    /// Statuses of answers are in the message group of the sender.
     StatusesInSenderGroup,
-    /// The row of an answer shows the status that came last.
+    /// The row of an answer shows the latest status received.
     LastStatusWins,
-    /// Invocations do not know when they end.
+    /// Invocations ignore their deadline.
     IgnoreDeadline,
-    /// No process remembers how often it has answered somebody.
+    /// No process remembers its number of answers to a sender.
     ForgetTurns,
-    /// Nobody learns the number or user id that was not linked before.
-    LearnNothing,
-    /// What was learned outlives the number or user id that taught it.
-    KeepLearned,
-    /// A number is its user's, whichever user id writes from it.
+    /// Links are never completed with the missing number or user id.
+    NeverCompleteLinks,
+    /// A completed number or user id outlives its source.
+    KeepCompletedIdentity,
+    /// A number identifies its user, whatever the user id of the message.
     TrustNumbers,
-    /// A number is its user's, although it was given to them after the message was written.
+    /// A number identifies its user, even for messages from before the user got the number.
     IgnoreWrittenAt,
-    /// Learning does not look at what has become of the link meanwhile.
-    LearnUnguarded,
-    /// A change is applied each time that it is delivered.
+    /// Links are completed without a check for concurrent changes.
+    CompleteLinksUnguarded,
+    /// A redelivered identity change is applied again.
     ApplyAgain,
-    /// A change is applied although the link is more recent.
+    /// An identity change is applied although the link is more recent.
     ApplyStale,
-    /// A change is applied whatever webhook field it comes in.
-    FollowEverywhere,
-    /// A change is a message group of its own.
-    ChangesAlone,
+    /// An identity change is applied from every webhook field.
+    ApplyFromEveryField,
+    /// An identity change is in its own message group.
+    ChangesInOwnGroup,
 }
 
-impl Break {
-    /// Whether only people whose number, user id or link changes can show it.
-    fn is_about_identities(self) -> bool {
+impl Defect {
+    /// Whether the defect shows only in runs with changes of numbers, user ids or links.
+    fn needs_identity_changes(self) -> bool {
         matches!(
             self,
-            Self::KeepLearned
+            Self::KeepCompletedIdentity
                 | Self::TrustNumbers
                 | Self::IgnoreWrittenAt
-                | Self::LearnUnguarded
+                | Self::CompleteLinksUnguarded
                 | Self::ApplyAgain
                 | Self::ApplyStale
-                | Self::FollowEverywhere
-                | Self::ChangesAlone
+                | Self::ApplyFromEveryField
+                | Self::ChangesInOwnGroup
         )
     }
 }

@@ -10,13 +10,13 @@ use reply::users::{Author, Link, Linked, Missing, choose};
 use shared::sender::{PhoneNumber, Sender, UserId};
 use uuid::Uuid;
 
-use super::Break;
+use super::Defect;
 
 /// The table, by account.
 #[derive(Debug, Default)]
 pub struct Links(pub BTreeMap<Uuid, Link>);
 
-/// A row of this number (digits alone) and user id, as inserted at this time.
+/// A row with this number (digits only) and user id, as inserted at this time.
 #[must_use]
 pub fn inserted(account: Uuid, number: Option<&str>, user_id: Option<&str>, at: DateTime<Utc>) -> Link {
     Link {
@@ -28,13 +28,13 @@ pub fn inserted(account: Uuid, number: Option<&str>, user_id: Option<&str>, at: 
     }
 }
 
-/// A number as the table holds it.
+/// A number in the format of the table.
 #[must_use]
 pub fn e164(digits: &str) -> String {
     format!("+{digits}")
 }
 
-/// The number and the user id of a sender, as the table holds them.
+/// The number and the user id of a sender, in the format of the table.
 fn parts(sender: &Sender) -> (Option<String>, Option<String>) {
     let user_id = sender.user_id().map(|id| UserId::as_str(id).to_owned());
     (sender.number().map(PhoneNumber::e164), user_id)
@@ -47,9 +47,9 @@ impl Links {
         self.0.get(&account).is_some_and(|link| link.whatsapp_user_id.is_some())
     }
 
-    /// As `reply` looks a sender up: the rows that name the number or the user id, and its own choice among them.
+    /// The lookup of `reply`: the rows with the number or the user id, and the production choice among them.
     #[must_use]
-    pub fn find(&self, author: &Author, broken: Option<Break>) -> Option<Linked> {
+    pub fn find(&self, author: &Author, defect: Option<Defect>) -> Option<Linked> {
         let (number, user_id) = parts(&author.sender);
         let named = |link: &&Link| {
             (number.is_some() && link.whatsapp_phone == number)
@@ -57,30 +57,30 @@ impl Links {
         };
         let mut rows: Vec<Link> = self.0.values().filter(named).cloned().collect();
         let mut author = author.clone();
-        match broken {
-            Some(Break::TrustNumbers) => {
+        match defect {
+            Some(Defect::TrustNumbers) => {
                 rows.iter_mut().filter(|row| row.whatsapp_user_id != user_id).for_each(|row| {
                     row.whatsapp_user_id = None;
                 });
             }
-            Some(Break::IgnoreWrittenAt) => author.written_at = None,
+            Some(Defect::IgnoreWrittenAt) => author.written_at = None,
             _ => {}
         }
         choose(&rows, &author)
     }
 
-    /// Adds what was not linked before, under the conditions of `reply`'s request.
-    pub fn learn(
+    /// Completes a link, under the conditions of `reply`'s request.
+    pub fn complete(
         &mut self,
         account: Uuid,
         missing: Missing,
         author: &Author,
         at: DateTime<Utc>,
-        broken: Option<Break>,
+        defect: Option<Defect>,
     ) -> bool {
         let (number, user_id) = parts(&author.sender);
         let Some(link) = self.0.get_mut(&account) else { return false };
-        let guarded = broken != Some(Break::LearnUnguarded);
+        let guarded = defect != Some(Defect::CompleteLinksUnguarded);
         let may_learn = matches!(link.whatsapp_link_state.as_deref(), None | Some("changed")) || !guarded;
         let same_number = number.is_some() && (link.whatsapp_phone == number || !guarded);
         let same_user_id = user_id.is_some() && link.whatsapp_user_id == user_id;
@@ -108,13 +108,13 @@ impl Links {
         true
     }
 
-    /// Somebody else writes number and user id, as the trigger has it.
+    /// An update of number and user id by other writers, with the effect of the trigger.
     pub fn write(
         &mut self,
         account: Uuid,
         new: (Option<String>, Option<String>),
         now: DateTime<Utc>,
-        broken: Option<Break>,
+        defect: Option<Defect>,
     ) {
         let Some(link) = self.0.get_mut(&account) else { return };
         let old = link.clone();
@@ -132,7 +132,7 @@ impl Links {
         let mut state = "changed";
         if old.whatsapp_phone.is_some() && !same_number {
             if same_user_id && !was_learned_number {
-                if broken != Some(Break::KeepLearned) {
+                if defect != Some(Defect::KeepCompletedIdentity) {
                     link.whatsapp_user_id = None;
                 }
             } else if link.whatsapp_phone.is_none() && link.whatsapp_user_id.is_some() {
@@ -140,7 +140,7 @@ impl Links {
             }
         } else if old.whatsapp_user_id.is_some() && !same_user_id {
             if was_learned_number {
-                if broken != Some(Break::KeepLearned) {
+                if defect != Some(Defect::KeepCompletedIdentity) {
                     link.whatsapp_phone = None;
                 }
             } else if link.whatsapp_user_id.is_none() && link.whatsapp_phone.is_some() {
@@ -153,12 +153,12 @@ impl Links {
         }
     }
 
-    /// Gives somebody the number or user id that they have now. What became of it, and whose it is.
-    pub fn follow(
+    /// Applies an identity change. Returns the outcome and the account.
+    pub fn apply(
         &mut self,
         change: &Change,
         waba_id: Option<&str>,
-        broken: Option<Break>,
+        defect: Option<Defect>,
     ) -> (Outcome, Option<Uuid>) {
         let (was_number, was_user_id) = parts(&change.previous);
         let (number, user_id) = parts(&change.current);
@@ -184,7 +184,7 @@ impl Links {
         let clash = self.0.iter().any(clashes);
         let Some(link) = self.0.get_mut(&owner) else { return (Outcome::Nobody, None) };
         let known = link.whatsapp_identity_at.map(|at| at.trunc_subsecs(0));
-        if known.is_some_and(|known| known > change.at) && broken != Some(Break::ApplyStale) {
+        if known.is_some_and(|known| known > change.at) && defect != Some(Defect::ApplyStale) {
             return (Outcome::Stale, Some(owner));
         }
         if clash {

@@ -1,4 +1,4 @@
-//! Automatic correspondents: somebody who answers each answer, at once and without end.
+//! Automatic correspondents, which respond to each answer at once and indefinitely.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -9,21 +9,21 @@ use super::meta::{self, AUTOMATIC, Post, Question};
 use super::report::Findings;
 use super::world::{Send, State, World};
 
-/// Who it is, in the runs that have one.
-const SENDER: usize = 1;
+/// Index of the automatic correspondent, in the runs with one.
+const AUTOMATIC_SENDER: usize = 1;
 
-/// After so many turns it falls silent by itself, so that every run ends.
-const MOST: usize = 400;
+/// Maximum number of turns, so that every run ends.
+const MAX_TURNS: usize = 400;
 
-/// A phone has got a text: an automatic correspondent answers it.
+/// Lets an automatic correspondent respond to a delivered message.
 pub fn answer(world: &Arc<World>, state: &mut State, send: &Send) {
     let Some(question) = state.people.questions.get(&send.wamid) else { return };
-    if !is_automatic(state, question) || state.people.turns >= MOST {
+    if !is_automatic(state, question) || state.people.turns >= MAX_TURNS {
         return;
     }
     let number = question.number.clone();
     state.inject("automatic answer");
-    let wamid = state.people.write_back(SENDER, number);
+    let wamid = state.people.write_back(AUTOMATIC_SENDER, number);
     let after = state.chance.between(200, 3_000);
     let post =
         Post { after, wamids: vec![wamid], events: Vec::new(), again: Vec::new(), request: OnceLock::new() };
@@ -31,13 +31,13 @@ pub fn answer(world: &Arc<World>, state: &mut State, send: &Send) {
 }
 
 fn is_automatic(state: &State, question: &Question) -> bool {
-    state.plan.automatic && question.sender == SENDER
+    state.plan.automatic && question.sender == AUTOMATIC_SENDER
 }
 
-/// Whether somebody wrote so much to a business number that they may be taken for a machine. Then a message that got no
-/// answer may get one when it is delivered again, after later ones.
+/// Whether a user wrote so much to a business number that they may be classified as a machine. Then an
+/// unanswered message may get an answer when it is redelivered, after later ones.
 #[must_use]
-pub fn writes_much(state: &State, question: &Question) -> bool {
+pub fn exceeds_turns(state: &State, question: &Question) -> bool {
     let questions = state.people.questions.values();
     let same = |other: &&Question| other.sender == question.sender && other.number == question.number;
     questions.filter(same).count() > TURNS
@@ -48,13 +48,13 @@ pub fn writes_much(state: &State, question: &Question) -> bool {
 pub fn is_silenced(state: &State, wamid: &str, question: &Question) -> bool {
     let says_so = |reason: &String| reason.contains("automatic");
     let mut rows = state.rows.values().filter(|row| row.wamid == wamid);
-    writes_much(state, question)
+    exceeds_turns(state, question)
         && (state.people.senders[question.sender].account.is_none()
             || question.uncertain
             || rows.any(|row| row.row.unanswered_because.as_ref().is_some_and(says_so)))
 }
 
-/// A loop is bounded: no process answers more often than it may within [`WINDOW`].
+/// Checks that a loop is bounded: no process exceeds its number of answers within [`WINDOW`].
 pub fn check(state: &State, findings: &mut Findings) {
     let mut times: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     let mut repeated: BTreeMap<&str, usize> = BTreeMap::new();
@@ -67,11 +67,13 @@ pub fn check(state: &State, findings: &mut Findings) {
     }
     let window = u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX);
     for (number, answers) in times {
-        // Each message of its own begins an exchange, and so does each second answer; of exchanges side by side one turn
-        // counts at a time, and those on their way are answered. An answer whose confirmation was lost is not counted: at
-        // least twice as many.
+        // Each message of the correspondent's own starts an exchange, and so does each duplicate answer. One
+        // turn at a time is counted across concurrent exchanges, and messages in flight are answered. An
+        // answer without a confirmation is not counted: at least twice as many.
         let own = state.people.questions.values().filter(|question| {
-            question.sender == SENDER && question.number == number && !question.text.starts_with(AUTOMATIC)
+            question.sender == AUTOMATIC_SENDER
+                && question.number == number
+                && !question.text.starts_with(AUTOMATIC)
         });
         let started = usize::try_from(state.started).unwrap_or(usize::MAX);
         let exchanges = own.count() + repeated.get(number).unwrap_or(&0);

@@ -4,24 +4,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use super::Break;
+use super::Defect;
 use super::report::{Outcome, Summary};
 use super::run::run;
 
-/// The seed of run `index`. The first is `seed` itself, so that a run can be repeated by its own.
+/// The seed of run `index`. The first is `seed` itself, so that a run can be repeated by its seed.
 #[must_use]
 pub fn seed_of(seed: u64, index: u64) -> u64 {
     seed.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// Runs `runs` worlds. `progress` is told how many are done, now and then.
+/// Runs `runs` worlds. `progress` receives the number of finished runs.
 ///
 /// # Errors
-/// When the simulation itself fails.
+/// If the simulation itself fails.
 pub fn run_many(
     seed: u64,
     runs: u64,
-    broken: Option<Break>,
+    defect: Option<Defect>,
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<(Summary, Vec<Outcome>)> {
     let next = AtomicU64::new(0);
@@ -33,7 +33,7 @@ pub fn run_many(
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= runs || sender.send(run(seed_of(seed, index), broken, false)).is_err() {
+                    if index >= runs || sender.send(run(seed_of(seed, index), defect, false)).is_err() {
                         return;
                     }
                 }
@@ -50,7 +50,7 @@ pub fn run_many(
             }
             progress(summary.runs);
         }
-        // The order of the threads must not show.
+        // The result must not depend on the order of the threads.
         summary.failed.sort_unstable();
         failed.sort_by_key(|outcome| outcome.seed);
         Ok((summary, failed))

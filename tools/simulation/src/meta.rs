@@ -1,4 +1,4 @@
-//! Meta's side of the webhook: who writes what, and payloads that are posted, posted again and posted twice.
+//! Meta's side of the webhook: messages of users, and payloads that are posted, retried and duplicated.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::business::Written;
-use super::changes::{self, Change, Happening, TakenOut};
+use super::changes::{self, Change, IdentityEvent, Removal};
 use super::events::Events;
 use super::faults::{Chance, Plan};
 use super::links::Links;
@@ -18,79 +18,79 @@ use super::world::{State, World};
 
 const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
-/// How each text of an automatic correspondent begins.
+/// Prefix of the messages of an automatic correspondent.
 pub const AUTOMATIC: &str = "automatic answer";
-/// How long Meta tries.
-const GIVES_UP: u64 = 7 * DAY;
+/// Meta's retry period.
+const RETRY_PERIOD: u64 = 7 * DAY;
 
-/// The people of a run and what they wrote.
+/// The users of a run and their messages.
 #[derive(Debug, Default)]
 pub struct People {
-    /// Who writes.
+    /// The users.
     pub senders: Vec<Person>,
-    /// What the database has linked of them.
+    /// Their links in the database.
     pub links: Links,
-    /// What they wrote, by wamid.
+    /// Their messages, by wamid.
     pub questions: BTreeMap<String, Question>,
     /// Turns of an automatic correspondent so far.
     pub turns: usize,
-    /// What the business wrote to them itself, by wamid.
+    /// Messages that the business sent to them itself, by wamid.
     pub written: BTreeMap<String, Written>,
-    /// Messages that the inbound queue has accepted so far.
+    /// Number of messages accepted by the inbound queue.
     accepted: usize,
-    /// Changes of number or user id that Meta tells, and what is known of each.
+    /// Identity changes sent by Meta, by mark.
     pub changes: BTreeMap<String, Change>,
-    /// The same that have happened, by the message groups in which they were accepted.
-    pub told: BTreeSet<(usize, usize, String)>,
-    /// What becomes of people's numbers and user ids, and when.
-    pub happenings: Vec<(u64, Happening)>,
-    /// Senders whom an operator will unlink as soon as something is learned of them.
+    /// The accepted changes: sender, version and message group.
+    pub accepted_changes: BTreeSet<(usize, usize, String)>,
+    /// Changes of users' identities and links, and their times.
+    pub identity_events: Vec<(u64, IdentityEvent)>,
+    /// Users that an operator will unlink as soon as their link is completed.
     pub unlinked_soon: BTreeSet<usize>,
-    /// What operators took out of links.
-    pub taken_out: Vec<TakenOut>,
-    /// Numbers and user ids given out so far.
+    /// Operators' removals of identities from links.
+    pub removals: Vec<Removal>,
+    /// Number of identities generated.
     pub identities: u64,
 }
 
-/// What is special about a message.
+/// Kind of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     /// A text.
     Text,
-    /// A text of white space only: there is nothing to answer.
+    /// A text of white space only, which gets no answer.
     Blank,
-    /// A text whose answer is longer than one message.
+    /// A text with an answer longer than one message.
     Long,
     /// A text that makes the responder panic until it is repaired.
     Poison,
-    /// A text to which the responder has no answer until it is repaired.
+    /// A text that the responder cannot answer until it is repaired.
     Stubborn,
-    /// An image with a caption, which is answered as a text is.
+    /// An image with a caption, which is answered like a text.
     Caption,
-    /// An image without one.
+    /// An image without a caption.
     Image,
     /// A reaction to an earlier message.
     Reaction,
-    /// Another text in the place of an earlier one.
+    /// A new text for an earlier message.
     Edit,
-    /// A message of a type that nobody knows.
+    /// A message of an unknown type.
     Hologram,
 }
 
 impl Kind {
-    /// Whether a linked person gets no answer to it.
+    /// Whether a linked user gets no answer to it.
     #[must_use]
     pub fn is_silent(self) -> bool {
         matches!(self, Self::Blank | Self::Image | Self::Reaction | Self::Edit | Self::Hologram)
     }
 
-    /// Whether even somebody whom nobody linked gets none.
+    /// Whether even an unlinked sender gets no answer.
     #[must_use]
     pub fn is_never_answered(self) -> bool {
         matches!(self, Self::Reaction | Self::Edit)
     }
 
-    /// Meta's name for it.
+    /// Meta's name of the type.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -103,50 +103,50 @@ impl Kind {
     }
 }
 
-/// A message of a person, and what is known of it.
+/// A user's message and its state.
 #[derive(Debug)]
 pub struct Question {
     /// Index of the sender.
     pub sender: usize,
-    /// The business number that it was written to.
+    /// The receiving business number.
     pub number: String,
-    /// What it is.
+    /// Kind of the message.
     pub kind: Kind,
-    /// What it says.
+    /// Text of the message.
     pub text: String,
-    /// The message that it is about.
+    /// The message it refers to.
     pub refers_to: Option<String>,
-    /// The message group that it is in.
+    /// Its message group.
     pub group: Option<String>,
-    /// Whether Meta got 200 for it.
+    /// Whether Meta got a 200 for it.
     pub ok: bool,
-    /// Where it stands among the messages that the queue accepted, and when that was.
+    /// Position among the messages accepted by the queue, and time of acceptance.
     pub accepted: Option<(usize, u64)>,
-    /// When each of its queue messages was accepted.
+    /// Time of acceptance of each of its queue messages.
     pub copies: BTreeMap<String, u64>,
-    /// It was set aside or became a dead letter, and lost its place.
+    /// Whether it was quarantined or dead-lettered, and lost its place in the order.
     pub out_of_order: bool,
-    /// Which of the sender's numbers and user ids it names, once it is written down.
+    /// Version of the sender's identity in the message, once generated.
     pub version: Option<usize>,
-    /// Whether it may be nobody's: its sender got another number or user id, or was linked or unlinked, meanwhile.
+    /// Whether its sender may be unlinked: another number or user id, or a changed link, in the meantime.
     pub uncertain: bool,
-    /// Whether what is linked of its sender has changed since it was written: redelivered, it may be an unlinked sender's
-    /// although it is recorded.
+    /// Whether the sender's link has changed since it was written: a redelivery may find no user although the
+    /// message is recorded.
     pub relinked: bool,
 }
 
 /// A payload.
 #[derive(Debug)]
 pub struct Post {
-    /// When it is posted, from now.
+    /// Delay before it is posted.
     pub after: u64,
-    /// The messages in it, of people and of the business.
+    /// Messages in it, of users and of the business.
     pub wamids: Vec<String>,
-    /// The events in it, by their marks.
+    /// Events in it, by mark.
     pub events: Vec<String>,
-    /// When it is posted again although nobody asked for it, after the first time.
+    /// Delays of unsolicited repetitions after the first post.
     pub again: Vec<u64>,
-    /// What is posted: always the same.
+    /// The request, identical in every repetition.
     pub request: OnceLock<Request>,
 }
 
@@ -171,7 +171,7 @@ impl Question {
 }
 
 impl People {
-    /// Draws who writes what, and in which payloads it arrives.
+    /// Draws the users, their messages, and the payloads.
     pub fn draw(chance: &mut Chance, plan: &Plan, events: &mut Events) -> (Self, Vec<Post>) {
         let mut people = Self::default();
         for index in 0..chance.between(2, 6) {
@@ -182,11 +182,11 @@ impl People {
             people.senders.push(person);
         }
         let numbers = chance.between(1, 2);
-        // A burst, or an hour of talk.
+        // A burst, or an hour of conversation.
         let span = chance.pick(5_000, &[10 * MINUTE, 60 * MINUTE]);
         let count = chance.between(5, 40);
         if plan.identities {
-            people.happenings = changes::draw(chance, &people.senders, span);
+            people.identity_events = changes::draw(chance, &people.senders, span);
         }
         let mut posts = Vec::new();
         let mut after = 0;
@@ -224,7 +224,7 @@ impl People {
         let text = match kind {
             Kind::Blank => " \n".to_owned(),
             Kind::Long => {
-                // No part is like another: a part that is sent twice is noticed by its text.
+                // All parts differ: a duplicate of a part is detected by its text.
                 let words = 170 * chance.between(3, 16);
                 let said: String = (0..words).map(|n| format!(" says word {n} and another")).collect();
                 format!("{wamid}{said}")
@@ -240,7 +240,7 @@ impl People {
         wamid
     }
 
-    /// An automatic correspondent writes to a business number that has answered it.
+    /// An automatic correspondent responds to a business number.
     pub fn write_back(&mut self, sender: usize, number: String) -> String {
         let wamid = format!("wamid.{:03}", self.questions.len());
         self.turns += 1;
@@ -257,7 +257,7 @@ impl People {
         wamid
     }
 
-    /// Meta got 200 for these messages.
+    /// Records that Meta got a 200 for these messages.
     fn deliver(&mut self, wamids: &[String]) {
         for wamid in wamids {
             if let Some(question) = self.questions.get_mut(wamid) {
@@ -269,15 +269,14 @@ impl People {
         }
     }
 
-    /// Whether a delivery of it may find no user: its sender is not linked, or was linked otherwise meanwhile.
+    /// Whether a delivery may find no user: the sender is unlinked, or the link has changed.
     #[must_use]
     pub fn may_be_unlinked(&self, question: &Question) -> bool {
         question.uncertain || question.relinked || self.senders[question.sender].account.is_none()
     }
 
-    /// What is linked of somebody has changed: what they wrote before this version of them and what is not recorded may
-    /// be nobody's.
-    pub fn unsettle(&mut self, sender: usize, version: usize, is_recorded: impl Fn(&str) -> bool) {
+    /// Marks the user's messages before this version that are not recorded: their sender may be unlinked now.
+    pub fn mark_uncertain(&mut self, sender: usize, version: usize, is_recorded: impl Fn(&str) -> bool) {
         for (wamid, question) in &mut self.questions {
             let before = question.version.is_some_and(|written_as| written_as < version);
             let theirs = question.sender == sender && before;
@@ -286,33 +285,34 @@ impl People {
         }
     }
 
-    /// A message is written down, as its sender's from now on.
-    pub fn write_down(&mut self, wamid: &str) {
+    /// Records the sender's identity at the time the message is generated.
+    pub fn set_version(&mut self, wamid: &str) {
         let Some(question) = self.questions.get_mut(wamid) else { return };
         let sender = &self.senders[question.sender];
         question.version = Some(sender.version);
         question.uncertain |= sender.unlinked;
     }
 
-    /// The inbound queue has accepted a change, in the group in which its person writes from then on.
+    /// Records that the inbound queue has accepted a change, in the group of the user's later messages.
     pub fn accept_change(&mut self, mark: &str, group: &str) {
         if let Some(change) = self.changes.get(mark) {
-            self.told.insert((change.sender, change.version, group.to_owned()));
+            self.accepted_changes.insert((change.sender, change.version, group.to_owned()));
         }
     }
 
-    /// The inbound queue has accepted a message under this id, or has recognised it.
+    /// Records that the inbound queue has accepted a message, or recognised a duplicate, with this id.
     pub fn accept(&mut self, wamid: &str, group: &str, message_id: String, at: u64) {
         let Some(question) = self.questions.get_mut(wamid) else { return };
         question.group = Some(group.to_owned());
         if question.accepted.is_none() {
-            // Before what says who its sender is now.
+            // Ahead of the change that identifies its sender.
             let (sender, version) = (question.sender, question.version.unwrap_or_default());
             let waits = self
                 .changes
                 .values()
                 .any(|change| change.sender == sender && change.version == version && !change.applied);
-            question.uncertain |= waits && !self.told.contains(&(sender, version, group.to_owned()));
+            question.uncertain |=
+                waits && !self.accepted_changes.contains(&(sender, version, group.to_owned()));
             question.accepted = Some((self.accepted, at));
             self.accepted += 1;
         }
@@ -320,7 +320,7 @@ impl People {
     }
 }
 
-/// When a payload is posted again of Meta's own accord: at the same moment, within minutes, days later.
+/// Delays of unsolicited repetitions of a payload: at once, within minutes, days later.
 pub fn again(chance: &mut Chance, plan: &Plan) -> Vec<u64> {
     let mut again = Vec::new();
     while again.len() < 3 && chance.in_1000(plan.rates.duplicate) {
@@ -332,7 +332,7 @@ pub fn again(chance: &mut Chance, plan: &Plan) -> Vec<u64> {
     again
 }
 
-/// Posts the statuses that wait, in a payload of their own.
+/// Posts the pending statuses in a separate payload.
 pub fn post_statuses(world: &Arc<World>) {
     let post = {
         let state = &mut *world.lock();
@@ -343,7 +343,7 @@ pub fn post_statuses(world: &Arc<World>) {
     start(world, vec![post]);
 }
 
-/// Meta: posts everything when its time has come.
+/// Posts every payload at its time.
 pub fn start(world: &Arc<World>, posts: Vec<Post>) {
     for post in posts {
         let post = Arc::new(post);
@@ -359,7 +359,7 @@ pub fn start(world: &Arc<World>, posts: Vec<Post>) {
     }
 }
 
-/// Posts a payload once, when its time has come.
+/// Posts a payload once, at its time.
 pub fn post_later(world: &Arc<World>, state: &mut State, post: Post) {
     state.busy += 1;
     let world = world.clone();
@@ -370,7 +370,7 @@ pub fn post_later(world: &Arc<World>, state: &mut State, post: Post) {
     });
 }
 
-/// Posts a payload until it is answered with 200: at once, and then less and less often, for 7 days.
+/// Posts a payload until it gets a 200: at once, then with backoff, for 7 days.
 async fn deliver(world: &Arc<World>, post: &Post, copy: usize) {
     let request =
         post.request.get_or_init(|| payloads::request(&mut world.lock(), &post.wamids, &post.events));
@@ -387,15 +387,15 @@ async fn deliver(world: &Arc<World>, post: &Post, copy: usize) {
         let status = webhook::invoke(world, &request.what, &request.event).await;
         let pause = {
             let state = &mut *world.lock();
-            state.note("Meta", format_args!("{} answered {status:?}", request.what));
+            state.note("Meta", format_args!("{} got {status:?}", request.what));
             if status == Some(200) {
                 state.people.deliver(&post.wamids);
                 state.events.accept(&post.events);
-                let told = request.statuses.iter().cloned().map(|told| (told, true));
-                state.statuses.told.extend(told);
+                let updates = request.statuses.iter().cloned().map(|update| (update, true));
+                state.statuses.updates.extend(updates);
                 return;
             }
-            if state.now - start > GIVES_UP {
+            if state.now - start > RETRY_PERIOD {
                 return;
             }
             state.inject("redelivery");

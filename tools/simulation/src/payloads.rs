@@ -1,30 +1,30 @@
-//! Payloads, as Meta writes them: messages, statuses and events, in any mix.
+//! JSON of Meta's payloads: messages, statuses and events, in any mix.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::Break;
+use super::Defect;
 use super::business::{self, Written};
 use super::faults::Chance;
 use super::meta::{Kind, Question};
 use super::people::Person;
-use super::statuses::Told;
+use super::statuses::StatusUpdate;
 use super::webhook;
 use super::world::{EPOCH_SECONDS, State};
 
-/// What Meta posts.
+/// A request from Meta.
 #[derive(Debug)]
 pub struct Request {
-    /// As API Gateway hands it over, as JSON.
+    /// The API Gateway event, as JSON.
     pub event: String,
     /// The statuses in it.
-    pub statuses: Vec<Told>,
-    /// What is in it, to be read.
+    pub statuses: Vec<StatusUpdate>,
+    /// Description for the trace.
     pub what: String,
 }
 
-/// What a change of one business number holds.
+/// Content of a change for one business number.
 #[derive(Default)]
 struct Change {
     messages: Vec<Value>,
@@ -32,21 +32,21 @@ struct Change {
     statuses: Vec<Value>,
 }
 
-/// What the business wrote itself, in a change of its own.
+/// A message of the business itself, in a separate change.
 fn echo(wamid: &str, written: &Written, person: &Person, seconds: u64) -> Value {
     let echoes = [business::entry(wamid, person, seconds)];
     let value = json!({"messaging_product": "whatsapp", "metadata": metadata(&written.number), "message_echoes": echoes});
     json!({"field": "smb_message_echoes", "value": value})
 }
 
-/// What Meta posts now: these messages and events, and the statuses that wait.
+/// Builds a request with these messages and events, and the pending statuses.
 pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Request {
     let seconds = EPOCH_SECONDS + state.now / 1000;
-    let everywhere = state.breaks(Break::FollowEverywhere);
+    let everywhere = state.has_defect(Defect::ApplyFromEveryField);
     let State { chance, people, statuses, events, .. } = state;
     let statuses = std::mem::take(&mut statuses.waiting);
     for wamid in wamids {
-        people.write_down(wamid);
+        people.set_version(wamid);
     }
     let mut changes: BTreeMap<&str, Change> = BTreeMap::new();
     let echoes: Vec<_> = (wamids.iter())
@@ -62,8 +62,8 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
         change.messages.push(message);
         change.contacts.extend(contact);
     }
-    for told in &statuses {
-        changes.entry(&told.number).or_default().statuses.push(status(told, chance));
+    for update in &statuses {
+        changes.entry(&update.number).or_default().statuses.push(status(update, chance));
     }
     let mut entries = Vec::new();
     if !changes.is_empty() || !echoes.is_empty() {
@@ -76,7 +76,7 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
         None => events.entry(mark, &metadata("106540352242921"), seconds),
     }));
     let payload = json!({"object": "whatsapp_business_account", "entry": entries});
-    let of_statuses = statuses.iter().map(|told| format!("{} ({})", told.wamid, told.name));
+    let of_statuses = statuses.iter().map(|update| format!("{} ({})", update.wamid, update.name));
     let what: Vec<_> = wamids.iter().chain(marks).cloned().chain(of_statuses).collect();
     Request { event: webhook::event(&payload.to_string()), statuses, what: what.join(", ") }
 }
@@ -113,9 +113,9 @@ fn message(wamid: &str, question: &Question, seconds: u64) -> Value {
     json!({"id": wamid, "timestamp": seconds.to_string(), "type": kind.name(), kind.name(): body})
 }
 
-/// The same status is not always the same text.
-fn status(told: &Told, chance: &mut Chance) -> Value {
-    let Told { wamid, name, at, recipient, .. } = told;
+/// The JSON of the same status varies.
+fn status(update: &StatusUpdate, chance: &mut Chance) -> Value {
+    let StatusUpdate { wamid, name, at, recipient, .. } = update;
     let mut status = json!({"id": wamid, "status": name, "timestamp": at.to_string()});
     status[if recipient.contains('.') { "recipient_user_id" } else { "recipient_id" }] = json!(recipient);
     if *name == "failed" {

@@ -1,4 +1,4 @@
-//! Who writes: by number, by user id or by both; and which of these the database has linked at first.
+//! The users: identified by number, by user id or by both, and linked by one or both.
 
 use reply::users::Link;
 use serde_json::{Value, json};
@@ -8,27 +8,27 @@ use super::faults::Chance;
 use super::links::{self, Links};
 use super::world::EPOCH_SECONDS;
 
-/// A person.
+/// A user.
 #[derive(Debug)]
 pub struct Person {
-    /// The digits of their phone number, unless they never show it.
+    /// Digits of the phone number, unless always hidden.
     pub number: Option<String>,
-    /// Their business-scoped user id, unless Meta does not say it yet.
+    /// Business-scoped user id, unless Meta does not send it yet.
     pub user_id: Option<String>,
-    /// Whether they hide their number now and then, once the user id is enough to find them.
+    /// Whether the user sometimes hides the number, once the user id is linked.
     hides_number: bool,
-    /// The account that linked them.
+    /// The linked account.
     pub account: Option<Uuid>,
-    /// The numbers and user ids that they had before.
+    /// Former numbers and user ids.
     pub before: Vec<String>,
-    /// How often they have got others.
+    /// Number of identity changes.
     pub version: usize,
-    /// Whether an operator has taken out what was linked of them.
+    /// Whether an operator has removed an identity from the link.
     pub unlinked: bool,
 }
 
 impl Person {
-    /// Draws the `index`th person, and what the database has linked of them.
+    /// Draws the user `index`, and the link in the database.
     pub fn draw(chance: &mut Chance, index: u64) -> (Self, Link) {
         let number = Some(format!("1650555{:04}", 1234 + index));
         let user_id = Some(format!("US.1349120865530274191{index}"));
@@ -53,34 +53,34 @@ impl Person {
         )
     }
 
-    /// Whether an answer to this number or user id reaches them, or did.
+    /// Whether an answer to this number or user id reaches the user, or did.
     #[must_use]
     pub fn is(&self, id: &str) -> bool {
         let now = [&self.number, &self.user_id].into_iter().flatten();
         now.chain(&self.before).any(|known| known == id)
     }
 
-    /// They get another number, or another user id, or both.
-    pub fn becomes(&mut self, number: Option<String>, user_id: Option<String>) {
+    /// Changes the number, the user id, or both.
+    pub fn change_identity(&mut self, number: Option<String>, user_id: Option<String>) {
         self.before.extend(std::mem::replace(&mut self.number, number));
         self.before.extend(std::mem::replace(&mut self.user_id, user_id));
         self.version += 1;
     }
 
-    /// Whether every message says both their number and their user id.
+    /// Whether every message has both number and user id.
     #[must_use]
     pub fn always_says_both(&self) -> bool {
         self.number.is_some() && self.user_id.is_some() && !self.hides_number
     }
 
-    /// How a message of theirs names them: in itself, and in the contact beside it.
+    /// Adds the sender to a message of the user; returns the contact to send with it.
     pub fn name(&self, chance: &mut Chance, links: &Links, message: &mut Value) -> Option<Value> {
         let found_by_user_id = self.account.is_none_or(|account| links.knows_user_id(account));
         let hidden = self.hides_number && found_by_user_id && chance.in_1000(500);
         let number = self.number.as_ref().filter(|_| !hidden || self.user_id.is_none());
         match (number, &self.user_id) {
             (Some(number), Some(user_id)) => {
-                let contact = json!({"profile": {"name": "Somebody"}, "wa_id": number, "user_id": user_id});
+                let contact = json!({"profile": {"name": "User"}, "wa_id": number, "user_id": user_id});
                 match chance.between(0, 2) {
                     0 => message["from"] = json!(number),
                     1 => message["from_user_id"] = json!(user_id),

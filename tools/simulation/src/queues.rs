@@ -1,4 +1,4 @@
-//! The queues as the template makes them, and what `reply` tells them.
+//! The queues of the template, and the calls of `reply`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use reply::delivery::{Delivery, Work};
 use reply::queues::{Queue, QueueError, Queues};
 use tokio::time::sleep;
 
-use super::Break;
+use super::Defect;
 use super::attempts::Stored;
 use super::events;
 use super::follow;
 use super::world::{State, World};
 
-/// Every source queue, its dead-letter queue, and the receives that lead there.
+/// Every source queue with its dead-letter queue and maximum receive count.
 pub const PAIRS: [(&str, &str, u32); 2] = [
     (INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES),
     (RECORDS, RECORD_DEAD_LETTERS, MAX_RECORD_RECEIVES),
@@ -26,7 +26,7 @@ pub const PAIRS: [(&str, &str, u32); 2] = [
 /// Creates the queues with the template's attributes.
 ///
 /// # Errors
-/// When the broker does not know one of them.
+/// If the broker rejects one of them.
 pub fn create(broker: &mut Broker, now: Timestamp) -> Result<(), SqsError> {
     for (name, dead_letters, receives) in PAIRS {
         let mut attributes = vec![("MessageRetentionPeriod", "1209600".to_owned())];
@@ -50,24 +50,24 @@ fn map(attributes: &[(&str, String)]) -> AttributeMap {
     attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
 }
 
-/// What a body on a queue is about.
+/// Subject of a queue message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum About {
-    /// A person's message.
+    /// A user's message.
     Message(String),
-    /// A message that the business wrote itself.
+    /// A message sent by the business itself.
     Echo(String),
     /// The rows of a message.
     Record(String),
-    /// A status of the text of this wamid.
+    /// A status of the message with this wamid.
     Status(String, String),
     /// An event, by its mark.
     Event(String),
-    /// Nothing that we know.
+    /// Not parseable.
     Unreadable,
 }
 
-/// Reads a body.
+/// Parses a body.
 #[must_use]
 pub fn about(body: &str) -> About {
     match Work::read(body) {
@@ -83,71 +83,71 @@ pub fn about(body: &str) -> About {
     }
 }
 
-/// The queues, as one invocation sees them.
-pub struct Told {
-    /// Where they are.
+/// The queues for one invocation.
+pub struct InvocationQueues {
+    /// The world.
     pub world: Arc<World>,
     /// The invocation.
     pub invocation: u64,
 }
 
-/// What becomes of a call.
+/// Outcome of a call.
 #[derive(Clone, Copy, PartialEq)]
-enum Fate {
+enum CallOutcome {
     Taken,
     Refused,
     AnswerLost,
 }
 
-impl Told {
+impl InvocationQueues {
     async fn call<T: std::marker::Send + 'static>(
         &self,
         effect: impl FnOnce(&mut State) -> Result<T, SqsError> + std::marker::Send + 'static,
     ) -> Result<T, QueueError> {
-        let (fate, latency) = {
+        let (outcome, latency) = {
             let mut state = self.world.lock();
             let state = &mut *state;
             let rate = state.plan.rates.queue;
-            let fate = if state.plan.queue_at(state.now) {
-                Fate::Refused
-            } else if state.strikes(rate) {
-                state.chance.pick(Fate::Refused, &[Fate::AnswerLost])
+            let outcome = if state.plan.queue_at(state.now) {
+                CallOutcome::Refused
+            } else if state.draw_fault(rate) {
+                state.chance.pick(CallOutcome::Refused, &[CallOutcome::AnswerLost])
             } else {
-                Fate::Taken
+                CallOutcome::Taken
             };
-            match fate {
-                Fate::Taken => {}
-                Fate::Refused => state.inject("SQS refuses a call"),
-                Fate::AnswerLost => state.inject("SQS answer lost"),
+            match outcome {
+                CallOutcome::Taken => {}
+                CallOutcome::Refused => state.inject("SQS refuses a call"),
+                CallOutcome::AnswerLost => state.inject("SQS response lost"),
             }
-            (fate, state.chance.millis(5, 40))
+            (outcome, state.chance.millis(5, 40))
         };
-        if fate == Fate::Refused {
-            // The client tries again for three seconds at most.
+        if outcome == CallOutcome::Refused {
+            // The client retries for three seconds at most.
             sleep(latency * 75).await;
             return Err(QueueError("unavailable".to_owned()));
         }
         let answer = self.world.call(latency, effect).await;
-        if fate == Fate::AnswerLost {
+        if outcome == CallOutcome::AnswerLost {
             return Err(QueueError("no answer".to_owned()));
         }
         answer.map_err(|error| QueueError(error.to_string()))
     }
 }
 
-impl Queues for Told {
+impl Queues for InvocationQueues {
     async fn set_back(&self, queue: Queue, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
         let name = match queue {
             Queue::Inbound => INBOUND,
             Queue::Records => RECORDS,
         };
         let (handle, invocation) = (receipt_handle.to_owned(), self.invocation);
-        let punished = delay.is_zero() && self.world.lock().breaks(Break::PunishFollowers);
-        let delay = if punished { Duration::from_secs(3600) } else { delay };
+        let hidden = delay.is_zero() && self.world.lock().has_defect(Defect::HideFollowers);
+        let delay = if hidden { Duration::from_secs(3600) } else { delay };
         self.call(move |state| {
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");
-            state.note(reply, format_args!("sets a message back for {} s", delay.as_secs()));
+            state.note(reply, format_args!("postpones a message by {} s", delay.as_secs()));
             state.broker.change_visibility(at, name, &handle, delay)
         })
         .await
@@ -158,13 +158,13 @@ impl Queues for Told {
         let dropped = {
             let state = &mut *self.world.lock();
             match what {
-                About::Status(..) if state.plan.refuses_statuses && state.faulty() => {
+                About::Status(..) if state.plan.rejects_statuses && state.faulty() => {
                     state.inject("SQS refuses a status");
                     return Err(QueueError("unavailable".to_owned()));
                 }
-                About::Record(_) => state.breaks(Break::DropRecordTasks),
-                About::Status(..) => state.breaks(Break::DropRefusedStatuses),
-                About::Event(_) => state.breaks(Break::DropRefusedEvents),
+                About::Record(_) => state.has_defect(Defect::DropRecordTasks),
+                About::Status(..) => state.has_defect(Defect::DropRefusedStatuses),
+                About::Event(_) => state.has_defect(Defect::DropRefusedEvents),
                 About::Message(_) | About::Echo(_) | About::Unreadable => false,
             }
         };
@@ -178,7 +178,7 @@ impl Queues for Told {
                 }
             }
         };
-        // As far as the caller knows if it does not wait for the answer.
+        // The caller's knowledge if it stops waiting.
         stored(Stored::Neither);
         let (asked, invocation) = (what.clone(), self.invocation);
         let queued = self.call(move |state| {
@@ -215,16 +215,16 @@ impl Queues for Told {
             }
             Queue::Records => (RECORD_DEAD_LETTERS, NewMessage::new(body.as_str())),
         };
-        if self.world.lock().breaks(Break::NeverGiveUp) {
-            return Err(QueueError("broken on purpose".to_owned()));
+        if self.world.lock().has_defect(Defect::NeverDeadLetter) {
+            return Err(QueueError("deliberate defect".to_owned()));
         }
         let (what, cause, invocation) = (about(body), cause.to_owned(), self.invocation);
         self.call(move |state| {
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");
-            state.note(reply, format_args!("gives up {what:?}: {cause}"));
+            state.note(reply, format_args!("dead-letters {what:?}: {cause}"));
             if let About::Event(mark) = &what {
-                follow::give_up(state, mark);
+                follow::dead_letter(state, mark);
             }
             if let About::Message(wamid) = &what
                 && let Some(question) = state.people.questions.get_mut(wamid)

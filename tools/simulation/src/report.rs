@@ -1,4 +1,4 @@
-//! What runs came to, and how it is told.
+//! Results of runs, and their output.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,101 +7,100 @@ use serde::Serialize;
 
 use super::trace::{Digest, Line};
 
-/// What is wrong with a run, or with none.
+/// Violations of a run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Findings {
-    /// Rows or answers that are missing.
+    /// Missing rows or answers.
     pub lost: u64,
-    /// Messages with more than one row of a role, or with somebody else's.
+    /// Messages with more than one row of a role.
     pub duplicate_rows: u64,
-    /// Second echoes inside the documented window, by cause.
+    /// Duplicate replies that are documented as possible, by cause.
     pub inside: BTreeMap<&'static str, u64>,
-    /// Second echoes that should not have been.
+    /// Other duplicate replies.
     pub outside: u64,
-    /// Answers that came before the answer to an earlier message of the same sender.
+    /// Answers sent before the answer to an earlier message of the same sender.
     pub order_violations: u64,
-    /// Answers that waited for the database.
+    /// Answers delayed by the database.
     pub delayed_answers: u64,
-    /// Answers that waited for another sender, or longer than the one before them in their group.
+    /// Answers delayed by another sender, or longer than the one before them in their group.
     pub delayed_senders: u64,
-    /// Histories that do not show the rows as they are.
+    /// Histories that differ from the rows.
     pub history_errors: u64,
-    /// Dead letters that were never tried.
+    /// Dead letters without an attempt.
     pub untried: u64,
-    /// Texts that the Graph API does not take, that nobody should have got, or that went to or from another number
-    /// than they should.
+    /// Messages that the Graph API rejects, that need no answer, or that went to or from a wrong number.
     pub wrong_texts: u64,
-    /// Statuses that are missing.
+    /// Missing statuses.
     pub lost_statuses: u64,
-    /// Statuses that are there more than once.
+    /// Statuses stored more than once.
     pub duplicate_statuses: u64,
-    /// Answers whose row does not say how far they have come.
+    /// Answers with a wrong status in their row.
     pub wrong_statuses: u64,
-    /// Answers that waited for statuses.
+    /// Answers delayed by statuses.
     pub delayed_by_statuses: u64,
-    /// Events that are missing, or there twice although they say when they were.
+    /// Missing events, or duplicates of events with a time.
     pub lost_events: u64,
-    /// Links that lack what a message said.
+    /// Links that were not completed.
     pub unlearned: u64,
-    /// Invocations that were cut off at their deadline.
+    /// Invocations that timed out.
     pub cut: u64,
-    /// Loops with automatic correspondents that went on for too long.
+    /// Unbounded loops with automatic correspondents.
     pub endless: u64,
-    /// Messages in another person's history.
+    /// Messages in another user's history.
     pub misfiled: u64,
-    /// Links that somebody took out and that are there again.
+    /// Links that were restored after a removal.
     pub relinked: u64,
-    /// Links with a number or user id that is not their person's, or no longer.
+    /// Links with a foreign or former number or user id.
     pub wrong_links: u64,
-    /// What is wrong, in words. Empty when every promise was kept.
+    /// Descriptions of the violations. Empty if every guarantee held.
     pub violations: Vec<String>,
 }
 
-/// What a run came to.
+/// Result of a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outcome {
-    /// Its seed.
+    /// The seed.
     pub seed: u64,
-    /// Messages that people wrote.
+    /// Number of users' messages.
     pub messages: u64,
-    /// Statuses that Meta had to tell.
+    /// Number of statuses from Meta.
     pub statuses: u64,
-    /// Events that Meta had to tell.
+    /// Number of events from Meta.
     pub events: u64,
-    /// Faults, by kind.
+    /// Number of faults by kind.
     pub injected: BTreeMap<&'static str, u64>,
-    /// Messages in dead-letter queues when everything had come to rest.
+    /// Messages in dead-letter queues after the run had settled.
     pub dead_letters: u64,
-    /// What is wrong.
+    /// The violations.
     pub findings: Findings,
-    /// The trace in short.
+    /// Digest of the trace.
     pub digest: Digest,
-    /// The trace, if it was kept.
+    /// The trace, if stored.
     pub trace: Vec<Line>,
 }
 
-/// What all runs came to.
+/// Result of all runs.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Summary {
-    /// The seed that the runs' own seeds derive from.
+    /// The first seed, from which the others derive.
     pub seed: u64,
-    /// Runs.
+    /// Number of runs.
     pub runs: u64,
-    /// Messages.
+    /// Number of messages.
     pub messages: u64,
-    /// Statuses.
+    /// Number of statuses.
     pub statuses: u64,
-    /// Events.
+    /// Number of events.
     pub events: u64,
-    /// Faults, by kind.
+    /// Number of faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// See [`Findings::lost`].
     pub lost: u64,
     /// See [`Findings::duplicate_rows`].
     pub duplicate_rows: u64,
-    /// Second echoes inside the documented window.
+    /// Duplicate replies that are documented as possible.
     pub second_echoes_inside: u64,
-    /// The same, by cause: see [`Findings::inside`].
+    /// By cause: see [`Findings::inside`].
     pub second_echoes_by_cause: BTreeMap<&'static str, u64>,
     /// See [`Findings::outside`].
     pub second_echoes_outside: u64,
@@ -111,7 +110,7 @@ pub struct Summary {
     pub delayed_answers: u64,
     /// See [`Findings::delayed_senders`].
     pub delayed_senders: u64,
-    /// Dead letters, all of which were sent back and delivered, or kept because nobody can read them.
+    /// Dead letters, all of which were redriven and handled, or are unreadable.
     pub dead_letters: u64,
     /// See [`Findings::history_errors`].
     pub history_errors: u64,
@@ -141,7 +140,7 @@ pub struct Summary {
     pub relinked: u64,
     /// See [`Findings::wrong_links`].
     pub wrong_links: u64,
-    /// Seeds of runs that broke a promise.
+    /// Seeds of runs with a violated guarantee.
     pub failed: Vec<u64>,
 }
 
@@ -186,7 +185,7 @@ impl Summary {
         }
     }
 
-    /// Whether every promise was kept in every run.
+    /// Whether every guarantee held in every run.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.failed.is_empty()
@@ -194,23 +193,23 @@ impl Summary {
 }
 
 impl fmt::Display for Summary {
-    /// Faults and causes a line each, and everything in the last line.
+    /// One line per fault and cause, and everything else in the last line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "faults:")?;
         for (kind, count) in &self.faults {
             writeln!(f, "  {count:>9}  {kind}")?;
         }
-        writeln!(f, "second echoes inside the documented window:")?;
+        writeln!(f, "duplicate replies inside the documented window:")?;
         for (cause, count) in &self.second_echoes_by_cause {
             writeln!(f, "  {count:>9}  {cause}")?;
         }
         write!(
             f,
-            "seed {}: runs {}, messages {}, statuses {}, events {}, faults {}, lost {}, duplicate rows {}, second echoes inside the window \
+            "seed {}: runs {}, messages {}, statuses {}, events {}, faults {}, lost {}, duplicate rows {}, duplicate replies inside the window \
              {} and outside {}, order violations {}, answers delayed by the database {}, by other senders {} and by statuses \
-             {}, dead letters {} ({} of them never tried), wrong texts {}, history errors {}, lost statuses {}, \
-             duplicate statuses {}, wrong statuses {}, lost events {}, unlearned links {}, invocations cut off {}, endless loops {}, messages in another's history \
-             {}, links that came back {}, wrong links {}",
+             {}, dead letters {} ({} of them without an attempt), wrong texts {}, history errors {}, lost statuses {}, \
+             duplicate statuses {}, wrong statuses {}, lost events {}, incomplete links {}, invocations timed out {}, endless loops {}, messages in another's history \
+             {}, restored links {}, wrong links {}",
             self.seed,
             self.runs,
             self.messages,

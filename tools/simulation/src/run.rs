@@ -1,4 +1,4 @@
-//! One run: a world from its seed, everything that happens in it, and what is wrong at the end.
+//! One run: a world from its seed, all of its events, and the violations at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,31 +18,31 @@ use super::report::Outcome;
 use super::statuses::Statuses;
 use super::trace::Trace;
 use super::world::{State, World};
-use super::{Break, follow, history, identities, lambda, meta};
+use super::{Defect, follow, history, identities, lambda, meta};
 use local_sqs::deployed::{INBOUND, RECORDS};
 
-/// When a run that does not come to an end is stopped: 30 days, in milliseconds.
-const NEVER: u64 = 30 * 24 * 3_600_000;
+/// Time limit of a run, in virtual milliseconds: 30 days.
+const TIME_LIMIT: u64 = 30 * 24 * 3_600_000;
 
-/// Runs the world of `seed`. With `broken`, one promise is broken on purpose.
+/// Runs the world of `seed`, optionally with a deliberate defect.
 ///
 /// # Errors
-/// When the simulation itself cannot be set up.
-pub fn run(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Result<Outcome> {
+/// If the simulation itself cannot be set up.
+pub fn run(seed: u64, defect: Option<Defect>, stores_lines: bool) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    // What the functions log is not read by anybody here.
+    // The logs of the functions are discarded here.
     tracing::subscriber::with_default(NoSubscriber::default(), || {
-        runtime.block_on(live(seed, broken, keeps_lines))
+        runtime.block_on(run_world(seed, defect, stores_lines))
     })
 }
 
-async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Result<Outcome> {
+async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> anyhow::Result<Outcome> {
     let mut chance = Chance::new(seed);
     let mut plan = Plan::draw(&mut chance);
-    if broken.is_some_and(Break::is_about_identities) {
-        // Only such runs show it, and they show it sooner without statuses.
+    if defect.is_some_and(Defect::needs_identity_changes) {
+        // Only such runs show the defect, and sooner without statuses.
         plan.identities = !plan.isolated;
-        plan.tells_statuses = false;
+        plan.sends_statuses = false;
     }
     let mut events = Events::default();
     let (people, posts) = People::draw(&mut chance, &plan, &mut events);
@@ -52,8 +52,8 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
         broker: Broker::new(seed),
         chance,
         plan,
-        broken,
-        trace: Trace::new(keeps_lines),
+        defect,
+        trace: Trace::new(stores_lines),
         injected: BTreeMap::new(),
         rows: BTreeMap::new(),
         statuses: Statuses::default(),
@@ -78,7 +78,7 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
         queues::create(&mut state.broker, at)?;
         if state.plan.unreadable {
             state.inject("unreadable envelope");
-            let message = NewMessage::fifo(r#"{"v2":{"message":{}}}"#, "somebody", "v2");
+            let message = NewMessage::fifo(r#"{"v2":{"message":{}}}"#, "other", "v2");
             state.broker.send(at, INBOUND, &message)?;
         }
     }
@@ -90,7 +90,7 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
     let mut settled = settle(&world).await;
     repair(&world).await;
     let mut dead_letters = 0;
-    // What is still a dead letter after its cause is repaired stays one.
+    // A dead letter that remains after the repair is permanent.
     for _ in 0..2 {
         let moved = redrive(&world)?;
         if moved == 0 {
@@ -105,8 +105,8 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
     Ok(Outcome {
         seed,
         messages: state.people.questions.len() as u64,
-        statuses: state.statuses.told.len() as u64,
-        events: state.events.told.len() as u64,
+        statuses: state.statuses.updates.len() as u64,
+        events: state.events.sent.len() as u64,
         injected: std::mem::take(&mut state.injected),
         dead_letters,
         findings,
@@ -115,7 +115,7 @@ async fn live(seed: u64, broken: Option<Break>, keeps_lines: bool) -> anyhow::Re
     })
 }
 
-/// Waits until nobody has anything left to do. Whether that came to pass.
+/// Waits until all actors are done and the queues are empty. Returns false at the time limit.
 async fn settle(world: &Arc<World>) -> bool {
     loop {
         let changed = world.changed.notified();
@@ -132,7 +132,7 @@ async fn settle(world: &Arc<World>) -> bool {
             if state.busy == 0 && empty(INBOUND) && empty(RECORDS) {
                 return true;
             }
-            if state.now > NEVER {
+            if state.now > TIME_LIMIT {
                 return false;
             }
         }
@@ -140,7 +140,7 @@ async fn settle(world: &Arc<World>) -> bool {
     }
 }
 
-/// An operator repairs what is broken, when the last fault is over.
+/// After the last fault, an operator repairs all causes.
 async fn repair(world: &Arc<World>) {
     let left = {
         let state = world.lock();
@@ -152,7 +152,7 @@ async fn repair(world: &Arc<World>) {
     state.note("operator", format_args!("has repaired everything"));
 }
 
-/// Sends dead letters back to where they came from. How many there were.
+/// Redrives the dead letters and returns their number.
 fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
     let mut moved = 0;
     let mut state = world.lock();
@@ -164,23 +164,23 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
             moved += 1;
             let what = queues::about(letter.body.as_str());
             if let About::Event(mark) = &what {
-                follow::give_up(state, mark);
+                follow::dead_letter(state, mark);
             }
             if let About::Message(wamid) = what
                 && let Some(question) = state.people.questions.get_mut(&wamid)
             {
                 question.out_of_order = true;
                 let tried = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid);
-                // When SQS refuses every call for hours, `reply` cannot give up what is at the head of a group, and
-                // SQS's own count goes on for those behind it.
+                // While SQS rejects all calls for hours, `reply` cannot dead-letter the head of a group, and
+                // SQS keeps counting receives of the messages behind it.
                 if !tried && state.plan.queue.is_empty() {
                     state.untried.insert(wamid);
                 }
             }
         }
         state.note("operator", format_args!("redrives {} of {dead_letters}", view.messages.len()));
-        if state.breaks(Break::LoseDeadLetters) {
-            // Once a minute at most, which is often enough.
+        if state.has_defect(Defect::LoseDeadLetters) {
+            // At most once a minute, which is sufficient.
             let _ = state.broker.purge(at, dead_letters);
         } else if !view.messages.is_empty() {
             state.broker.start_move(at, &queue_arn(dead_letters), Some(&queue_arn(source)), None)?;

@@ -1,25 +1,25 @@
-//! What happened, in the order in which it did, for a person to read.
+//! The log of a run, for humans.
 
 use std::fmt::{self, Display};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The story of a run. Its digest is always kept, its lines only when somebody will read them.
+/// The log of a run. The digest always covers all lines; the lines are stored on request only.
 #[derive(Debug, Default)]
 pub struct Trace {
-    keeps_lines: bool,
+    stores_lines: bool,
     lines: Vec<Line>,
     digest: DefaultHasher,
     length: usize,
 }
 
-/// Something that happened.
+/// One line of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Line {
-    /// When, in milliseconds since the start.
+    /// Time in milliseconds since the start.
     pub at: u64,
-    /// Who did it.
+    /// The actor.
     pub who: String,
-    /// What they did.
+    /// The action.
     pub what: String,
 }
 
@@ -32,39 +32,39 @@ impl Display for Line {
     }
 }
 
-/// How a run went, in short: the same seed gives the same.
+/// Summary of a trace for comparison: the same seed gives the same digest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Digest {
-    /// Of every line.
+    /// Hash of all lines.
     pub hash: u64,
-    /// How many lines there are.
+    /// Number of lines.
     pub length: usize,
 }
 
 impl Trace {
-    /// An empty story.
+    /// An empty trace.
     #[must_use]
-    pub fn new(keeps_lines: bool) -> Self {
-        Self { keeps_lines, ..Self::default() }
+    pub fn new(stores_lines: bool) -> Self {
+        Self { stores_lines, ..Self::default() }
     }
 
-    /// Adds a line: `at` in milliseconds since the start, who, and what.
+    /// Adds a line: time in milliseconds since the start, actor and action.
     pub fn add(&mut self, at: u64, who: impl Display, what: fmt::Arguments<'_>) {
         let line = Line { at, who: who.to_string(), what: what.to_string() };
         (line.at, &line.who, &line.what).hash(&mut self.digest);
         self.length += 1;
-        if self.keeps_lines {
+        if self.stores_lines {
             self.lines.push(line);
         }
     }
 
-    /// Its digest.
+    /// The digest.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest { hash: self.digest.finish(), length: self.length }
     }
 
-    /// Its lines, if they were kept.
+    /// The lines, if stored.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
         &self.lines

@@ -1,4 +1,4 @@
-//! The world of a run: what every service remembers, on one virtual clock.
+//! The world of a run: the state of every service, on one virtual clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::Break;
+use super::Defect;
 use super::attempts::Attempts;
 use super::events::Events;
 use super::faults::{Chance, Plan};
@@ -21,124 +21,124 @@ use super::meta::People;
 use super::statuses::Statuses;
 use super::trace::Trace;
 
-/// What unlinked senders are answered.
+/// Reply to unlinked senders.
 pub const REGISTRATION_TEXT: &str = "Please register.";
 
-/// When every run starts, in seconds since 1970: 2026-11-24 00:00 UTC.
+/// Start of every run, in seconds since 1970: 2026-11-24 00:00 UTC.
 pub const EPOCH_SECONDS: u64 = 1_795_478_400;
 const EPOCH: u64 = EPOCH_SECONDS * 1000;
 
-/// Everything outside the functions.
+/// The environment of the functions.
 #[derive(Debug)]
 pub struct World {
     state: Mutex<State>,
-    /// Something changed at a queue, or an actor is done.
+    /// Notified when a queue has changed, or an actor is done.
     pub changed: Notify,
     start: Instant,
 }
 
-/// What the services remember, and what the run remembers about them.
+/// The state of the services, and the records of the run.
 #[derive(Debug)]
 pub struct State {
     /// Milliseconds since the start.
     pub now: u64,
-    /// Everything by chance.
+    /// The source of randomness.
     pub chance: Chance,
-    /// What goes wrong.
+    /// The faults.
     pub plan: Plan,
-    /// The promise that is broken on purpose.
-    pub broken: Option<Break>,
-    /// What happened.
+    /// The deliberate defect.
+    pub defect: Option<Defect>,
+    /// The log of the run.
     pub trace: Trace,
-    /// Faults by kind.
+    /// Number of injected faults by kind.
     pub injected: BTreeMap<&'static str, u64>,
     /// The queues.
     pub broker: Broker,
     /// The table `messages`.
     pub rows: BTreeMap<Uuid, Row>,
-    /// What became of answers, as Meta says.
+    /// Statuses of answers.
     pub statuses: Statuses,
-    /// What else Meta says.
+    /// Other events.
     pub events: Events,
-    /// What people got, in order.
+    /// Messages delivered to users, in order.
     pub sends: Vec<Send>,
-    /// What the functions tried.
+    /// Attempts of the functions.
     pub attempts: Attempts,
-    /// Who writes what.
+    /// Users and their messages.
     pub people: People,
-    /// Actors that are not done: Meta's deliveries and invocations.
+    /// Number of active actors: Meta's deliveries and invocations.
     pub busy: usize,
     /// Number of invocations so far.
     pub invocations: u64,
-    /// What processes of `reply` remember that are free.
+    /// Memory of the idle processes of `reply`.
     pub processes: Vec<Arc<Memory>>,
-    /// Processes of `reply` that were started.
+    /// Number of processes of `reply` started.
     pub started: u64,
-    /// Invocations of `reply` that were cut off at their deadline.
+    /// Invocations of `reply` that timed out.
     pub cut: u64,
-    /// Messages that became dead letters without ever being tried, by wamid.
+    /// Messages that became dead letters without an attempt, by wamid.
     pub untried: BTreeSet<String>,
-    /// Messages that were marked as read by another number than they were written to, by wamid.
+    /// Messages marked as read by a business number other than their recipient, by wamid.
     pub misread: BTreeSet<String>,
-    /// Messages to which an empty or too long text was sent, by wamid.
+    /// Messages with an empty or too long answer, by wamid.
     pub unsendable: BTreeSet<String>,
-    /// Whether what made messages poison has been repaired.
+    /// Whether the cause of poison messages has been repaired.
     pub repaired: bool,
 }
 
-/// A row of the table, and the message that it belongs to.
+/// A row of the table, and its message.
 #[derive(Debug)]
 pub struct Row {
     /// The row.
     pub row: MessageCreate,
-    /// The message.
+    /// Wamid of the message.
     pub wamid: String,
-    /// How far an answer has come, as its statuses say.
+    /// Current status of an answer.
     pub status: Option<String>,
 }
 
 impl Row {
-    /// Meta's ids of what the row holds.
+    /// Wamids of the messages in the row.
     #[must_use]
     pub fn wamids(&self) -> &[String] {
         self.row.wamids.as_deref().unwrap_or_default()
     }
 }
 
-/// A text that arrived on a phone.
+/// A message delivered to a phone.
 #[derive(Clone, Debug)]
 pub struct Send {
-    /// When.
+    /// Time of the delivery.
     pub at: u64,
     /// Its own wamid.
     pub id: String,
-    /// The wamid of the message that it answers.
+    /// The wamid of the answered message.
     pub wamid: String,
-    /// The attempt that sent it.
+    /// Index of the attempt that sent it.
     pub attempt: usize,
-    /// The business number that sent it.
+    /// The sending business number.
     pub from: String,
-    /// The phone number, or the user id.
+    /// The recipient's phone number or user id.
     pub to: String,
-    /// Its text.
+    /// Body of the message.
     pub body: String,
 }
 
 impl World {
-    /// A world at its beginning. Must be made within a runtime whose clock is paused.
+    /// A new world. Requires a runtime with a paused clock.
     #[must_use]
     pub fn new(state: State) -> Arc<Self> {
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new(), start: Instant::now() })
     }
 
-    /// The state, as of now. Never held across an await.
+    /// The state, at the current time. Never held across an await.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         state
     }
 
-    /// Asks a service: the request takes effect there after `arrive`, even when the caller is gone by then.
+    /// Calls a service: the request takes effect after `arrive`, even if the caller is gone by then.
     pub async fn call<T: std::marker::Send + 'static>(
         self: &Arc<Self>,
         arrive: Duration,
@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    /// Says that an actor is done.
+    /// Records that an actor is done.
     pub fn done(&self) {
         self.lock().busy -= 1;
         self.changed.notify_waiters();
@@ -169,40 +169,40 @@ impl World {
 }
 
 impl State {
-    /// The time, as the queues count it.
+    /// The current time for the queues.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         Timestamp::from_millis(EPOCH + self.now)
     }
 
-    /// The time, as a row holds it.
+    /// The current time for a row.
     #[must_use]
     pub fn utc(&self) -> DateTime<Utc> {
         let millis = i64::try_from(EPOCH + self.now).unwrap_or(i64::MAX);
         DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
-    /// Whether anything may still go wrong.
+    /// Whether faults may still occur.
     #[must_use]
     pub fn faulty(&self) -> bool {
         self.now < self.plan.end
     }
 
-    /// Whether a fault happens now that happens in `per_mille` of 1000 cases.
-    pub fn strikes(&mut self, per_mille: u64) -> bool {
+    /// Whether to inject a fault with this rate now.
+    pub fn draw_fault(&mut self, per_mille: u64) -> bool {
         self.faulty() && self.chance.in_1000(per_mille)
     }
 
-    /// Counts a fault, and says so in the trace.
+    /// Counts a fault and logs it.
     pub fn inject(&mut self, kind: &'static str) {
         *self.injected.entry(kind).or_default() += 1;
         self.note("fault", format_args!("{kind}"));
     }
 
-    /// Whether this promise is broken on purpose.
+    /// Whether the run has this deliberate defect.
     #[must_use]
-    pub fn breaks(&self, what: Break) -> bool {
-        self.broken == Some(what)
+    pub fn has_defect(&self, what: Defect) -> bool {
+        self.defect == Some(what)
     }
 
     /// Adds a line to the trace.

@@ -1,18 +1,18 @@
-//! The fault simulation: the promises are kept, a run is its seed, and a promise that is broken is noticed.
+//! The fault simulation: the guarantees hold, runs are reproducible, and deliberate defects are detected.
 
 use std::process::Stdio;
 
 use serde_json::Value;
-use simulation::Break;
+use simulation::Defect;
 use simulation::many::{run_many, seed_of};
 use simulation::report::Summary;
 use simulation::run::run;
 use tokio::process::Command;
 
-/// Where the tests' runs begin. `.ci/run` begins somewhere else each time.
+/// First seed of the tests. `.ci/run` uses another seed each time.
 const SEED: u64 = 20_261_124;
 
-/// Every kind of fault that a run may meet.
+/// Every kind of fault in a run.
 const FAULTS: [&str; 36] = [
     "Graph 131047 (final)",
     "Graph 131048",
@@ -28,7 +28,7 @@ const FAULTS: [&str; 36] = [
     "Graph timeout after effect",
     "Graph timeout before effect",
     "Graph unreachable",
-    "SQS answer lost",
+    "SQS response lost",
     "SQS refuses a batch",
     "SQS refuses a call",
     "SQS refuses a status",
@@ -43,17 +43,17 @@ const FAULTS: [&str; 36] = [
     "duplicate delivery",
     "handled message not deleted",
     "panic",
-    "process died",
+    "process crashed",
     "redelivery",
     "repeated status",
     "responder fails",
     "short deadline",
-    "webhook answer lost",
-    "webhook died",
+    "webhook response lost",
+    "webhook crashed",
 ];
 
 #[test]
-fn every_promise_is_kept_whatever_goes_wrong() {
+fn guarantees_hold_under_all_faults() {
     let (summary, failed) = run_many(SEED, 400, None, |_| {}).expect("runs");
     let violations: Vec<_> =
         failed.iter().map(|outcome| (outcome.seed, &outcome.findings.violations)).collect();
@@ -66,171 +66,171 @@ fn every_promise_is_kept_whatever_goes_wrong() {
 }
 
 #[test]
-fn the_same_seed_is_the_same_run() {
+fn same_seed_gives_the_same_run() {
     let mut digests = std::collections::BTreeSet::new();
     for index in 0..10 {
         let seed = seed_of(SEED, index);
         let (first, again) = (run(seed, None, false).expect("a run"), run(seed, None, false).expect("a run"));
         assert_eq!(first, again, "{seed}");
-        // Keeping the story changes nothing in it.
-        let told = run(seed, None, true).expect("a run");
-        assert_eq!((told.digest, told.trace.len()), (first.digest, first.digest.length), "{seed}");
+        // Storing the trace does not change it.
+        let traced = run(seed, None, true).expect("a run");
+        assert_eq!((traced.digest, traced.trace.len()), (first.digest, first.digest.length), "{seed}");
         digests.insert(first.digest.hash);
     }
     assert_eq!(digests.len(), 10, "different seeds are different runs");
 }
 
-/// Breaks a promise on purpose, and runs until that is noticed in the way that it must be.
-fn is_noticed(what: Break, noticed: impl Fn(&Summary) -> u64) {
+/// Runs with a deliberate defect until the expected violation is detected.
+fn is_detected(what: Defect, detected: impl Fn(&Summary) -> u64) {
     for start in 0..20 {
         let seed = SEED + start;
         let (summary, failed) = run_many(seed, 20, Some(what), |_| {}).expect("runs");
-        if noticed(&summary) > 0 {
+        if detected(&summary) > 0 {
             assert!(!summary.is_clean() && !failed.is_empty());
             return;
         }
     }
-    panic!("{what:?} is not noticed in 400 runs");
+    panic!("{what:?} is not detected in 400 runs");
 }
 
 #[test]
-fn nobody_asks_whether_it_was_answered_before_is_noticed_as_second_echoes() {
-    is_noticed(Break::SkipAnsweredCheck, |summary| summary.second_echoes_outside);
+fn missing_answer_check_is_detected_as_duplicate_replies() {
+    is_detected(Defect::SkipAnsweredCheck, |summary| summary.second_echoes_outside);
 }
 
 #[test]
-fn record_tasks_that_are_dropped_are_noticed_as_lost_rows() {
-    is_noticed(Break::DropRecordTasks, |summary| summary.lost);
+fn dropped_record_tasks_are_detected_as_lost_rows() {
+    is_detected(Defect::DropRecordTasks, |summary| summary.lost);
 }
 
 #[test]
-fn a_queue_without_groups_is_noticed_as_disorder() {
-    is_noticed(Break::NoGroups, |summary| summary.order_violations);
+fn missing_groups_are_detected_as_order_violations() {
+    is_detected(Defect::NoGroups, |summary| summary.order_violations);
 }
 
 #[test]
-fn senders_in_one_group_are_noticed_to_wait_for_each_other() {
-    is_noticed(Break::OneGroup, |summary| summary.delayed_senders);
+fn shared_group_is_detected_as_delayed_senders() {
+    is_detected(Defect::OneGroup, |summary| summary.delayed_senders);
 }
 
 #[test]
-fn messages_that_are_punished_for_the_one_before_them_are_noticed_to_wait() {
-    is_noticed(Break::PunishFollowers, |summary| summary.delayed_senders);
+fn hidden_followers_are_detected_as_delayed_senders() {
+    is_detected(Defect::HideFollowers, |summary| summary.delayed_senders);
 }
 
 #[test]
-fn errors_that_are_acknowledged_are_noticed_as_lost_messages() {
-    is_noticed(Break::AcknowledgeErrors, |summary| summary.lost);
+fn acknowledged_errors_are_detected_as_lost_messages() {
+    is_detected(Defect::AcknowledgeErrors, |summary| summary.lost);
 }
 
 #[test]
-fn row_ids_by_chance_are_noticed_as_duplicate_rows() {
-    is_noticed(Break::RandomRowIds, |summary| summary.duplicate_rows);
+fn random_row_ids_are_detected_as_duplicate_rows() {
+    is_detected(Defect::RandomRowIds, |summary| summary.duplicate_rows);
 }
 
 #[test]
-fn answers_that_wait_for_the_database_are_noticed() {
-    is_noticed(Break::WaitForDatabase, |summary| summary.delayed_answers);
+fn waiting_for_the_database_is_detected() {
+    is_detected(Defect::WaitForDatabase, |summary| summary.delayed_answers);
 }
 
 #[test]
-fn a_count_that_is_left_to_the_queue_is_noticed_as_dead_letters_that_were_never_tried() {
-    is_noticed(Break::NeverGiveUp, |summary| summary.untried);
+fn missing_dead_lettering_is_detected_as_untried_letters() {
+    is_detected(Defect::NeverDeadLetter, |summary| summary.untried);
 }
 
 #[test]
-fn dead_letters_that_are_deleted_are_noticed_as_lost() {
-    is_noticed(Break::LoseDeadLetters, |summary| summary.lost);
+fn deleted_dead_letters_are_detected_as_lost() {
+    is_detected(Defect::LoseDeadLetters, |summary| summary.lost);
 }
 
 #[test]
-fn texts_that_are_too_long_are_noticed() {
-    is_noticed(Break::ShorterTexts, |summary| summary.wrong_texts);
+fn too_long_messages_are_detected() {
+    is_detected(Defect::ShorterMessages, |summary| summary.wrong_texts);
 }
 
 #[test]
-fn pages_that_do_not_go_on_are_noticed_in_the_history() {
-    is_noticed(Break::IgnoreCursor, |summary| summary.history_errors);
+fn ignored_cursor_is_detected_in_the_history() {
+    is_detected(Defect::IgnoreCursor, |summary| summary.history_errors);
 }
 
 #[test]
-fn statuses_that_are_dropped_are_noticed_as_lost() {
-    is_noticed(Break::DropRefusedStatuses, |summary| summary.lost_statuses);
+fn dropped_statuses_are_detected_as_lost() {
+    is_detected(Defect::DropRefusedStatuses, |summary| summary.lost_statuses);
 }
 
 #[test]
-fn status_ids_by_chance_are_noticed_as_duplicate_statuses() {
-    is_noticed(Break::RandomRowIds, |summary| summary.duplicate_statuses);
+fn random_status_ids_are_detected_as_duplicates() {
+    is_detected(Defect::RandomRowIds, |summary| summary.duplicate_statuses);
 }
 
 #[test]
-fn a_status_that_is_applied_after_a_later_one_is_noticed() {
-    is_noticed(Break::LastStatusWins, |summary| summary.wrong_statuses);
+fn stale_status_overwrite_is_detected() {
+    is_detected(Defect::LastStatusWins, |summary| summary.wrong_statuses);
 }
 
 #[test]
-fn statuses_in_the_sender_s_group_are_noticed_as_answers_that_wait_for_them() {
-    is_noticed(Break::StatusesInSenderGroup, |summary| summary.delayed_by_statuses);
+fn statuses_in_the_sender_group_are_detected_as_delays() {
+    is_detected(Defect::StatusesInSenderGroup, |summary| summary.delayed_by_statuses);
 }
 
 #[test]
-fn events_that_are_dropped_are_noticed_as_lost() {
-    is_noticed(Break::DropRefusedEvents, |summary| summary.lost_events);
+fn dropped_events_are_detected_as_lost() {
+    is_detected(Defect::DropRefusedEvents, |summary| summary.lost_events);
 }
 
 #[test]
-fn links_that_stay_as_they_were_are_noticed() {
-    is_noticed(Break::LearnNothing, |summary| summary.unlearned);
+fn incomplete_links_are_detected() {
+    is_detected(Defect::NeverCompleteLinks, |summary| summary.unlearned);
 }
 
 #[test]
-fn invocations_that_ignore_their_end_are_noticed() {
-    is_noticed(Break::IgnoreDeadline, |summary| summary.cut_invocations);
+fn ignored_deadline_is_detected() {
+    is_detected(Defect::IgnoreDeadline, |summary| summary.cut_invocations);
 }
 
 #[test]
-fn turns_that_are_forgotten_are_noticed_as_endless_loops() {
-    is_noticed(Break::ForgetTurns, |summary| summary.endless_loops);
+fn forgotten_turns_are_detected_as_endless_loops() {
+    is_detected(Defect::ForgetTurns, |summary| summary.endless_loops);
 }
 
 #[test]
-fn what_is_learned_and_outlives_its_link_is_noticed() {
-    is_noticed(Break::KeepLearned, |summary| summary.misfiled + summary.relinked);
+fn completed_identity_outliving_its_source_is_detected() {
+    is_detected(Defect::KeepCompletedIdentity, |summary| summary.misfiled + summary.relinked);
 }
 
 #[test]
-fn numbers_that_are_trusted_whoever_writes_are_noticed() {
-    is_noticed(Break::TrustNumbers, |summary| summary.misfiled);
+fn trusted_numbers_are_detected() {
+    is_detected(Defect::TrustNumbers, |summary| summary.misfiled);
 }
 
 #[test]
-fn look_ups_that_ignore_when_it_was_written_are_noticed() {
-    is_noticed(Break::IgnoreWrittenAt, |summary| summary.misfiled);
+fn lookups_ignoring_the_written_time_are_detected() {
+    is_detected(Defect::IgnoreWrittenAt, |summary| summary.misfiled);
 }
 
 #[test]
-fn learning_without_a_guard_is_noticed() {
-    is_noticed(Break::LearnUnguarded, |summary| summary.relinked);
+fn unguarded_completion_is_detected() {
+    is_detected(Defect::CompleteLinksUnguarded, |summary| summary.relinked);
 }
 
 #[test]
-fn changes_that_are_applied_again_are_noticed() {
-    is_noticed(Break::ApplyAgain, |summary| summary.wrong_links);
+fn reapplied_changes_are_detected() {
+    is_detected(Defect::ApplyAgain, |summary| summary.wrong_links);
 }
 
 #[test]
-fn changes_older_than_the_link_are_noticed() {
-    is_noticed(Break::ApplyStale, |summary| summary.wrong_links);
+fn stale_changes_are_detected() {
+    is_detected(Defect::ApplyStale, |summary| summary.wrong_links);
 }
 
 #[test]
-fn changes_followed_in_every_field_are_noticed() {
-    is_noticed(Break::FollowEverywhere, |summary| summary.wrong_links);
+fn changes_applied_from_every_field_are_detected() {
+    is_detected(Defect::ApplyFromEveryField, |summary| summary.wrong_links);
 }
 
 #[test]
-fn changes_in_a_group_of_their_own_are_noticed() {
-    is_noticed(Break::ChangesAlone, |summary| summary.lost);
+fn changes_in_their_own_group_are_detected() {
+    is_detected(Defect::ChangesInOwnGroup, |summary| summary.lost);
 }
 
 async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -241,7 +241,7 @@ async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[tokio::test]
-async fn the_command_says_what_the_runs_came_to() {
+async fn command_prints_the_summary() {
     let (code, json, said) = simulation(&["--runs", "20", "--seed", "7", "--json"]).await;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("20 runs from seed 7"), "{said}");
