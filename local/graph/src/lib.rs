@@ -81,8 +81,8 @@ impl State {
 impl GraphApi {
     /// Listens on `port` of 127.0.0.1; 0 takes a free one.
     ///
+    /// # Errors
     /// If the port cannot be bound.
-    /// When the port cannot be bound.
     pub async fn start(settings: GraphSettings, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;

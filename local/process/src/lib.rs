@@ -100,8 +100,8 @@ impl Guardian {
     /// file is replaced. The file is removed on drop or when this process ends, unless it has been replaced
     /// since.
     ///
+    /// # Errors
     /// If the file cannot be written or the shell process has ended.
-    /// When it cannot be written or the shell process is gone.
     pub fn private_file(&self, path: &Path, content: &[u8]) -> io::Result<PrivateFile> {
         let path = std::path::absolute(path)?;
         let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;

@@ -38,7 +38,7 @@ fn killed_owner_leaves_only_released_resources() {
     owner.kill().expect("SIGKILL");
     owner.wait().expect("it ended");
 
-    until("the kept process ends", || !alive(kept));
+    until("the watched process ends", || !alive(kept));
     until("the one that ignores SIGTERM ends too", || !alive(stubborn));
     until("a group ends with its leader", || !alive(member));
     until("the directory is gone", || !Path::new(directory).exists());

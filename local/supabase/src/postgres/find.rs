@@ -27,8 +27,8 @@ pub enum Missing {
 /// The directory of `postgres` and `initdb`: from `PATH`, from `pg_config`, or a package's location. The
 /// first version that is not too old.
 ///
+/// # Errors
 /// If there is none.
-/// When there is none.
 pub fn binaries() -> Result<PathBuf, Missing> {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).collect::<Vec<_>>();

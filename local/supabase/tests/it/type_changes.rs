@@ -93,7 +93,7 @@ async fn view_on_a_column_to_change_is_named_in_the_error() {
 async fn policies_survive_a_type_change() {
     let tables = messages("user_id text")
         + r#"alter table public.messages enable row level security;
-        create policy "with a user" on public.messages as restrictive for select to authenticated, anon
+        create policy "User's rows" on public.messages as restrictive for select to authenticated, anon
             using (user_id is not null);
         create policy "the service writes" on public.messages for insert to service_role
             with check (user_id is not null);
@@ -109,7 +109,7 @@ async fn policies_survive_a_type_change() {
     assert_eq!(
         policies,
         [
-            "with a user RESTRICTIVE SELECT {anon,authenticated} (user_id IS NOT NULL) ",
+            "User's rows RESTRICTIVE SELECT {anon,authenticated} (user_id IS NOT NULL) ",
             "elsewhere RESTRICTIVE ALL {public} (content <> 'archived'::text) ",
             "the service writes PERMISSIVE INSERT {service_role}  (user_id IS NOT NULL)",
         ]
