@@ -27,7 +27,7 @@ use crate::keys::{PUBLISHABLE_KEY, Role, SECRET_KEY};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
-/// The legacy keys, and the `Authorization` header of each role.
+/// The legacy keys: JWTs, which also replace the new key of the same role in `Authorization`.
 #[derive(Clone)]
 pub(crate) struct Keys {
     pub(crate) anon: String,

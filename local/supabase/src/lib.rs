@@ -83,7 +83,7 @@ pub struct Supabase {
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
     rest: PgPool,
-    // Last field: dropped when nothing uses the guardian any more.
+    // Last field: the database is removed after everything that uses it.
     database: Database,
 }
 

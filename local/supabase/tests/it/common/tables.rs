@@ -15,7 +15,7 @@ pub const OLD_A: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000001");
 /// Another user of the older program.
 pub const OLD_B: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000002");
 
-/// A project with `tables` of an older program as the first migration, changed by ours.
+/// A project with `tables` of an older program as the first migration, followed by ours.
 pub async fn project_with(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
     start(tables, true).await
 }
