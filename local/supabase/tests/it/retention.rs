@@ -100,7 +100,7 @@ async fn deleting_expired_rows_waits_for_no_lock() {
     project.stop().await;
 }
 
-/// A wamid in Meta's format, in base64 with PostgreSQL's line breaks.
+/// A wamid in Meta's format: base64, without the line breaks that PostgreSQL inserts.
 async fn wamid(pool: &PgPool, number: &str) -> String {
     let wamid = "select 'wamid.' || replace(encode('\\x1c18'::bytea || set_byte('\\x00', 0, length($1))
         || convert_to($1, 'UTF8') || '\\x15020012181433413441363539394141414141414141414141414100', 'base64'), E'\\n', '')";
