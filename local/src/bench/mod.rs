@@ -192,9 +192,7 @@ fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
     }
     print!("{}", table::table(&rows));
     if is_meant && rows.iter().any(|row| row.ok == Some(false)) {
-        println!(
-            "Why a goal is missed, and what would close it: docs/PERFORMANCE.md#missed-goals"
-        );
+        println!("Why a goal is missed, and what would close it: docs/PERFORMANCE.md#missed-goals");
     }
     if !is_meant {
         println!(
