@@ -2,7 +2,7 @@
 //! behind emulators of the services that invoke them on AWS.
 //!
 //! * [`Function`]: a pool of processes of one binary, with cold starts, deadlines and timeouts; crashed
-//! processes are replaced.
+//!   processes are replaced.
 //! * [`Gateway`]: API Gateway's HTTP API in front of functions (payload format 2.0).
 //! * [`EventSourceMapping`]: polls an SQS queue and invokes a function with batches.
 //!
