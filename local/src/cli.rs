@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::stack::Options;
-use crate::{bench, dead_letters, demo, doctor, load, replay, up};
+use crate::{demo, load, replay, up};
+use local_stack::Options;
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
@@ -20,9 +19,6 @@ pub struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     options: Options,
-    /// Whether the file was named, and is not the usual one.
-    #[arg(skip)]
-    env_file_is_named: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,17 +43,6 @@ enum Command {
         #[arg(long)]
         keep_ids: bool,
     },
-    /// Measure the functions as whole processes beside a function that answers a constant, and print each figure
-    /// with its goal. Builds each of them as it is deployed.
-    Bench(bench::Arguments),
-    /// Look at dead letters, and send them again: here, on AWS, or on another endpoint that speaks SQS.
-    DeadLetters(dead_letters::Arguments),
-    /// Check a deployed stack: its addresses, secrets, business number, database; say what is wrong and what to do.
-    /// Ends with 0 if nothing is.
-    ///
-    /// Reads the functions' own variables: from --secret, then from --env-file, then from the environment. Without
-    /// any of them it checks the `local` that is running. It posts one signed event that is no message.
-    Doctor(doctor::Arguments),
     /// Send many messages and print how long it took, what was lost, what came twice, and memory.
     Load {
         /// How many.
@@ -83,10 +68,7 @@ impl Cli {
             let value = arg.get_env().and_then(std::env::var_os);
             if value.is_some_and(|value| value.is_empty()) { arg.env(None) } else { arg }
         });
-        let matches = command.get_matches();
-        let env_file_is_named = matches.value_source("env_file") == Some(ValueSource::CommandLine);
-        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        Self { env_file_is_named, ..cli }
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     /// Runs the command until it ends, or until Ctrl-C, SIGTERM or the terminal's end, and stops what it started.
@@ -116,14 +98,6 @@ impl Cli {
             None => up::run(options, told_to_stop).await?,
             Some(Command::Services) => up::services(options, told_to_stop).await?,
             Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
-            Some(Command::Bench(arguments)) => return until(told_to_stop, bench::run(arguments)).await,
-            Some(Command::DeadLetters(arguments)) => {
-                return until(told_to_stop, dead_letters::run(&arguments, &options.env_file)).await;
-            }
-            Some(Command::Doctor(arguments)) => {
-                let checks = doctor::run(&arguments, &options.env_file, self.env_file_is_named);
-                return until(told_to_stop, checks).await;
-            }
             Some(Command::Load { messages, senders, json }) => {
                 return until(told_to_stop, load::run(options, messages, senders, json)).await;
             }

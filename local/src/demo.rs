@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::payloads::Payload;
-use crate::play::{Echo, Played, Row};
 use crate::show;
-use crate::stack::{Options, Stack};
+use local_stack::payloads::Payload;
+use local_stack::play::{Echo, Played, Row};
+use local_stack::{Options, Stack};
 
 /// Meta's samples; see `local/samples/README.md`.
 const SAMPLES: &str = include_str!("../samples/meta-webhook-examples.json");
@@ -45,12 +45,12 @@ pub struct Demo {
 /// # Errors
 /// When something cannot be started.
 pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
-    let stack = Stack::start(options, show::progress).await?;
+    let stack = Stack::start(options, terminal::progress).await?;
     let demo = play(&stack).await?;
     if json {
         println!("{}", serde_json::to_string(&demo)?);
     } else {
-        show::demo(&stack, &demo)?;
+        demo.show(&stack)?;
     }
     for mistake in &demo.mistakes {
         eprintln!("not as expected: {mistake}");
@@ -101,6 +101,45 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
         played,
         question,
     })
+}
+
+impl Demo {
+    /// Prints the sample's way through the pipeline.
+    ///
+    /// # Errors
+    /// When a token cannot be signed.
+    pub fn show(&self, stack: &Stack) -> anyhow::Result<()> {
+        let (question, wamid) = &self.question;
+        println!("\nA person writes “{question}”. Meta posts it to the webhook:");
+        println!(
+            "  webhook   {} {}",
+            self.played.status,
+            if self.accepted { "accepted" } else { "not accepted" }
+        );
+        println!("  queue     {} message, taken by reply", self.played.queued);
+        for echo in &self.echoes {
+            let body = echo.body.as_deref().unwrap_or_default();
+            println!("  phone     {} receives “{body}”", echo.to);
+            println!("            in answer to {}", echo.quotes.as_deref().unwrap_or("nothing"));
+        }
+        for row in &self.rows {
+            println!("  database  {:<9} “{}”  (user {})", row.role, row.content, row.user_id);
+        }
+        for (name, (user, _)) in ["A", "B"].iter().zip(stack.users()?) {
+            let history = self.history.get(&user).map_or(&[][..], Vec::as_slice);
+            println!("  history   as user {name} sees it: {} messages", history.len());
+            for message in history {
+                let text =
+                    |field: &str| message.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+                println!("            {}  {:<9} “{}”", text("created_at"), text("role"), text("content"));
+            }
+        }
+        for ignored in &self.played.ignored {
+            println!("  ignored   {}: {}", ignored.what, ignored.why);
+        }
+        println!("  ({wamid})");
+        Ok(())
+    }
 }
 
 /// A message's id in the history.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::payloads;
-use crate::play::{Played, Sent};
 use crate::show;
-use crate::stack::{Options, Stack};
+use local_stack::payloads;
+use local_stack::play::{Played, Sent};
+use local_stack::story::Became;
+use local_stack::{Options, Stack};
 
 /// What became of one payload of a file.
 #[derive(Debug, Serialize)]
@@ -28,7 +29,7 @@ pub struct Report {
 /// When a file cannot be read or something cannot be started.
 pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: bool) -> anyhow::Result<bool> {
     let payloads = payloads::read(paths)?;
-    let stack = Stack::start(options, show::progress).await?;
+    let stack = Stack::start(options, terminal::progress).await?;
     let mut renewal = stack.renewal();
     let mut sent = Sent::default();
     let mut accepted = 0;
@@ -41,15 +42,55 @@ pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: boo
         if json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
-            show::report(&report, renewed, renewal.reason());
+            report.show(renewed, renewal.reason());
         }
         if report.played.incomplete {
             show::log_since(&stack.journal, report.played.since);
         }
     }
     if !json {
-        show::total(accepted, total);
+        println!("{accepted} of {total} payloads were answered with 200");
     }
     stack.stop().await?;
     Ok(accepted == total)
+}
+
+impl Report {
+    /// Prints it; `renewed` wamids were replaced because of `reason`.
+    fn show(&self, renewed: usize, reason: &str) {
+        let played = &self.played;
+        let name = if self.name.is_empty() { self.file.display().to_string() } else { self.name.clone() };
+        let mark = if played.status == 200 { '✓' } else { '✗' };
+        println!(
+            "{mark} {name}\n    {}  queued {}  echoes {}  rows {}  statuses {}  events {}",
+            played.status,
+            played.queued,
+            played.echoes.len(),
+            played.rows.len(),
+            played.statuses.len(),
+            played.events.len()
+        );
+        for (what, Became { outcome, reason }) in &played.updates {
+            let became = outcome.replace('_', " ");
+            match (became.as_str(), reason.as_str()) {
+                ("", reason) => println!("    {what}: {reason}"),
+                (became, "") => println!("    {what}: {became}"),
+                (became, reason) => println!("    {what}: {became} ({reason})"),
+            }
+        }
+        for echo in &played.echoes {
+            println!("    phone {}: “{}”", echo.to, echo.body.as_deref().unwrap_or_default());
+        }
+        for row in &played.rows {
+            println!("    row {} of {}: “{}”", row.role, row.user_id, row.content);
+        }
+        // What did not get as far as an outcome.
+        let told: Vec<_> = played.updates.iter().map(|(what, _)| what).collect();
+        for ignored in played.ignored.iter().filter(|ignored| !told.contains(&&ignored.what)) {
+            println!("    ignored {}: {}", ignored.what, ignored.why);
+        }
+        if renewed > 0 {
+            println!("    ({renewed} wamid renewed: {reason})");
+        }
+    }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::Context;
 use local_process::{Guardian, PrivateFile};
 
-use crate::doctor::settings::{MESSAGES_URL, WEBHOOK_URL};
-use crate::journal::Mark;
-use crate::page::Page;
-use crate::services::Services;
-use crate::stack::{Options, Stack};
 use crate::{demo, show};
+use local_page::Page;
+use local_stack::journal::Mark;
+use local_stack::services::Services;
+use local_stack::{Options, Stack};
+use ops::doctor::settings::{MESSAGES_URL, WEBHOOK_URL};
 
 /// Starts everything, opens the page, plays one sample, says what to try next, and stays up until `told_to_stop`.
 ///
@@ -19,12 +19,12 @@ use crate::{demo, show};
 pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
     tokio::pin!(told_to_stop);
     let started = async {
-        let stack = Stack::start(options, show::progress).await?;
+        let stack = Stack::start(options, terminal::progress).await?;
         let urls = [(WEBHOOK_URL, stack.webhook_url()), (MESSAGES_URL, stack.messages_url())];
         let env_file = write_env_file(&stack.services, &urls, &options.env_file, stack.guardian())?;
         let page = Page::open(&stack)?;
         let demo = demo::play(&stack).await?;
-        show::demo(&stack, &demo)?;
+        demo.show(&stack)?;
         show::next_steps(&stack)?;
         anyhow::Ok((stack, page, env_file))
     };
@@ -36,7 +36,7 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
         () = stack.journal.follow(Mark::default(), show::log) => {}
         _ = &mut told_to_stop => {}
     }
-    show::progress("stopping");
+    terminal::progress("stopping");
     page.close().await;
     stack.stop().await
 }
@@ -48,16 +48,16 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
 /// When something cannot be started or the file cannot be written.
 pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
     tokio::pin!(told_to_stop);
-    show::progress("starting the database, the queue and the Graph API's stand-in");
+    terminal::progress("starting the database, the queue and the Graph API's stand-in");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
     let services = tokio::select! {
-        services = Services::start(options, &guardian, show::progress) => services?,
+        services = Services::start(options, &guardian, terminal::progress) => services?,
         _ = &mut told_to_stop => return Ok(()),
     };
     let _env_file = write_env_file(&services, &[], &options.env_file, &guardian)?;
     show::services(&services, &options.env_file);
     told_to_stop.await;
-    show::progress("stopping");
+    terminal::progress("stopping");
     services.stop().await
 }
 

@@ -34,7 +34,7 @@ fn envelope(criterion: &mut Criterion) {
     let body = envelope.to_body().unwrap_or_default();
     let mut group = criterion.benchmark_group("envelope");
     group.throughput(Throughput::Bytes(body.len() as u64));
-    group.bench_function("floor: to RawValue", |bencher| {
+    group.bench_function("baseline: to RawValue", |bencher| {
         bencher.iter(|| serde_json::from_str::<&RawValue>(black_box(&body)).is_ok());
     });
     group.bench_function("write", |bencher| bencher.iter(|| black_box(&envelope).to_body()));

@@ -14,11 +14,11 @@ fn cursor(criterion: &mut Criterion) {
     let text = URL_SAFE_NO_PAD.encode(bytes);
     let Ok(cursor) = text.parse::<Cursor>() else { return };
     let mut group = criterion.benchmark_group("cursor");
-    group.bench_function("floor: base64, decode", |bencher| {
+    group.bench_function("baseline: base64, decode", |bencher| {
         bencher.iter(|| URL_SAFE_NO_PAD.decode(black_box(&text)));
     });
     group.bench_function("parse", |bencher| bencher.iter(|| black_box(&text).parse::<Cursor>()));
-    group.bench_function("floor: base64, encode", |bencher| {
+    group.bench_function("baseline: base64, encode", |bencher| {
         bencher.iter(|| URL_SAFE_NO_PAD.encode(black_box(bytes)));
     });
     group.bench_function("write", |bencher| bencher.iter(|| black_box(&cursor).to_string()));

@@ -41,7 +41,7 @@ fn verify(criterion: &mut Criterion) {
         let body = body(messages);
         let signature = secret.sign(&body);
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_with_input(BenchmarkId::new("floor: SHA-256", messages), &body, |bencher, body| {
+        group.bench_with_input(BenchmarkId::new("baseline: SHA-256", messages), &body, |bencher, body| {
             bencher.iter(|| digest(&SHA256, black_box(body)));
         });
         group.bench_with_input(BenchmarkId::new("verify", messages), &body, |bencher, body| {
@@ -56,9 +56,13 @@ fn split(criterion: &mut Criterion) {
     for messages in SIZES {
         let body = body(messages);
         group.throughput(Throughput::Bytes(body.len() as u64));
-        group.bench_with_input(BenchmarkId::new("floor: to RawValue", messages), &body, |bencher, body| {
-            bencher.iter(|| serde_json::from_slice::<&RawValue>(black_box(body)).is_ok());
-        });
+        group.bench_with_input(
+            BenchmarkId::new("baseline: to RawValue", messages),
+            &body,
+            |bencher, body| {
+                bencher.iter(|| serde_json::from_slice::<&RawValue>(black_box(body)).is_ok());
+            },
+        );
         group.bench_with_input(BenchmarkId::new("read", messages), &body, |bencher, body| {
             bencher.iter(|| payload::read(&Readable::of(black_box(body))).len());
         });

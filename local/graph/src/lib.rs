@@ -21,6 +21,7 @@ mod request;
 mod server;
 mod store;
 mod token;
+mod version;
 
 use std::collections::HashSet;
 use std::io;

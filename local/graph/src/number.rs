@@ -13,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::State;
 use crate::error::GraphError;
-use crate::server::{bearer, is_version};
-use crate::token;
+use crate::token::{self, bearer};
+use crate::version::is_version;
 
 /// Fields of a number in a response to a query without fields.
 const DEFAULT_FIELDS: [&str; 4] =

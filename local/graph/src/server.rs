@@ -23,7 +23,9 @@ use crate::faults::{Effect, Fault, Outcome};
 use crate::listener::{ResetSwitch, ResettableListener};
 use crate::request::{self, Address, Request, Send};
 use crate::store::{ReadReceipt, Received, Stored};
-use crate::{State, number, token};
+use crate::token::{self, bearer};
+use crate::version::is_version;
+use crate::{State, number};
 
 /// Serves until `state.stopping` is closed.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -190,19 +192,6 @@ fn faulty(fault: Fault, connection: &ResetSwitch) -> Option<Response> {
             Some(StatusCode::INTERNAL_SERVER_ERROR.into_response())
         }
     }
-}
-
-/// `v19.0`.
-pub(crate) fn is_version(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.strip_prefix('v')
-        .and_then(|number| number.split_once('.'))
-        .is_some_and(|(major, minor)| digits(major) && digits(minor))
-}
-
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

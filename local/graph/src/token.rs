@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -14,6 +15,12 @@ pub(crate) const MANAGEMENT: &str = "whatsapp_business_management";
 
 /// Permissions of a system user's token for WhatsApp.
 pub const PERMISSIONS: [&str; 2] = [MANAGEMENT, MESSAGING];
+
+/// The bearer token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
 
 /// The token, without `Debug` or `Display`.
 pub(crate) struct AccessToken {

@@ -42,6 +42,7 @@ pub mod deployed;
 
 mod attributes;
 mod broker;
+mod characters;
 mod deduplication;
 mod error;
 mod faults;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::characters;
 use crate::error::{Result, SqsError};
 use crate::message_attributes::{self, MessageAttributes};
 use crate::time::Timestamp;
@@ -85,7 +86,7 @@ impl NewMessage {
         if self.body.as_str().is_empty() {
             return Err(SqsError::MissingParameter("MessageBody"));
         }
-        validate_characters(self.body.as_str())?;
+        characters::validate(self.body.as_str())?;
         for (name, value) in [
             ("MessageGroupId", self.group_id.as_deref()),
             ("MessageDeduplicationId", self.deduplication_id.as_deref()),
@@ -102,16 +103,6 @@ impl NewMessage {
         }
         message_attributes::validate(&self.system_attributes)
     }
-}
-
-/// SQS accepts the characters of XML 1.0 (API reference, SendMessage).
-pub(crate) fn validate_characters(text: &str) -> Result<()> {
-    let allowed = |c: char| match c {
-        '\u{9}' | '\u{a}' | '\u{d}' => true,
-        '\u{fffe}' | '\u{ffff}' => false,
-        c => c >= ' ',
-    };
-    if text.chars().all(allowed) { Ok(()) } else { Err(SqsError::InvalidMessageContents) }
 }
 
 /// 1 to 128 ASCII letters, digits and punctuation characters (API reference, SendMessage).

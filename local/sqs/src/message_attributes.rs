@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use md5::{Digest, Md5};
 
+use crate::characters;
 use crate::error::{Result, SqsError};
 
 /// Maximum number of attributes per message (SQS Developer Guide, "Message quotas").
@@ -119,7 +120,7 @@ pub(crate) fn validate(attributes: &MessageAttributes) -> Result<()> {
                     "Can't cast the value of message attribute '{name}' to a number."
                 )));
             }
-            crate::message::validate_characters(text)?;
+            characters::validate(text)?;
         }
     }
     Ok(())

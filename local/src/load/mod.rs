@@ -10,9 +10,8 @@ use anyhow::ensure;
 use serde::Serialize;
 
 use crate::memory::{self, Memory};
-use crate::show;
-use crate::stack::{Options, Stack};
-use crate::supabase::CREATED_BY;
+use local_stack::supabase::CREATED_BY;
+use local_stack::{Options, Stack};
 use post::wamid;
 use watch::Watch;
 
@@ -54,8 +53,8 @@ pub struct Load {
 /// When something cannot be started, or a POST is refused.
 pub async fn run(options: &Options, messages: usize, senders: usize, as_json: bool) -> anyhow::Result<bool> {
     ensure!(messages > 0 && senders > 0, "there must be a message and a sender");
-    let stack = Stack::start(options, show::progress).await?;
-    show::progress("sending");
+    let stack = Stack::start(options, terminal::progress).await?;
+    terminal::progress("sending");
     let load = send(&stack, messages, senders).await?;
     if as_json {
         println!("{}", serde_json::to_string(&load)?);

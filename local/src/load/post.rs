@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::services::PHONE_NUMBER_ID;
-use crate::stack::Stack;
+use local_stack::Stack;
+use local_stack::services::PHONE_NUMBER_ID;
 
 /// Sizes of the POSTs, in messages, one after the other.
 const SIZES: [usize; 9] = [1, 1, 1, 2, 1, 5, 10, 25, 50];
@@ -77,7 +77,7 @@ pub(super) async fn post_all(stack: &Stack, posts: Vec<Post>, senders: usize) ->
         }
         under_way.insert(messages.start);
         let (url, client) = (url.clone(), client.clone());
-        tasks.spawn(async move { (messages.start, crate::play::post(&client, &url, body).await) });
+        tasks.spawn(async move { (messages.start, local_stack::play::post(&client, &url, body).await) });
     }
     while !tasks.is_empty() {
         answer(&mut tasks).await?;

@@ -7,10 +7,10 @@ use local_graph::Received;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::post::{self, wamid};
-use crate::journal::Entry;
 use crate::memory::{self, Memory};
-use crate::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
-use crate::stack::Stack;
+use local_stack::Stack;
+use local_stack::journal::Entry;
+use local_stack::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often the database is asked when the log does not say that all is done.

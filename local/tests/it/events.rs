@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeZone, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use local::compile;
-use local::services::APP_SECRET;
 use local_lambda::Function;
+use local_stack::compile;
+use local_stack::services::APP_SECRET;
 use local_supabase::{JWT_SECRET, USER_A, USER_B};
 use md5::{Digest, Md5};
 use reply::settings::REGISTRATION_TEXT;
@@ -22,7 +22,7 @@ use webhook::payload;
 use webhook::readable::Readable;
 use webhook::signature::{self, AppSecret};
 
-use crate::support::*;
+use local_testing::*;
 
 /// In the order in which a message passes through them: the history is read when something is in it.
 const FUNCTIONS: [&str; 3] = ["webhook", "reply", "messages"];

@@ -4,15 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use local::journal::Entry;
 use local::load;
-use local::queues::{INBOUND, RECORDS};
-use local::stack::{Options, Stack};
 use local_graph::Fault;
 use local_process::Signal;
+use local_stack::journal::Entry;
+use local_stack::queues::{INBOUND, RECORDS};
+use local_stack::{Options, Stack};
 use serde_json::Value;
 
-use crate::support::*;
+use local_testing::*;
 
 /// As far as a test waits for work that takes long on a slow machine.
 const LONG: Duration = Duration::from_secs(180);
@@ -126,7 +126,7 @@ async fn meta_s_errors_pass_and_every_message_is_answered_once_and_in_order() {
     let mark = stack.journal.mark();
     let messages = questions("1", 4);
     post(&stack, &messages).await;
-    let returned = |entries: &[local::journal::Entry]| {
+    let returned = |entries: &[local_stack::journal::Entry]| {
         let failed = |sender: &str| {
             entries.iter().any(|e| e.field("outcome") == "returned" && e.field("wamid").contains(sender))
         };
@@ -167,7 +167,7 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     // The window that nothing can close: sent, and dead before that was written down. It is counted.
     assert_eq!(answered(&stack)[PHONE_A], ["wamid.1", "wamid.1", "wamid.2"]);
     let counted = stack.journal.since(mark);
-    let of_first = |entry: &&local::journal::Entry| {
+    let of_first = |entry: &&local_stack::journal::Entry| {
         entry.field("counter") == "repeated_attempts" && entry.field("wamid") == "wamid.1"
     };
     assert_eq!(counted.iter().filter(of_first).count(), 1);
@@ -235,7 +235,7 @@ async fn a_thousand_messages_of_fifty_senders_at_once_and_twice_are_answered_and
     let mut requests = tokio::task::JoinSet::new();
     for body in posts.iter().flat_map(|body| [body, body]) {
         let (client, url, body) = (client.clone(), url.clone(), body.clone());
-        requests.spawn(async move { local::play::post(&client, &url, body).await });
+        requests.spawn(async move { local_stack::play::post(&client, &url, body).await });
     }
     for status in requests.join_all().await {
         assert_eq!(status.expect("answered"), 200);

@@ -1,10 +1,10 @@
 //! Automatic correspondents, which answer each answer, on the real binaries.
 
-use local::stack::Stack;
+use local_stack::Stack;
 use reply::memory::TURNS;
 use shared::logging::ShortWamid;
 
-use crate::support::*;
+use local_testing::*;
 
 /// Processes of `reply` that `local` runs at most.
 const PROCESSES: usize = 4;
@@ -19,7 +19,7 @@ async fn answers_to_a_machine(stack: &Stack, number: &str, name: &str) -> usize 
         let status = stack.post(&payload(&[message])).await.expect("answered");
         assert_eq!(status, 200);
         let short = ShortWamid::of(&wamid).to_string();
-        let is_end = |entry: &local::journal::Entry| {
+        let is_end = |entry: &local_stack::journal::Entry| {
             entry.field("wamid") == short
                 && ["answered", "registration_sent", "silenced"].contains(&entry.field("outcome"))
         };

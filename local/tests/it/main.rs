@@ -1,8 +1,6 @@
 //! The tests of the whole pipeline and of the commands, in one program.
 
 mod commands;
-mod dead_letters;
-mod doctor;
 mod events;
 mod failures;
 mod history;
@@ -13,5 +11,4 @@ mod pipeline;
 mod promises;
 mod samples;
 mod supabase_url;
-mod support;
 mod updates;

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use local::journal::{Entry, Mark};
-use local::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
-use local::stack::Stack;
 use local_graph::Fault;
+use local_stack::Stack;
+use local_stack::journal::{Entry, Mark};
+use local_stack::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
 use secrecy::SecretString;
 use serde_json::json;
 use shared::logging::ShortWamid;
 use shared::metrics::VERSION_ERRORS;
 use webhook::signature::{self, AppSecret};
 
-use crate::support::*;
+use local_testing::*;
 
 const BSUID: &str = "US.13491208655302741918";
 /// A number that belongs to no user.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use local::page::Page;
-use local::stack::Stack;
+use local_page::Page;
+use local_stack::Stack;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::support::{DEADLINE, PHONE_A, payload, rows, stack, text};
+use local_testing::{DEADLINE, PHONE_A, payload, rows, stack, text};
 
 /// What a page would show: the newest of each thing.
 #[derive(Clone, Debug, Default)]

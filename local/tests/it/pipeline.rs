@@ -5,19 +5,20 @@ use std::iter::repeat;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use local::journal::Mark;
-use local::play::{Played, Sent};
-use local::queues::INBOUND;
-use local::renewal::Renewal;
-use local::services::VERIFY_TOKEN;
-use local::stack::Options;
-use local::{demo, payloads};
+use local::demo;
 use local_graph::Fault;
+use local_stack::Options;
+use local_stack::journal::Mark;
+use local_stack::payloads;
+use local_stack::play::{Played, Sent};
+use local_stack::queues::INBOUND;
+use local_stack::renewal::Renewal;
+use local_stack::services::VERIFY_TOKEN;
 use local_supabase::{USER_A, USER_B};
 use reply::settings::REGISTRATION_TEXT;
 use serde_json::{Value, json};
 
-use crate::support::*;
+use local_testing::*;
 
 #[tokio::test]
 async fn a_sample_gives_one_echo_two_rows_and_a_history_for_its_owner_alone() {
@@ -330,8 +331,8 @@ async fn logs_of_a_whole_run_hold_no_text_no_number_and_no_secret() {
         "4915112345678",
         &token,
         supabase.secret_key(),
-        local::services::ACCESS_TOKEN,
-        local::services::APP_SECRET,
+        local_stack::services::ACCESS_TOKEN,
+        local_stack::services::APP_SECRET,
         VERIFY_TOKEN,
     ];
     let lines: Vec<_> = stack.journal.since(Mark::default()).into_iter().map(|entry| entry.text).collect();

@@ -5,7 +5,7 @@ const FILES: [(&str, &str); 16] = [
     ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
-    ("dead_letters", include_str!("dead_letters.rs")),
+    ("dead_letters", include_str!("../../../tools/ops/tests/it/dead_letters.rs")),
     ("updates", include_str!("updates.rs")),
     ("loops", include_str!("loops.rs")),
     ("messages", include_str!("../../../functions/reply/tests/it/messages.rs")),

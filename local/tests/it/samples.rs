@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use local::payloads;
-use local::play::{Played, Sent};
-use local::renewal::Renewal;
+use local_stack::payloads;
+use local_stack::play::{Played, Sent};
+use local_stack::renewal::Renewal;
 use serde_json::Value;
 
-use crate::support::*;
+use local_testing::*;
 
 /// File, name in it, lines that say what became of it.
 type Expected = BTreeMap<String, BTreeMap<String, Vec<String>>>;
@@ -23,10 +23,10 @@ fn directory() -> PathBuf {
 fn lines(played: &Played) -> Vec<String> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let echoes = played.echoes.iter().map(|echo| format!("echo to {}: {}", echo.to, text(&echo.body)));
-    let row = |row: &local::play::Row| format!("row {} {}: {}", row.role, text(&row.kind), row.content);
-    let status = |one: &local::play::Status| format!("status {} {}", one.status, one.outcome);
-    let event = |event: &local::play::Event| format!("event {} {}", event.field, event.outcome);
-    let ignored = |one: &local::play::Ignored| format!("ignored {}: {}", one.what, one.why);
+    let row = |row: &local_stack::play::Row| format!("row {} {}: {}", row.role, text(&row.kind), row.content);
+    let status = |one: &local_stack::play::Status| format!("status {} {}", one.status, one.outcome);
+    let event = |event: &local_stack::play::Event| format!("event {} {}", event.field, event.outcome);
+    let ignored = |one: &local_stack::play::Ignored| format!("ignored {}: {}", one.what, one.why);
     let mut lines: Vec<_> = echoes
         .chain(played.rows.iter().map(row))
         .chain(played.statuses.iter().map(status))
@@ -95,7 +95,7 @@ async fn of_every_sample_becomes_what_is_expected_of_it() {
 }
 
 /// A message of a linked user is in their row, another one among the events, each as Meta sent it.
-async fn is_kept_as_it_was_sent(stack: &local::stack::Stack, message: &Value) {
+async fn is_kept_as_it_was_sent(stack: &local_stack::Stack, message: &Value) {
     let kept: (i64,) = sqlx::query_as(
         "select (select count(*) from messages where payload->'raw' = $1) +
             (select count(*) from account_events where payload = $1)",

@@ -14,11 +14,11 @@ use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use local::page::Page;
-use local::stack::{Options, Stack};
-use local::supabase::SupabaseOptions;
 use local_lambda::HttpServer;
+use local_page::Page;
 use local_process::{Guardian, Signal};
+use local_stack::supabase::SupabaseOptions;
+use local_stack::{Options, Stack};
 use local_supabase::{PUBLISHABLE_KEY, SECRET_KEY, Supabase, USER_A, USER_B};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::support::*;
+use local_testing::*;
 
 /// Somebody's project.
 struct Elsewhere {

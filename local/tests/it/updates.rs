@@ -1,8 +1,8 @@
 //! Everything that is no plain text from a phone number, on the real binaries and a real database.
 
-use local::stack::Stack;
 use local_graph::Received;
 use local_process::Guardian;
+use local_stack::Stack;
 use local_supabase::{Options, USER_A, USER_B};
 use reply::database::{Database, Project};
 use reply::delivery::Work;
@@ -11,7 +11,7 @@ use reply::statuses::Applied;
 use serde_json::{Value, json};
 use shared::supabase::Supabase;
 
-use crate::support::*;
+use local_testing::*;
 
 /// A payload of statuses, from the business number of the samples.
 fn statuses(statuses: &[Value]) -> Vec<u8> {
@@ -350,7 +350,7 @@ async fn a_thousand_mixed_updates_in_one_request_are_all_handled() {
         let image = json!({"from": from, "id": format!("wamid.i{n}"), "type": "image", "image": {"id": n.to_string()}});
         let messages = [text(from, &format!("wamid.t{n}"), &format!("text {n}")), image];
         let statuses = [status(&format!("wamid.s{n}"), "delivered", 1_750_000_000)];
-        let metadata = json!({"phone_number_id": local::services::PHONE_NUMBER_ID});
+        let metadata = json!({"phone_number_id": local_stack::services::PHONE_NUMBER_ID});
         changes.push(json!({"field": "messages", "value": {"metadata": metadata, "messages": messages, "statuses": statuses}}));
         changes.push(json!({"field": "account_update", "value": {"event": "X", "number": n}}));
     }

@@ -1,9 +1,9 @@
-//! `cargo run -p simulation`: see [`simulation::command`].
+//! `cargo run -p simulation`: see [`simulation::harness::command`].
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use simulation::command::Arguments;
+use simulation::harness::command::Arguments;
 
 fn main() -> ExitCode {
     match Arguments::parse().run() {

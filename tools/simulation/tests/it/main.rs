@@ -4,9 +4,9 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use simulation::Defect;
-use simulation::many::{run_many, seed_of};
-use simulation::report::Summary;
-use simulation::run::run;
+use simulation::harness::many::{run_many, seed_of};
+use simulation::harness::report::Summary;
+use simulation::harness::run::run;
 use tokio::process::Command;
 
 /// First seed of the tests. `.ci/run` uses another seed each time.

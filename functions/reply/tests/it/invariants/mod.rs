@@ -1,5 +1,5 @@
 //! What holds for every body that a queue can deliver. Checked with a corpus (`tests/it/corpus.rs`), and with whatever a
-//! fuzzer thinks of (`functions/fuzz`).
+//! fuzzer thinks of (`fuzz`).
 
 use reply::delivery::Work;
 use reply::history;

@@ -1,5 +1,5 @@
 //! What holds for every body that can be posted. Checked with a corpus (`tests/it/corpus.rs`), and with whatever a fuzzer
-//! thinks of (`functions/fuzz`).
+//! thinks of (`fuzz`).
 
 use std::collections::HashMap;
 

@@ -1,8 +1,0 @@
-//! What `webhook` makes of a body: signature, updates, envelopes, calls to SQS.
-
-#![no_main]
-
-#[path = "../../webhook/tests/it/invariants/mod.rs"]
-mod invariants;
-
-libfuzzer_sys::fuzz_target!(|body: &[u8]| invariants::check(body));

@@ -1,0 +1,321 @@
+//! How many messages were accepted, and where they are now. Each number is from a source of its own, so that a message
+//! that is lost between two of them makes a difference.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::logging::ShortWamid;
+
+use crate::queues::Places;
+use local_stack::journal::Entry;
+
+/// How many finished messages are remembered. One that is delivered again after so many others counts as another one.
+const REMEMBERED: usize = 50_000;
+
+/// The numbers, of distinct messages with an id. Here they are known by the shortened wamid, as the log has it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub(crate) struct Counters {
+    /// The log of `webhook` says that the queue has it.
+    pub(crate) accepted: usize,
+    /// A phone has got an answer to it, says the Graph API.
+    pub(crate) answered: usize,
+    /// Its rows are in the database; or `reply` has said that it needs none.
+    pub(crate) recorded: usize,
+    /// It is on the inbound or the record queue, in the hands of `reply` included.
+    pub(crate) waiting: usize,
+    /// It is in a dead-letter queue.
+    pub(crate) dead: usize,
+    /// Accepted, and nowhere.
+    pub(crate) difference: i64,
+    /// Whether the database could be asked.
+    pub(crate) known: bool,
+}
+
+/// What is remembered of each source.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// What `webhook` has queued.
+    accepted: Distinct,
+    answered: Distinct,
+    /// What `reply` is done with and has nothing to write of.
+    without_rows: Distinct,
+    /// What `reply` has put off, for which it does not always know whose it is.
+    deferred: Distinct,
+    /// What `reply` has given up, for when the queues cannot be looked at.
+    given_up: HashSet<String>,
+    /// How many rows of people's messages the database had when it was last asked.
+    rows: usize,
+}
+
+/// Messages, each counted once.
+#[derive(Debug, Default)]
+struct Distinct {
+    count: usize,
+    /// Those that are remembered, with their numbers in the order in which they came.
+    numbers: HashMap<Arc<str>, usize>,
+    /// The same, the next to be forgotten first.
+    order: VecDeque<Arc<str>>,
+}
+
+/// What the database says.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    /// How many messages of people it has.
+    pub(crate) rows: usize,
+    /// Which of those that were asked for.
+    pub(crate) present: HashSet<String>,
+}
+
+impl Distinct {
+    fn insert(&mut self, wamid: &str) {
+        if !self.contains(wamid) {
+            let wamid: Arc<str> = wamid.into();
+            self.order.push_back(Arc::clone(&wamid));
+            self.numbers.insert(wamid, self.count);
+            self.count += 1;
+        }
+    }
+
+    fn contains(&self, wamid: &str) -> bool {
+        self.numbers.contains_key(wamid)
+    }
+
+    /// Forgets the oldest beyond [`REMEMBERED`], except those that are `needed`.
+    fn forget(&mut self, needed: impl Fn(&str) -> bool) {
+        for _ in REMEMBERED..self.order.len() {
+            let Some(oldest) = self.order.pop_front() else { return };
+            if needed(&oldest) {
+                self.order.push_back(oldest);
+            } else {
+                self.numbers.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Ledger {
+    /// Reads a line of a function's log.
+    pub(crate) fn read(&mut self, entry: &Entry) {
+        let (counter, wamid) = (entry.field("counter"), entry.field("wamid"));
+        if wamid.is_empty() {
+            return;
+        }
+        match (&*entry.function, counter) {
+            ("webhook", "accepted_messages") => self.accepted.insert(wamid),
+            ("reply", "deferred_records") => self.deferred.insert(wamid),
+            ("reply", "dead_letters") => {
+                self.given_up.insert(wamid.to_owned());
+            }
+            ("reply", _) if ["message", "record"].contains(&entry.field("update")) => {
+                self.handled(entry, wamid)
+            }
+            _ => {}
+        }
+    }
+
+    fn handled(&mut self, entry: &Entry, wamid: &str) {
+        let outcome = entry.field("outcome");
+        if outcome.is_empty() {
+            return;
+        }
+        self.given_up.remove(wamid);
+        let needs_none = match outcome {
+            "registration_sent" | "ignored" | "event_kept" | "dropped" => true,
+            // A user's refused answer is written; of nobody there is nothing to write.
+            "undeliverable" | "silenced" => {
+                entry.field("user_id").is_empty() && !self.deferred.contains(wamid)
+            }
+            _ => false,
+        };
+        if needs_none {
+            self.without_rows.insert(wamid);
+        }
+    }
+
+    /// A phone has got an answer to this message.
+    pub(crate) fn answered(&mut self, wamid: &str) {
+        self.answered.insert(ShortWamid::of(wamid).as_str());
+    }
+
+    /// How many messages are accepted by now: [`Ledger::count`] counts these, and what it is told is newer.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.count
+    }
+
+    /// The messages that are neither written nor without anything to write, for when the queues cannot be looked at.
+    pub(crate) fn open(&self) -> Vec<(String, bool)> {
+        let open = self.accepted.numbers.keys().filter(|wamid| !self.without_rows.contains(wamid));
+        open.map(|wamid| (wamid.to_string(), self.given_up.contains(&**wamid))).collect()
+    }
+
+    /// The messages on the queues whose rows are to be looked for, and whether each is a dead letter.
+    pub(crate) fn unfinished(&self, places: Option<&Places>) -> Vec<(String, bool)> {
+        match places {
+            Some(places) => {
+                places.all().map(|(wamid, dead)| (ShortWamid::of(wamid).to_string(), dead)).collect()
+            }
+            None => self.open(),
+        }
+    }
+
+    /// The first `accepted` messages, `unfinished` after them, and the database after that; `None` when it says nothing.
+    pub(crate) fn count(
+        &mut self,
+        accepted: usize,
+        unfinished: &[(String, bool)],
+        recorded: Option<&Recorded>,
+    ) -> Counters {
+        if let Some(recorded) = recorded {
+            self.rows = recorded.rows;
+        }
+        // What is finished may still be on the queue for a moment, and what is new is not yet accepted.
+        let counts = |wamid: &str| {
+            !self.without_rows.contains(wamid)
+                && recorded.is_none_or(|recorded| !recorded.present.contains(wamid))
+                && self.accepted.numbers.get(wamid).is_some_and(|number| *number < accepted)
+        };
+        let count = |dead| unfinished.iter().filter(|(wamid, is)| *is == dead && counts(wamid)).count();
+        let (waiting, dead) = (count(false), count(true));
+        let recorded_messages = self.rows + self.without_rows.count;
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let counters = Counters {
+            accepted,
+            answered: self.answered.count,
+            recorded: recorded_messages,
+            waiting,
+            dead,
+            difference: number(accepted) - number(recorded_messages) - number(waiting) - number(dead),
+            known: recorded.is_some(),
+        };
+        if let Some(recorded) = recorded {
+            self.forget_finished(unfinished, recorded);
+        }
+        counters
+    }
+
+    fn forget_finished(&mut self, unfinished: &[(String, bool)], recorded: &Recorded) {
+        if self.accepted.order.len() > REMEMBERED {
+            let unfinished = unfinished.iter().map(|(wamid, _)| wamid.as_str());
+            let unfinished: HashSet<&str> =
+                unfinished.filter(|wamid| !recorded.present.contains(*wamid)).collect();
+            self.accepted.forget(|wamid| unfinished.contains(wamid));
+        }
+        for others in [&mut self.answered, &mut self.without_rows, &mut self.deferred] {
+            others.forget(|_| false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(function: &str, fields: Value) -> Entry {
+        Entry { function: function.into(), text: fields.to_string().into(), fields: fields.into() }
+    }
+
+    fn ledger(lines: &[(&str, Value)]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for (function, fields) in lines {
+            ledger.read(&entry(function, fields.clone()));
+        }
+        ledger
+    }
+
+    fn accepted(wamid: &str) -> (&'static str, Value) {
+        ("webhook", json!({"counter": "accepted_messages", "wamid": wamid, "update": "message"}))
+    }
+
+    fn handled(wamid: &str, outcome: &str) -> (&'static str, Value) {
+        (
+            "reply",
+            json!({"counter": "handled_messages", "wamid": wamid, "update": "message", "outcome": outcome}),
+        )
+    }
+
+    fn recorded(rows: usize, present: &[&str]) -> Recorded {
+        Recorded { rows, present: present.iter().map(|&wamid| wamid.to_owned()).collect() }
+    }
+
+    #[test]
+    fn every_message_is_counted_once_wherever_it_is() {
+        let mut ledger = ledger(&[
+            accepted("row"),
+            accepted("row"),
+            accepted("nobody"),
+            handled("nobody", "registration_sent"),
+            accepted("waiting"),
+            accepted("dead"),
+        ]);
+        let unfinished = [("waiting", false), ("dead", true), ("row", false), ("new", false)];
+        let unfinished = unfinished.map(|(wamid, dead)| (wamid.to_owned(), dead));
+        let counters = ledger.count(4, &unfinished, Some(&recorded(1, &["row"])));
+        let expected = Counters {
+            accepted: 4,
+            answered: 0,
+            recorded: 2,
+            waiting: 1,
+            dead: 1,
+            difference: 0,
+            known: true,
+        };
+        assert_eq!(counters, expected);
+    }
+
+    #[test]
+    fn a_message_that_is_nowhere_makes_a_difference() {
+        let mut ledger = ledger(&[accepted("lost")]);
+        assert_eq!(ledger.count(1, &[], Some(&recorded(0, &[]))).difference, 1);
+        assert_eq!(ledger.count(0, &[], Some(&recorded(1, &[]))).difference, -1);
+    }
+
+    #[test]
+    fn a_refused_answer_is_finished_only_when_nobody_s_rows_are_to_be_written() {
+        let deferred = ("reply", json!({"counter": "deferred_records", "wamid": "later"}));
+        let of_user = (
+            "reply",
+            json!({"wamid": "user", "update": "message", "outcome": "undeliverable", "user_id": "1"}),
+        );
+        let ledger = ledger(&[
+            handled("nobody", "undeliverable"),
+            deferred,
+            handled("later", "undeliverable"),
+            of_user,
+        ]);
+        assert_eq!(Vec::from(ledger.without_rows.order), ["nobody".into()]);
+    }
+
+    #[test]
+    fn an_unreachable_database_leaves_the_last_number_and_says_so() {
+        let mut ledger = ledger(&[accepted("1")]);
+        ledger.count(1, &[], Some(&recorded(1, &[])));
+        let counters = ledger.count(1, &[], None);
+        assert_eq!((counters.recorded, counters.difference, counters.known), (1, 0, false));
+    }
+
+    #[test]
+    fn finished_messages_are_forgotten_and_make_no_difference() {
+        let mut ledger = Ledger::default();
+        let add = |ledger: &mut Ledger, wamid: &str| {
+            let (function, fields) = accepted(wamid);
+            ledger.read(&entry(function, fields));
+            ledger.answered(wamid);
+        };
+        add(&mut ledger, "dead");
+        let dead = [("dead".to_owned(), true)];
+        for round in 0..3 {
+            (0..REMEMBERED).for_each(|n| add(&mut ledger, &format!("{round}.{n}")));
+            let rows = REMEMBERED * (round + 1);
+            let counters = ledger.count(rows + 1, &dead, Some(&recorded(rows, &[])));
+            assert_eq!((counters.accepted, counters.answered), (rows + 1, rows + 1));
+            assert_eq!((counters.dead, counters.difference), (1, 0));
+            for distinct in [&ledger.accepted, &ledger.answered] {
+                assert!(distinct.numbers.len() <= REMEMBERED + 1);
+                assert_eq!(distinct.numbers.len(), distinct.order.len());
+            }
+        }
+    }
+}

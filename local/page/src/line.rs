@@ -1,0 +1,41 @@
+//! A line of a function's log, as it is shown.
+
+use chrono::{DateTime, Utc};
+use local_stack::journal::Entry;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Fields that stand in places of their own.
+const SHOWN_APART: [&str; 5] = ["timestamp", "level", "message", "target", "span"];
+
+/// One line.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Line {
+    pub(crate) id: u64,
+    at: DateTime<Utc>,
+    function: String,
+    level: String,
+    message: String,
+    /// The person's message that it is about, also where the line names the answer.
+    wamid: Option<String>,
+    fields: Value,
+}
+
+impl Line {
+    pub(crate) fn new(id: u64, entry: &Entry, wamid: Option<String>) -> Self {
+        let at = entry.field("timestamp").parse().unwrap_or_else(|_| Utc::now());
+        let is_json = entry.fields.is_object();
+        let mut fields = entry.fields.as_object().cloned().unwrap_or_default();
+        fields.retain(|name, _| !SHOWN_APART.contains(&name.as_str()));
+        Self {
+            id,
+            at,
+            function: entry.function.to_string(),
+            // Such as a panic's message.
+            level: if is_json { entry.field("level").to_owned() } else { "ERROR".to_owned() },
+            message: if is_json { entry.field("message").to_owned() } else { entry.text.to_string() },
+            wamid,
+            fields: Value::Object(fields),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What the page shows, and telling it what has changed.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::response::Sse;
+use axum::response::sse::{Event as Sent, KeepAlive};
+use futures::stream::{self, Stream, StreamExt as _};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, broadcast, watch};
+
+use crate::chat::Chats;
+use crate::compose::SAMPLES;
+use crate::counters::{Counters, Ledger};
+use crate::journey::Journeys;
+use crate::line::Line;
+use crate::phones::Phones;
+use crate::trouble::Trouble;
+
+/// Events that a page may be late with; one that is later gets everything anew.
+const BACKLOG: usize = 8192;
+/// How much of the newest a page gets at first.
+const JOURNEYS: usize = 200;
+const LOGS: usize = 1000;
+const CHATS: usize = 500;
+/// How often a silent connection says that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Something has changed.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    name: &'static str,
+    data: Arc<str>,
+}
+
+/// Everything that is shown.
+#[derive(Debug)]
+pub(crate) struct Model {
+    pub(crate) phones: Phones,
+    pub(crate) chats: Chats,
+    pub(crate) journeys: Journeys,
+    pub(crate) ledger: Ledger,
+    pub(crate) counters: Counters,
+    pub(crate) trouble: Vec<Trouble>,
+    /// Whose history can be looked at, with tokens.
+    history: Value,
+    logs: VecDeque<Line>,
+    /// Messages whose rows may be others than those that are shown.
+    pub(crate) stale: BTreeSet<String>,
+    last_order: u64,
+    changed: BTreeSet<Changed>,
+}
+
+/// What has changed since the page was told.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Changed {
+    Phone(String),
+    Chat(String),
+    Log(u64),
+    Journey(String),
+    Trouble(&'static str),
+    Counters,
+}
+
+/// The model, and who is told of its changes.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    inner: Mutex<Inner>,
+    survey: Notify,
+    closed: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    model: Model,
+    /// `None` when there is nothing more to tell.
+    pages: Option<broadcast::Sender<Event>>,
+}
+
+impl Hub {
+    pub(crate) fn new(trouble: Vec<Trouble>, history: Value) -> Self {
+        let model = Model {
+            phones: Phones::new(),
+            chats: Chats::default(),
+            journeys: Journeys::default(),
+            ledger: Ledger::default(),
+            counters: Counters::default(),
+            trouble,
+            history,
+            logs: VecDeque::new(),
+            stale: BTreeSet::new(),
+            last_order: 0,
+            changed: BTreeSet::new(),
+        };
+        let pages = Some(broadcast::Sender::new(BACKLOG));
+        Self {
+            inner: Mutex::new(Inner { model, pages }),
+            survey: Notify::new(),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// Changes the model and tells every page.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
+        let mut inner = self.lock();
+        let result = change(&mut inner.model);
+        let changed = std::mem::take(&mut inner.model.changed);
+        // Under the lock, so that events come in the order of the changes, and none between a page's first state and
+        // its first event.
+        if let Some(pages) = inner.pages.as_ref().filter(|pages| pages.receiver_count() > 0) {
+            for event in changed.iter().filter_map(|changed| inner.model.event(changed)) {
+                let _ = pages.send(event);
+            }
+        }
+        result
+    }
+
+    /// Looks at the model.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
+        look(&self.lock().model)
+    }
+
+    /// The counters and rows may be others now.
+    pub(crate) fn survey_soon(&self) {
+        self.survey.notify_one();
+    }
+
+    pub(crate) async fn survey_is_due(&self) {
+        self.survey.notified().await;
+    }
+
+    /// Ends what pages are told.
+    pub(crate) fn close(&self) {
+        self.lock().pages = None;
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn is_closed(&self) {
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    fn follow(&self) -> Option<(Event, broadcast::Receiver<Event>)> {
+        let inner = self.lock();
+        let receiver = inner.pages.as_ref()?.subscribe();
+        Some((inner.model.state(), receiver))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that is shown, and then each change of it.
+pub(crate) fn events(hub: &Hub) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + use<>> {
+    let (first, rest) = hub.follow().unzip();
+    let rest = stream::unfold(rest, |rest| async move {
+        let mut receiver = rest?;
+        // One that stayed behind too far asks again, and gets everything anew.
+        let event = receiver.recv().await.ok()?;
+        Some((event, Some(receiver)))
+    });
+    let events = stream::iter(first).chain(rest);
+    let events = events.map(|event| Ok(Sent::default().event(event.name).data(&*event.data)));
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}
+
+impl Event {
+    fn new(name: &'static str, data: &impl Serialize) -> Option<Self> {
+        Some(Self { name, data: serde_json::to_string(data).ok()?.into() })
+    }
+}
+
+impl Model {
+    /// Notes a change.
+    pub(crate) fn tell(&mut self, changed: Changed) {
+        self.changed.insert(changed);
+    }
+
+    /// A number that grows: what comes later stands below.
+    pub(crate) fn next_order(&mut self) -> u64 {
+        self.last_order += 1;
+        self.last_order
+    }
+
+    /// Keeps a line of a log.
+    pub(crate) fn log(&mut self, line: impl FnOnce(u64) -> Line) {
+        let id = self.next_order();
+        self.logs.push_back(line(id));
+        if self.logs.len() > LOGS {
+            self.logs.pop_front();
+        }
+        self.tell(Changed::Log(id));
+    }
+
+    fn event(&self, changed: &Changed) -> Option<Event> {
+        match changed {
+            Changed::Phone(id) => Event::new("phone", self.phones.get(id)?),
+            Changed::Chat(id) => Event::new("chat", self.chats.get(id)?),
+            Changed::Journey(wamid) => Event::new("journey", self.journeys.get(wamid)?),
+            Changed::Log(id) => {
+                let position = self.logs.binary_search_by_key(id, |log| log.id).ok()?;
+                Event::new("log", &self.logs[position])
+            }
+            Changed::Trouble(id) => Event::new("trouble", self.trouble.iter().find(|one| one.id == *id)?),
+            Changed::Counters => Event::new("counters", &self.counters),
+        }
+    }
+
+    fn state(&self) -> Event {
+        let logs: Vec<&Line> = self.logs.iter().collect();
+        let state = json!({
+            "phones": self.phones.all(),
+            "samples": SAMPLES,
+            "trouble": self.trouble,
+            "counters": self.counters,
+            "chats": self.chats.newest(CHATS).collect::<Vec<_>>(),
+            "journeys": self.journeys.newest(JOURNEYS).collect::<Vec<_>>(),
+            "logs": logs,
+            "history": self.history,
+        });
+        Event { name: "state", data: state.to_string().into() }
+    }
+}

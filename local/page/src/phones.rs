@@ -1,0 +1,254 @@
+//! Whose phones are on the page.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::sender::{PhoneNumber, Sender, UserId};
+use uuid::Uuid;
+
+/// Characters of a name at most.
+const MAX_NAME: usize = 40;
+
+/// Phones at most: who writes from outside the page then has none on it.
+const MAX_PHONES: usize = 1000;
+
+/// A person and how they write.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Phone {
+    /// Names it in addresses.
+    pub(crate) id: String,
+    /// The person's name.
+    pub(crate) name: String,
+    /// What stands under the name: the number, or the username.
+    pub(crate) address: String,
+    /// The username of somebody who shows no number.
+    pub(crate) username: Option<String>,
+    /// Whose history their messages go to.
+    pub(crate) about: String,
+    #[serde(skip)]
+    pub(crate) sender: Sender,
+}
+
+/// What is asked for when a phone is added.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewPhone {
+    name: String,
+    number: Option<String>,
+    username: Option<String>,
+}
+
+/// All phones, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Phones(Vec<Phone>);
+
+impl Phones {
+    /// The four that are there at the start.
+    pub(crate) fn new() -> Self {
+        let phone = |id: &str, name: &str, number: &str, about: &str| {
+            PhoneNumber::parse(number).map(|number| Phone::with_number(id, name, number, about))
+        };
+        let phones = [
+            phone("a", "User A", local_supabase::PHONE_A, "linked to user A"),
+            phone("b", "User B", local_supabase::PHONE_B, "linked to user B"),
+            phone("nobody", "Nobody's number", "+447700900123", "belongs to nobody"),
+            UserId::parse("GB.20261125004455667788").map(|id| {
+                Phone::with_username(
+                    "username",
+                    "Robin",
+                    "robin.example",
+                    id,
+                    "username, no number; belongs to nobody",
+                )
+            }),
+        ];
+        Self(phones.into_iter().flatten().collect())
+    }
+
+    pub(crate) fn all(&self) -> &[Phone] {
+        &self.0
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Phone> {
+        self.0.iter().find(|phone| phone.id == id)
+    }
+
+    /// The phone of somebody.
+    pub(crate) fn of(&self, sender: &Sender) -> Option<&Phone> {
+        self.0.iter().find(|phone| phone.is_of(sender))
+    }
+
+    /// The phone that an answer goes to: a number in any spelling, or a user id.
+    pub(crate) fn at(&self, address: &str) -> Option<&Phone> {
+        let sender = Sender::parse(address)?;
+        self.of(&sender)
+    }
+
+    /// Adds a phone.
+    ///
+    /// # Errors
+    /// Says what is wrong with what was asked for.
+    pub(crate) fn add(&mut self, new: NewPhone) -> Result<Phone, String> {
+        let name = new.name.trim();
+        if name.is_empty() || name.chars().count() > MAX_NAME {
+            return Err(format!("a name has 1 to {MAX_NAME} characters"));
+        }
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let id = format!("phone-{}", self.0.len() + 1);
+        let about = "belongs to nobody";
+        let phone = match (filled(new.number), filled(new.username)) {
+            (Some(_), Some(_)) => return Err("give a number or a username, not both".to_owned()),
+            (None, None) => return Err("give a number or a username".to_owned()),
+            (Some(number), None) => {
+                let number = number.replace([' ', '-', '(', ')', '.'], "");
+                let number = PhoneNumber::parse(&number)
+                    .filter(|number| {
+                        (7..=15).contains(&number.digits().len()) && !number.digits().starts_with('0')
+                    })
+                    .ok_or("a number has 7 to 15 digits and begins with the country code: +44 7700 900123")?;
+                Phone::with_number(&id, name, number, about)
+            }
+            (None, Some(username)) => {
+                let username = username.trim().trim_start_matches('@');
+                let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
+                if !(3..=35).contains(&username.len()) || !username.bytes().all(is_plain) {
+                    return Err("a username has 3 to 35 letters, digits, dots and underscores".to_owned());
+                }
+                if self.0.iter().any(|phone| phone.username.as_deref() == Some(username)) {
+                    return Err("there is a phone with this username".to_owned());
+                }
+                let user_id = format!("GB.{}", Uuid::new_v4().as_u128());
+                let user_id = UserId::parse(&user_id).ok_or("this username cannot be used")?;
+                Phone::with_username(&id, name, username, user_id, about)
+            }
+        };
+        if self.of(&phone.sender).is_some() {
+            return Err("there is a phone with this number".to_owned());
+        }
+        self.0.push(phone.clone());
+        Ok(phone)
+    }
+
+    /// The phone of somebody who writes from outside the page, added if they are new and there is room.
+    pub(crate) fn of_stranger(&mut self, sender: &Sender, name: Option<&str>) -> Option<(Phone, bool)> {
+        if let Some(phone) = self.of(sender) {
+            return Some((phone.clone(), false));
+        }
+        if self.0.len() >= MAX_PHONES {
+            return None;
+        }
+        let id = format!("phone-{}", self.0.len() + 1);
+        let about = "wrote from outside this page";
+        let name = name.unwrap_or("Somebody");
+        let mut phone = match sender {
+            Sender::Phone(number) | Sender::Both(number, _) => {
+                Phone::with_number(&id, name, number.clone(), about)
+            }
+            Sender::UserId(user_id) => Phone {
+                address: user_id.as_str().to_owned(),
+                username: None,
+                ..Phone::with_username(&id, name, "", user_id.clone(), about)
+            },
+        };
+        phone.sender = sender.clone();
+        self.0.push(phone.clone());
+        Some((phone, true))
+    }
+}
+
+impl Phone {
+    fn with_number(id: &str, name: &str, number: PhoneNumber, about: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            address: spaced(number.digits()),
+            username: None,
+            about: about.to_owned(),
+            sender: Sender::Phone(number),
+        }
+    }
+
+    fn with_username(id: &str, name: &str, username: &str, user_id: UserId, about: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            address: format!("@{username}"),
+            username: Some(username.to_owned()),
+            about: about.to_owned(),
+            sender: Sender::UserId(user_id),
+        }
+    }
+
+    fn is_of(&self, sender: &Sender) -> bool {
+        let same_number = match (self.sender.number(), sender.number()) {
+            (Some(own), Some(other)) => own.comparable() == other.comparable(),
+            _ => false,
+        };
+        let same_user_id = match (self.sender.user_id(), sender.user_id()) {
+            (Some(own), Some(other)) => own == other,
+            _ => false,
+        };
+        same_number || same_user_id
+    }
+
+    /// The person as an entry of a webhook's `contacts`.
+    pub(crate) fn contact(&self) -> Value {
+        let mut contact = json!({"profile": {"name": self.name}});
+        if let Some(username) = &self.username {
+            contact["profile"]["username"] = json!(username);
+        }
+        if let Some(number) = self.sender.number() {
+            contact["wa_id"] = json!(number.digits());
+        }
+        if let Some(user_id) = self.sender.user_id() {
+            contact["user_id"] = json!(user_id.as_str());
+        }
+        contact
+    }
+}
+
+/// A number as people read it: `+1 650 555 1234`.
+fn spaced(digits: &str) -> String {
+    let (country, rest) = digits.split_at(if digits.starts_with('1') { 1 } else { 2.min(digits.len()) });
+    let mut spaced = format!("+{country}");
+    let mut rest = rest;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(if rest.len() <= 4 { rest.len() } else { 3 });
+        spaced.push(' ');
+        spaced.push_str(part);
+        rest = after;
+    }
+    spaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new(name: &str, number: Option<&str>, username: Option<&str>) -> NewPhone {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        NewPhone { name: name.to_owned(), number: owned(number), username: owned(username) }
+    }
+
+    #[test]
+    fn a_phone_is_found_by_its_number_in_any_spelling_and_by_its_user_id() {
+        let mut phones = Phones::new();
+        assert_eq!(phones.all().len(), 4);
+        assert_eq!(phones.at("+16505551234").map(|phone| phone.address.as_str()), Some("+1 650 555 1234"));
+        assert_eq!(phones.at("16505555678").map(|phone| phone.id.as_str()), Some("b"));
+        assert_eq!(phones.at("GB.20261125004455667788").map(|phone| phone.id.as_str()), Some("username"));
+        let added = phones.add(new("Grace", Some("+49 170 1234567"), None)).expect("added");
+        assert_eq!(phones.at("491701234567").map(|phone| &phone.id), Some(&added.id));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_new_phone_is_said() {
+        let mut phones = Phones::new();
+        let mut said =
+            |name: &str, number, username| phones.add(new(name, number, username)).expect_err("refused");
+        assert!(said(" ", Some("+491701234567"), None).contains("a name has"));
+        assert!(said("X", None, None).contains("number or a username"));
+        assert!(said("X", Some("call me"), None).contains("7 to 15 digits"));
+        assert!(said("X", Some("+1 (650) 555-1234"), None).contains("there is a phone"));
+        assert!(said("X", None, Some("robin.example")).contains("there is a phone"));
+        assert!(said("X", None, Some("no spaces")).contains("a username has"));
+    }
+}

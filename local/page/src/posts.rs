@@ -1,0 +1,107 @@
+//! What is posted to the webhook, by the page or by anybody else: seen at the gateway, on its way in and out.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use chrono::Utc;
+use reply::delivery::Work;
+use reply::incoming::Incoming;
+use secrecy::SecretString;
+use serde_json::Value;
+use shared::sender::Sender;
+use webhook::entry::Entry;
+use webhook::payload::{self, Kind};
+use webhook::readable::Readable;
+use webhook::signature::{self, AppSecret, SignatureError};
+
+use local_stack::services::APP_SECRET;
+
+/// A POST, read as `webhook` and `reply` read it.
+#[derive(Debug)]
+pub(crate) struct Post {
+    /// `valid`, `missing` or `invalid`.
+    pub(crate) signature: &'static str,
+    pub(crate) messages: Vec<Posted>,
+    pub(crate) statuses: Vec<Status>,
+}
+
+/// A person's message.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) wamid: String,
+    pub(crate) sender: Option<Sender>,
+    /// The name that the sender gave themselves.
+    pub(crate) name: Option<String>,
+    pub(crate) kind: String,
+    /// As the history shows it.
+    pub(crate) text: String,
+    pub(crate) quotes: Option<String>,
+    /// The message that a reaction, an edit or a revoke is about.
+    pub(crate) refers_to: Option<String>,
+    /// A reaction's emoji.
+    pub(crate) emoji: Option<String>,
+}
+
+/// What became of a message of the business.
+#[derive(Debug)]
+pub(crate) struct Status {
+    pub(crate) wamid: String,
+    pub(crate) name: String,
+    pub(crate) error: Option<String>,
+}
+
+impl Post {
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Self {
+        let header = headers.get(signature::HEADER).map(|value| value.to_str().unwrap_or_default());
+        let signature = match AppSecret::new(&SecretString::from(APP_SECRET)).verify(body, header) {
+            Ok(()) => "valid",
+            Err(SignatureError::Missing) => "missing",
+            Err(_) => "invalid",
+        };
+        let mut post = Self { signature, messages: Vec::new(), statuses: Vec::new() };
+        let body = Readable::of(body);
+        let updates = payload::read(&body);
+        let entries = Entry::all(&updates, Utc::now()).unwrap_or_default();
+        for (update, entry) in updates.iter().zip(entries) {
+            match Work::read(&entry.body) {
+                Ok(Work::Answer(message)) => post.messages.extend(Posted::new(*message, &update.kind)),
+                Ok(Work::Status(status)) => {
+                    let (wamid, name, error) = (status.wamid, status.name, status.error_text);
+                    post.statuses.push(Status { wamid, name, error });
+                }
+                _ => {}
+            }
+        }
+        post
+    }
+
+    /// Whether it can be Meta's.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signature == "valid"
+    }
+}
+
+impl Posted {
+    /// Without an id nobody can follow it.
+    fn new(message: Incoming, kind: &Kind<'_>) -> Option<Self> {
+        let raw = match kind {
+            Kind::Message { message, .. } => serde_json::from_str(message.get()).unwrap_or_default(),
+            _ => Value::Null,
+        };
+        Some(Self {
+            wamid: message.wamid?,
+            sender: message.sender,
+            name: message.sender_name,
+            text: message.content.text(&message.kind),
+            quotes: message.quotes,
+            refers_to: message.content.refers_to().map(str::to_owned),
+            emoji: raw.pointer("/reaction/emoji").and_then(Value::as_str).map(str::to_owned),
+            kind: message.kind,
+        })
+    }
+}
+
+/// Milliseconds with a tenth.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}

@@ -1,0 +1,166 @@
+//! The page's requests: the routes, and what each does.
+
+use std::sync::Arc;
+
+use axum::body::to_bytes;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::faults::Troubles;
+use crate::live::{Changed, Hub};
+use crate::meta::Meta;
+use crate::phones::{NewPhone, Phone};
+use crate::posts::Post;
+use crate::problem::Problem;
+use crate::trouble::Trouble;
+use crate::{assets, compose, guard, live};
+
+/// The largest body that the gateway takes.
+const MAX_BODY: usize = 10 * 1024 * 1024;
+
+/// What requests need.
+pub(crate) struct App {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) meta: Meta,
+    pub(crate) troubles: Troubles,
+}
+
+impl App {
+    pub(crate) fn phone(&self, id: &str) -> Result<Phone, Problem> {
+        self.hub.look(|model| model.phones.get(id).cloned()).ok_or_else(|| Problem::unknown("phone"))
+    }
+}
+
+/// The page's routes, and the functions' routes, whose webhook is watched.
+pub(crate) fn router(app: &Arc<App>, functions: Router) -> Router {
+    let page = Router::new()
+        .route("/", get(assets::index))
+        .route("/page/assets/{*path}", get(assets::asset))
+        .route("/page/live", get(events))
+        .route("/page/phones", post(add_phone))
+        .route("/page/phones/{id}/messages", post(send))
+        .route("/page/phones/{id}/read", post(read))
+        .route("/page/trouble/{id}", put(switch).post(act))
+        .route("/page/dead-letters/redrive", post(redrive))
+        .route_layer(from_fn(guard::guard))
+        .with_state(Arc::clone(app));
+    let functions = functions.layer(from_fn_with_state(Arc::clone(app), observe));
+    page.merge(functions)
+}
+
+/// Looks at every POST to the webhook that passes.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || request.uri().path() != "/webhook" {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let post = Post::read(&parts.headers, &body);
+    app.hub.change(|model| model.post_arrived(&post));
+    let start = Instant::now();
+    let response = next.run(Request::from_parts(parts, axum::body::Body::from(body))).await;
+    let (status, took) = (response.status().as_u16(), start.elapsed());
+    app.hub.change(|model| model.post_answered(&post, status, took));
+    app.hub.survey_soon();
+    response
+}
+
+/// `GET /page/live`
+async fn events(State(app): State<Arc<App>>) -> impl IntoResponse {
+    live::events(&app.hub)
+}
+
+/// Does something that takes its time, unless the page is closed: nobody may hold the services then.
+async fn unless_closed<T>(app: &App, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    tokio::select! {
+        result = work => result,
+        () = app.hub.is_closed() => Err(Problem::stopping()),
+    }
+}
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+fn parsed<T>(body: Body<T>) -> Result<T, Problem> {
+    body.map(|Json(body)| body).map_err(|rejection| Problem::bad(rejection.body_text()))
+}
+
+async fn add_phone(State(app): State<Arc<App>>, body: Body<NewPhone>) -> Result<Response, Problem> {
+    let new = parsed(body)?;
+    let added = app.hub.change(|model| {
+        let phone = model.phones.add(new)?;
+        model.tell(Changed::Phone(phone.id.clone()));
+        Ok(phone)
+    });
+    Ok((StatusCode::CREATED, Json(added.map_err(|why: String| Problem::bad(why))?)).into_response())
+}
+
+/// What a person sends: one of the three.
+#[derive(Deserialize)]
+struct NewMessage {
+    text: Option<String>,
+    sample: Option<String>,
+    refers_to: Option<String>,
+    burst: Option<usize>,
+}
+
+async fn send(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    body: Body<NewMessage>,
+) -> Result<Response, Problem> {
+    let phone = app.phone(&id)?;
+    let NewMessage { text, sample, refers_to, burst } = parsed(body)?;
+    let composed = match (text, sample, burst) {
+        (Some(text), None, None) if text.trim().is_empty() => Err("a text is not empty".to_owned()),
+        (Some(text), None, None) => Ok(compose::text(&phone, &text)),
+        (None, Some(sample), None) => compose::from_sample(&phone, &sample, refers_to.as_deref()),
+        (None, None, Some(count)) => compose::burst(&phone, count),
+        _ => Err("give one of text, sample and burst".to_owned()),
+    };
+    let composed = composed.map_err(Problem::bad)?;
+    let status = app.meta.deliver(composed.body).await?;
+    let answer = json!({"wamids": composed.wamids, "status": status});
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}
+
+async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    let phone = app.phone(&id)?;
+    for wamid in app.hub.look(|model| model.chats.unread(&id)) {
+        app.meta.deliver(compose::status(&phone, &wamid, "read")).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct Switch {
+    on: bool,
+}
+
+async fn switch(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    body: Body<Switch>,
+) -> Result<Json<Trouble>, Problem> {
+    let Switch { on } = parsed(body)?;
+    unless_closed(&app, app.troubles.switch(&id, on)).await.map(Json)
+}
+
+async fn act(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let done = unless_closed(&app, app.troubles.act(&id)).await?;
+    Ok(Json(json!({ "done": done })))
+}
+
+async fn redrive(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let redriven = unless_closed(&app, app.troubles.redrive()).await?;
+    Ok(Json(json!({"moved": redriven.moved, "left": redriven.left})))
+}

@@ -1,0 +1,114 @@
+//! What stands around the functions: the queue, Supabase and Meta's Graph API.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use local_graph::{GraphApi, GraphSettings};
+use local_process::Guardian;
+
+use crate::options::Options;
+use crate::queues::Queues;
+use crate::supabase::Supabase;
+
+/// The access token that the Graph API's stand-in accepts.
+pub const ACCESS_TOKEN: &str = "local-access-token";
+/// What webhooks are signed with.
+pub const APP_SECRET: &str = "local-app-secret";
+/// What the handshake asks for.
+pub const VERIFY_TOKEN: &str = "local-verify-token";
+/// The business number of Meta's samples.
+pub const PHONE_NUMBER_ID: &str = "106540352242922";
+/// The version of the Graph API that docs/CONFIGURATION.md#graph-api-version advises; the default is a retired one.
+pub const GRAPH_API_VERSION: &str = "v26.0";
+
+/// The services of a stack.
+pub struct Services {
+    /// Amazon SQS.
+    pub queues: Queues,
+    /// Supabase.
+    pub supabase: Supabase,
+    /// Meta.
+    pub graph: GraphApi,
+    legacy_keys: bool,
+}
+
+impl Services {
+    /// Starts all of them, the database while the others start; `progress` is told what takes long.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn start(options: &Options, guardian: &Guardian, progress: fn(&str)) -> anyhow::Result<Self> {
+        let settings = GraphSettings {
+            access_token: ACCESS_TOKEN.to_owned(),
+            phone_numbers: vec![PHONE_NUMBER_ID.to_owned()],
+        };
+        let (queues, supabase, graph) = tokio::join!(
+            Queues::start(options.sqs_endpoint.as_deref(), options.visibility_timeout),
+            Supabase::start(&options.supabase, guardian, progress),
+            GraphApi::start(settings, 0),
+        );
+        Ok(Self {
+            queues: queues?,
+            supabase: supabase?,
+            graph: graph.context("the Graph API's stand-in cannot be started")?,
+            legacy_keys: options.legacy_keys,
+        })
+    }
+
+    /// The environment of `webhook`.
+    #[must_use]
+    pub fn webhook_environment(&self) -> BTreeMap<String, String> {
+        let mut environment = self.queues.environment();
+        environment
+            .extend(pairs(&[("WHATSAPP_APP_SECRET", APP_SECRET), ("WHATSAPP_VERIFY_TOKEN", VERIFY_TOKEN)]));
+        environment
+    }
+
+    /// The environment of `reply`.
+    #[must_use]
+    pub fn reply_environment(&self) -> BTreeMap<String, String> {
+        let supabase = &self.supabase;
+        let key = match supabase {
+            Supabase::Ours(ours) if self.legacy_keys => ours.service_role_key(),
+            _ => supabase.secret_key(),
+        };
+        let mut environment = self.queues.environment();
+        environment.extend(pairs(&[
+            ("WHATSAPP_ACCESS_TOKEN", ACCESS_TOKEN),
+            ("WHATSAPP_PHONE_NUMBER_ID", PHONE_NUMBER_ID),
+            ("GRAPH_API_VERSION", GRAPH_API_VERSION),
+            ("GRAPH_API_URL", &self.graph.url()),
+            ("SUPABASE_URL", supabase.url()),
+            ("SUPABASE_SECRET_KEY", key),
+        ]));
+        environment
+    }
+
+    /// The environment of `messages`.
+    #[must_use]
+    pub fn messages_environment(&self) -> BTreeMap<String, String> {
+        let supabase = &self.supabase;
+        let key = match supabase {
+            Supabase::Ours(ours) if self.legacy_keys => ours.anon_key(),
+            _ => supabase.publishable_key(),
+        };
+        pairs(&[("SUPABASE_URL", supabase.url()), ("SUPABASE_PUBLISHABLE_KEY", key)])
+    }
+
+    /// Stops all of them.
+    ///
+    /// # Errors
+    /// When the database cannot be removed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let Self { queues, supabase, graph, .. } = self;
+        graph.stop().await;
+        if let Some(server) = queues.server {
+            server.stop().await;
+        }
+        supabase.stop().await
+    }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}

@@ -1,0 +1,206 @@
+//! The functions as whole processes over the real runtime protocol, beside a function that answers a constant: the
+//! baseline. Each figure is printed with its goal, as `docs/PERFORMANCE.md` explains them.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`binaries`] | builds the programs as they are deployed |
+//! | [`functions`] | which programs there are, and the environment and events that they get |
+//! | [`events`] | the events |
+//! | [`process`] | starts a program, and says what it has used |
+//! | [`cpu`] | CPU time of a process |
+//! | [`cores`] | a core for each side |
+//! | [`runtime_api`] | the Lambda runtime API, which measures |
+//! | [`stubs`] | SQS, Supabase, the Graph API; a listener for TLS |
+//! | [`setting`] | what all parts of the measurement use |
+//! | [`cold`] | starts |
+//! | [`warm`] | invocations of a process that runs already, and its memory |
+//! | [`load`] | many messages, large bodies, batches |
+//! | [`growth`] | how CPU time grows |
+//! | [`history`] | pages of the history in a real PostgreSQL |
+//! | [`statistics`] | what several measurements come to |
+//! | [`table`] | figures beside their goals |
+//! | [`plot`] | the same as a picture |
+//!
+//! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions take
+//! turns with the baseline: what disturbs the machine for a while disturbs all of them.
+
+pub mod binaries;
+pub mod cold;
+pub mod cores;
+pub mod cpu;
+pub mod events;
+pub mod functions;
+pub mod growth;
+pub mod history;
+pub mod load;
+pub mod plot;
+pub mod process;
+pub mod runtime_api;
+pub mod setting;
+pub mod statistics;
+pub mod stubs;
+pub mod table;
+pub mod warm;
+
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use local_process::Guardian;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::binaries::Built;
+use crate::history::Sizes;
+use crate::setting::Bench;
+use crate::stubs::Stubs;
+use crate::table::Row;
+
+/// What to measure, and how long.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Print the result as one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Few runs, to see that measuring works.
+    #[arg(long)]
+    short: bool,
+    /// Also draw the figures that have a goal, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Only these parts.
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    only: Vec<Part>,
+    /// Cargo's profile of the functions. With `dev` the figures mean nothing.
+    #[arg(long, default_value = "release", value_parser = ["dev", "release"])]
+    profile: String,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Part {
+    /// Starts: CPU time to the first poll, answer and ClientHello.
+    Cold,
+    /// Invocations of a process that runs already, and its memory.
+    Warm,
+    /// Bytes of the programs.
+    Size,
+    /// Memory that the largest bodies take.
+    Memory,
+    /// Many messages in one body, and a batch of many senders.
+    Batch,
+    /// How CPU time grows with messages, bytes, senders and rows.
+    Growth,
+    /// Pages of the history in PostgreSQL. Filling it takes minutes.
+    History,
+}
+
+/// How often things are measured.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    cold: usize,
+    warm: usize,
+    other: usize,
+    pages: usize,
+    history: Sizes,
+}
+
+impl Runs {
+    const LONG: Self = Self {
+        cold: 15,
+        warm: 2000,
+        other: 15,
+        pages: 300,
+        history: Sizes { few: 1_000, many: 1_000_000, others: 10_000_000 },
+    };
+    const SHORT: Self = Self {
+        cold: 3,
+        warm: 50,
+        other: 3,
+        pages: 10,
+        history: Sizes { few: 1_000, many: 20_000, others: 100_000 },
+    };
+}
+
+/// The result.
+#[derive(Debug, Serialize)]
+struct Report {
+    profile: String,
+    rows: Vec<Row>,
+}
+
+/// Measures and prints. Figures that miss their goal are no error.
+///
+/// # Errors
+/// When something does not compile, start, or answer as it should.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let guardian = Guardian::start().context("/bin/sh cannot be started")?;
+    let built = Built::build(&guardian, &arguments.profile).await?;
+    let (done, result) = oneshot::channel();
+    // A thread of its own, which ends with the process when that is told to stop.
+    thread::spawn(move || {
+        cores::keep_to_first();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let rows = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+            runtime.block_on(measure(&arguments, guardian, built)).map(|rows| (arguments, rows))
+        });
+        let _ = done.send(rows);
+    });
+    let (arguments, rows) = result.await??;
+    print(&arguments, rows)
+}
+
+async fn measure(arguments: &Arguments, guardian: Guardian, built: Built) -> anyhow::Result<Vec<Row>> {
+    let Runs { cold, warm, other, pages, history } = if arguments.short { Runs::SHORT } else { Runs::LONG };
+    let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let bench = Bench { built, stubs: Stubs::start().await?, guardian };
+    let mut rows = Vec::new();
+    if is_wanted(Part::Cold) {
+        rows.extend(cold::measure(&bench, cold).await?);
+    }
+    if is_wanted(Part::Warm) {
+        rows.extend(warm::measure(&bench, warm).await?);
+    }
+    if is_wanted(Part::Size) {
+        rows.extend(bench.sizes()?);
+    }
+    if is_wanted(Part::Batch) {
+        rows.extend(load::many_messages(&bench, other).await?);
+        rows.extend(load::batch(&bench, other).await?);
+    }
+    if is_wanted(Part::Memory) {
+        rows.extend(load::large_body(&bench, other).await?);
+    }
+    if is_wanted(Part::Growth) {
+        rows.extend(growth::measure(&bench, other).await?);
+    }
+    if is_wanted(Part::History) {
+        rows.extend(history::measure(&bench.guardian, history, pages).await?);
+    }
+    Ok(rows)
+}
+
+fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.plot {
+        let draw = std::fs::write(path, plot::svg(&rows));
+        draw.with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    let is_meant = arguments.profile == "release";
+    if arguments.json {
+        let profile = arguments.profile.clone();
+        println!("{}", serde_json::to_string(&Report { profile, rows })?);
+        return Ok(());
+    }
+    print!("{}", table::table(&rows));
+    if is_meant && rows.iter().any(|row| row.ok == Some(false)) {
+        println!("Why a goal is missed, and what would close it: docs/PERFORMANCE.md#missed-goals");
+    }
+    if !is_meant {
+        println!(
+            "The functions were built with the profile {}: the figures mean nothing.",
+            arguments.profile
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Meta's Graph API, with all delivered messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reply::graph::{GraphError, Messenger, Recipient, Rejection, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text};
+use reply::split::MAX_CHARACTERS;
+use shared::sender::{PhoneNumber, UserId};
+use tokio::time::{sleep, timeout};
+
+use crate::Defect;
+use crate::actors::{loops, statuses};
+use crate::model::world::{Send, State, World};
+
+/// The Graph API for one invocation.
+pub struct Graph {
+    /// The world.
+    pub world: Arc<World>,
+    /// The invocation.
+    pub invocation: u64,
+}
+
+/// Outcome of a request.
+#[derive(Clone, Copy, PartialEq)]
+enum CallOutcome {
+    Sent,
+    Rejected(u16, i64),
+    /// No connection.
+    Unreachable,
+    /// Connection reset before the request arrives, or after it took effect.
+    Reset {
+        after: bool,
+    },
+    /// No response in time; the request may take effect, even later.
+    Timeout {
+        after: bool,
+    },
+}
+
+impl Messenger for Graph {
+    async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
+        let wamid = text.quotes.unwrap_or_default().to_owned();
+        let to = reached(text.to);
+        let waits = {
+            let state = self.world.lock();
+            state.has_defect(Defect::WaitForDatabase) && state.plan.database_at(state.now).is_some()
+        };
+        if waits {
+            sleep(Duration::from_secs(5)).await;
+        }
+        let (outcome, latency, attempt) = {
+            let mut state = self.world.lock();
+            let state = &mut *state;
+            let limit = if state.has_defect(Defect::ShorterMessages) { 1000 } else { MAX_CHARACTERS };
+            let outcome = if text.body.trim().is_empty() || text.body.chars().count() > limit {
+                state.unsendable.insert(wamid.clone());
+                // Meta's response: invalid parameter.
+                CallOutcome::Rejected(400, 100)
+            } else {
+                outcome(state, &to)
+            };
+            let now = state.now;
+            let attempt = state.attempts.current(self.invocation, &wamid).unwrap_or(usize::MAX);
+            if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
+                attempt.sent_at.get_or_insert(now);
+            }
+            let latency = match outcome {
+                CallOutcome::Timeout { .. } => state.chance.millis(50, 15_000),
+                _ if state.plan.slow_graph && state.faulty() => state.chance.millis(500, 7_000),
+                _ => state.chance.millis(50, 400),
+            };
+            (outcome, latency, attempt)
+        };
+        let mut unanswered = Unanswered { world: &self.world, attempt: Some(attempt) };
+        let takes_effect = matches!(
+            outcome,
+            CallOutcome::Sent | CallOutcome::Reset { after: true } | CallOutcome::Timeout { after: true }
+        );
+        let send = Send {
+            at: 0,
+            id: String::new(),
+            wamid: wamid.clone(),
+            attempt,
+            from: text.from.to_string(),
+            to,
+            body: text.body.to_owned(),
+        };
+        let world = self.world.clone();
+        let call = self.world.call(latency, move |state| {
+            takes_effect.then(|| {
+                let id = format!("wamid.answer.{}.{:03}", send.wamid, state.sends.len());
+                state.note("Graph", format_args!("delivers the answer to {}: {id}", send.wamid));
+                let send = Send { at: state.now, id: id.clone(), ..send };
+                statuses::schedule(&world, state, &send);
+                loops::answer(&world, state, &send);
+                state.sends.push(send);
+                id
+            })
+        });
+        let result = match outcome {
+            CallOutcome::Timeout { .. } => {
+                let _ = timeout(SEND_TIMEOUT, async {
+                    call.await;
+                    sleep(SEND_TIMEOUT).await;
+                })
+                .await;
+                Err(GraphError::Lost)
+            }
+            outcome => {
+                let id = call.await;
+                match outcome {
+                    CallOutcome::Rejected(status, code) => {
+                        Err(GraphError::Rejected(Rejection::of(status, Some(code))))
+                    }
+                    CallOutcome::Unreachable => Err(GraphError::Unreachable),
+                    CallOutcome::Reset { .. } => Err(GraphError::Lost),
+                    CallOutcome::Sent | CallOutcome::Timeout { .. } => Ok(id),
+                }
+            }
+        };
+        unanswered.attempt = None;
+        if let Err(error) = &result {
+            let mut state = self.world.lock();
+            state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
+            if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
+                attempt.lost |= *error == GraphError::Lost;
+                attempt.rejected_permanently |= error.class() == reply::graph::Class::Final;
+            }
+        }
+        result
+    }
+
+    async fn mark_seen(&self, seen: &Seen<'_>) -> Result<(), GraphError> {
+        let (result, latency) = {
+            let state = &mut *self.world.lock();
+            let wamid = seen.wamid;
+            if state.people.questions.get(wamid).is_none_or(|question| question.number != seen.by.to_string())
+            {
+                state.misread.insert(wamid.to_owned());
+            }
+            let rate = state.plan.rates.receipt;
+            let rejected = Err(GraphError::Rejected(Rejection::of(400, Some(131_009))));
+            if !state.draw_fault(rate) {
+                (Ok(()), state.chance.millis(50, 300))
+            } else if state.plan.isolated || state.chance.in_1000(500) {
+                state.inject("Graph refuses a read receipt");
+                (rejected, state.chance.millis(50, 300))
+            } else {
+                state.inject("Graph loses a read receipt");
+                // Until the client times out.
+                (Err(GraphError::Lost), SEEN_TIMEOUT)
+            }
+        };
+        sleep(latency).await;
+        result
+    }
+}
+
+/// A send without a response. If dropped, the response is lost as far as the caller knows.
+struct Unanswered<'a> {
+    world: &'a World,
+    attempt: Option<usize>,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let Some(attempt) = self.attempt else { return };
+        if let Some(attempt) = self.world.lock().attempts.all.get_mut(attempt) {
+            attempt.lost = true;
+        }
+    }
+}
+
+/// The recipient according to Meta: the number if there is one.
+fn reached(to: Recipient<'_>) -> String {
+    match to {
+        Recipient::Group(id) => id.to_owned(),
+        Recipient::Person(sender) => {
+            let number = sender.number().map(PhoneNumber::digits);
+            number.or_else(|| sender.user_id().map(UserId::as_str)).unwrap_or_default().to_owned()
+        }
+    }
+}
+
+fn outcome(state: &mut State, to: &str) -> CallOutcome {
+    let rates = state.plan.rates;
+    let blocked = state.plan.blocked_sender && state.faulty();
+    if blocked && state.people.senders.first().is_some_and(|person| person.is(to)) {
+        state.inject("Graph 131056 to one sender");
+        return CallOutcome::Rejected(400, 131_056);
+    }
+    if let Some((status, code)) = state.plan.graph_at(state.now) {
+        state.inject(named(status, code));
+        return CallOutcome::Rejected(status, code);
+    }
+    if state.draw_fault(rates.graph_final) {
+        state.inject("Graph 131047 (final)");
+        return CallOutcome::Rejected(400, 131_047);
+    }
+    if state.draw_fault(rates.graph_passing) {
+        let codes = [(500, 131_000), (400, 131_056), (503, 2), (401, 190)];
+        let (status, code) = state.chance.pick((429, 130_429), &codes);
+        state.inject(named(status, code));
+        return CallOutcome::Rejected(status, code);
+    }
+    if state.draw_fault(rates.graph_lost) {
+        let after = state.chance.in_1000(500);
+        let outcome = state
+            .chance
+            .pick(CallOutcome::Unreachable, &[CallOutcome::Reset { after }, CallOutcome::Timeout { after }]);
+        state.inject(match outcome {
+            CallOutcome::Reset { after: false } => "Graph connection reset before effect",
+            CallOutcome::Reset { after: true } => "Graph connection reset after effect",
+            CallOutcome::Timeout { after: false } => "Graph timeout before effect",
+            CallOutcome::Timeout { after: true } => "Graph timeout after effect",
+            _ => "Graph unreachable",
+        });
+        return outcome;
+    }
+    CallOutcome::Sent
+}
+
+fn named(status: u16, code: i64) -> &'static str {
+    match (status, code) {
+        (429, _) => "Graph 429",
+        (_, 131_056) => "Graph 131056",
+        (_, 131_048) => "Graph 131048",
+        (401, _) | (_, 190) => "Graph 190 or 0 (account)",
+        _ => "Graph 5xx",
+    }
+}

@@ -1,0 +1,31 @@
+//! The actors of a run.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`meta`] | payloads posted, retried, duplicated |
+//! | [`payloads`] | JSON of the payloads |
+//! | [`statuses`] | statuses of answers: drawing and posting |
+//! | [`identities`] | changes of numbers and user ids: execution |
+//! | [`loops`] | automatic correspondents, which respond to each answer |
+//! | [`webhook`] | `webhook` on Lambda, and its queue |
+//! | [`lambda`] | `reply` on Lambda: batches, deadlines |
+//! | [`crash`] | processes that crash |
+//! | [`queues`] | the queues of the template, over `local-sqs`, and the calls of `reply` |
+//! | [`graph`] | the Graph API and the phones behind it |
+//! | [`database`] | Supabase |
+//! | [`tables`] | its tables, and the effects of new rows |
+//! | [`follow`] | links after changes of numbers and user ids, and after operators' edits |
+
+pub mod crash;
+pub mod database;
+pub mod follow;
+pub mod graph;
+pub mod identities;
+pub mod lambda;
+pub mod loops;
+pub mod meta;
+pub mod payloads;
+pub mod queues;
+pub mod statuses;
+pub mod tables;
+pub mod webhook;

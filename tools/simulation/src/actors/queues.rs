@@ -1,0 +1,239 @@
+//! The queues of the template, and the calls of `reply`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use local_sqs::deployed::{
+    INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
+};
+use local_sqs::{AttributeMap, Broker, NewMessage, SqsError, Timestamp, queue_arn};
+use reply::delivery::{Delivery, Work};
+use reply::queues::{Queue, QueueError, Queues};
+use tokio::time::sleep;
+
+use crate::Defect;
+use crate::actors::follow;
+use crate::model::attempts::Stored;
+use crate::model::events;
+use crate::model::world::{State, World};
+
+/// Every source queue with its dead-letter queue and maximum receive count.
+pub const PAIRS: [(&str, &str, u32); 2] = [
+    (INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES),
+    (RECORDS, RECORD_DEAD_LETTERS, MAX_RECORD_RECEIVES),
+];
+
+/// Creates the queues with the template's attributes.
+///
+/// # Errors
+/// If the broker rejects one of them.
+pub fn create(broker: &mut Broker, now: Timestamp) -> Result<(), SqsError> {
+    for (name, dead_letters, receives) in PAIRS {
+        let mut attributes = vec![("MessageRetentionPeriod", "1209600".to_owned())];
+        if name.ends_with(".fifo") {
+            attributes.extend([
+                ("FifoQueue", "true".to_owned()),
+                ("DeduplicationScope", "messageGroup".to_owned()),
+                ("FifoThroughputLimit", "perMessageGroupId".to_owned()),
+            ]);
+        }
+        broker.create_queue(now, dead_letters, &map(&attributes))?;
+        let target = queue_arn(dead_letters);
+        let redrive = serde_json::json!({"deadLetterTargetArn": target, "maxReceiveCount": receives});
+        attributes.extend([("VisibilityTimeout", "540".to_owned()), ("RedrivePolicy", redrive.to_string())]);
+        broker.create_queue(now, name, &map(&attributes))?;
+    }
+    Ok(())
+}
+
+fn map(attributes: &[(&str, String)]) -> AttributeMap {
+    attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// Subject of a queue message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum About {
+    /// A user's message.
+    Message(String),
+    /// A message sent by the business itself.
+    Echo(String),
+    /// The rows of a message.
+    Record(String),
+    /// A status of the message with this wamid.
+    Status(String, String),
+    /// An event, by its mark.
+    Event(String),
+    /// Not parseable.
+    Unreadable,
+}
+
+/// Parses a body.
+#[must_use]
+pub fn about(body: &str) -> About {
+    match Work::read(body) {
+        Ok(Work::Answer(message)) => match &message.event {
+            Some(event) => About::Event(events::mark(event)),
+            None => About::Message(message.wamid.unwrap_or_default()),
+        },
+        Ok(Work::Echo(echo)) => About::Echo(echo.wamid.unwrap_or_default()),
+        Ok(Work::Status(status)) => About::Status(status.wamid, status.name),
+        Ok(Work::Event(event)) => About::Event(events::mark(&event)),
+        Ok(Work::Record(task)) => About::Record(task.exchange.wamid),
+        Err(_) => About::Unreadable,
+    }
+}
+
+/// The queues for one invocation.
+pub struct InvocationQueues {
+    /// The world.
+    pub world: Arc<World>,
+    /// The invocation.
+    pub invocation: u64,
+}
+
+/// Outcome of a call.
+#[derive(Clone, Copy, PartialEq)]
+enum CallOutcome {
+    Taken,
+    Refused,
+    AnswerLost,
+}
+
+impl InvocationQueues {
+    async fn call<T: std::marker::Send + 'static>(
+        &self,
+        effect: impl FnOnce(&mut State) -> Result<T, SqsError> + std::marker::Send + 'static,
+    ) -> Result<T, QueueError> {
+        let (outcome, latency) = {
+            let mut state = self.world.lock();
+            let state = &mut *state;
+            let rate = state.plan.rates.queue;
+            let outcome = if state.plan.queue_at(state.now) {
+                CallOutcome::Refused
+            } else if state.draw_fault(rate) {
+                state.chance.pick(CallOutcome::Refused, &[CallOutcome::AnswerLost])
+            } else {
+                CallOutcome::Taken
+            };
+            match outcome {
+                CallOutcome::Taken => {}
+                CallOutcome::Refused => state.inject("SQS refuses a call"),
+                CallOutcome::AnswerLost => state.inject("SQS response lost"),
+            }
+            (outcome, state.chance.millis(5, 40))
+        };
+        if outcome == CallOutcome::Refused {
+            // The client retries for three seconds at most.
+            sleep(latency * 75).await;
+            return Err(QueueError("unavailable".to_owned()));
+        }
+        let answer = self.world.call(latency, effect).await;
+        if outcome == CallOutcome::AnswerLost {
+            return Err(QueueError("no answer".to_owned()));
+        }
+        answer.map_err(|error| QueueError(error.to_string()))
+    }
+}
+
+impl Queues for InvocationQueues {
+    async fn set_back(&self, queue: Queue, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
+        let name = match queue {
+            Queue::Inbound => INBOUND,
+            Queue::Records => RECORDS,
+        };
+        let (handle, invocation) = (receipt_handle.to_owned(), self.invocation);
+        let hidden = delay.is_zero() && self.world.lock().has_defect(Defect::HideFollowers);
+        let delay = if hidden { Duration::from_secs(3600) } else { delay };
+        self.call(move |state| {
+            let at = state.timestamp();
+            let reply = format_args!("reply {invocation}");
+            state.note(reply, format_args!("postpones a message by {} s", delay.as_secs()));
+            state.broker.change_visibility(at, name, &handle, delay)
+        })
+        .await
+    }
+
+    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+        let what = about(&body);
+        let dropped = {
+            let state = &mut *self.world.lock();
+            match what {
+                About::Status(..) if state.plan.rejects_statuses && state.faulty() => {
+                    state.inject("SQS refuses a status");
+                    return Err(QueueError("unavailable".to_owned()));
+                }
+                About::Record(_) => state.has_defect(Defect::DropRecordTasks),
+                About::Status(..) => state.has_defect(Defect::DropRefusedStatuses),
+                About::Event(_) => state.has_defect(Defect::DropRefusedEvents),
+                About::Message(_) | About::Echo(_) | About::Unreadable => false,
+            }
+        };
+        let stored = |stored| {
+            if let About::Record(wamid) = &what
+                && let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, wamid)
+            {
+                attempt.stored = stored;
+                if stored == Stored::Task {
+                    attempt.unconfirmed_tasks = attempt.unconfirmed_tasks.saturating_sub(1);
+                }
+            }
+        };
+        // The caller's knowledge if it stops waiting.
+        stored(Stored::Neither);
+        let (asked, invocation) = (what.clone(), self.invocation);
+        let queued = self.call(move |state| {
+            let at = state.timestamp();
+            state.note(format_args!("reply {invocation}"), format_args!("record queue: {asked:?}"));
+            if let About::Message(wamid) = &asked
+                && let Some(question) = state.people.questions.get_mut(wamid)
+            {
+                question.out_of_order = true;
+            }
+            if let About::Record(wamid) = &asked
+                && let Some(attempt) = state.attempts.current_mut(invocation, wamid)
+            {
+                attempt.unconfirmed_tasks += 1;
+            }
+            if !dropped {
+                state.broker.send(at, RECORDS, &NewMessage::new(body))?;
+            }
+            Ok(())
+        });
+        let queued = queued.await;
+        if queued.is_ok() {
+            stored(Stored::Task);
+        }
+        queued
+    }
+
+    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+        let Delivery { queue, message_id, body, .. } = delivery;
+        let (name, letter) = match queue {
+            Queue::Inbound => {
+                let group = delivery.group.as_deref().unwrap_or_default();
+                (INBOUND_DEAD_LETTERS, NewMessage::fifo(body.as_str(), group, message_id))
+            }
+            Queue::Records => (RECORD_DEAD_LETTERS, NewMessage::new(body.as_str())),
+        };
+        if self.world.lock().has_defect(Defect::NeverDeadLetter) {
+            return Err(QueueError("deliberate defect".to_owned()));
+        }
+        let (what, cause, invocation) = (about(body), cause.to_owned(), self.invocation);
+        self.call(move |state| {
+            let at = state.timestamp();
+            let reply = format_args!("reply {invocation}");
+            state.note(reply, format_args!("dead-letters {what:?}: {cause}"));
+            if let About::Event(mark) = &what {
+                follow::dead_letter(state, mark);
+            }
+            if let About::Message(wamid) = &what
+                && let Some(question) = state.people.questions.get_mut(wamid)
+            {
+                question.out_of_order = true;
+            }
+            state.broker.send(at, name, &letter)?;
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,266 @@
+//! The guarantees, checked after the run has settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reply::seen::ReadReceipts;
+use reply::split;
+use shared::message::Role;
+
+use crate::actors::queues::PAIRS;
+use crate::checks::echoes;
+use crate::checks::findings::Findings;
+use crate::checks::{business, events, links as linked, loops, statuses};
+use crate::model::links::e164;
+use crate::model::questions::{Kind, Question};
+use crate::model::world::{Row, Send, State};
+
+/// Maximum delay of an answer by the lookups, in milliseconds, plus their overhead.
+const LOOKUPS: u64 = 2_000 + 10;
+
+/// Maximum additional delay by marking the message as read, in milliseconds.
+const SEEN: u64 = 2_000 + 10;
+
+/// Maximum wait of a message while another sender is the only one with faults.
+const MAX_WAIT: u64 = 60_000;
+
+/// Maximum wait of a sender's messages after Meta accepts answers again: the longest backoff of the first
+/// message, and the time of the others behind it.
+const CATCH_UP: u64 = 300_000 + MAX_WAIT;
+
+/// Maximum delay by a poison message ahead in the group, until it is quarantined.
+const QUARANTINE_WAIT: u64 = 30_000;
+
+/// Checks the guarantees.
+pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> Findings {
+    let mut findings = Findings::default();
+    if !settled {
+        findings.lost += 1;
+        findings.violations.push("the run does not settle".to_owned());
+    }
+    findings.history_errors = history_errors.len() as u64;
+    findings.violations.extend(history_errors);
+    for (wamid, question) in &state.people.questions {
+        if question.ok {
+            rows_and_answer(state, wamid, question, &mut findings);
+        }
+    }
+    if state.cut > 0 {
+        findings.cut = state.cut;
+        findings.violations.push(format!("{} invocations of reply timed out", state.cut));
+    }
+    loops::check(state, &mut findings);
+    business::check(state, &mut findings);
+    echoes::check(state, &mut findings);
+    order(state, &mut findings);
+    delays(state, &mut findings);
+    dead_letters(state, &mut findings);
+    texts(state, &mut findings);
+    links(state, &mut findings);
+    linked::check(state, &mut findings);
+    statuses::check(state, &mut findings);
+    events::check(state, &mut findings);
+    findings
+}
+
+/// Guarantee 1, and the first half of guarantee 2.
+fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
+    let account = state.people.senders[question.sender].account;
+    if state.rows.values().any(|row| row.wamid == wamid && Some(row.row.user_id) != account) {
+        findings.misfiled += 1;
+        findings.violations.push(format!("{wamid} is in another user's history"));
+    }
+    let linked = account.filter(|_| !question.uncertain);
+    let answered = state.sends.iter().any(|send| send.wamid == wamid);
+    let refused = rejected_permanently(state, wamid);
+    let of_role =
+        |role: Role| state.rows.values().filter(move |row| row.wamid == wamid && row.row.role == role);
+    let (user_rows, assistant_rows) = (of_role(Role::User).count(), of_role(Role::Assistant).count());
+    let explained = of_role(Role::User).any(|row| row.row.unanswered_because.is_some());
+    let mut lost = |what: &str| {
+        findings.lost += 1;
+        findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
+    };
+    let silent = question.kind.is_silent() || loops::is_silenced(state, wamid, question);
+    if !answered && !refused && !silent {
+        lost("no answer");
+    }
+    if linked.is_none() {
+        return;
+    }
+    if question.kind == Kind::Long && !refused && !silent && !all_parts(state, wamid, &question.text) {
+        lost("a part of a long answer is missing");
+    }
+    if user_rows == 0 {
+        lost("no user row");
+    }
+    if assistant_rows == 0 && !silent && !(refused && explained) {
+        lost("no assistant row");
+    }
+    let says_what_it_is = |row: &Row| {
+        row.row.kind.as_deref() == Some(question.kind.name()) && row.row.refers_to == question.refers_to
+    };
+    if !of_role(Role::User).all(says_what_it_is) {
+        lost("its row has a wrong type or reference");
+    }
+    if user_rows > 1 || assistant_rows > 1 {
+        findings.duplicate_rows += 1;
+        findings.violations.push(format!("{wamid}: {user_rows} user rows, {assistant_rows} assistant rows"));
+    }
+}
+
+/// Whether every part of an answer arrived.
+fn all_parts(state: &State, wamid: &str, answer: &str) -> bool {
+    let arrived = |part: &str| state.sends.iter().any(|send| send.wamid == wamid && send.body == part);
+    let (mut part, mut rest) = split::first(answer);
+    while arrived(part) {
+        if rest.is_empty() {
+            return true;
+        }
+        (part, rest) = split::first(rest);
+    }
+    false
+}
+
+fn rejected_permanently(state: &State, wamid: &str) -> bool {
+    state.attempts.all.iter().any(|attempt| attempt.wamid == wamid && attempt.rejected_permanently)
+}
+
+/// Guarantee 4: first answers have the order in which the queue accepted the messages.
+fn order(state: &State, findings: &mut Findings) {
+    let mut last: BTreeMap<(usize, Option<usize>, &str), (usize, &str)> = BTreeMap::new();
+    for Send { wamid, .. } in first_answers(state) {
+        let Some(question) = state.people.questions.get(wamid) else { continue };
+        // Quarantined, dead-lettered and permanently rejected messages lose their place. A message without
+        // text may have had no answer before.
+        if loops::exceeds_turns(state, question) {
+            continue;
+        }
+        if question.out_of_order || question.kind.is_silent() || rejected_permanently(state, wamid) {
+            continue;
+        }
+        let Some((position, _)) = question.accepted else { continue };
+        // Another number or user id means another message group.
+        let group = (question.sender, question.version, question.number.as_str());
+        let before = last.entry(group).or_insert((position, wamid));
+        if before.0 > position {
+            findings.order_violations += 1;
+            findings.violations.push(format!("{wamid} was answered after the later {}", before.1));
+        } else {
+            *before = (position, wamid);
+        }
+    }
+}
+
+/// The first answer to each message.
+fn first_answers(state: &State) -> impl Iterator<Item = &Send> {
+    let mut seen = std::collections::BTreeSet::new();
+    state.sends.iter().filter(move |send| seen.insert(&send.wamid))
+}
+
+/// Guarantee 3, and the other half of guarantee 4: no answer waits for the database, or for another sender.
+fn delays(state: &State, findings: &mut Findings) {
+    let limit = if state.plan.read_receipts == ReadReceipts::Off { LOOKUPS } else { LOOKUPS + SEEN };
+    for attempt in &state.attempts.all {
+        if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > limit) {
+            findings.delayed_answers += 1;
+            findings.violations.push(format!("{}: its answer waited for the database", attempt.wamid));
+        }
+    }
+    if !state.plan.isolated {
+        return;
+    }
+    let poisonous = state.people.questions.values().filter(|question| question.kind == Kind::Poison);
+    let catch_up = state.plan.end + CATCH_UP + QUARANTINE_WAIT * poisonous.count() as u64;
+    for send in first_answers(state) {
+        let Some(question) = state.people.questions.get(&send.wamid) else { continue };
+        let Some((_, accepted)) = question.accepted else { continue };
+        let waited = (send.at - accepted) / 1000;
+        if state.plan.rejects_statuses {
+            if send.at - accepted > MAX_WAIT {
+                findings.delayed_by_statuses += 1;
+                findings.violations.push(format!("{} waited {waited} s for statuses", send.wamid));
+            }
+            continue;
+        }
+        // The first sender is the one with faults.
+        let why = match question.sender {
+            0 if state.plan.stubborn || question.out_of_order => continue,
+            0 if send.at > catch_up.max(accepted + CATCH_UP) => "longer than the one before it in its group",
+            0 => continue,
+            _ if send.at - accepted > MAX_WAIT => "for another sender",
+            _ => continue,
+        };
+        findings.delayed_senders += 1;
+        findings.violations.push(format!("{} waited {waited} s {why}", send.wamid));
+    }
+}
+
+/// Checks that delivered messages are valid, and have the correct sender and recipient.
+fn texts(state: &State, findings: &mut Findings) {
+    let mut wrong = |what: String| {
+        findings.wrong_texts += 1;
+        findings.violations.push(what);
+    };
+    for wamid in &state.unsendable {
+        wrong(format!("{wamid}: its answer is empty or too long for the Graph API"));
+    }
+    for wamid in &state.misread {
+        wrong(format!("{wamid} was marked as read by another business number"));
+    }
+    for send in &state.sends {
+        let question = state.people.questions.get(&send.wamid);
+        let needless = question.is_some_and(|question| {
+            question.kind.is_never_answered()
+                || (question.kind.is_silent() && !state.people.may_be_unlinked(question))
+        });
+        if needless {
+            wrong(format!("{}: answered, and needs no answer", send.wamid));
+        }
+        let right = question.is_some_and(|question| {
+            send.from == question.number && state.people.senders[question.sender].is(&send.to)
+        });
+        if !right {
+            wrong(format!("{}: answered from or to the wrong number", send.wamid));
+        }
+    }
+}
+
+/// Checks that an answered user with both number and user id in all messages is linked with both, without
+/// other faults.
+fn links(state: &State, findings: &mut Findings) {
+    if !state.plan.isolated {
+        return;
+    }
+    for send in &state.sends {
+        let Some(question) = state.people.questions.get(&send.wamid) else { continue };
+        let person = &state.people.senders[question.sender];
+        let Some(link) = person.account.and_then(|account| state.people.links.0.get(&account)) else {
+            continue;
+        };
+        let number = person.number.as_deref().map(e164);
+        if person.always_says_both()
+            && (link.whatsapp_phone != number || link.whatsapp_user_id != person.user_id)
+        {
+            findings.unlearned += 1;
+            findings.violations.push(format!("{}: its sender is not linked with both", send.wamid));
+        }
+    }
+}
+
+/// Guarantee 5: unreadable messages stay dead letters, no others are left, and none was dead-lettered for
+/// waiting.
+fn dead_letters(state: &State, findings: &mut Findings) {
+    let queues = PAIRS.iter().filter_map(|(_, name, _)| state.broker.queue(name).ok());
+    let letters = queues.flat_map(|queue| queue.view().messages);
+    // Without a confirmation, a letter may be stored twice.
+    let stored = letters.map(|letter| letter.body.as_str().to_owned()).collect::<BTreeSet<_>>().len();
+    for wamid in &state.untried {
+        findings.untried += 1;
+        findings.violations.push(format!("{wamid} became a dead letter without an attempt"));
+    }
+    let expected = usize::from(state.plan.unreadable);
+    if stored != expected {
+        findings.lost += 1;
+        findings.violations.push(format!("{stored} dead letters are stored, expected {expected}"));
+    }
+}

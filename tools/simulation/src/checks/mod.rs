@@ -1,0 +1,23 @@
+//! The guarantees.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`invariants`] | rows, answers, order, delays; calls the other checks |
+//! | [`echoes`] | causes of duplicate replies |
+//! | [`business`] | messages that the business sends itself |
+//! | [`statuses`] | statuses of answers |
+//! | [`events`] | all other events |
+//! | [`links`] | links of users |
+//! | [`loops`] | loops with automatic correspondents |
+//! | [`history`] | reading of every history through `messages` |
+//! | [`findings`] | the violations of a run |
+
+pub mod business;
+pub mod echoes;
+pub mod events;
+pub mod findings;
+pub mod history;
+pub mod invariants;
+pub mod links;
+pub mod loops;
+pub mod statuses;

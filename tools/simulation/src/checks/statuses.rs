@@ -1,0 +1,62 @@
+//! Guarantee 6 for statuses, and their effects on rows.
+
+use shared::message::Role;
+
+use crate::checks::findings::Findings;
+use crate::model::attempts::Attempt;
+use crate::model::statuses::{Row, StatusUpdate, combined_status};
+use crate::model::world::{REGISTRATION_TEXT, Send, State};
+
+/// Guarantee 6: no status is lost or duplicated, and each has its effect on the answer's row.
+pub fn check(state: &State, findings: &mut Findings) {
+    let statuses = &state.statuses;
+    for (update, ok) in &statuses.updates {
+        let at = i64::try_from(update.at).unwrap_or_default();
+        let same =
+            |row: &&Row| row.wamid == update.wamid && row.name == update.name && row.at.timestamp() == at;
+        let stored = statuses.rows.values().filter(same).count();
+        let StatusUpdate { wamid, name, .. } = update;
+        if stored == 0 && *ok {
+            findings.lost_statuses += 1;
+            findings.violations.push(format!("{wamid} ({name}): the status is missing"));
+        }
+        if stored > 1 {
+            findings.duplicate_statuses += 1;
+            findings.violations.push(format!("{wamid} ({name}): the status is stored {stored} times"));
+        }
+    }
+    let known: Vec<_> = statuses.rows.values().map(|row| (row.wamid.as_str(), row.name.as_str())).collect();
+    for (id, row) in state.rows.iter().filter(|(_, row)| row.row.role == Role::Assistant) {
+        let shown = row.status.as_deref();
+        let expected = combined_status(row.wamids(), &known);
+        let mut of_row = statuses.rows.values().filter(|status| row.wamids().contains(&status.wamid));
+        if shown != expected || of_row.any(|status| status.message_id != Some(*id)) {
+            findings.wrong_statuses += 1;
+            let wamid = &row.wamid;
+            findings.violations.push(format!("{wamid}: its answer is {shown:?} and should be {expected:?}"));
+        }
+        // Messages of the business itself were not sent by the functions.
+        if row.row.payload.is_none() {
+            check_wamids(state, &row.wamid, row.wamids(), findings);
+        }
+    }
+}
+
+/// Checks the wamids in a row, if each message was sent once: without them no status finds the row.
+fn check_wamids(state: &State, wamid: &str, wamids: &[String], findings: &mut Findings) {
+    // A late duplicate may get the registration text if the sender is unlinked by then.
+    let is_of_row = |send: &&Send| send.wamid == wamid && send.body != REGISTRATION_TEXT;
+    let sends: Vec<&Send> = state.sends.iter().filter(is_of_row).collect();
+    let mut bodies: Vec<&str> = sends.iter().map(|send| send.body.as_str()).collect();
+    bodies.sort_unstable();
+    let doubtful =
+        |attempt: &Attempt| attempt.wamid == wamid && (attempt.lost || attempt.rejected_permanently);
+    let once = bodies.windows(2).all(|pair| pair[0] != pair[1]) && !state.attempts.all.iter().any(doubtful);
+    let known = sends.iter().filter(|send| wamids.contains(&send.id)).count();
+    // It may have been answered as an unlinked sender's before.
+    let uncertain = state.people.questions.get(wamid).is_some_and(|question| question.uncertain);
+    if (once && known < sends.len() && !uncertain) || known < wamids.len() {
+        findings.wrong_statuses += 1;
+        findings.violations.push(format!("{wamid}: its row has {known} of its {} wamids", sends.len()));
+    }
+}

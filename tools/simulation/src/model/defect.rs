@@ -1,0 +1,77 @@
+//! Deliberate defects.
+
+/// A deliberate defect that violates a guarantee, to test that the simulation detects it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Defect {
+    /// No check for an earlier answer to the message.
+    SkipAnsweredCheck,
+    /// Record tasks are confirmed and dropped.
+    DropRecordTasks,
+    /// Every message is in its own group.
+    NoGroups,
+    /// All senders are in one group.
+    OneGroup,
+    /// Failed messages are deleted.
+    AcknowledgeErrors,
+    /// Row ids do not depend on the message.
+    RandomRowIds,
+    /// Answers wait for an unavailable database.
+    WaitForDatabase,
+    /// The visibility timeout of messages that wait behind another one is extended.
+    HideFollowers,
+    /// Only SQS itself dead-letters messages.
+    NeverDeadLetter,
+    /// Dead letters are deleted.
+    LoseDeadLetters,
+    /// The Graph API accepts shorter messages than documented.
+    ShorterMessages,
+    /// Every page of the history is the first page.
+    IgnoreCursor,
+    /// Statuses rejected by the database are confirmed and dropped.
+    DropRefusedStatuses,
+    /// Events rejected by the database are confirmed and dropped.
+    DropRefusedEvents,
+    /// Statuses of answers are in the message group of the sender.
+    StatusesInSenderGroup,
+    /// The row of an answer shows the latest status received.
+    LastStatusWins,
+    /// Invocations ignore their deadline.
+    IgnoreDeadline,
+    /// No process remembers its number of answers to a sender.
+    ForgetTurns,
+    /// Links are never completed with the missing number or user id.
+    NeverCompleteLinks,
+    /// A completed number or user id outlives its source.
+    KeepCompletedIdentity,
+    /// A number identifies its user, whatever the user id of the message.
+    TrustNumbers,
+    /// A number identifies its user, even for messages from before the user got the number.
+    IgnoreWrittenAt,
+    /// Links are completed without a check for concurrent changes.
+    CompleteLinksUnguarded,
+    /// A redelivered identity change is applied again.
+    ApplyAgain,
+    /// An identity change is applied although the link is more recent.
+    ApplyStale,
+    /// An identity change is applied from every webhook field.
+    ApplyFromEveryField,
+    /// An identity change is in its own message group.
+    ChangesInOwnGroup,
+}
+
+impl Defect {
+    /// Whether the defect shows only in runs with changes of numbers, user ids or links.
+    pub(crate) fn needs_identity_changes(self) -> bool {
+        matches!(
+            self,
+            Self::KeepCompletedIdentity
+                | Self::TrustNumbers
+                | Self::IgnoreWrittenAt
+                | Self::CompleteLinksUnguarded
+                | Self::ApplyAgain
+                | Self::ApplyStale
+                | Self::ApplyFromEveryField
+                | Self::ChangesInOwnGroup
+        )
+    }
+}

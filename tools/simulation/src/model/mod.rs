@@ -1,0 +1,33 @@
+//! The data of a run.
+//!
+//! | module | content |
+//! |---|---|
+//! | [`world`] | the state of every service, and the clock |
+//! | [`clock`] | the start of every run |
+//! | [`faults`] | the faults and their rates |
+//! | [`defect`] | deliberate defects |
+//! | [`people`] | the messages of users, and their distribution over payloads |
+//! | [`person`] | a user |
+//! | [`questions`] | messages of users, and of the business itself |
+//! | [`posts`] | payloads |
+//! | [`links`] | links of users in the database |
+//! | [`changes`] | changes of their numbers and user ids: drawing and payloads |
+//! | [`statuses`] | statuses of answers |
+//! | [`events`] | all other events |
+//! | [`attempts`] | the outcome of each handling of a message |
+//! | [`trace`] | the log of a run |
+
+pub mod attempts;
+pub mod changes;
+pub mod clock;
+pub mod defect;
+pub mod events;
+pub mod faults;
+pub mod links;
+pub mod people;
+pub mod person;
+pub mod posts;
+pub mod questions;
+pub mod statuses;
+pub mod trace;
+pub mod world;
