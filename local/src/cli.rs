@@ -109,12 +109,18 @@ impl Cli {
     }
 }
 
-/// Whether we were started by `nohup`, which wants us to go on when the terminal closes. Only Linux says so.
+/// Whether we were started by `nohup`, which wants us to go on when the terminal closes.
+#[cfg(target_os = "linux")]
 fn hangup_is_ignored() -> bool {
-    // A bit for each signal, in hexadecimal; SIGHUP is the first. Source: proc_pid_status(5).
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).is_some_and(|bits| bits & 1 == 1)
+    let status = procfs::process::Process::myself().and_then(|us| us.status());
+    // A bit for each signal; SIGHUP is the first. Source: proc_pid_status(5).
+    status.is_ok_and(|status| status.sigign & 1 == 1)
+}
+
+/// Not known.
+#[cfg(not(target_os = "linux"))]
+fn hangup_is_ignored() -> bool {
+    false
 }
 
 /// Does `work` unless told to stop, which ends what it has started.

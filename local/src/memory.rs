@@ -18,71 +18,62 @@ pub struct Memory {
 /// Memory by program; empty where there is no `/proc`.
 ///
 /// Pages that processes share (the database's buffers, code) are counted once for each.
-/// Source: proc(5): `/proc/PID/stat`, `/proc/PID/status`.
 #[must_use]
 pub fn by_program() -> BTreeMap<String, Memory> {
     let mut memory: BTreeMap<String, Memory> = BTreeMap::new();
-    for pid in ours() {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let resident =
-            field("VmRSS:").and_then(|size| size.trim_end_matches(" kB").trim().parse::<u64>().ok());
-        if let (Some(name), Some(resident)) = (field("Name:"), resident) {
-            let program = memory.entry(name.to_owned()).or_default();
-            program.processes += 1;
-            program.total += resident;
-            program.largest = program.largest.max(resident);
-        }
+    for process in ours() {
+        let Some(resident) = process.resident else { continue };
+        let program = memory.entry(process.program).or_default();
+        program.processes += 1;
+        program.total += resident;
+        program.largest = program.largest.max(resident);
     }
     memory
 }
 
 /// CPU time in seconds by program, of the processes that run; empty where there is no `/proc`.
-///
-/// Source: proc(5), `/proc/PID/stat`: fields 14 and 15, in clock ticks, of which Linux has 100 a second.
 #[must_use]
 pub fn cpu_by_program() -> BTreeMap<String, f64> {
     let mut cpu: BTreeMap<String, f64> = BTreeMap::new();
-    for pid in ours() {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let Some((name, fields)) = stat.rsplit_once(") ") else { continue };
-        let name = name.split_once(" (").map_or(name, |(_, name)| name);
-        // The first field behind the name is number 3.
-        let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok());
-        *cpu.entry(name.to_owned()).or_default() += f64::from(ticks.sum::<u32>()) / 100.0;
+    for process in ours() {
+        *cpu.entry(process.program).or_default() += process.cpu;
     }
     cpu
 }
 
+/// A process that runs.
+struct Process {
+    program: String,
+    /// In KiB; `None` when it has ended and nobody has asked how.
+    resident: Option<u64>,
+    /// In seconds.
+    cpu: f64,
+}
+
 /// This process and all that descend from it.
-fn ours() -> Vec<u32> {
-    let mut parents = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        if let Some(parent) = parent(pid) {
-            parents.insert(pid, parent);
-        }
-    }
-    let us = std::process::id();
-    parents.keys().copied().filter(|pid| descends(*pid, us, &parents)).collect()
+#[cfg(target_os = "linux")]
+fn ours() -> Vec<Process> {
+    let all = procfs::process::all_processes().into_iter().flatten().flatten();
+    let all: BTreeMap<i32, _> =
+        all.filter_map(|process| Some((process.pid, (process.stat().ok()?, process)))).collect();
+    let us = std::process::id().cast_signed();
+    let descends = |pid: &i32| {
+        let parent = |pid: &i32| all.get(pid).map(|(stat, _)| stat.ppid);
+        std::iter::successors(Some(*pid), parent).any(|above| above == us)
+    };
+    let ticks = procfs::ticks_per_second() as f64;
+    let ours = all.iter().filter(|(pid, _)| descends(pid)).map(|(_, (stat, process))| Process {
+        program: stat.comm.clone(),
+        resident: process.status().ok().and_then(|status| status.vmrss),
+        cpu: (stat.utime + stat.stime) as f64 / ticks,
+    });
+    ours.collect()
 }
 
-fn parent(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-}
-
-fn descends(pid: u32, from: u32, parents: &BTreeMap<u32, u32>) -> bool {
-    let mut next = Some(&pid);
-    while let Some(pid) = next {
-        if *pid == from {
-            return true;
-        }
-        next = parents.get(pid);
-    }
-    false
+/// Only Linux says.
+#[cfg(not(target_os = "linux"))]
+fn ours() -> Vec<Process> {
+    Vec::new()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -7,7 +7,7 @@
 //! | [`functions`] | which programs there are, and the environment and events that they get |
 //! | [`events`] | the events |
 //! | [`process`] | starts a program, and says what it has used |
-//! | [`cpu`] | CPU time of a process |
+//! | [`usage`] | CPU time and memory of a process |
 //! | [`cores`] | a core for each side |
 //! | [`runtime_api`] | the Lambda runtime API, which measures |
 //! | [`stubs`] | SQS, Supabase, the Graph API; a listener for TLS |
@@ -27,7 +27,6 @@
 pub mod binaries;
 pub mod cold;
 pub mod cores;
-pub mod cpu;
 pub mod events;
 pub mod functions;
 pub mod growth;
@@ -40,6 +39,7 @@ pub mod setting;
 pub mod statistics;
 pub mod stubs;
 pub mod table;
+pub mod usage;
 pub mod warm;
 
 use std::path::PathBuf;

@@ -11,8 +11,8 @@ use local_process::{Guardian, Signal, Watched};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
-use crate::cpu;
 use crate::runtime_api::{Invocation, RuntimeApi, Start};
+use crate::usage;
 
 /// How long anything may take before it is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,7 +99,7 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        cpu::time(self.pid)
+        usage::cpu(self.pid)
     }
 
     /// When the start was begun.
@@ -113,10 +113,7 @@ impl Process {
     /// # Errors
     /// When it has ended.
     pub fn peak_memory(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        let kib: u64 = peak.trim().trim_end_matches(" kB").parse()?;
-        Ok(kib * 1024)
+        usage::peak_memory(self.pid)
     }
 
     /// Its process id.

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::cpu;
+use crate::usage;
 
 /// How long an invocation may take, as the function is told.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -181,7 +181,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> (HeaderMap, String) {
         let mut state = shared.lock();
         if state.first_poll.is_none() {
             let elapsed = state.started.map(|started| now - started).unwrap_or_default();
-            state.first_poll = Some(Start { cpu: cpu::time(state.pid).unwrap_or_default(), elapsed });
+            state.first_poll = Some(Start { cpu: usage::cpu(state.pid).unwrap_or_default(), elapsed });
             shared.idle.notify_waiters();
         }
         if let (Some(handed_out), Some((answered, cpu_at_answer, answer))) =
@@ -232,7 +232,7 @@ async fn response(State(shared): State<Arc<Shared>>, Path(_): Path<String>, body
     let now = Instant::now();
     let mut state = shared.lock();
     if let Some(handed_out) = state.handed_out {
-        state.answered = Some((now - handed_out, cpu::time(state.pid).unwrap_or_default(), body));
+        state.answered = Some((now - handed_out, usage::cpu(state.pid).unwrap_or_default(), body));
     }
     StatusCode::ACCEPTED
 }

@@ -17,7 +17,7 @@ use shared::message::MessageResponse;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::cpu;
+use crate::usage;
 
 /// Whose everything is.
 const USER: &str = "11111111-1111-4111-8111-111111111111";
@@ -300,7 +300,7 @@ impl Tls {
         let (stream, _) = self.listener.accept().await?;
         let mut first = [0];
         stream.peek(&mut first).await?;
-        let cpu = cpu::time(pid)?;
+        let cpu = usage::cpu(pid)?;
         // A record of type handshake. Source: RFC 8446, section 5.1.
         if first != [22] {
             bail!("not TLS: {first:?}");
