@@ -98,9 +98,7 @@ def metrics(project):
         if namespace in (OF_FILTERS, OF_FILTERS["Fn::Sub"]) and (metric not in filtered or dimensions):
             yield f"{where}: no metric filter makes {metric}"
     names = project.function_names()
-    written = {
-        name: strings(project.code(f"functions/{folder}/src", "shared/src")) for name, folder in names.items()
-    }
+    written = {name: written_by(project, folder) for name, folder in names.items()}
     for where, namespace, metric, dimensions in watched_metrics(project):
         if namespace != NAMESPACE:
             continue
@@ -132,6 +130,14 @@ def watched_metrics(project):
             for metric in widget["properties"].get("metrics", []):
                 words = [word for word in metric if isinstance(word, str)]
                 yield name, words[0], words[1], dict(zip(words[2::2], words[3::2]))
+
+
+def written_by(project, folder):
+    """The metrics of a function: texts in its code and in shared code, and the counters that the two name."""
+    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/counter.rs")))
+    code = project.code(f"functions/{folder}/src", "shared/src")
+    used = {counters[variant] for variant in re.findall(r"Counter::(\w+)", code) if variant in counters}
+    return (strings(code) - set(counters.values())) | used
 
 
 def strings(code):

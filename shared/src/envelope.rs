@@ -14,8 +14,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::logging::ShortWamid;
 use crate::sender::Sender;
+use crate::wamid::{self, MessageKey, Wamid};
 
 /// Bytes of a body at most: below the 1 MiB of SQS, so that it fits a dead-letter queue with its cause, too.
 pub const MAX_BODY: usize = 1020 * 1024;
@@ -168,8 +168,9 @@ pub struct Unsent {
 /// A message and its answer.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Exchange {
-    /// Meta's id of the message, from which the ids of both rows are derived.
-    pub wamid: String,
+    /// What the message is known by: the ids of both rows are derived from it.
+    #[serde(rename = "wamid")]
+    pub key: MessageKey,
     /// The id of the business number that received the message and sent the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_number_id: Option<String>,
@@ -179,8 +180,8 @@ pub struct Exchange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The wamid of the message that it is about: of a reaction, an edit, a revoke.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refers_to: Option<String>,
+    #[serde(default, deserialize_with = "wamid::optional", skip_serializing_if = "Option::is_none")]
+    pub refers_to: Option<Wamid>,
     /// The column `payload`, as the text of JSON that PostgreSQL can hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
@@ -188,9 +189,9 @@ pub struct Exchange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Line>,
     /// Meta's ids of the answer, one for each part of it, as far as Meta said them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answer_wamids: Vec<String>,
-    /// Why nothing was answered, when Meta refused the answer for good.
+    #[serde(default, deserialize_with = "wamid::list", skip_serializing_if = "Vec::is_empty")]
+    pub answer_wamids: Vec<Wamid>,
+    /// Why nothing was answered, when Meta refused the answer permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
 }
@@ -215,7 +216,7 @@ impl std::fmt::Debug for RecordTask {
 impl std::fmt::Debug for Exchange {
     /// Without what was written, which is personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Exchange").field("wamid", &ShortWamid::of(&self.wamid)).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("wamid", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -322,14 +323,14 @@ mod tests {
     fn a_record_task_survives_the_queue_and_does_not_print_what_was_said() {
         let line = |content: &str| Line { content: content.to_owned(), at: DateTime::UNIX_EPOCH };
         let exchange = Exchange {
-            wamid: "wamid.1".to_owned(),
+            key: "wamid.1".into(),
             phone_number_id: Some("106540352242922".to_owned()),
             question: line("a question"),
             kind: Some("text".to_owned()),
             refers_to: None,
             payload: Some(r#"{"raw":{"id":"wamid.1","n":1.50}}"#.to_owned()),
             answer: Some(line("an answer")),
-            answer_wamids: vec!["wamid.2".to_owned()],
+            answer_wamids: vec![Wamid::parse("wamid.2").expect("a wamid")],
             unanswered_because: None,
         };
         let from = "106540352242922".to_owned();
@@ -357,6 +358,26 @@ mod tests {
         assert!(
             old.unsent.is_none() && old.exchange.kind.is_none() && Some(old.sender) == Sender::parse("1")
         );
+    }
+
+    #[test]
+    fn ids_of_an_earlier_version_that_are_no_wamids_keep_their_task_readable() {
+        let long = "w".repeat(5000);
+        let body = serde_json::json!({"v1": {"record": {"user_id": null, "sender": "1", "wamid": long, "refers_to": "a\0b",
+            "answer_wamids": ["wamid.2", "", long], "question": {"content": "q", "at": "2026-11-24T03:05:00Z"}}}});
+        let body = body.to_string();
+        let Ok(Envelope::V1(V1::Record(task))) = Envelope::from_body(&body) else { panic!("{body}") };
+        assert_eq!((task.exchange.key.as_str(), task.exchange.key.wamid()), (long.as_str(), None));
+        assert_eq!(task.exchange.refers_to, None);
+        assert_eq!(task.exchange.answer_wamids, [Wamid::parse("wamid.2").expect("a wamid")]);
+        for key in ["wamid.1", "unnamed.7d6a4d1e-3b8a-5a3e-8a52-0c6d5a4f9b11"] {
+            let task = RecordTask {
+                exchange: Exchange { key: key.into(), ..task.exchange.clone() },
+                ..(*task).clone()
+            };
+            let body = Envelope::V1(V1::Record(Box::new(task))).to_body().expect("a body");
+            assert!(body.contains(&format!(r#""wamid":"{key}""#)), "{body}");
+        }
     }
 
     #[test]

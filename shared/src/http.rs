@@ -17,6 +17,8 @@ use tokio::time::Instant;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
+use crate::counter::Counter;
+
 /// How long opening a connection may take, TLS included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -164,7 +166,7 @@ pub async fn attempt(http: &Client, request: Request) -> Result<Response, NoAnsw
     };
     if matches!(how, How::KeptConnectionBroke | How::Broke) {
         let kept = how == How::KeptConnectionBroke;
-        info!(counter = "broken_connections", kept, "a connection broke before an answer");
+        info!(counter = Counter::BrokenConnections.name(), kept, "a connection broke before an answer");
     }
     Err(NoAnswer { error, how })
 }

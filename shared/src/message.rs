@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::wamid::Wamid;
+
 /// Who wrote a message.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "String", rename_all = "lowercase")]
@@ -130,7 +132,7 @@ pub struct MessageCreate {
     pub content: String,
     /// When. Orders the history.
     pub created_at: DateTime<Utc>,
-    /// Why a user's message has no answer, when Meta refused it for good.
+    /// Why a user's message has no answer, when Meta refused it permanently.
     pub unanswered_because: Option<String>,
     /// Meta's type of the message.
     #[serde(rename = "type")]
@@ -140,9 +142,9 @@ pub struct MessageCreate {
     /// The id of the business number that received or sent it.
     pub phone_number_id: Option<String>,
     /// Meta's ids of it: of a long answer, one for each part.
-    pub wamids: Option<Vec<String>>,
+    pub wamids: Option<Vec<Wamid>>,
     /// The wamid of the message that it is about: of a reaction, an edit, a revoke.
-    pub refers_to: Option<String>,
+    pub refers_to: Option<Wamid>,
 }
 
 /// A row as its owner sees it. A row that another program left incomplete is shown as it is, with `null`; what

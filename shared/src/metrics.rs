@@ -14,6 +14,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+use crate::counter::Counter;
 use crate::env;
 
 /// The namespace of all metrics.
@@ -49,7 +50,7 @@ pub(crate) fn init(function: &'static str) {
         for (name, what) in TIMES {
             metrics::describe_histogram!(name, metrics::Unit::Milliseconds, what);
         }
-        metrics::counter!("cold_starts").increment(1);
+        count(Counter::ColdStarts);
     }
 }
 
@@ -74,9 +75,9 @@ pub fn record(name: &'static str, time: Duration) {
     metrics::histogram!(name).record(time.as_secs_f64() * 1000.0);
 }
 
-/// Counts something under a name of its own, beside the `counter` of a log line.
-pub fn count(name: &'static str) {
-    metrics::counter!(name).increment(1);
+/// Counts something beside the `counter` of a log line.
+pub fn count(counter: Counter) {
+    metrics::counter!(counter.name()).increment(1);
 }
 
 /// Whole milliseconds since `start`, as log lines give them.
@@ -100,7 +101,7 @@ impl Counts {
 
 impl<S: Subscriber> Layer<S> for Counts {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut counter = Counter { counted: false };
+        let mut counter = CounterField { counted: false };
         event.record(&mut counter);
         if counter.counted && *event.metadata().level() == Level::ERROR {
             metrics::counter!(VERSION_ERRORS, "version" => self.version.clone()).increment(1);
@@ -108,11 +109,11 @@ impl<S: Subscriber> Layer<S> for Counts {
     }
 }
 
-struct Counter {
+struct CounterField {
     counted: bool,
 }
 
-impl Visit for Counter {
+impl Visit for CounterField {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "counter" {
             metrics::counter!(value.to_owned()).increment(1);

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use crate::aws::secrets_manager::Secret;
 use crate::aws::{self, AwsSettings};
+use crate::counter::Counter;
 use crate::env::{self, EnvError};
 
 /// How long a value is used before it is read again.
@@ -173,12 +174,15 @@ impl<T> Rotating<T> {
         };
         match renewed {
             Ok((built, version)) => {
-                info!(counter = "rotated_secrets", "the secrets have changed, and are used from now on");
+                info!(
+                    counter = Counter::RotatedSecrets.name(),
+                    "the secrets have changed, and are used from now on"
+                );
                 (state.built, state.version) = (Arc::new(built), version);
                 FRESH
             }
             Err(cause) => {
-                warn!(counter = "unread_secrets", %cause, "the secrets are used as they were");
+                warn!(counter = Counter::UnreadSecrets.name(), %cause, "the secrets are used as they were");
                 RETRY
             }
         }

@@ -36,7 +36,7 @@ pub struct UserId(String);
 /// Neither a phone number nor a user id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("neither a phone number nor a business-scoped user id")]
-pub struct Nobody;
+pub struct UnknownSender;
 
 impl Sender {
     /// Puts together what is known; nothing when nothing is.
@@ -117,9 +117,9 @@ enum Written {
 }
 
 impl TryFrom<Written> for Sender {
-    type Error = Nobody;
+    type Error = UnknownSender;
 
-    fn try_from(written: Written) -> Result<Self, Nobody> {
+    fn try_from(written: Written) -> Result<Self, UnknownSender> {
         match written {
             Written::One(id) => Self::parse(&id),
             Written::Parts { phone, user_id } => Self::new(
@@ -127,7 +127,7 @@ impl TryFrom<Written> for Sender {
                 user_id.as_deref().and_then(UserId::parse),
             ),
         }
-        .ok_or(Nobody)
+        .ok_or(UnknownSender)
     }
 }
 

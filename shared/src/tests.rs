@@ -27,8 +27,8 @@ fn debug_output_says_which_one_it_is_and_nothing_personal() {
         "unsent": {"from": "1", "text": "private"}});
     let row: MessageResponse = serde_json::from_value(row).expect("a row");
     let task: RecordTask = serde_json::from_value(task).expect("a task");
-    let Exchange { wamid, .. } = &task.exchange;
-    let wamid = wamid.as_str();
+    let Exchange { key, .. } = &task.exchange;
+    let wamid = key.as_str();
     for (shown, name) in [
         (format!("{row:?}"), id),
         (format!("{task:?}"), id),
@@ -149,7 +149,11 @@ async fn times_are_milliseconds_and_a_line_with_a_counter_counts_once() {
         ready(timed("insert_ms", async {}));
         let counting = tracing_subscriber::registry().with(Counts::of_this_version());
         tracing::subscriber::with_default(counting, || {
-            tracing::info!(counter = "answered_messages", outcome = "answered", "message handled");
+            tracing::info!(
+                counter = crate::counter::Counter::AnsweredMessages.name(),
+                outcome = "answered",
+                "message handled"
+            );
             tracing::info!(outcome = "answered", "a line that does not count");
         });
     });

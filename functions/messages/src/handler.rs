@@ -3,6 +3,7 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{Method, Response};
 use lambda_http::{Body, Request, RequestExt};
+use shared::counter::Counter;
 use shared::logging::ShortWamid;
 use shared::metrics::milliseconds_since;
 use tokio::time::Instant;
@@ -50,7 +51,7 @@ impl<P: Pages> Messages<P> {
         let user_id = found.messages.first().map(|message| tracing::field::display(message.user_id));
         let messages = found.messages.len();
         info!(
-            counter = "history_pages",
+            counter = Counter::HistoryPages.name(),
             user_id,
             messages,
             more = found.more,

@@ -30,7 +30,7 @@ pub trait Pages: Send + Sync {
         &self,
         token: &SecretString,
         page: &Page,
-    ) -> impl Future<Output = Result<Messages, HistoryError>> + Send;
+    ) -> impl Future<Output = Result<PageRows, HistoryError>> + Send;
 }
 
 /// The table `messages`, as its owner sees it.
@@ -43,7 +43,7 @@ pub struct History {
 
 /// A page of it, newest first.
 #[derive(Debug)]
-pub struct Messages {
+pub struct PageRows {
     /// The messages.
     pub messages: Vec<MessageResponse>,
     /// Whether older ones follow.
@@ -106,13 +106,13 @@ impl History {
         token: &SecretString,
         page: &Page,
         deadline: Instant,
-    ) -> Result<Messages, HistoryError> {
+    ) -> Result<PageRows, HistoryError> {
         let columns = MessageResponse::COLUMNS.replace(",content,", ",");
         let rows = rows::read(&self.ask(token, page, &columns, 2, deadline).await?, MAX_BODY)?;
         let more = rows.is_cut || rows.fitting.len() > 1;
         let first = rows.fitting.into_iter().next().ok_or(HistoryError::Unreadable)?;
         let content = Some(TOO_LARGE.to_owned());
-        Ok(Messages { messages: vec![MessageResponse { content, ..first }], more })
+        Ok(PageRows { messages: vec![MessageResponse { content, ..first }], more })
     }
 
     /// Whether there are rows after the last of a page that has fewer than were asked for. It may have, and not be the
@@ -136,7 +136,7 @@ impl History {
 }
 
 impl Pages for History {
-    async fn page(&self, token: &SecretString, page: &Page) -> Result<Messages, HistoryError> {
+    async fn page(&self, token: &SecretString, page: &Page) -> Result<PageRows, HistoryError> {
         let deadline = Instant::now() + TIMEOUT;
         // One more than is shown: it tells whether another page follows.
         let asked = page.limit + 1;
@@ -153,6 +153,6 @@ impl Pages for History {
             self.goes_on(token, page, &messages, deadline).await
         };
         messages.truncate(page.limit);
-        Ok(Messages { messages, more })
+        Ok(PageRows { messages, more })
     }
 }

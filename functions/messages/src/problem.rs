@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use lambda_http::Body;
 use serde::Serialize;
 use shared::api::Refused;
+use shared::counter::Counter;
 use shared::supabase::SupabaseError;
 use tracing::error;
 
@@ -74,9 +75,9 @@ impl Problem {
         let Told { status, detail } = self.told();
         if self.is_refused_key() {
             let status = status.as_u16();
-            error!(counter = "refused_api_keys", status, cause = %self, "Supabase does not take SUPABASE_PUBLISHABLE_KEY");
+            error!(counter = Counter::RefusedApiKeys.name(), status, cause = %self, "Supabase does not take SUPABASE_PUBLISHABLE_KEY");
         } else if status.is_server_error() {
-            error!(counter = "failed_requests", status = status.as_u16(), cause = %self, "history not read");
+            error!(counter = Counter::FailedRequests.name(), status = status.as_u16(), cause = %self, "history not read");
         }
         let title = status.canonical_reason().unwrap_or("Error");
         let problem = ProblemDetails { kind: "about:blank", title, status: status.as_u16(), detail };

@@ -1,103 +1,82 @@
-//! One message: who wrote it, whether it was answered, what to answer, send, record.
+//! The way of a message: who wrote it, whether it was answered, what to answer, send, record.
 
 use std::time::Duration;
 
-use shared::deadline::Deadline;
+use shared::counter::Counter;
 use shared::envelope::{Exchange, Line, Unsent};
 use shared::logging::ShortWamid;
 use shared::metrics::{self, timed};
-use shared::sender::Sender;
-use tracing::{error, info, warn};
-use uuid::Uuid;
+use tracing::warn;
 
-use crate::database::{Database, within};
+use crate::budget::HANDOVER;
+use crate::database::Database;
 use crate::delivery::Attempt;
 use crate::failure::Failure;
+use crate::function::Reply;
 use crate::graph::{Messenger, Recipient, SEND_TIMEOUT};
-use crate::handler::Reply;
 use crate::incoming::Incoming;
-use crate::queues::Queues;
+use crate::learn::learn;
+use crate::lookup::{Owner, look_up};
+use crate::outcome::{Handled, Outcome, Report};
+use crate::queues::QueueClient;
+use crate::read_receipts::mark_seen;
 use crate::record::{Stored, received};
 use crate::responder::{Question, Responder};
-use crate::send::{HANDOVER, HowFar, Owner, Route, Sent};
-use crate::users::{self, Author, LEARN_TIMEOUT, Linked, Missing};
+use crate::send::{HowFar, Route, Sent};
+use crate::users::Author;
 
 /// Why a message of a loop is not answered.
 const SILENCED: &str = "its sender seems to be automatic: too many answers within five minutes";
 
-/// What became of a message.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Answered {
-    /// It has an answer, whose rest is sent later if it is long, and its rows are written or will be.
-    Yes,
-    /// It had an answer before, or was recorded before.
-    Before,
-    /// It is recorded and has no answer, for this reason.
-    Recorded(&'static str),
-    /// Nobody linked the sender's number: they were told how to register.
-    Registration,
-    /// Nothing is written about it, for this reason.
-    Ignored(&'static str),
-    /// Meta will never take the answer, for this reason.
-    Undeliverable(String),
-    /// It is not answered, because its sender seems to answer each answer.
-    Silenced,
-    /// Its rows are dropped, for this reason.
-    Dropped(&'static str),
-}
-
-impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
+impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
     /// Answers and records a message, unless that was done before.
-    pub(crate) async fn answer(
-        &self,
-        message: &Incoming,
-        sender: &Sender,
-        attempt: Attempt,
-        found: &mut Option<Uuid>,
-    ) -> Result<Answered, Failure> {
-        let key = message.key.as_str();
-        let wamid = message.wamid.as_deref().map(ShortWamid::field);
-        let author = message.author(sender);
-        // A database that says nothing must not stop the answer: better a second one than none.
-        let limit = attempt.deadline.keeping(HANDOVER);
-        let asked = async {
-            tokio::join!(
-                within(limit, users::TIMEOUT, self.database.find_user(&author)),
-                within(limit, users::TIMEOUT, self.database.is_recorded(key))
-            )
+    pub(crate) async fn answer(&self, message: &Incoming, attempt: Attempt) -> Report {
+        let author = message.author();
+        let (owner, is_recorded) = look_up(&self.database, &message.key, &author, attempt).await;
+        let result = match owner {
+            _ if is_recorded => Ok(Outcome::AnsweredBefore.because("its rows are written")),
+            Owner::Unlinked => self.answer_unlinked(message, attempt).await,
+            Owner::User(_) | Owner::Unknown => self.answer_and_record(message, &author, owner, attempt).await,
         };
-        let (user, recorded) = timed("lookup_ms", asked).await;
-        if let Err(cause) = &user {
-            error!(counter = "failed_lookups", wamid, %cause, "not known whose number it is, answering all the same");
+        if let (Owner::User(linked), false, Ok(_)) = (owner, is_recorded, &result) {
+            learn(&self.database, linked, &author, &message.key, message.sent_at, attempt.deadline).await;
         }
-        let linked = user.as_ref().ok().copied().flatten();
-        *found = linked.map(|linked| linked.user_id);
-        match &recorded {
-            Ok(true) => return Ok(Answered::Before),
-            Ok(false) => {}
-            Err(cause) => {
-                warn!(counter = "unchecked_answers", wamid, %cause, "perhaps answered before, answering all the same");
+        if let Ok(Handled { outcome: Outcome::Undeliverable, .. }) = result {
+            let (wamid, to) = (message.short_wamid(), &message.sender);
+            warn!(counter = Counter::UndeliverableAnswers.name(), wamid, %to, "answer refused permanently");
+        }
+        Report { user_id: owner.user_id(), result }
+    }
+
+    /// Tells an unlinked sender how to register, when they are saying something to the business.
+    async fn answer_unlinked(&self, message: &Incoming, attempt: Attempt) -> Result<Handled, Failure> {
+        let is_answerable = message.content.is_conversation() && message.group_id.is_none();
+        if !is_answerable || self.unanswerable(message).is_some() {
+            return Ok(Outcome::Ignored.because("nobody linked this sender, and it is nothing to answer"));
+        }
+        let from = self.number_for(message);
+        let conversations = &self.memory.conversations;
+        let conversation = conversations.key(from, &message.sender);
+        if conversations.is_loop(conversation) {
+            conversations.turn(conversation, message.sent_at, None);
+            return Ok(Outcome::Silenced.because(SILENCED));
+        }
+        mark_seen(&self.messenger, self.read_receipts, message, from, attempt.deadline).await;
+        let route = Route { from, to: Recipient::Person(&message.sender), wamid: message.key.wamid() };
+        let began = (self.clock)();
+        match self.outbox().send(route, &self.registration_text, attempt.deadline).await.how_far {
+            // A variable of Lambda's, which holds 4 KB at most, is always one part.
+            HowFar::Whole | HowFar::Partly(..) => {
+                conversations.turn(conversation, message.sent_at, Some(began));
+                Ok(Outcome::RegistrationSent.because("nobody linked this sender"))
             }
+            HowFar::Nothing(cause)
+                if self.own_numbers().may_retry(&cause, from, Owner::Unlinked, attempt).await =>
+            {
+                Err(Failure::NotSent(cause))
+            }
+            HowFar::Nothing(refusal) => Ok(Outcome::Undeliverable.because(refusal.to_string())),
         }
-        let Attempt { receive_count, deadline } = attempt;
-        if receive_count > 1 {
-            // Returned by us, or left behind by a process that died: then only Meta knows how far it came.
-            info!(counter = "repeated_attempts", wamid, receive_count, "delivered before, and not recorded");
-        }
-        let unanswerable = self.unanswerable(message);
-        if let Ok(None) = user {
-            return match unanswerable {
-                None if message.content.is_conversation() && message.group_id.is_none() => {
-                    self.tell_how_to_register(message, sender, attempt).await
-                }
-                _ => Ok(Answered::Ignored("nobody linked this sender, and it is nothing to answer")),
-            };
-        }
-        let answered = self.answer_and_record(message, &author, *found, unanswerable, attempt).await?;
-        if let Some(Linked { user_id, missing: Some(missing) }) = linked {
-            self.learn(user_id, missing, &author, message, deadline).await;
-        }
-        Ok(answered)
     }
 
     /// Why a message must not be answered, whatever it holds.
@@ -109,169 +88,123 @@ impl<D: Database, M: Messenger, Q: Queues, R: Responder> Reply<D, M, Q, R> {
         (message.group_id.is_some() && !self.answers_groups).then_some("messages of groups are not answered")
     }
 
-    async fn tell_how_to_register(
-        &self,
-        message: &Incoming,
-        sender: &Sender,
-        attempt: Attempt,
-    ) -> Result<Answered, Failure> {
-        let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
-        let conversation = self.memory.key(from, sender);
-        if self.memory.is_loop(conversation) {
-            self.memory.turn(conversation, message.sent_at, None);
-            return Ok(Answered::Silenced);
-        }
-        self.mark_seen(message, attempt.deadline).await;
-        let route = Route { from, to: Recipient::Person(sender), wamid: message.wamid.as_deref() };
-        let began = (self.clock)();
-        match self.send(route, &self.registration_text, attempt.deadline).await.how_far {
-            // A variable of Lambda's, which holds 4 KB at most, is always one part.
-            HowFar::Whole | HowFar::Partly(..) => {
-                self.memory.turn(conversation, message.sent_at, Some(began));
-                Ok(Answered::Registration)
-            }
-            HowFar::Nothing(cause) if self.is_worth_a_retry(&cause, from, Owner::Unlinked, attempt).await => {
-                Err(Failure::NotSent(cause))
-            }
-            HowFar::Nothing(refusal) => Ok(Answered::Undeliverable(refusal.to_string())),
-        }
-    }
-
+    /// Answers a message whose sender is linked, or may be, and records both.
     async fn answer_and_record(
         &self,
         message: &Incoming,
         author: &Author,
-        user_id: Option<Uuid>,
-        unanswerable: Option<&'static str>,
+        owner: Owner,
         attempt: Attempt,
-    ) -> Result<Answered, Failure> {
-        let deadline = attempt.deadline;
-        let from = message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id);
-        let mut exchange = Exchange {
-            wamid: message.key.clone(),
-            phone_number_id: Some(from.to_string()),
-            question: Line { content: message.content.text(&message.kind), at: message.sent_at },
-            kind: Some(message.kind.clone()),
-            refers_to: message.content.refers_to().map(str::to_owned),
-            payload: Some(message.payload.clone()),
-            answer: None,
-            answer_wamids: Vec::new(),
-            unanswered_because: None,
+    ) -> Result<Handled, Failure> {
+        let (user_id, deadline) = (owner.user_id(), attempt.deadline);
+        let (from, recorder) = (self.number_for(message), self.recorder());
+        let mut exchange = unanswered(message, from.to_string());
+        let record = async |handled: Handled, exchange| {
+            let stored = recorder.record(user_id, author, exchange, deadline).await?;
+            Ok(unless_dropped(handled, stored))
         };
-        if let Some(reason) = unanswerable {
-            self.mark_seen(message, deadline).await;
-            let stored = self.record(user_id, author, exchange, deadline).await?;
-            return Ok(Answered::Recorded(reason).unless_dropped(stored));
+
+        if let Some(reason) = self.unanswerable(message) {
+            mark_seen(&self.messenger, self.read_receipts, message, from, deadline).await;
+            return record(Outcome::Recorded.because(reason), exchange).await;
         }
-        let conversation = self.memory.key(from, &author.sender);
-        if self.memory.is_loop(conversation) {
-            self.memory.turn(conversation, message.sent_at, None);
+        let conversations = &self.memory.conversations;
+        let conversation = conversations.key(from, &author.sender);
+        if conversations.is_loop(conversation) {
+            conversations.turn(conversation, message.sent_at, None);
             exchange.unanswered_because = Some(SILENCED.to_owned());
-            let stored = self.record(user_id, author, exchange, deadline).await?;
-            return Ok(Answered::Silenced.unless_dropped(stored));
+            return record(Outcome::Silenced.because(SILENCED), exchange).await;
         }
-        let question = Question { message, user_id };
-        let limit = deadline.keeping(SEND_TIMEOUT + HANDOVER);
-        let responding = limit.run(Duration::MAX, self.responder.respond(question));
-        // Seen before it is answered, which takes away the sign that an answer is being written.
-        let (answer, ()) = tokio::join!(timed("respond_ms", responding), self.mark_seen(message, deadline));
-        let answer = match answer {
-            Ok(answer) => answer.map_err(|cause| Failure::NoAnswer(cause.to_string()))?,
-            Err(_) => return Err(Failure::NoAnswer("the responder took too long".to_owned())),
+
+        let Some(answer) = self.respond(message, owner, attempt).await? else {
+            return record(Outcome::Recorded.because("the responder had nothing to say"), exchange).await;
         };
-        let Some(answer) = answer.filter(|answer| !answer.trim().is_empty()) else {
-            let stored = self.record(user_id, author, exchange, deadline).await?;
-            return Ok(Answered::Recorded("the responder had nothing to say").unless_dropped(stored));
-        };
+
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
-        let route = Route { from, to, wamid: message.wamid.as_deref() };
+        let route = Route { from, to, wamid: message.key.wamid() };
         // An automatic answer to it may arrive before the Graph API says that it was sent.
         let began = (self.clock)();
-        let Sent { wamids, how_far } = self.send(route, &answer, deadline).await;
+        let Sent { wamids, how_far } = self.outbox().send(route, &answer, deadline).await;
         let at = (self.clock)();
         exchange.answer_wamids = wamids;
         if !matches!(how_far, HowFar::Nothing(_)) {
             metrics::record("receipt_to_echo_ms", (at - message.received_at).to_std().unwrap_or_default());
-            self.memory.turn(conversation, message.sent_at, Some(began));
+            conversations.turn(conversation, message.sent_at, Some(began));
         }
-        let answered = match how_far {
+
+        let handled = match how_far {
             HowFar::Whole => {
                 exchange.answer = Some(Line { content: answer, at });
-                Answered::Yes
+                Outcome::Answered.into()
             }
-            HowFar::Nothing(cause) => {
-                let owner = user_id.map_or(Owner::Unknown, Owner::User);
-                if self.is_worth_a_retry(&cause, from, owner, attempt).await {
-                    return Err(Failure::NotSent(cause));
-                }
-                exchange.unanswered_because = Some(cause.to_string());
-                Answered::Undeliverable(cause.to_string())
+            HowFar::Nothing(cause) if self.own_numbers().may_retry(&cause, from, owner, attempt).await => {
+                return Err(Failure::NotSent(cause));
+            }
+            HowFar::Nothing(refusal) => {
+                exchange.unanswered_because = Some(refusal.to_string());
+                Outcome::Undeliverable.because(refusal.to_string())
             }
             HowFar::Partly(rest, stop) if stop.is_final() => {
                 exchange.answer = Some(Line { content: received(&answer, rest).to_owned(), at });
-                Answered::Undeliverable(stop.to_string())
+                Outcome::Undeliverable.because(stop.to_string())
             }
             HowFar::Partly(rest, stop) => {
                 // All of it again would be a second answer; the rest alone is a task, like rows are.
                 let group_id = message.group_id.clone();
                 let unsent = Unsent { from: from.to_string(), group_id, text: rest.to_owned() };
-                let wamid = ShortWamid::field(&message.key);
-                warn!(counter = "deferred_answers", wamid, cause = %stop, "the rest of the answer is sent later");
+                let wamid = ShortWamid::field(message.key.as_str());
+                warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "the rest of the answer is sent later");
                 exchange.answer = Some(Line { content: answer, at });
-                self.record_later(user_id, author, exchange, Some(unsent), deadline).await?;
-                return Ok(Answered::Yes);
+                recorder.record_later(user_id, author, exchange, Some(unsent), deadline).await?;
+                return Ok(Outcome::Answered.into());
             }
         };
-        Ok(answered.unless_dropped(self.record(user_id, author, exchange, deadline).await?))
+        record(handled, exchange).await
     }
 
-    /// Links the number or the user id that a linked person wrote with and that was not known before.
-    async fn learn(
+    /// The answer to a message, which is marked as read meanwhile; `None` to stay silent.
+    async fn respond(
         &self,
-        user_id: Uuid,
-        missing: Missing,
-        author: &Author,
         message: &Incoming,
-        deadline: Deadline,
-    ) {
-        let wamid = ShortWamid::of(&message.key);
-        let learning = self.database.learn(user_id, missing, author, message.sent_at);
-        // If not now, then with the next message, which says the same.
-        match deadline.run(LEARN_TIMEOUT, learning).await {
-            Ok(Ok(true)) => {
-                info!(counter = "learned_identities", %wamid, %user_id, "link completed with number, user id or account");
-            }
-            Ok(Ok(false)) => info!(%wamid, %user_id, "link not completed: it has changed meanwhile"),
-            Ok(Err(cause)) => {
-                warn!(counter = "unlearned_identities", %wamid, %user_id, %cause, "link not completed yet");
-            }
-            Err(_) => {
-                warn!(counter = "unlearned_identities", %wamid, %user_id, "link not completed yet: too slow");
-            }
+        owner: Owner,
+        attempt: Attempt,
+    ) -> Result<Option<String>, Failure> {
+        let question = Question { message, user_id: owner.user_id() };
+        let limit = attempt.deadline.keeping(SEND_TIMEOUT + HANDOVER);
+        let responding = limit.run(Duration::MAX, self.responder.respond(question));
+        let from = self.number_for(message);
+        // Seen before it is answered, which takes away the sign that an answer is being written.
+        let (answer, ()) = tokio::join!(
+            timed("respond_ms", responding),
+            mark_seen(&self.messenger, self.read_receipts, message, from, attempt.deadline)
+        );
+        match answer {
+            Ok(Ok(answer)) => Ok(answer.filter(|answer| !answer.trim().is_empty())),
+            Ok(Err(cause)) => Err(Failure::NoAnswer(cause.to_string())),
+            Err(_) => Err(Failure::NoAnswer("the responder took too long".to_owned())),
         }
     }
 }
 
-impl Answered {
-    /// The same, unless its rows were dropped.
-    fn unless_dropped(self, stored: Stored) -> Self {
-        match stored {
-            Stored::Rows | Stored::Later => self,
-            Stored::Dropped(reason) => Self::Dropped(reason),
-        }
+/// What is recorded of a message that has no answer yet.
+fn unanswered(message: &Incoming, phone_number_id: String) -> Exchange {
+    Exchange {
+        key: message.key.clone(),
+        phone_number_id: Some(phone_number_id),
+        question: Line { content: message.content.text(&message.kind), at: message.sent_at },
+        kind: Some(message.kind.clone()),
+        refers_to: message.content.refers_to().cloned(),
+        payload: Some(message.payload.clone()),
+        answer: None,
+        answer_wamids: Vec::new(),
+        unanswered_because: None,
     }
+}
 
-    /// The outcome's name, and why where that is not plain.
-    pub(crate) fn describe(&self) -> (&'static str, Option<String>) {
-        match self {
-            Self::Yes => ("answered", None),
-            Self::Before => ("answered_before", Some("its rows are written".to_owned())),
-            Self::Recorded(reason) => ("recorded", Some((*reason).to_owned())),
-            Self::Registration => ("registration_sent", Some("nobody linked this sender".to_owned())),
-            Self::Undeliverable(refusal) => ("undeliverable", Some(refusal.clone())),
-            Self::Silenced => ("silenced", Some(SILENCED.to_owned())),
-            Self::Dropped(reason) => ("dropped", Some((*reason).to_owned())),
-            Self::Ignored(reason) => ("ignored", Some((*reason).to_owned())),
-        }
+/// What became of a message, unless its rows were dropped.
+fn unless_dropped(handled: Handled, stored: Stored) -> Handled {
+    match stored {
+        Stored::Rows | Stored::Later => handled,
+        Stored::Dropped(reason) => Outcome::Dropped.because(reason),
     }
 }

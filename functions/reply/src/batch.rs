@@ -10,39 +10,24 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
 use futures::future::{join, join_all};
+use shared::counter::Counter;
 use shared::deadline::Deadline;
 use shared::trace;
 use tracing::{error, info};
 
+use crate::budget::{MESSAGE_BUDGET, RESPONSE};
 use crate::delivery::Delivery;
-use crate::graph::{SEEN_TIMEOUT, SEND_TIMEOUT};
-use crate::users::{self, LEARN_TIMEOUT};
-use crate::{history, queues};
-
-/// What one message may take at most, if its answer is one part: the look-ups, marking it as read, a send, an insert,
-/// the record queue in its place, going back to its queue when even that fails, and linking what was learned when it
-/// does not.
-pub const MESSAGE_BUDGET: Duration = users::TIMEOUT
-    .saturating_add(SEEN_TIMEOUT)
-    .saturating_add(SEND_TIMEOUT)
-    .saturating_add(history::TIMEOUT)
-    .saturating_add(queues::TIMEOUTS.call)
-    .saturating_add(queues::TIMEOUTS.call)
-    .saturating_add(LEARN_TIMEOUT);
-
-/// What is kept of an invocation's time for ending it.
-const ENDING: Duration = Duration::from_millis(250);
 
 /// What handles the messages of a batch.
 pub trait Handle: Sync {
     /// Handles one message, before `deadline`.
-    fn handle(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Outcome> + Send;
+    fn handle(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
     /// What to do about a message whose handling panicked.
-    fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Outcome> + Send;
+    fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
-    /// Sends a message back to its queue, where it stays hidden for `delay`.
-    fn set_back(
+    /// Hides a message that is returned for `delay`, after which it is redelivered.
+    fn hide(
         &self,
         delivery: &Delivery,
         delay: Duration,
@@ -50,16 +35,16 @@ pub trait Handle: Sync {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// What is to become of a message.
+/// What Lambda is to do with a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
-    /// It may be deleted.
-    Done,
-    /// It must come again, after this long.
+pub enum Disposition {
+    /// It is deleted.
+    Delete,
+    /// It is redelivered, after this long.
     Return(Duration),
 }
 
-/// Handles a batch and names the messages that must come again, all before `deadline`, when the invocation is cut
+/// Handles a batch and names the messages to be redelivered, all before `deadline`, when the invocation is cut
 /// off. After the first of a group, none is begun when less than [`MESSAGE_BUDGET`] is left.
 pub async fn process(
     deliveries: Vec<Delivery>,
@@ -67,7 +52,7 @@ pub async fn process(
     handler: &impl Handle,
 ) -> SqsBatchResponse {
     let groups = by_group(deliveries);
-    let deadline = deadline.keeping(ENDING);
+    let deadline = deadline.keeping(RESPONSE);
     let returned = join_all(groups.into_iter().map(|group| process_group(group, deadline, handler))).await;
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = returned.into_iter().flatten().map(failure).collect();
@@ -87,24 +72,24 @@ fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     groups
 }
 
-/// Returns the ids of the messages that must come again.
+/// The ids of the messages to be redelivered.
 async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl Handle) -> Vec<String> {
     for (position, delivery) in group.iter().enumerate() {
         // The first is always begun: it starts with the invocation, and no later try would have more time.
         let late = !deadline.allows(MESSAGE_BUDGET);
         let outcome = if late && position > 0 {
             let left = group.len() - position;
-            info!(counter = "postponed_messages", left, "too little time left: returned");
-            Outcome::Return(Duration::ZERO)
+            info!(counter = Counter::PostponedMessages.name(), left, "too little time left: returned");
+            Disposition::Return(Duration::ZERO)
         } else {
             handle(delivery, deadline, handler).await
         };
-        if let Outcome::Return(delay) = outcome {
+        if let Disposition::Return(delay) = outcome {
             let (failed, later) = (&group[position], &group[position + 1..]);
             // The later ones are visible at once: while the first is hidden, its group is locked.
             let later_back =
-                join_all(later.iter().map(|later| handler.set_back(later, Duration::ZERO, deadline)));
-            join(handler.set_back(failed, delay, deadline), later_back).await;
+                join_all(later.iter().map(|later| handler.hide(later, Duration::ZERO, deadline)));
+            join(handler.hide(failed, delay, deadline), later_back).await;
             return group[position..].iter().map(|returned| returned.message_id.clone()).collect();
         }
     }
@@ -112,12 +97,16 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
 }
 
 /// A panic fails its message alone.
-async fn handle(delivery: &Delivery, deadline: Deadline, handler: &impl Handle) -> Outcome {
+async fn handle(delivery: &Delivery, deadline: Deadline, handler: &impl Handle) -> Disposition {
     let handled = trace::within(delivery.trace.clone(), handler.handle(delivery, deadline));
     match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_) => {
-            error!(counter = "panics", message_id = delivery.message_id, "a message made its handler panic");
+            error!(
+                counter = Counter::Panics.name(),
+                message_id = delivery.message_id,
+                "a message made its handler panic"
+            );
             handler.panicked(delivery, deadline).await
         }
     }

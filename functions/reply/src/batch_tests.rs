@@ -22,28 +22,32 @@ struct Fake {
     takes: Duration,
     barrier: Option<tokio::sync::Barrier>,
     handled: Mutex<Vec<String>>,
-    set_back: Mutex<HashMap<String, Duration>>,
+    hidden: Mutex<HashMap<String, Duration>>,
 }
 
 const DELAY: Duration = Duration::from_secs(4);
 
 impl Handle for Fake {
-    async fn handle(&self, delivery: &Delivery, _: Deadline) -> Outcome {
+    async fn handle(&self, delivery: &Delivery, _: Deadline) -> Disposition {
         tokio::time::sleep(self.takes).await;
         if let Some(barrier) = &self.barrier {
             barrier.wait().await;
         }
         assert!(!self.panics.contains(&delivery.message_id), "a panic on purpose");
         self.handled.lock().expect("a lock").push(delivery.message_id.clone());
-        if self.fails.contains(&delivery.message_id) { Outcome::Return(DELAY) } else { Outcome::Done }
+        if self.fails.contains(&delivery.message_id) {
+            Disposition::Return(DELAY)
+        } else {
+            Disposition::Delete
+        }
     }
 
-    async fn panicked(&self, _: &Delivery, _: Deadline) -> Outcome {
-        Outcome::Return(DELAY)
+    async fn panicked(&self, _: &Delivery, _: Deadline) -> Disposition {
+        Disposition::Return(DELAY)
     }
 
-    async fn set_back(&self, delivery: &Delivery, delay: Duration, _: Deadline) {
-        self.set_back.lock().expect("a lock").insert(delivery.message_id.clone(), delay);
+    async fn hide(&self, delivery: &Delivery, delay: Duration, _: Deadline) {
+        self.hidden.lock().expect("a lock").insert(delivery.message_id.clone(), delay);
     }
 }
 
@@ -52,7 +56,7 @@ impl Fake {
         Self { fails: ids.iter().map(|id| (*id).to_owned()).collect(), ..Self::default() }
     }
 
-    /// Runs a batch; returns the ids that must come again.
+    /// Runs a batch; returns the ids to be redelivered.
     async fn run(&self, deliveries: Vec<Delivery>, left: Option<Duration>) -> Vec<String> {
         let deadline = left.map_or(Deadline::NONE, Deadline::after);
         let response = process(deliveries, deadline, self).await;
@@ -64,7 +68,7 @@ impl Fake {
     }
 
     fn delay(&self, id: &str) -> Option<Duration> {
-        self.set_back.lock().expect("a lock").get(id).copied()
+        self.hidden.lock().expect("a lock").get(id).copied()
     }
 }
 

@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use shared::deadline::Deadline;
 use shared::envelope::Exchange;
 use shared::supabase::{Supabase, SupabaseError};
+use shared::wamid::MessageKey;
 use uuid::Uuid;
 
-use crate::events::{self, Followed};
+use crate::events::{self, ChangeResult};
 use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
 use crate::incoming::{Event, Incoming, Status};
@@ -17,7 +18,7 @@ use crate::users::{Author, Linked, LookupError, Missing, Users};
 
 /// Users and their history.
 pub trait Database: Send + Sync {
-    /// The user who linked this sender; `None` when nobody did.
+    /// The user who linked this sender; `None` when it is unlinked.
     ///
     /// # Errors
     /// When the database does not say.
@@ -27,7 +28,7 @@ pub trait Database: Send + Sync {
     ///
     /// # Errors
     /// When the database does not say.
-    fn is_recorded(&self, wamid: &str) -> impl Future<Output = Result<bool, LookupError>> + Send;
+    fn is_recorded(&self, key: &MessageKey) -> impl Future<Output = Result<bool, LookupError>> + Send;
 
     /// Whether this user was answered from this business number before.
     ///
@@ -83,7 +84,10 @@ pub trait Database: Send + Sync {
     ///
     /// # Errors
     /// When it is not known that it was written. Writing it again is safe.
-    fn keep_event(&self, event: &Event) -> impl Future<Output = Result<Vec<Followed>, RecordError>> + Send;
+    fn keep_event(
+        &self,
+        event: &Event,
+    ) -> impl Future<Output = Result<Vec<ChangeResult>, RecordError>> + Send;
 }
 
 /// Asks the database within `most` and `deadline`. Beyond them it is as if the database had not answered in time.
@@ -117,8 +121,8 @@ impl Database for Project {
         self.users.find(author).await
     }
 
-    async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
-        self.history.is_recorded(wamid).await
+    async fn is_recorded(&self, key: &MessageKey) -> Result<bool, LookupError> {
+        self.history.is_recorded(key).await
     }
 
     async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {
@@ -147,7 +151,7 @@ impl Database for Project {
         statuses::record(&self.supabase, status).await
     }
 
-    async fn keep_event(&self, event: &Event) -> Result<Vec<Followed>, RecordError> {
+    async fn keep_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
         events::keep(&self.supabase, event).await
     }
 }

@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 use shared::deadline::Deadline;
 use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
 use shared::logging::plain;
+use shared::names::UpdateKind;
 use shared::trace;
+use shared::wamid::Wamid;
 
-use crate::incoming::{Event, Incoming, Status};
-use crate::queues::Queue;
+use crate::incoming::{Entry, Event, Incoming, MessageEvent, Status};
 
 /// One record of an SQS event.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub struct Delivery {
     /// What names this delivery to the queue.
     pub receipt_handle: String,
     /// The queue that it comes from.
-    pub queue: Queue,
+    pub source: Source,
     /// What must be handled one after the other: the message group; on the record queue, which has none, the
     /// wamid, because copies of a message that are handled at the same time would both be answered.
     pub group: Option<String>,
@@ -28,10 +29,31 @@ pub struct Delivery {
     pub sent_at: Option<DateTime<Utc>>,
     /// The X-Ray trace that it belongs to.
     pub trace: Option<String>,
-    /// What is to be done, or why nobody can say.
+    /// What is to be done, or why that is unknown.
     pub work: Result<Work, UnreadableEnvelope>,
     /// The envelope as it arrived, for when the message goes to another queue. Personal data.
     pub body: String,
+}
+
+/// The two queues that feed `reply`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// FIFO: messages, in the order of each sender.
+    Inbound,
+    /// Standard: rows that could not be written yet, and messages that failed each time on the inbound queue.
+    Records,
+}
+
+impl Source {
+    /// Receives after which a message that fails again becomes a dead letter. `RedrivePolicy` allows more, for messages
+    /// that were received as often only because they stood behind another.
+    #[must_use]
+    pub const fn max_receives(self) -> u32 {
+        match self {
+            Self::Inbound => 50,
+            Self::Records => 100,
+        }
+    }
 }
 
 /// One attempt at a delivery.
@@ -54,6 +76,8 @@ pub enum Work {
     Status(Status),
     /// An event that is to be kept.
     Event(Event),
+    /// A message that is to be kept as an event.
+    MessageEvent(MessageEvent),
     /// Rows that are to be written.
     Record(Box<RecordTask>),
 }
@@ -65,8 +89,14 @@ impl Work {
     /// When it is not one that this version knows.
     pub fn read(body: &str) -> Result<Self, UnreadableEnvelope> {
         Ok(match Envelope::from_body(body)? {
-            Envelope::V1(V1::Message(received)) => Self::Answer(Box::new(Incoming::read(&received))),
-            Envelope::V1(V1::Echo(received)) => Self::Echo(Box::new(Incoming::read_echo(&received))),
+            Envelope::V1(V1::Message(received)) => match Entry::read(&received) {
+                Entry::Message(message) => Self::Answer(message),
+                Entry::Event(event) => Self::MessageEvent(event),
+            },
+            Envelope::V1(V1::Echo(received)) => match Entry::read_echo(&received) {
+                Entry::Message(echo) => Self::Echo(echo),
+                Entry::Event(event) => Self::MessageEvent(event),
+            },
             Envelope::V1(V1::Status(received)) => {
                 Status::read(&received).map_or_else(|| Self::Event(Event::of_status(&received)), Self::Status)
             }
@@ -75,26 +105,28 @@ impl Work {
         })
     }
 
-    /// Meta's id of the message that it is about.
+    /// Meta's id of the message that it is about; of a record task, the key of its message.
     #[must_use]
     pub fn wamid(&self) -> Option<&str> {
         match self {
-            Self::Answer(message) | Self::Echo(message) => message.wamid.as_deref(),
-            Self::Status(status) => Some(&status.wamid),
+            Self::Answer(message) | Self::Echo(message) => message.key.wamid().map(Wamid::as_str),
+            Self::MessageEvent(event) => event.wamid.as_ref().map(Wamid::as_str),
+            Self::Status(status) => Some(status.wamid.as_str()),
             Self::Event(_) => None,
-            Self::Record(task) => Some(&task.exchange.wamid),
+            Self::Record(task) => Some(task.exchange.key.as_str()),
         }
     }
 
     /// What kind of update it is, for the log.
     #[must_use]
-    pub fn update(&self) -> &'static str {
+    pub fn update(&self) -> UpdateKind {
         match self {
-            Self::Answer(_) => "message",
-            Self::Echo(_) => "echo",
-            Self::Status(_) => "status",
-            Self::Event(_) => "event",
-            Self::Record(_) => "record",
+            Self::Answer(_) => UpdateKind::Message,
+            Self::Echo(_) => UpdateKind::Echo,
+            Self::MessageEvent(event) => event.update,
+            Self::Status(_) => UpdateKind::Status,
+            Self::Event(_) => UpdateKind::Event,
+            Self::Record(_) => UpdateKind::Record,
         }
     }
 
@@ -103,10 +135,19 @@ impl Work {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Answer(message) | Self::Echo(message) => Some(plain(&message.kind)),
+            Self::MessageEvent(event) => Some(plain(&event.kind)),
             Self::Status(status) => Some(plain(&status.name)),
             Self::Event(event) => Some(plain(&event.name)),
             Self::Record(_) => None,
         }
+    }
+}
+
+impl Delivery {
+    /// See [`Work::wamid`].
+    #[must_use]
+    pub fn wamid(&self) -> Option<&str> {
+        self.work.as_ref().ok().and_then(Work::wamid)
     }
 }
 
@@ -123,13 +164,13 @@ impl From<SqsMessage> for Delivery {
         let body = record.body.unwrap_or_default();
         let work = Work::read(&body);
         // A status has nothing to do with its message's handling.
-        let of_message = |work: &&Work| matches!(work, Work::Answer(_) | Work::Record(_));
+        let of_message = |work: &&Work| matches!(work.update(), UpdateKind::Message | UpdateKind::Record);
         let message = || work.as_ref().ok().filter(of_message);
         let wamid = || message().and_then(Work::wamid).map(str::to_owned);
         Self {
             message_id: record.message_id.unwrap_or_default(),
             receipt_handle: record.receipt_handle.unwrap_or_default(),
-            queue: if fifo { Queue::Inbound } else { Queue::Records },
+            source: if fifo { Source::Inbound } else { Source::Records },
             group: if fifo { group } else { wamid() },
             receive_count,
             sent_at: sent_at.and_then(DateTime::from_timestamp_millis),
@@ -162,11 +203,11 @@ mod tests {
             json!({"v1": {"message": {"received_at": "2026-11-24T03:05:00Z", "message": {"id": "wamid.1"}}}});
         let body = body.to_string();
         let inbound = delivery(&body, Some("arn:aws:sqs:eu-central-1:1:inbound.fifo"), Some("sender"));
-        assert_eq!((inbound.queue, inbound.group.as_deref()), (Queue::Inbound, Some("sender")));
+        assert_eq!((inbound.source, inbound.group.as_deref()), (Source::Inbound, Some("sender")));
         let records = delivery(&body, Some("arn:aws:sqs:eu-central-1:1:records"), Some("fair"));
-        assert_eq!((records.queue, records.group.as_deref()), (Queue::Records, Some("wamid.1")));
-        assert_eq!(delivery(&body, None, Some("sender")).queue, Queue::Inbound);
-        assert_eq!(delivery(&body, None, None).queue, Queue::Records);
+        assert_eq!((records.source, records.group.as_deref()), (Source::Records, Some("wamid.1")));
+        assert_eq!(delivery(&body, None, Some("sender")).source, Source::Inbound);
+        assert_eq!(delivery(&body, None, None).source, Source::Records);
         assert_eq!((records.receive_count, records.work.is_ok()), (1, true));
         assert_eq!(
             records.sent_at.map(|at| at.to_rfc3339()).as_deref(),

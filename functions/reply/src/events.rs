@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use shared::counter::Counter;
 use shared::sender::{Sender, UserId};
 use shared::supabase::{Caller, Query, Supabase};
 use tracing::{error, info, warn};
@@ -17,7 +18,7 @@ use crate::users::spellings;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct EventRow<'a> {
     id: Uuid,
     received_at: chrono::DateTime<chrono::Utc>,
     waba_id: Option<&'a str>,
@@ -28,9 +29,9 @@ struct Row<'a> {
 
 /// What became of a change of somebody's number or user id, and whose it is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-pub struct Followed {
+pub struct ChangeResult {
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: ChangeOutcome,
     /// The user that it is about, where there is one.
     #[serde(default)]
     pub user_id: Option<Uuid>,
@@ -39,7 +40,7 @@ pub struct Followed {
 /// What became of a change: the answers of the database's function `keep_identity_event`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ChangeOutcome {
     /// The user has the new number or user id.
     Applied,
     /// The event was kept before, and its changes were applied then.
@@ -54,35 +55,41 @@ pub enum Outcome {
     Ambiguous,
 }
 
-impl Followed {
-    /// Logs it, and says it in words.
-    pub(crate) fn say(&self) -> &'static str {
+impl ChangeResult {
+    /// Logs it; the reason in words.
+    pub(crate) fn log(&self) -> &'static str {
         let user_id = self.user_id.map(tracing::field::display);
         match self.outcome {
-            Outcome::Applied => {
-                info!(counter = "followed_identities", user_id, "a user's number or user id has changed");
+            ChangeOutcome::Applied => {
+                info!(
+                    counter = Counter::FollowedIdentities.name(),
+                    user_id, "a user's number or user id has changed"
+                );
                 "the user's number or user id has changed"
             }
-            Outcome::AppliedBefore => "the event was kept before, its change is not applied again",
-            Outcome::Stale => {
-                warn!(counter = "stale_identities", user_id, "change not applied: the link is more recent");
+            ChangeOutcome::AppliedBefore => "the event was kept before, its change is not applied again",
+            ChangeOutcome::Stale => {
+                warn!(
+                    counter = Counter::StaleIdentities.name(),
+                    user_id, "change not applied: the link is more recent"
+                );
                 "change not applied: the link is more recent"
             }
-            Outcome::Clash => {
+            ChangeOutcome::Clash => {
                 error!(
-                    counter = "clashing_identities",
+                    counter = Counter::ClashingIdentities.name(),
                     user_id, "change not applied: somebody else has the new number or id"
                 );
                 "change not applied: somebody else has the new number or id"
             }
-            Outcome::Ambiguous => {
+            ChangeOutcome::Ambiguous => {
                 warn!(
-                    counter = "ambiguous_numbers",
+                    counter = Counter::AmbiguousNumbers.name(),
                     "change not applied: number and user id name several users"
                 );
                 "change not applied: number and user id name several users"
             }
-            Outcome::Nobody => "change not applied: no user is linked by what it names",
+            ChangeOutcome::Nobody => "change not applied: no user is linked by what it names",
         }
     }
 }
@@ -90,7 +97,7 @@ impl Followed {
 /// Arguments of the database's function `keep_identity_event`.
 #[derive(Serialize)]
 struct Arguments<'a> {
-    event: Row<'a>,
+    event: EventRow<'a>,
     changes: Vec<ChangeArgument<'a>>,
 }
 
@@ -121,8 +128,8 @@ impl<'a> From<&'a Change> for ChangeArgument<'a> {
 ///
 /// # Errors
 /// See [`RecordError`].
-pub async fn keep(supabase: &Supabase, event: &Event) -> Result<Vec<Followed>, RecordError> {
-    let row = Row {
+pub async fn keep(supabase: &Supabase, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
+    let row = EventRow {
         id: event.id,
         received_at: event.received_at,
         waba_id: event.waba_id.as_deref(),

@@ -1,5 +1,6 @@
 //! Why a message goes back to its queue, and for how long.
 
+use shared::counter::Counter;
 use shared::envelope::UnreadableEnvelope;
 
 use crate::graph::{Class, GraphError};
@@ -8,7 +9,7 @@ use crate::queues::QueueError;
 use crate::retry::Backoff;
 use crate::users::LookupError;
 
-/// Why a message must come again.
+/// Why a message must be redelivered.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Another version's message, or not one of ours.
@@ -65,19 +66,19 @@ impl Failure {
 
     /// What is counted.
     #[must_use]
-    pub fn counter(&self) -> &'static str {
+    pub fn counter(&self) -> Counter {
         match self {
             Self::NotSent(error) => match error.class() {
-                Class::Account | Class::Number => "graph_account_errors",
-                Class::SlowDown => "graph_slow_down_errors",
-                Class::Passing | Class::Unclear | Class::Final => "graph_passing_errors",
+                Class::Account | Class::Number => Counter::GraphAccountErrors,
+                Class::SlowDown => Counter::GraphSlowDownErrors,
+                Class::Passing | Class::Unclear | Class::Final => Counter::GraphPassingErrors,
             },
-            Self::Envelope(_) => "unreadable_envelopes",
-            Self::Panic => "panics",
-            Self::NoAnswer(_) => "missing_answers",
-            Self::Unrecorded(_) => "unrecorded_messages",
-            Self::Lookup(_) | Self::Rows(_) => "waiting_records",
-            Self::Identity(_) => "waiting_identities",
+            Self::Envelope(_) => Counter::UnreadableEnvelopes,
+            Self::Panic => Counter::Panics,
+            Self::NoAnswer(_) => Counter::MissingAnswers,
+            Self::Unrecorded(_) => Counter::UnrecordedMessages,
+            Self::Lookup(_) | Self::Rows(_) => Counter::WaitingRecords,
+            Self::Identity(_) => Counter::WaitingIdentities,
         }
     }
 }

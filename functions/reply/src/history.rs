@@ -6,12 +6,14 @@ use chrono::TimeDelta;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use shared::envelope::{Exchange, Line};
+use shared::lenient::storable_text;
 use shared::message::{Channel, MessageCreate, Role};
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
+use shared::wamid::MessageKey;
 use uuid::Uuid;
 
 use crate::graph::PhoneNumberId;
-use crate::incoming::{Incoming, UNNAMED};
+use crate::incoming::Incoming;
 use crate::users::{self, LookupError};
 
 /// How long an insert may take.
@@ -71,9 +73,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
         rows.push(MessageCreate {
             created_at: answered_at,
             kind: Some("text".to_owned()),
-            wamids: Some(exchange.answer_wamids.iter().filter(|wamid| can_be_indexed(wamid)))
-                .map(|wamids| wamids.map(|wamid| clean(wamid)).collect::<Vec<_>>())
-                .filter(|wamids| !wamids.is_empty()),
+            wamids: Some(exchange.answer_wamids.clone()).filter(|wamids| !wamids.is_empty()),
             ..row(user_id, exchange, Role::Assistant, answer)
         });
     }
@@ -84,11 +84,11 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
 #[must_use]
 pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     let exchange = Exchange {
-        wamid: echo.key.clone(),
+        key: echo.key.clone(),
         phone_number_id: echo.phone_number_id.as_ref().map(ToString::to_string),
         question: Line { content: echo.content.text(&echo.kind), at: echo.sent_at },
         kind: Some(echo.kind.clone()),
-        refers_to: echo.content.refers_to().map(str::to_owned),
+        refers_to: echo.content.refers_to().cloned(),
         payload: Some(echo.payload.clone()),
         answer: None,
         answer_wamids: Vec::new(),
@@ -103,48 +103,35 @@ fn question_row(user_id: Uuid, exchange: &Exchange) -> MessageCreate {
     let payload = exchange.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
     MessageCreate {
         unanswered_because: exchange.unanswered_because.clone(),
-        kind: exchange.kind.as_deref().map(clean),
+        kind: exchange.kind.as_deref().map(storable_text),
         payload,
-        wamids: (!exchange.wamid.starts_with(UNNAMED) && can_be_indexed(&exchange.wamid))
-            .then(|| vec![clean(&exchange.wamid)]),
-        refers_to: exchange.refers_to.as_deref().filter(|wamid| can_be_indexed(wamid)).map(clean),
+        wamids: exchange.key.wamid().cloned().map(|wamid| vec![wamid]),
+        refers_to: exchange.refers_to.clone(),
         ..row(user_id, exchange, Role::User, &exchange.question)
     }
 }
 
 fn row(user_id: Uuid, exchange: &Exchange, role: Role, line: &Line) -> MessageCreate {
     MessageCreate {
-        id: row_id(&exchange.wamid, &role),
+        id: row_id(&exchange.key, &role),
         user_id,
         channel: Channel::Whatsapp,
         role,
-        content: clean(&line.content),
+        content: storable_text(&line.content),
         created_at: line.at,
         unanswered_because: None,
         kind: None,
         payload: None,
-        phone_number_id: exchange.phone_number_id.as_deref().map(clean),
+        phone_number_id: exchange.phone_number_id.as_deref().map(storable_text),
         wamids: None,
         refers_to: None,
     }
 }
 
-/// PostgreSQL's text cannot hold U+0000, and one such character would refuse the row for ever.
-fn clean(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
-}
-
-/// Whether an index of PostgreSQL takes a wamid: not one of some thousand bytes, which no wamid has, and with which the
-/// whole row would be refused.
+/// The id of a row: a UUIDv5 of the message's key and the role.
 #[must_use]
-pub fn can_be_indexed(wamid: &str) -> bool {
-    wamid.len() <= 1024
-}
-
-/// The id of a row: a UUIDv5 of the wamid and the role.
-#[must_use]
-pub fn row_id(wamid: &str, role: &Role) -> Uuid {
-    Uuid::new_v5(&ROW_IDS, format!("{wamid}\n{}", role.as_str()).as_bytes())
+pub fn row_id(key: &MessageKey, role: &Role) -> Uuid {
+    Uuid::new_v5(&ROW_IDS, format!("{}\n{}", key.as_str(), role.as_str()).as_bytes())
 }
 
 impl History {
@@ -158,8 +145,8 @@ impl History {
     ///
     /// # Errors
     /// See [`LookupError`].
-    pub async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
-        let id = row_id(wamid, &Role::User).to_string();
+    pub async fn is_recorded(&self, key: &MessageKey) -> Result<bool, LookupError> {
+        let id = row_id(key, &Role::User).to_string();
         let request = self.supabase.from("messages").select("id").eq("id", id).limit(1);
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
         let body = self.supabase.run(query).await?;
@@ -209,20 +196,21 @@ impl History {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, Utc};
+    use shared::wamid::Wamid;
 
     use super::*;
 
     fn exchange(answered_at: DateTime<Utc>) -> Exchange {
         let line = |content: &str, at| Line { content: content.to_owned(), at };
         Exchange {
-            wamid: "wamid.1".to_owned(),
+            key: "wamid.1".into(),
             phone_number_id: Some("106540352242922".to_owned()),
             question: line("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),
             kind: Some("text".to_owned()),
             refers_to: None,
             payload: Some(r#"{"raw":{}}"#.to_owned()),
             answer: Some(line("hi", answered_at)),
-            answer_wamids: vec!["wamid.2".to_owned()],
+            answer_wamids: vec![Wamid::parse("wamid.2").expect("a wamid")],
             unanswered_because: None,
         }
     }

@@ -1,49 +1,55 @@
 //! `reply`: answers the messages on the inbound queue and writes both sides to the history.
 //!
-//! | module | what it does |
+//! | module | what is in it |
 //! |---|---|
 //! | [`batch`] | an SQS batch: each sender in order, senders in parallel, failures returned |
 //! | [`delivery`] | a message as the queue delivers it |
-//! | [`handler`] | a delivery of either queue: what becomes of it, and one line in the log |
-//! | `answer` | a message: who wrote it, whether it was answered, what to answer, send, record |
-//! | [`seen`] | marks it as read |
-//! | `send` | an answer, in as many parts as it needs |
-//! | `record` | rows: written now, or as a task when the database takes them again |
-//! | [`failure`] | why a message goes back to its queue |
-//! | [`retry`] | for how long |
+//! | `handler` | a delivery of either queue: what becomes of it, and one line in the log |
+//! | **`answer`** | **the way of a message: who wrote it, whether it was answered, what to answer, send, record** |
+//! | `lookup`, `send`, [`read_receipts`], `record`, `learn` | its steps, each over what it needs alone |
+//! | `refusal` | whether an answer that was not sent is sent again |
+//! | `task` | a record task: the rest of a long answer, rows |
+//! | `updates` | messages of the business, statuses, events |
+//! | `redelivery`, [`failure`], [`retry`] | what becomes of a delivery that failed, why, and after how long |
+//! | [`outcome`] | what became of a delivery, for the log and the metrics |
+//! | [`budget`] | how an invocation's time is shared out |
+//! | `function`, [`settings`] | what the function talks to; environment variables |
 //! | [`memory`] | what a process remembers from one invocation to the next |
-//! | [`incoming`] | what Meta sent becomes something with types |
+//! | [`incoming`] | what Meta sent, parsed |
 //! | [`responder`] | what to answer; **the place for an LLM** |
-//! | [`split`] | texts longer than the Graph API takes |
-//! | [`graph`] | sending through Meta's Graph API |
-//! | [`database`] | what is asked of the database |
-//! | [`users`] | whose WhatsApp number or user id it is |
-//! | [`history`] | the two rows of a message and its answer |
-//! | [`statuses`] | what became of sent messages |
-//! | [`events`] | what is kept for a person to look at |
-//! | [`queues`] | what is told to the queues |
-//! | [`settings`] | environment variables |
+//! | [`graph`], [`split`] | sending through Meta's Graph API; texts longer than it takes |
+//! | [`database`] | what is asked of the database: [`users`], [`history`], [`statuses`], [`events`] |
+//! | [`queues`] | what is asked of the queues |
 
 mod answer;
 pub mod batch;
+pub mod budget;
 pub mod database;
 pub mod delivery;
 pub mod events;
 pub mod failure;
+mod function;
 pub mod graph;
-pub mod handler;
+mod handler;
 pub mod history;
 pub mod incoming;
+mod learn;
+mod lookup;
 pub mod memory;
+pub mod outcome;
 pub mod queues;
+pub mod read_receipts;
 mod record;
+mod redelivery;
+mod refusal;
 pub mod responder;
 pub mod retry;
-pub mod seen;
 mod send;
 pub mod settings;
 pub mod split;
 pub mod statuses;
+mod task;
+mod updates;
 pub mod users;
 
-pub use handler::Reply;
+pub use function::{Clock, Reply};

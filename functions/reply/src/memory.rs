@@ -27,11 +27,23 @@ const NUMBERS: usize = 100;
 /// What a process remembers.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// With whom answers were exchanged.
+    pub conversations: Conversations,
+    /// From which business numbers answers were sent.
+    pub numbers: WorkingNumbers,
+}
+
+/// The conversations that had an answer lately.
+#[derive(Debug, Default)]
+pub struct Conversations {
     /// Hashes are of no use outside this process.
     hashes: RandomState,
-    conversations: Mutex<VecDeque<Conversation>>,
-    numbers: Mutex<HashSet<PhoneNumberId>>,
+    latest: Mutex<VecDeque<Conversation>>,
 }
+
+/// Business numbers that this process has sent an answer from.
+#[derive(Debug, Default)]
+pub struct WorkingNumbers(Mutex<HashSet<PhoneNumberId>>);
 
 /// Which conversation it is: a hash of the business number and the sender.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,10 +58,10 @@ struct Conversation {
     answered_at: Option<DateTime<Utc>>,
 }
 
-impl Memory {
+impl WorkingNumbers {
     /// An answer was sent from this number.
-    pub fn worked(&self, number: &PhoneNumberId) {
-        let mut numbers = lock(&self.numbers);
+    pub fn add(&self, number: &PhoneNumberId) {
+        let mut numbers = lock(&self.0);
         if numbers.len() < NUMBERS && !numbers.contains(number) {
             numbers.insert(number.clone());
         }
@@ -57,10 +69,12 @@ impl Memory {
 
     /// Whether this process has sent from this number.
     #[must_use]
-    pub fn has_worked(&self, number: &PhoneNumberId) -> bool {
-        lock(&self.numbers).contains(number)
+    pub fn contains(&self, number: &PhoneNumberId) -> bool {
+        lock(&self.0).contains(number)
     }
+}
 
+impl Conversations {
     /// The conversation of a business number and a sender.
     #[must_use]
     pub fn key(&self, number: &PhoneNumberId, sender: &Sender) -> Key {
@@ -72,7 +86,7 @@ impl Memory {
     /// Whether this process has answered so often within so short a time that the sender must be a machine.
     #[must_use]
     pub fn is_loop(&self, key: Key) -> bool {
-        let conversations = lock(&self.conversations);
+        let conversations = lock(&self.latest);
         let turns =
             conversations.iter().find(|conversation| conversation.key == key).map(|found| &found.turns);
         turns.is_some_and(|turns| {
@@ -86,7 +100,7 @@ impl Memory {
     /// What was written before the answer of the last turn belongs to that turn: many messages at once are no loop, and
     /// loops side by side count as one.
     pub fn turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
-        let mut conversations = lock(&self.conversations);
+        let mut conversations = lock(&self.latest);
         let known = conversations.iter().position(|conversation| conversation.key == key);
         let known = known.and_then(|position| conversations.remove(position));
         let mut conversation =
@@ -115,14 +129,14 @@ mod tests {
 
     use super::*;
 
-    fn key(memory: &Memory, sender: &str) -> Key {
+    fn key(memory: &Conversations, sender: &str) -> Key {
         let number = "106540352242922".parse().expect("an id");
         memory.key(&number, &Sender::parse(sender).expect("a sender"))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_is_noticed_and_forgotten_when_the_rate_falls() {
-        let memory = Memory::default();
+        let memory = Conversations::default();
         let (machine, person) = (key(&memory, "16505551234"), key(&memory, "US.1349"));
         for _ in 0..TURNS {
             assert!(!memory.is_loop(machine));
@@ -142,7 +156,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn loops_side_by_side_are_noticed() {
-        let memory = Memory::default();
+        let memory = Conversations::default();
         let machine = key(&memory, "16505551234");
         let start = Utc::now();
         let at = |second: i64| start + TimeDelta::seconds(second);
@@ -156,7 +170,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn somebody_who_writes_every_eleven_seconds_is_no_loop() {
-        let memory = Memory::default();
+        let memory = Conversations::default();
         let person = key(&memory, "16505551234");
         for _ in 0..1000 {
             assert!(!memory.is_loop(person));
@@ -167,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_messages_at_once_are_no_loop() {
-        let memory = Memory::default();
+        let memory = Conversations::default();
         let person = key(&memory, "16505551234");
         let sent_at = Utc::now();
         for second in 1..=100 {
@@ -178,21 +192,22 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_keeps_who_was_answered_last() {
-        let memory = Memory::default();
+        let memory = Conversations::default();
         let machine = key(&memory, "US.0");
         for other in 0..3 * SENDERS {
             memory.turn(machine, Utc::now(), None);
             memory.turn(key(&memory, &format!("US.9{other}")), Utc::now(), None);
         }
-        let conversations = lock(&memory.conversations);
+        let conversations = lock(&memory.latest);
         assert_eq!(conversations.len(), SENDERS);
         assert!(conversations.iter().all(|conversation| conversation.turns.len() <= TURNS));
         drop(conversations);
         assert!(memory.is_loop(machine));
+        let numbers = WorkingNumbers::default();
         for number in 0..3 * NUMBERS {
-            memory.worked(&number.to_string().parse().expect("an id"));
+            numbers.add(&number.to_string().parse().expect("an id"));
         }
-        assert_eq!(lock(&memory.numbers).len(), NUMBERS);
+        assert_eq!(lock(&numbers.0).len(), NUMBERS);
         assert!(!format!("{memory:?}").contains("US."));
     }
 }

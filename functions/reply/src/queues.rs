@@ -7,24 +7,24 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use shared::aws::{self, AwsSettings, Timeouts, reason};
 use shared::deadline::Deadline;
 
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Source};
 
-/// How long calls may take. A message's budget counts on it: see [`crate::batch::MESSAGE_BUDGET`].
+/// How long calls may take. A message's budget counts on it: see [`crate::budget::MESSAGE_BUDGET`].
 pub const TIMEOUTS: Timeouts =
     Timeouts { call: Duration::from_secs(3), attempt: Duration::from_millis(1400) };
 
 /// The attribute of a dead letter that says why it is one.
 pub const CAUSE: &str = "cause";
 
-/// The queues: SQS, or a model of it.
-pub trait Queues: Send + Sync {
+/// What is asked of the queues: SQS, or a model of it.
+pub trait QueueClient: Send + Sync {
     /// Hides a received message for `delay` from now; zero shows it again.
     ///
     /// # Errors
-    /// When the queue does not confirm it. The message then comes back after its visibility timeout.
-    fn set_back(
+    /// When the queue does not confirm it. The message is then redelivered after its visibility timeout.
+    fn change_visibility(
         &self,
-        queue: Queue,
+        source: Source,
         receipt_handle: &str,
         delay: Duration,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
@@ -38,37 +38,16 @@ pub trait Queues: Send + Sync {
     /// Puts a message on the dead-letter queue of the queue that it came from, with the cause, which must hold
     /// no personal data.
     ///
-    /// SQS would move it there too, after more receives than [`Queue::tries`], but without a cause, and with
+    /// SQS would move it there too, after more receives than [`Source::max_receives`](crate::delivery::Source::max_receives), but without a cause, and with
     /// all messages that were received as often because they stood behind it in its group.
     ///
     /// # Errors
     /// When the queue does not confirm it.
-    fn give_up(
+    fn dead_letter(
         &self,
         delivery: &Delivery,
         cause: &str,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
-}
-
-/// The two queues that feed `reply`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Queue {
-    /// FIFO: messages, in the order of each sender.
-    Inbound,
-    /// Standard: rows that could not be written yet, and messages that were set aside.
-    Records,
-}
-
-impl Queue {
-    /// Receives after which a message that fails again is given up. `RedrivePolicy` allows more, for messages
-    /// that were received as often only because they stood behind another.
-    #[must_use]
-    pub const fn tries(self) -> u32 {
-        match self {
-            Self::Inbound => 50,
-            Self::Records => 100,
-        }
-    }
 }
 
 /// A call that the queue did not confirm.
@@ -115,11 +94,16 @@ impl Sqs {
     }
 }
 
-impl Queues for Sqs {
-    async fn set_back(&self, queue: Queue, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
-        let url = match queue {
-            Queue::Inbound => &self.settings.inbound_url,
-            Queue::Records => &self.settings.records_url,
+impl QueueClient for Sqs {
+    async fn change_visibility(
+        &self,
+        source: Source,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
+        let url = match source {
+            Source::Inbound => &self.settings.inbound_url,
+            Source::Records => &self.settings.records_url,
         };
         let call = self.client.change_message_visibility().queue_url(url).receipt_handle(receipt_handle);
         let seconds = i32::try_from(delay.as_secs()).unwrap_or(i32::MAX);
@@ -135,20 +119,20 @@ impl Queues for Sqs {
         Ok(())
     }
 
-    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+    async fn dead_letter(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
         let attribute = MessageAttributeValue::builder().data_type("String").string_value(cause);
         let attribute = attribute.build().map_err(|error| QueueError(error.to_string()))?;
         let call =
             self.client.send_message().message_body(&delivery.body).message_attributes(CAUSE, attribute);
         let trace = aws::trace_attributes().map_err(|error| QueueError(error.to_string()))?;
         let call = call.set_message_system_attributes(trace);
-        let call = match delivery.queue {
-            // The same group: they stay in order there, too. Of two attempts to give up one is enough.
-            Queue::Inbound => call
+        let call = match delivery.source {
+            // The same group: they stay in order there, too. A second one of the same message is dropped.
+            Source::Inbound => call
                 .queue_url(&self.settings.inbound_dead_letters_url)
                 .message_group_id(delivery.group.as_deref().unwrap_or(&delivery.message_id))
                 .message_deduplication_id(&delivery.message_id),
-            Queue::Records => call.queue_url(&self.settings.record_dead_letters_url),
+            Source::Records => call.queue_url(&self.settings.record_dead_letters_url),
         };
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())

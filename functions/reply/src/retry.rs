@@ -13,7 +13,7 @@ pub enum Backoff {
     Passing,
     /// Somebody must act first: a quarter of an hour.
     Operator,
-    /// Rows that nobody waits for: 4^n seconds, a quarter of an hour at most.
+    /// Rows, for which no person waits: 4^n seconds, a quarter of an hour at most.
     Rows,
 }
 

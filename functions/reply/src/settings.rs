@@ -8,9 +8,9 @@ use shared::aws::{self, AwsSettings};
 
 use crate::graph::{GraphSettings, PhoneNumberId};
 use crate::queues::QueueSettings;
-use crate::seen::ReadReceipts;
+use crate::read_receipts::ReadReceipts;
 
-/// What a sender is told whose number belongs to nobody, unless `WHATSAPP_REGISTRATION_TEXT` says
+/// What an unlinked sender is told, unless `WHATSAPP_REGISTRATION_TEXT` says
 /// something else.
 pub const REGISTRATION_TEXT: &str = "This number is not linked to an account yet. Sign in to the app, open \
     your settings and add this WhatsApp number. Then write to us again.";

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use shared::counter::Counter;
 use shared::logging::ShortWamid;
 use shared::metrics;
 use shared::supabase::{Caller, Query, Supabase};
+use shared::wamid::Wamid;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -26,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Applied {
     /// It is among those of a row of the history.
     ToRow,
-    /// It is kept: the row is not there yet, or never will be, as that of a text to nobody's number.
+    /// It is kept: the row is not there yet, or never will be, as that of a text to an unlinked number.
     NoRow,
     /// It was there before.
     Before,
@@ -35,35 +37,44 @@ pub enum Applied {
 /// Counts what a status says that was not there before: an answer that failed after Meta had taken it, by its code; and a
 /// message that is billed, by its category.
 pub fn count(status: &Status) {
-    let wamid = ShortWamid::field(&status.wamid);
+    let wamid = ShortWamid::field(status.wamid.as_str());
     if status.name == "failed" {
         // As at the send: the code decides. There is no HTTP status.
         let code = status.error_code.map(i64::from);
         let class = Rejection::of(0, code).class();
-        warn!(counter = "failed_answers", wamid, code, ?class, "an answer failed after it was sent");
+        warn!(
+            counter = Counter::FailedAnswers.name(),
+            wamid,
+            code,
+            ?class,
+            "an answer failed after it was sent"
+        );
         if matches!(class, Class::Account | Class::Number) {
             let reason = format!("an answer failed after it was sent, code {}", code.unwrap_or_default());
             // No error of this version, which a canary would be taken back for.
-            warn!(counter = "graph_account_errors", wamid, code, reason, "answers fail after they are sent");
+            warn!(
+                counter = Counter::GraphAccountErrors.name(),
+                wamid, code, reason, "answers fail after they are sent"
+            );
         }
     }
     if let Some(category) = status.billed_as {
         let (category, metric) = match category {
-            Category::Service => ("service", "billed_service_messages"),
-            Category::Utility => ("utility", "billed_utility_messages"),
-            Category::Marketing => ("marketing", "billed_marketing_messages"),
-            Category::Authentication => ("authentication", "billed_authentication_messages"),
-            Category::Other => ("other", "billed_other_messages"),
+            Category::Service => ("service", Counter::BilledServiceMessages),
+            Category::Utility => ("utility", Counter::BilledUtilityMessages),
+            Category::Marketing => ("marketing", Counter::BilledMarketingMessages),
+            Category::Authentication => ("authentication", Counter::BilledAuthenticationMessages),
+            Category::Other => ("other", Counter::BilledOtherMessages),
         };
-        info!(counter = "billed_messages", wamid, category, "Meta bills a message");
+        info!(counter = Counter::BilledMessages.name(), wamid, category, "Meta bills a message");
         metrics::count(metric);
     }
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct StatusRow<'a> {
     id: Uuid,
-    wamid: &'a str,
+    wamid: &'a Wamid,
     status: &'a str,
     at: chrono::DateTime<chrono::Utc>,
     error_code: Option<i32>,
@@ -81,7 +92,7 @@ pub async fn record(supabase: &Supabase, status: &Status) -> Result<Applied, Rec
     struct Added {
         message_id: Option<Uuid>,
     }
-    let row = Row {
+    let row = StatusRow {
         id: status.id,
         wamid: &status.wamid,
         status: &status.name,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::json;
+use shared::counter::Counter;
 use shared::sender::{PhoneNumber, Sender};
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use tracing::warn;
@@ -32,7 +33,7 @@ pub struct Users {
     supabase: Supabase,
 }
 
-/// A lookup that gave no answer, which is not the same as nobody's number.
+/// A look-up that gave no answer, which is not the same as an unlinked number.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// The request failed.
@@ -78,7 +79,7 @@ pub enum Missing {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Link {
-    /// Another program's table may leave it empty: such a row links nobody.
+    /// Another program's table may leave it empty: such a row links no user.
     pub user_id: Option<Uuid>,
     /// In E.164, or its digits alone.
     pub whatsapp_phone: Option<String>,
@@ -132,14 +133,14 @@ impl Users {
         let rows: Vec<Link> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
         if rows.len() >= ROWS {
             // Behind so many rows there may be more, of somebody else.
-            warn!(counter = "ambiguous_numbers", "number linked by too many rows");
+            warn!(counter = Counter::AmbiguousNumbers.name(), "number linked by too many rows");
             return Ok(None);
         }
         Ok(choose(&rows, author))
     }
 
     /// Links what `author` says and the user's link does not say yet, if the link is still what the author was found
-    /// by, and nobody has taken out what is missing. Whether it was linked.
+    /// by, and what is missing was not taken out on purpose. Whether it was linked.
     ///
     /// # Errors
     /// When Supabase does not confirm it, or the number or id belongs to somebody else.
@@ -191,7 +192,7 @@ pub(crate) fn spellings(number: &PhoneNumber) -> Vec<String> {
 /// Whose link it is, of the rows that name the author's user id or number: the user's whose user id it is, else whose
 /// number it is as it is written, else whose it is in another spelling.
 ///
-/// Nobody's, because to write one person's messages into another's history is worse than to write none, when
+/// No user's, because to write one person's messages into another's history is worse than to write none, when
 /// - user id and number name two users, or one of them does;
 /// - the number is linked with another user id of the same business account: it has changed hands;
 /// - the number was given to the user after the message was written, and no user id says that it is theirs.
@@ -213,7 +214,7 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
 
     let user_id = by_user_id.first().or(by_number.first())?.user_id?;
     if by_user_id.iter().chain(&by_number).any(|row| row.user_id != Some(user_id)) {
-        warn!(counter = "ambiguous_numbers", %user_id, "unlinked: number and user id name several users");
+        warn!(counter = Counter::AmbiguousNumbers.name(), %user_id, "unlinked: number and user id name several users");
         return None;
     }
     let may_learn = |row: &&Link| matches!(row.whatsapp_link_state.as_deref(), None | Some("changed"));
@@ -236,7 +237,7 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         row.whatsapp_waba_id.is_none() || waba_id.is_none() || row.whatsapp_waba_id == *waba_id
     };
     if others.iter().any(same_account) {
-        warn!(counter = "reassigned_numbers", %user_id, "unlinked: number linked with another user id");
+        warn!(counter = Counter::ReassignedNumbers.name(), %user_id, "unlinked: number linked with another user id");
         return None;
     }
     // A number alone does not say whether it was written before the number had this owner.
@@ -245,12 +246,12 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         times.is_some_and(|(linked, written)| written + CLOCKS_DIFFER < linked)
     };
     if by_number.iter().any(later) {
-        warn!(counter = "reassigned_numbers", %user_id, "unlinked: number linked after the message was written");
+        warn!(counter = Counter::ReassignedNumbers.name(), %user_id, "unlinked: number linked after the message was written");
         return None;
     }
     if !others.is_empty() {
         // A person has another user id towards each business portfolio.
-        warn!(counter = "other_user_ids", %user_id, "found by number, and linked with another account's user id");
+        warn!(counter = Counter::OtherUserIds.name(), %user_id, "found by number, and linked with another account's user id");
     }
     let lacks_user_id = id.is_some()
         && by_number.iter().all(|row| row.whatsapp_user_id.is_none())

@@ -11,6 +11,7 @@ use shared::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedSt
 use shared::identity::{IdentityChange, USER_ID_UPDATE};
 use shared::lenient::Object;
 use shared::logging::{ShortWamid, plain};
+use shared::names::UpdateKind;
 use shared::sender::Sender;
 use shared::text::head;
 
@@ -48,8 +49,8 @@ pub struct Entry {
 /// What an entry is about. A log shows the [`ShortWamid`], as `Debug` and `Display` do.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Subject {
-    /// `message`, `echo`, `status` or `event`.
-    pub update: &'static str,
+    /// What kind of update it is.
+    pub update: UpdateKind,
     /// Meta's id of the message.
     pub wamid: Option<String>,
     /// Which status or event it is.
@@ -61,7 +62,7 @@ pub struct Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wamid = self.wamid.as_deref().map(|wamid| ShortWamid::of(wamid).as_str());
-        f.write_str(self.update)?;
+        f.write_str(self.update.name())?;
         for part in [self.name.as_deref(), wamid].into_iter().flatten() {
             write!(f, " {part}")?;
         }
@@ -73,7 +74,7 @@ impl fmt::Debug for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wamid = self.wamid.as_deref().map(ShortWamid::of);
         let mut debug = f.debug_struct("Subject");
-        debug.field("update", &self.update).field("wamid", &wamid).field("name", &self.name);
+        debug.field("update", &self.update.name()).field("wamid", &wamid).field("name", &self.name);
         debug.field("cut_from", &self.cut_from).finish()
     }
 }
@@ -112,12 +113,12 @@ impl Entry {
             Kind::Message { sender: person, contact, wamid, message, .. }
             | Kind::Echo { recipient: person, contact, wamid, message } => {
                 let is_echo = matches!(update.kind, Kind::Echo { .. });
-                let kind = if is_echo { "echo" } else { "message" };
+                let kind = if is_echo { UpdateKind::Echo } else { UpdateKind::Message };
                 let deduplication_id = match wamid {
                     Some(wamid) if is_echo => hash(&["echo", "wamid", wamid]),
                     Some(wamid) => hash(&["wamid", wamid]),
                     // A message without an id is only ever the same as one of the very same text.
-                    None => hash(&[kind, message.get()]),
+                    None => hash(&[kind.name(), message.get()]),
                 };
                 // What the business wrote to a person stands in order among that person's messages.
                 // A change of number or user id stands before what the person writes as their new one.
@@ -159,7 +160,7 @@ impl Entry {
                 })?;
                 let name = fields.filled_text("status").map(|name| plain(&name).to_owned());
                 Ok(Self {
-                    subject: Subject { update: "status", wamid, name, cut_from },
+                    subject: Subject { update: UpdateKind::Status, wamid, name, cut_from },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
@@ -182,7 +183,7 @@ impl Entry {
                 })?;
                 let name = Some(plain(&name).to_owned());
                 Ok(Self {
-                    subject: Subject { update: "event", wamid: None, name, cut_from },
+                    subject: Subject { update: UpdateKind::Event, wamid: None, name, cut_from },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,

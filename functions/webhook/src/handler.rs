@@ -9,9 +9,11 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
 use shared::api::Refused;
+use shared::counter::Counter;
 use shared::deadline::Deadline;
 use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
+use shared::names::UpdateKind;
 use shared::{logging, trace};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -118,7 +120,11 @@ impl<Q: Queue> Webhook<Q> {
         let updates = payload::read(&readable);
         log_faults(&readable, body.len());
         if updates.is_empty() {
-            warn!(counter = "foreign_payloads", bytes = body.len(), "signed body of another product ignored");
+            warn!(
+                counter = Counter::ForeignPayloads.name(),
+                bytes = body.len(),
+                "signed body of another product ignored"
+            );
         }
         Ok(Entry::all(&updates, received_at)?)
     }
@@ -144,12 +150,12 @@ impl<Q: Queue> Webhook<Q> {
 /// What was wrong with a body. Sent again for seven days it would be no better.
 fn log_faults(body: &Readable<'_>, bytes: usize) {
     if body.is_repaired {
-        warn!(counter = "repaired_payloads", bytes, "signed body is not valid JSON: repaired");
+        warn!(counter = Counter::RepairedPayloads.name(), bytes, "signed body is not valid JSON: repaired");
     }
     if let Some(unreadable) = &body.unreadable {
         let (unreadable, kept) = (unreadable.bytes, unreadable.text.len());
         error!(
-            counter = "unreadable_payloads",
+            counter = Counter::UnreadablePayloads.name(),
             bytes, unreadable, kept, "signed body unreadable: kept as an event"
         );
     }
@@ -157,24 +163,28 @@ fn log_faults(body: &Readable<'_>, bytes: usize) {
 
 /// The line by which an update is found in the log.
 fn log(Subject { update, wamid, name, cut_from }: &Subject) {
-    let counter = match *update {
-        "message" => "accepted_messages",
-        "echo" => "accepted_echoes",
-        "status" => "accepted_statuses",
-        _ => "accepted_events",
+    let counter = match update {
+        UpdateKind::Message => Counter::AcceptedMessages,
+        UpdateKind::Echo => Counter::AcceptedEchoes,
+        UpdateKind::Status => Counter::AcceptedStatuses,
+        UpdateKind::Event | UpdateKind::Record | UpdateKind::Unknown => Counter::AcceptedEvents,
     };
+    let (counter, update) = (counter.name(), update.name());
     let trace_id = trace::current();
     let wamid = wamid.as_deref().map(ShortWamid::field);
     info!(counter, trace_id, update, wamid, name, "{update} queued");
     if name.as_deref() == Some(payload::SURPLUS) {
         error!(
-            counter = "surplus_payloads",
+            counter = Counter::SurplusPayloads.name(),
             "more updates than Meta documents: the last ones kept as one event"
         );
     }
     if let Some(bytes) = cut_from {
         // A text of Meta's is short: whatever it is, its largest part is not what is answered.
-        warn!(counter = "cut_updates", update, wamid, name, bytes, "too large for the queue: cut");
+        warn!(
+            counter = Counter::CutUpdates.name(),
+            update, wamid, name, bytes, "too large for the queue: cut"
+        );
     }
 }
 
@@ -195,8 +205,12 @@ impl Refusal {
             Self::Queue(_) | Self::Envelope(_) => (StatusCode::INTERNAL_SERVER_ERROR, "unqueued"),
         };
         match &self {
-            Self::Queue(cause) => error!(counter = "unqueued_requests", %cause, "messages not queued"),
-            Self::Envelope(cause) => error!(counter = "unqueued_requests", %cause, "messages not queued"),
+            Self::Queue(cause) => {
+                error!(counter = Counter::UnqueuedRequests.name(), %cause, "messages not queued")
+            }
+            Self::Envelope(cause) => {
+                error!(counter = Counter::UnqueuedRequests.name(), %cause, "messages not queued")
+            }
             _ => {}
         }
         let detail = serde_json::json!({ "detail": self.to_string() }).to_string();

@@ -253,10 +253,10 @@ mod tests {
         let work = entries.iter().map(|entry| Work::read(&entry.body).expect("work"));
         work.map(|work| match work {
             Work::Answer(message) => {
-                assert!(message.wamid.as_ref().is_some_and(|wamid| composed.wamids.contains(wamid)));
+                assert!(composed.wamids.iter().any(|wamid| wamid == message.key.as_str()));
                 (
                     message.kind.clone(),
-                    message.content.refers_to().or(message.quotes.as_deref()).map(str::to_owned),
+                    message.content.refers_to().or(message.quotes.as_ref()).cloned().map(Into::into),
                 )
             }
             other => panic!("{other:?}"),
@@ -297,7 +297,7 @@ mod tests {
             let entries = Entry::all(&updates, Utc::now()).expect("entries");
             let work = Work::read(&entries[0].body).expect("work");
             assert_eq!(
-                (work.update(), work.wamid(), work.name()),
+                (work.update().name(), work.wamid(), work.name()),
                 ("status", Some("wamid.1"), Some("delivered"))
             );
         }

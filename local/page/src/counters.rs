@@ -4,7 +4,9 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use reply::outcome::Outcome;
 use serde::Serialize;
+use shared::counter::Counter;
 use shared::logging::ShortWamid;
 
 use crate::queues::Places;
@@ -101,10 +103,10 @@ impl Ledger {
         if wamid.is_empty() {
             return;
         }
-        match (&*entry.function, counter) {
-            ("webhook", "accepted_messages") => self.accepted.insert(wamid),
-            ("reply", "deferred_records") => self.deferred.insert(wamid),
-            ("reply", "dead_letters") => {
+        match (&*entry.function, Counter::from_name(counter)) {
+            ("webhook", Some(Counter::AcceptedMessages)) => self.accepted.insert(wamid),
+            ("reply", Some(Counter::DeferredRecords)) => self.deferred.insert(wamid),
+            ("reply", Some(Counter::DeadLetters)) => {
                 self.given_up.insert(wamid.to_owned());
             }
             ("reply", _) if ["message", "record"].contains(&entry.field("update")) => {
@@ -115,15 +117,12 @@ impl Ledger {
     }
 
     fn handled(&mut self, entry: &Entry, wamid: &str) {
-        let outcome = entry.field("outcome");
-        if outcome.is_empty() {
-            return;
-        }
+        let Some(outcome) = Outcome::from_name(entry.field("outcome")) else { return };
         self.given_up.remove(wamid);
         let needs_none = match outcome {
-            "registration_sent" | "ignored" | "event_kept" | "dropped" => true,
+            Outcome::RegistrationSent | Outcome::Ignored | Outcome::EventKept | Outcome::Dropped => true,
             // A user's refused answer is written; of nobody there is nothing to write.
-            "undeliverable" | "silenced" => {
+            Outcome::Undeliverable | Outcome::Silenced => {
                 entry.field("user_id").is_empty() && !self.deferred.contains(wamid)
             }
             _ => false,

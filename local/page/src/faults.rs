@@ -8,7 +8,7 @@ use local_graph::Fault;
 use local_lambda::Function;
 use local_process::Signal;
 use local_sqs::{Action, Fault as QueueFault, Skip, SqsServer, State, Timestamp};
-use reply::queues::Queue;
+use reply::delivery::Source;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -95,10 +95,10 @@ impl Troubles {
             id => {
                 let hours_pass = id == "hours-pass";
                 // As SQS counts: the next receive is the last try.
-                let receives = |queue: Queue| if hours_pass { queue.tries() - 1 } else { 0 };
+                let receives = |source: Source| if hours_pass { source.max_receives() - 1 } else { 0 };
                 let server = own_queues(&services)?;
-                let messages = self.skip(server, INBOUND, receives(Queue::Inbound))
-                    + self.skip(server, RECORDS, receives(Queue::Records));
+                let messages = self.skip(server, INBOUND, receives(Source::Inbound))
+                    + self.skip(server, RECORDS, receives(Source::Records));
                 Ok(match (messages, hours_pass) {
                     (0, _) => "Nothing waits for its next try.".to_owned(),
                     (1, false) => "1 message is tried now.".to_owned(),
@@ -174,7 +174,7 @@ impl Troubles {
             let mut is_aged = false;
             while find(server, INBOUND_DEAD_LETTERS, &wamid).is_none() {
                 if !is_aged && let Some((message_id, true)) = find(server, INBOUND, &wamid) {
-                    let receives = Queue::Inbound.tries() - 1;
+                    let receives = Source::Inbound.max_receives() - 1;
                     let skip = Skip { message_id: Some(message_id), receives, lost_before: None };
                     is_aged =
                         server.with_broker(|broker, now| broker.skip_waits(now, INBOUND, &skip)).is_ok();

@@ -128,7 +128,8 @@ async fn ask(
     .await?;
     let recorded =
         Recorded { rows: usize::try_from(rows).unwrap_or_default(), present: present.into_iter().collect() };
-    let both = |wamid: &String| [Role::User, Role::Assistant].map(|role| row_id(wamid, &role));
+    let both =
+        |wamid: &String| [Role::User, Role::Assistant].map(|role| row_id(&wamid.as_str().into(), &role));
     let ids: Vec<Uuid> = stale.iter().flat_map(both).collect();
     let rows: Vec<(Uuid, String, String, Option<String>)> =
         sqlx::query_as("select id, role, content, status from messages where id = any($1)")
@@ -231,7 +232,7 @@ impl Model {
         for wamid in asked {
             let rows: Vec<Row> = [Role::User, Role::Assistant]
                 .iter()
-                .filter_map(|role| found.remove(&row_id(wamid, role)))
+                .filter_map(|role| found.remove(&row_id(&wamid.as_str().into(), role)))
                 .collect();
             let (mut is_new, mut lacks_rows) = (false, false);
             self.journeys.change(wamid, |journey| {

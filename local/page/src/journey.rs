@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use local_graph::Call;
+use reply::outcome::Outcome;
 use serde::Serialize;
 use serde_json::Value;
 use shared::logging::ShortWamid;
@@ -18,7 +19,13 @@ const CALLS: usize = 20;
 /// Characters of a label's text at most.
 const LABEL: usize = 60;
 /// Outcomes after which nothing is to be written, or nothing of a message's own.
-const WITHOUT_ROWS: [&str; 5] = ["registration_sent", "ignored", "event_kept", "dropped", "answered_before"];
+const WITHOUT_ROWS: [Outcome; 5] = [
+    Outcome::RegistrationSent,
+    Outcome::Ignored,
+    Outcome::EventKept,
+    Outcome::Dropped,
+    Outcome::AnsweredBefore,
+];
 
 /// What the webhook said.
 #[derive(Clone, Debug, Serialize)]
@@ -212,7 +219,7 @@ impl Journey {
     pub(crate) fn recorded_later(&mut self, outcome: &str, error: Option<String>) {
         let reply = self.reply.get_or_insert_default();
         reply.error = error;
-        if outcome == "dropped" {
+        if outcome == Outcome::Dropped.name() {
             reply.outcome = Some(outcome.to_owned());
             self.database.get_or_insert_default().deferred = false;
         }
@@ -251,7 +258,8 @@ impl Journey {
         self.status(name);
         // The second of two deliveries is the less interesting.
         let status = self.statuses.iter_mut().find(|status| status.status == name);
-        if let Some(status) = status.filter(|status| outcome != "applied_before" || status.outcome.is_none())
+        if let Some(status) =
+            status.filter(|status| outcome != Outcome::AppliedBefore.name() || status.outcome.is_none())
         {
             status.outcome = Some(outcome.to_owned());
         }
@@ -277,10 +285,11 @@ impl Journey {
     }
 
     fn needs_none(&self) -> bool {
-        let outcome = self.reply.as_ref().and_then(|reply| reply.outcome.as_deref());
+        let outcome = self.reply.as_ref().and_then(|reply| Outcome::from_name(reply.outcome.as_deref()?));
         let deferred = self.database.as_ref().is_some_and(|database| database.deferred);
-        outcome
-            .is_some_and(|outcome| WITHOUT_ROWS.contains(&outcome) || outcome == "undeliverable" && !deferred)
+        outcome.is_some_and(|outcome| {
+            WITHOUT_ROWS.contains(&outcome) || outcome == Outcome::Undeliverable && !deferred
+        })
     }
 
     fn stands(&self) -> State {

@@ -1,6 +1,8 @@
 //! What the functions' log says of each message.
 
 use local_stack::journal::Entry;
+use reply::outcome::Outcome;
+use shared::counter::Counter;
 
 use crate::line::Line;
 use crate::live::{Changed, Model};
@@ -27,7 +29,7 @@ impl Model {
     fn reply_said(&mut self, entry: &Entry, wamid: &str) {
         let Some(journey) = self.journeys.named(wamid).map(str::to_owned) else { return };
         let (outcome, error) = (entry.field("outcome"), failure(entry));
-        let deferred = entry.field("counter") == "deferred_records";
+        let deferred = entry.field("counter") == Counter::DeferredRecords.name();
         self.journeys.change(&journey, |journey| match entry.field("update") {
             _ if deferred => journey.deferred(),
             _ if outcome.is_empty() => {}
@@ -43,15 +45,15 @@ impl Model {
 
 /// Why something came to nothing, with the class of it.
 fn failure(entry: &Entry) -> Option<String> {
-    let class = match entry.field("counter") {
-        "graph_passing_errors" => "passing",
-        "graph_account_errors" => "account",
-        "graph_slow_down_errors" => "slow down",
-        "unreadable_envelopes" => "unreadable",
-        "panics" => "panic",
-        "missing_answers" => "no answer",
-        "unrecorded_messages" | "waiting_records" => "rows",
-        _ if entry.field("outcome") == "undeliverable" => "final",
+    let class = match Counter::from_name(entry.field("counter")) {
+        Some(Counter::GraphPassingErrors) => "passing",
+        Some(Counter::GraphAccountErrors) => "account",
+        Some(Counter::GraphSlowDownErrors) => "slow down",
+        Some(Counter::UnreadableEnvelopes) => "unreadable",
+        Some(Counter::Panics) => "panic",
+        Some(Counter::MissingAnswers) => "no answer",
+        Some(Counter::UnrecordedMessages | Counter::WaitingRecords) => "rows",
+        _ if entry.field("outcome") == Outcome::Undeliverable.name() => "final",
         _ => return None,
     };
     Some(format!("{class}: {}", entry.field("reason")))

@@ -5,9 +5,10 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use chrono::Utc;
 use reply::delivery::Work;
-use reply::incoming::Incoming;
+use reply::incoming::{Content, Incoming, MessageEvent};
 use secrecy::SecretString;
 use serde_json::Value;
+use shared::lenient::Object;
 use shared::sender::Sender;
 use webhook::entry::Entry;
 use webhook::payload::{self, Kind};
@@ -65,8 +66,9 @@ impl Post {
         for (update, entry) in updates.iter().zip(entries) {
             match Work::read(&entry.body) {
                 Ok(Work::Answer(message)) => post.messages.extend(Posted::new(*message, &update.kind)),
+                Ok(Work::MessageEvent(event)) => post.messages.extend(Posted::of_event(event, &update.kind)),
                 Ok(Work::Status(status)) => {
-                    let (wamid, name, error) = (status.wamid, status.name, status.error_text);
+                    let (wamid, name, error) = (status.wamid.into(), status.name, status.error_text);
                     post.statuses.push(Status { wamid, name, error });
                 }
                 _ => {}
@@ -89,14 +91,30 @@ impl Posted {
             _ => Value::Null,
         };
         Some(Self {
-            wamid: message.wamid?,
-            sender: message.sender,
+            wamid: message.key.wamid()?.as_str().to_owned(),
+            sender: Some(message.sender),
             name: message.sender_name,
             text: message.content.text(&message.kind),
-            quotes: message.quotes,
-            refers_to: message.content.refers_to().map(str::to_owned),
+            quotes: message.quotes.map(Into::into),
+            refers_to: message.content.refers_to().cloned().map(Into::into),
             emoji: raw.pointer("/reaction/emoji").and_then(Value::as_str).map(str::to_owned),
             kind: message.kind,
+        })
+    }
+
+    /// A person's message that is kept as an event.
+    fn of_event(kept: MessageEvent, kind: &Kind<'_>) -> Option<Self> {
+        let Kind::Message { sender, contact, message, .. } = kind else { return None };
+        let (_, content) = Content::read(&Object::of(Some(message)));
+        Some(Self {
+            wamid: kept.wamid?.into(),
+            sender: sender.clone(),
+            name: Object::of(*contact).object("profile").string("name"),
+            text: content.text(&kept.kind),
+            quotes: None,
+            refers_to: content.refers_to().cloned().map(Into::into),
+            emoji: None,
+            kind: kept.kind,
         })
     }
 }

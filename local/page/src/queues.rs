@@ -7,6 +7,7 @@ use local_sqs::{AttributeContent, MessageView, QueueView, SqsServer, State};
 use reply::delivery::Work;
 use reply::queues::CAUSE;
 use serde::Serialize;
+use shared::names::UpdateKind;
 
 use local_stack::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
 use ops::dead_letters::cause::Finding;
@@ -102,9 +103,10 @@ impl Place {
 /// The wamid of a person's message, or of its rows.
 pub(crate) fn message_on(message: &MessageView) -> Option<String> {
     match Work::read(message.body.as_str()).ok()? {
-        Work::Answer(message) => message.wamid,
-        Work::Record(task) => Some(task.exchange.wamid),
-        Work::Echo(_) | Work::Status(_) | Work::Event(_) => None,
+        Work::Answer(message) => message.key.wamid().map(|wamid| wamid.as_str().to_owned()),
+        Work::MessageEvent(event) if event.update == UpdateKind::Message => event.wamid.map(Into::into),
+        Work::Record(task) => Some(task.exchange.key.into()),
+        Work::Echo(_) | Work::Status(_) | Work::Event(_) | Work::MessageEvent(_) => None,
     }
 }
 

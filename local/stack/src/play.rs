@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use reply::delivery::Work;
 use reply::history::row_id;
+use reply::incoming::MessageEvent;
+use reply::outcome::Outcome;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::Value;
@@ -287,19 +289,23 @@ impl Played {
         let Expected { what, work, .. } = expected;
         let Became { outcome, reason } = &became;
         let event = |field: &str| Event { field: field.to_owned(), outcome: "kept" };
-        match (outcome.as_str(), &work) {
-            ("answered" | "recorded", _) => {}
-            ("applied" | "applied_before" | "kept", Some(Work::Status(status))) => {
-                let (wamid, status) = (status.wamid.clone(), status.name.clone());
+        match (Outcome::from_name(outcome), &work) {
+            (Some(Outcome::Answered | Outcome::Recorded), _) => {}
+            (Some(Outcome::Applied | Outcome::AppliedBefore | Outcome::Kept), Some(Work::Status(status))) => {
+                let (wamid, status) = (status.wamid.as_str().to_owned(), status.name.clone());
                 self.statuses.push(Status { wamid, status, outcome: outcome.clone() });
             }
-            ("event_kept", Some(Work::Event(kept))) => self.events.push(event(&kept.name)),
-            ("event_kept", Some(Work::Answer(message) | Work::Echo(message))) => {
-                self.events.extend(message.event.as_ref().map(|kept| event(&kept.name)));
+            (
+                Some(Outcome::EventKept),
+                Some(Work::Event(kept) | Work::MessageEvent(MessageEvent { event: kept, .. })),
+            ) => {
+                self.events.push(event(&kept.name));
             }
-            ("", _) => self.ignored.push(Ignored { what: what.clone(), why: reason.clone() }),
-            (other, _) => {
-                let why = format!("{}: {reason}", other.replace('_', " "));
+            (None, _) if outcome.is_empty() => {
+                self.ignored.push(Ignored { what: what.clone(), why: reason.clone() })
+            }
+            _ => {
+                let why = format!("{}: {reason}", outcome.replace('_', " "));
                 self.ignored.push(Ignored { what: what.clone(), why });
             }
         }

@@ -186,7 +186,7 @@ fn exists(error: &impl ProvideErrorMetadata) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use reply::queues::Queue;
+    use reply::delivery::Source;
 
     use super::*;
 
@@ -197,8 +197,8 @@ mod tests {
         let counts: Vec<u32> = counts.map(|count| count.parse().expect("a number")).collect();
         assert_eq!(counts, [MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES]);
         // As many messages as a batch holds may be tried behind the one that is given up.
-        assert!(MAX_INBOUND_RECEIVES >= Queue::Inbound.tries() + 10);
-        assert!(MAX_RECORD_RECEIVES > Queue::Records.tries());
+        assert!(MAX_INBOUND_RECEIVES >= Source::Inbound.max_receives() + 10);
+        assert!(MAX_RECORD_RECEIVES > Source::Records.max_receives());
     }
 
     #[tokio::test]

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use reply::delivery::Work;
+use reply::outcome::Outcome;
+use shared::counter::Counter;
 use shared::logging::ShortWamid;
+use shared::wamid::MessageKey;
 use webhook::entry::Entry as QueueEntry;
 
 use crate::journal::{Entry, Journal, Mark};
@@ -58,8 +61,9 @@ impl Expected {
     #[must_use]
     pub fn new(entry: &QueueEntry) -> Self {
         let work = Work::read(&entry.body).ok();
-        let (update, wamid, name) =
-            work.as_ref().map_or(("unknown", None, None), |work| (work.update(), work.wamid(), work.name()));
+        let (update, wamid, name) = work
+            .as_ref()
+            .map_or(("unknown", None, None), |work| (work.update().name(), work.wamid(), work.name()));
         let key = Key::new(update, wamid.unwrap_or_default(), name.unwrap_or_default());
         let id = wamid.unwrap_or(if update == "event" { "" } else { "without an id" });
         let words = [update, name.unwrap_or_default(), id];
@@ -67,9 +71,9 @@ impl Expected {
         Self { what: words.join(" "), work, key }
     }
 
-    /// The wamid from which the rows of a message get their ids.
+    /// The key from which the rows of a message get their ids.
     #[must_use]
-    pub fn message_key(&self) -> Option<&str> {
+    pub fn message_key(&self) -> Option<&MessageKey> {
         match &self.work {
             Some(Work::Answer(message) | Work::Echo(message)) => Some(&message.key),
             _ => None,
@@ -116,12 +120,13 @@ impl Story {
     fn read(&mut self, entry: &Entry) -> bool {
         let counter = entry.field("counter");
         if &*entry.function == "webhook" {
-            let queued = matches!(
-                counter,
-                "accepted_messages" | "accepted_echoes" | "accepted_statuses" | "accepted_events"
-            );
+            let (queued, message) = match Counter::from_name(counter) {
+                Some(Counter::AcceptedMessages | Counter::AcceptedEchoes) => (true, true),
+                Some(Counter::AcceptedStatuses | Counter::AcceptedEvents) => (true, false),
+                _ => (false, false),
+            };
             self.queued += usize::from(queued);
-            self.queued_messages += usize::from(matches!(counter, "accepted_messages" | "accepted_echoes"));
+            self.queued_messages += usize::from(message);
             return queued;
         }
         let outcome = entry.field("outcome");
@@ -129,7 +134,7 @@ impl Story {
         let Some(outcomes) = self.outcomes.get_mut(&key).filter(|_| !outcome.is_empty()) else {
             return false;
         };
-        if outcome == "deferred" {
+        if outcome == Outcome::Deferred.name() {
             // It is on the record queue, and will have another.
             return true;
         }

@@ -17,6 +17,7 @@ use lambda_http::{Body, Error, LambdaEvent, Request, Response, lambda_runtime, s
 use tokio::time::Instant;
 use tracing::{Instrument, error, warn, warn_span};
 
+use crate::counter::Counter;
 use crate::deadline::Deadline;
 use crate::metrics::{flush, record};
 use crate::trace;
@@ -73,7 +74,7 @@ where
     match AssertUnwindSafe(async { handle(request).await }).catch_unwind().await {
         Ok(answer) => answer,
         Err(_) => {
-            error!(counter = "panics", "the handler panicked: answered 500");
+            error!(counter = Counter::Panics.name(), "the handler panicked: answered 500");
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
     }

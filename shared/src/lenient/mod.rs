@@ -99,6 +99,12 @@ pub fn storable(json: &RawValue) -> Cow<'_, str> {
     serde_json::to_string(&text).map_or(Cow::Borrowed("null"), Cow::Owned)
 }
 
+/// A text as PostgreSQL's `text` can hold it: with U+FFFD in the place of each U+0000.
+#[must_use]
+pub fn storable_text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// The numbers in JSON, as they are written.
 fn numbers(json: &str) -> impl Iterator<Item = &str> {
     let mut rest = json;

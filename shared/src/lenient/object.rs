@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{filled_text, list, read, text};
+use crate::wamid::Wamid;
 
 /// A JSON object, its values unread. Of a key that stands there twice, the last one counts.
 ///
@@ -45,6 +46,12 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn string(&self, key: &str) -> Option<String> {
         self.filled_text(key).map(Cow::into_owned)
+    }
+
+    /// A wamid; whatever else stands there counts as absent.
+    #[must_use]
+    pub fn wamid(&self, key: &str) -> Option<Wamid> {
+        self.string(key).and_then(|id| Wamid::parse(id).ok())
     }
 
     /// An object inside; see [`Object::of`].

@@ -50,11 +50,11 @@ impl SupabaseError {
 
     pub(super) fn rejected(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
-        struct ErrorBody {
+        struct PostgrestError {
             code: Option<String>,
             message: Option<String>,
         }
-        let body = serde_json::from_slice::<ErrorBody>(body).ok();
+        let body = serde_json::from_slice::<PostgrestError>(body).ok();
         let (code, message) = body.map(|body| (body.code, body.message)).unwrap_or_default();
         if message.is_some_and(|message| message.starts_with("permission denied to set role")) {
             return Self::RefusedRole;

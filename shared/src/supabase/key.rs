@@ -22,12 +22,12 @@ pub struct ApiKey {
 enum Kind {
     Publishable,
     Secret,
-    Jwt(Role),
+    Jwt(JwtRole),
 }
 
 /// The role that an older key acts as, which its claim `role` names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Role {
+enum JwtRole {
     Anon,
     Service,
     /// A role of the project's own.
@@ -49,13 +49,13 @@ impl ApiKey {
     /// Whether it is a publishable key or the older `anon` key, which may not write.
     #[must_use]
     pub fn is_publishable(&self) -> bool {
-        matches!(self.kind, Kind::Publishable | Kind::Jwt(Role::Anon))
+        matches!(self.kind, Kind::Publishable | Kind::Jwt(JwtRole::Anon))
     }
 
     /// Whether it is a secret key or the older `service_role` key, which passes row-level security.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        matches!(self.kind, Kind::Secret | Kind::Jwt(Role::Service))
+        matches!(self.kind, Kind::Secret | Kind::Jwt(JwtRole::Service))
     }
 
     pub(super) fn secret(&self) -> &SecretString {
@@ -82,7 +82,7 @@ impl FromStr for ApiKey {
 }
 
 /// The role in a JWT's claims; `None` when it is no JWT. Its signature is for Supabase to verify.
-fn role(jwt: &str) -> Option<Role> {
+fn role(jwt: &str) -> Option<JwtRole> {
     #[derive(Deserialize)]
     struct Claims {
         role: Option<String>,
@@ -93,9 +93,9 @@ fn role(jwt: &str) -> Option<Role> {
     }
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     Some(match claims.role.as_deref() {
-        Some("anon") => Role::Anon,
-        Some("service_role") => Role::Service,
-        _ => Role::Other,
+        Some("anon") => JwtRole::Anon,
+        Some("service_role") => JwtRole::Service,
+        _ => JwtRole::Other,
     })
 }
 

@@ -23,7 +23,7 @@ pub enum Class {
     Final,
 }
 
-/// A text that was not sent, or of which nobody knows whether it was.
+/// A text that was not sent, or for which it is unknown whether it was.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum GraphError {
     /// No connection: it was not sent.
@@ -156,7 +156,7 @@ impl Rejection {
     /// What it means for the message, by code, subcode and type.
     ///
     /// An error without a code that we know is judged by its status, and is never final: better a dead
-    /// letter that a person looks at than an answer that nobody misses.
+    /// letter that a person looks at than an answer that is missing unnoticed.
     /// Source: “Error codes”, WhatsApp Business Platform documentation, and “Handle Errors”, Graph API documentation,
     /// November 2026.
     #[must_use]

@@ -14,11 +14,13 @@ use std::time::Duration;
 use reqwest::{Request, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
+use shared::counter::Counter;
 use shared::http;
 use shared::lenient::Object;
 use shared::metrics::timed;
 use shared::sender::{Sender, UserId};
 use shared::trace;
+use shared::wamid::Wamid;
 use tracing::warn;
 
 use idle::Idle;
@@ -118,7 +120,7 @@ pub struct Text<'a> {
     /// 1 to 4096 characters.
     pub body: &'a str,
     /// The wamid of the message that it answers, shown above it as a quotation.
-    pub quotes: Option<&'a str>,
+    pub quotes: Option<&'a Wamid>,
 }
 
 #[derive(Serialize)]
@@ -142,7 +144,7 @@ pub struct Seen<'a> {
     /// The business number that received it.
     pub by: &'a PhoneNumberId,
     /// Its wamid.
-    pub wamid: &'a str,
+    pub wamid: &'a Wamid,
     /// Whether the phone shows that an answer is being written, for 25 s or until it comes.
     pub typing: bool,
 }
@@ -151,7 +153,7 @@ pub struct Seen<'a> {
 struct SeenRequest<'a> {
     messaging_product: &'static str,
     status: &'static str,
-    message_id: &'a str,
+    message_id: &'a Wamid,
     #[serde(skip_serializing_if = "Option::is_none")]
     typing_indicator: Option<TypingIndicator>,
 }
@@ -164,7 +166,7 @@ struct TypingIndicator {
 
 #[derive(Serialize)]
 struct Context<'a> {
-    message_id: &'a str,
+    message_id: &'a Wamid,
 }
 
 #[derive(Serialize)]
@@ -177,11 +179,11 @@ struct TextBody<'a> {
 pub trait Messenger: Send + Sync {
     /// Sends a text and returns its wamid, if Meta said one.
     ///
-    /// There is no idempotency key: after [`GraphError::Lost`] nobody knows whether it was sent.
+    /// There is no idempotency key: after [`GraphError::Lost`] it is unknown whether it was sent.
     ///
     /// # Errors
     /// See [`GraphError`].
-    fn send(&self, text: &Text<'_>) -> impl Future<Output = Result<Option<String>, GraphError>> + Send;
+    fn send(&self, text: &Text<'_>) -> impl Future<Output = Result<Option<Wamid>, GraphError>> + Send;
 
     /// Marks a message as read.
     ///
@@ -263,14 +265,14 @@ impl Graph {
 }
 
 /// The id of the message that was sent. (Beside it stand `contacts`, with `wa_id` or `user_id`: whom it went to.)
-fn sent_wamid(body: &[u8]) -> Option<String> {
+fn sent_wamid(body: &[u8]) -> Option<Wamid> {
     let answer = Object::of(serde_json::from_slice(body).ok());
     let message = answer.list("messages").first().copied();
-    Object::of(message).string("id")
+    Object::of(message).wamid("id")
 }
 
 impl Messenger for Graph {
-    async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
+    async fn send(&self, text: &Text<'_>) -> Result<Option<Wamid>, GraphError> {
         let (recipient_type, to, recipient) = match text.to {
             Recipient::Group(id) => ("group", Some(id.into()), None),
             Recipient::Person(sender) => match (sender.number(), sender.user_id()) {
@@ -295,7 +297,10 @@ impl Messenger for Graph {
         let body = timed("send_ms", sending).await?;
         let wamid = sent_wamid(&body);
         if wamid.is_none() {
-            warn!(counter = "unnamed_answers", "sent, but the Graph API's answer does not say its id");
+            warn!(
+                counter = Counter::UnnamedAnswers.name(),
+                "sent, but the Graph API's answer does not say its id"
+            );
         }
         Ok(wamid)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
+use shared::counter::Counter;
 use tracing::warn;
 
 use super::SettingError;
@@ -58,7 +59,7 @@ impl GraphVersion {
     pub fn warn_if_retired(&self, today: NaiveDate) {
         if let Some(retired) = self.retirement().filter(|date| *date <= today) {
             warn!(
-                counter = "retired_graph_versions",
+                counter = Counter::RetiredGraphVersions.name(),
                 version = self.as_str(),
                 %retired,
                 "Meta retired this Graph API version: set GRAPH_API_VERSION to a living one"

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::lenient::Object;
+use shared::wamid::Wamid;
 
 use super::vcard;
 
@@ -51,7 +52,7 @@ pub enum Content {
     /// `reaction`
     Reaction {
         /// The wamid of the message that it is about.
-        to: Option<String>,
+        to: Option<Wamid>,
         /// None when the reaction was taken back.
         emoji: Option<String>,
     },
@@ -60,14 +61,14 @@ pub enum Content {
     /// `edit`: another content in the place of an earlier message's
     Edit {
         /// The wamid of that message.
-        of: Option<String>,
+        of: Option<Wamid>,
         /// What it says now.
         content: Box<Content>,
     },
     /// `revoke`: the person deleted a message for everyone
     Revoke {
         /// The wamid of that message.
-        of: Option<String>,
+        of: Option<Wamid>,
     },
     /// `system`: WhatsApp says something about the person
     System(System),
@@ -217,7 +218,7 @@ impl Content {
                 .map(|title| Self::Choice(Choice { title, id: body.string("payload") })),
             "reaction" => message
                 .get(kind)
-                .map(|_| Self::Reaction { to: body.string("message_id"), emoji: body.string("emoji") }),
+                .map(|_| Self::Reaction { to: body.wamid("message_id"), emoji: body.string("emoji") }),
             "order" => message.get(kind).map(|_| {
                 Self::Order(Order {
                     catalog_id: body.string("catalog_id"),
@@ -232,11 +233,11 @@ impl Content {
                     kind if ["reaction", "edit", "revoke"].contains(&kind.as_str()) => Self::Unreadable,
                     kind => Self::of(&kind, &edited),
                 };
-                let of = body.string("original_message_id").or_else(|| body.string("message_id"));
+                let of = body.wamid("original_message_id").or_else(|| body.wamid("message_id"));
                 Self::Edit { of, content: Box::new(content) }
             }),
             "revoke" => message.get(kind).map(|_| Self::Revoke {
-                of: body.string("original_message_id").or_else(|| body.string("message_id")),
+                of: body.wamid("original_message_id").or_else(|| body.wamid("message_id")),
             }),
             "system" => Some(Self::System(System { kind: body.string("type"), body: body.string("body") })),
             "request_welcome" => Some(Self::Welcome),
@@ -292,10 +293,10 @@ impl Content {
 
     /// The wamid of the message that this one is about: of a reaction, an edit, a revoke.
     #[must_use]
-    pub fn refers_to(&self) -> Option<&str> {
+    pub fn refers_to(&self) -> Option<&Wamid> {
         match self {
             Self::Reaction { to: wamid, .. } | Self::Edit { of: wamid, .. } | Self::Revoke { of: wamid } => {
-                wamid.as_deref()
+                wamid.as_ref()
             }
             _ => None,
         }

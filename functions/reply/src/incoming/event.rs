@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::envelope::{ReceivedEvent, ReceivedMessage, ReceivedStatus};
 use shared::identity::{IdentityChange, USER_ID_UPDATE};
-use shared::lenient::{Object, storable, text};
+use shared::lenient::{Object, storable, storable_text, text};
 use shared::sender::Sender;
 use uuid::Uuid;
 
@@ -73,7 +73,7 @@ impl Event {
         event
     }
 
-    /// A message that is kept as an event: nobody's history is its place.
+    /// A message that is kept as an event: it belongs to no history.
     #[must_use]
     pub fn of_message(received: &ReceivedMessage<'_>, name: &str) -> Self {
         let ReceivedMessage { received_at, waba_id, metadata, message, .. } = received;
@@ -100,9 +100,8 @@ impl Event {
         metadata: Option<&RawValue>,
         what: &str,
     ) -> Self {
-        let clean = |text: &str| text.replace('\0', "\u{fffd}");
-        let waba_id = text(waba_id).map(|id| clean(&id));
-        let phone_number_id = Object::of(metadata).string("phone_number_id").map(|id| clean(&id));
+        let waba_id = text(waba_id).map(|id| storable_text(&id));
+        let phone_number_id = Object::of(metadata).string("phone_number_id").map(|id| storable_text(&id));
         let account = waba_id.as_deref().unwrap_or_default();
         let identity = [account, name, what].join("\n");
         Self {
@@ -110,7 +109,7 @@ impl Event {
             received_at,
             waba_id,
             phone_number_id,
-            name: clean(name),
+            name: storable_text(name),
             payload: storable(value).into_owned(),
             changes: Vec::new(),
         }

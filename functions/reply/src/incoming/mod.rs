@@ -27,12 +27,14 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use shared::envelope::ReceivedMessage;
 use shared::identity::IdentityChange;
-use shared::lenient::{self, Object};
+use shared::lenient::{self, Object, storable_text};
 use shared::logging::ShortWamid;
+use shared::names::UpdateKind;
 use shared::people::Contacts;
 use shared::sender::Sender;
 use shared::text::head;
-use uuid::Uuid;
+use shared::wamid::{MessageKey, Wamid};
+use tracing::field::DisplayValue;
 
 pub use content::Content;
 pub use event::{Change, Event};
@@ -44,15 +46,36 @@ use crate::users::Author;
 /// Characters of a type's name at most.
 const MAX_KIND: usize = 64;
 
+/// An entry of `messages` or `message_echoes`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Entry {
+    /// A message of a conversation.
+    Message(Box<Incoming>),
+    /// A message that belongs to no history.
+    Event(MessageEvent),
+}
+
+/// A message that is kept as an event, because it belongs to no history: WhatsApp says something, or nothing says who
+/// wrote it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MessageEvent {
+    /// Whether it is a message or an echo.
+    pub update: UpdateKind,
+    /// Its wamid.
+    pub wamid: Option<Wamid>,
+    /// What kind of message it is: `type`.
+    pub kind: String,
+    /// What is kept.
+    pub event: Event,
+}
+
 /// A message of a person, or one that the business wrote to a person.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Incoming {
-    /// Meta's id of the message, the wamid.
-    pub wamid: Option<String>,
-    /// From which the ids of its rows are derived: the wamid, or for lack of it something that its text gives.
-    pub key: String,
-    /// Who wrote it; `None` when nothing says so.
-    pub sender: Option<Sender>,
+    /// The wamid, or what takes its place: the ids of its rows are derived from it.
+    pub key: MessageKey,
+    /// Who wrote it; of a message of the business, to whom it went.
+    pub sender: Sender,
     /// The WhatsApp Business Account that it was written to.
     pub waba_id: Option<String>,
     /// The business number that received it, when Meta said so.
@@ -68,25 +91,32 @@ pub struct Incoming {
     /// The group that it was written in.
     pub group_id: Option<String>,
     /// The wamid of the message that it answers.
-    pub quotes: Option<String>,
+    pub quotes: Option<Wamid>,
     /// The name that the sender gave themselves.
     pub sender_name: Option<String>,
     /// Whether it is ours to answer: in a field such as `standby`, another app has the conversation.
     pub is_ours: bool,
     /// The column `payload`: JSON with the raw message and what is used most of it.
     pub payload: String,
-    /// The same as an event, when nobody's history is its place: WhatsApp says something, or nothing says who wrote.
-    pub event: Option<Event>,
 }
 
-impl Incoming {
+impl Entry {
     /// Reads a message. What cannot be read counts as absent.
     #[must_use]
     pub fn read(received: &ReceivedMessage<'_>) -> Self {
         Self::written_by(Writer::Person, received)
     }
 
-    /// Reads a message that the business wrote itself, in its app: [`Self::sender`] is the person to whom it went.
+    /// Its wamid, if it has one.
+    #[must_use]
+    pub fn wamid(&self) -> Option<&Wamid> {
+        match self {
+            Self::Message(message) => message.key.wamid(),
+            Self::Event(event) => event.wamid.as_ref(),
+        }
+    }
+
+    /// Reads a message that the business wrote itself, in its app.
     #[must_use]
     pub fn read_echo(received: &ReceivedMessage<'_>) -> Self {
         Self::written_by(Writer::Business, received)
@@ -95,25 +125,28 @@ impl Incoming {
     fn written_by(writer: Writer, received: &ReceivedMessage<'_>) -> Self {
         let message = Object::of(Some(received.message));
         let (kind, content) = Content::read(&message);
-        let kind = head(&kind.replace('\0', "\u{fffd}"), MAX_KIND).to_owned();
+        let kind = head(&storable_text(&kind), MAX_KIND).to_owned();
         // Before there was a sender in the envelope.
         let sender = received.sender.clone().or_else(|| writer.of_contact(received.contact, &message));
         let field = writer.field(received);
         let is_ours = field.is_none();
-        let is_event = sender.is_none() || matches!(content, Content::System(_) | Content::Welcome);
-        let event = is_event.then(|| {
-            let mut event = Event::of_message(received, &format!("{}.{kind}", writer.list()));
-            // What is told elsewhere, as in `history`, happened long ago.
-            if writer == Writer::Person && matches!(content, Content::System(_)) && is_ours {
-                let change = IdentityChange::of_system_message(&message, &message.object("system"));
-                event.changes.extend(change.map(|change| Change::new(change, None, received.received_at)));
+        let sender = match sender {
+            Some(sender) if !matches!(content, Content::System(_) | Content::Welcome) => sender,
+            _ => {
+                let mut event = Event::of_message(received, &format!("{}.{kind}", writer.list()));
+                // What is told elsewhere, as in `history`, happened long ago.
+                if writer == Writer::Person && matches!(content, Content::System(_)) && is_ours {
+                    let change = IdentityChange::of_system_message(&message, &message.object("system"));
+                    event
+                        .changes
+                        .extend(change.map(|change| Change::new(change, None, received.received_at)));
+                }
+                let (update, wamid) = (writer.update(), message.wamid("id"));
+                return Self::Event(MessageEvent { update, wamid, kind, event });
             }
-            event
-        });
-        let wamid = message.string("id");
-        Self {
-            key: wamid.clone().unwrap_or_else(|| unnamed(received.message)),
-            wamid,
+        };
+        Self::Message(Box::new(Incoming {
+            key: MessageKey::of(message.string("id"), received.message),
             sender,
             waba_id: lenient::filled_text(received.waba_id).map(Into::into),
             phone_number_id: Object::of(received.metadata)
@@ -122,30 +155,28 @@ impl Incoming {
             received_at: received.received_at,
             sent_at: time::sent_at(message.get("timestamp"), received.received_at),
             group_id: message.string("group_id"),
-            quotes: message.object("context").string("id"),
+            quotes: message.object("context").wamid("id"),
             sender_name: Object::of(received.contact).object("profile").string("name"),
             is_ours,
             payload: payload::payload(received, field, &message, &content),
-            event,
             kind,
             content,
-        }
-    }
-
-    /// By what its sender is looked up.
-    #[must_use]
-    pub fn author(&self, sender: &Sender) -> Author {
-        let written_at = Some(time::written_at(self.sent_at, self.received_at));
-        Author { sender: sender.clone(), waba_id: self.waba_id.clone(), written_at }
+        }))
     }
 }
 
-/// The key of a message without a wamid begins with it.
-pub const UNNAMED: &str = "unnamed.";
+impl Incoming {
+    /// By what its sender is looked up.
+    #[must_use]
+    pub fn author(&self) -> Author {
+        let written_at = Some(time::written_at(self.sent_at, self.received_at));
+        Author { sender: self.sender.clone(), waba_id: self.waba_id.clone(), written_at }
+    }
 
-/// A message without an id is only ever the same as one of the very same text.
-fn unnamed(message: &RawValue) -> String {
-    format!("{UNNAMED}{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, message.get().as_bytes()))
+    /// Its wamid as a field of a log line.
+    pub(crate) fn short_wamid(&self) -> Option<DisplayValue<ShortWamid<'_>>> {
+        self.key.wamid().map(|wamid| ShortWamid::field(wamid.as_str()))
+    }
 }
 
 /// Who wrote a message.
@@ -158,6 +189,14 @@ enum Writer {
 }
 
 impl Writer {
+    /// What kind of update such a message is.
+    fn update(self) -> UpdateKind {
+        match self {
+            Self::Person => UpdateKind::Message,
+            Self::Business => UpdateKind::Echo,
+        }
+    }
+
     /// What a value holds such messages in.
     fn list(self) -> &'static str {
         match self {
@@ -190,8 +229,7 @@ impl fmt::Debug for Incoming {
     /// Without what was written, and by whom.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Incoming");
-        let wamid = self.wamid.as_deref().map(ShortWamid::of);
-        debug.field("wamid", &wamid).field("sender", &self.sender).field("content", &self.content);
+        debug.field("key", &self.key).field("sender", &self.sender).field("content", &self.content);
         debug.finish_non_exhaustive()
     }
 }

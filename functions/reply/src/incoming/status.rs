@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use shared::envelope::ReceivedStatus;
-use shared::lenient::{Object, read, storable};
-use shared::logging::{ShortWamid, plain};
+use shared::lenient::{Object, read, storable, storable_text};
+use shared::logging::plain;
 use shared::text::head;
+use shared::wamid::Wamid;
 use uuid::Uuid;
 
 use super::time::believable;
-use crate::history::can_be_indexed;
 
 /// The namespace of the ids of statuses. Changing it would write every redelivered status a second time.
 const STATUS_IDS: Uuid = Uuid::from_u128(0x4c3f_1f0e_77a9_4f7b_9d52_60a8_e1b3_92d4);
@@ -22,7 +22,7 @@ pub struct Status {
     /// The row's id, derived from what it says, so that writing twice is writing once.
     pub id: Uuid,
     /// Meta's id of the message that was sent.
-    pub wamid: String,
+    pub wamid: Wamid,
     /// `sent`, `delivered`, `read`, `played`, `failed`, or what Meta says next year.
     pub name: String,
     /// When it became so, to the second; the time of arrival where Meta says none.
@@ -87,7 +87,7 @@ impl Status {
         if status.filled_text("type").is_some_and(|kind| kind != "message") {
             return None;
         }
-        let wamid = status.string("id").filter(|wamid| can_be_indexed(wamid))?;
+        let wamid = status.wamid("id")?;
         let name = status.string("status")?;
         let timestamp = status.text("timestamp").unwrap_or_default();
         let error = status.list("errors").first().map(|error| Object::of(Some(error))).unwrap_or_default();
@@ -105,16 +105,18 @@ impl Status {
         let recipient = recipient.into_iter().find_map(|key| status.filled_text(key)).unwrap_or_default();
         let identity = [wamid.as_str(), &name, &timestamp, &code, &recipient].join("\n");
         let billed_as = Category::read(&status, &name);
-        let clean = |text: String| text.replace('\0', "\u{fffd}");
         Some(Self {
             id: Uuid::new_v5(&STATUS_IDS, identity.as_bytes()),
-            wamid: clean(wamid),
-            name: clean(name),
+            wamid,
+            name: storable_text(&name),
             at: believable(status.get("timestamp"), received.received_at).unwrap_or(received.received_at),
             error_code: code.parse().ok(),
             billed_as,
-            error_text: text.map(|text| clean(head(&text, MAX_ERROR).to_owned())),
-            phone_number_id: Object::of(received.metadata).string("phone_number_id").map(clean),
+            error_text: text.map(|text| storable_text(head(&text, MAX_ERROR))),
+            phone_number_id: Object::of(received.metadata)
+                .string("phone_number_id")
+                .as_deref()
+                .map(storable_text),
             payload: storable(received.status).into_owned(),
         })
     }
@@ -124,10 +126,7 @@ impl std::fmt::Debug for Status {
     /// Without the payload, which names the recipient.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Status");
-        debug
-            .field("wamid", &ShortWamid::of(&self.wamid))
-            .field("name", &plain(&self.name))
-            .field("at", &self.at);
+        debug.field("wamid", &self.wamid).field("name", &plain(&self.name)).field("at", &self.at);
         debug.finish_non_exhaustive()
     }
 }

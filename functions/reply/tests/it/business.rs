@@ -1,7 +1,7 @@
 //! What the business writes itself, in its app: a row in that person's history, and nothing else.
 
-use reply::batch::{Handle, Outcome};
-use reply::queues::Queue;
+use reply::batch::{Disposition, Handle};
+use reply::delivery::Source;
 use reply::responder::Echo;
 use serde_json::{Value, json};
 use shared::deadline::Deadline;
@@ -25,7 +25,7 @@ fn echo(message: &Value, field: &str) -> String {
 #[tokio::test]
 async fn what_the_business_writes_is_an_assistant_row_and_not_answered() {
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Outcome::Done);
+    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Disposition::Delete);
     let rows = world.inserts().await.remove(0);
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
     let row = &rows[0];
@@ -37,7 +37,7 @@ async fn what_the_business_writes_is_an_assistant_row_and_not_answered() {
     let lookup = world.writes("GET", "user_preferences").await.remove(0);
     assert!(lookup.url.query().is_some_and(|query| query.contains("16505551234")), "by the recipient");
     // The same row when it comes again.
-    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Outcome::Done);
+    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Disposition::Delete);
     assert_eq!(world.inserts().await[1][0]["id"], row["id"]);
     let insert = world.writes("POST", "messages").await.remove(0);
     assert_eq!(insert.headers["prefer"], "resolution=ignore-duplicates,return=minimal");
@@ -54,7 +54,7 @@ async fn every_type_and_field_of_an_echo_is_marked_with_its_origin() {
     ] {
         let world = World::new(all_well()).await;
         let message = json!({"to": "16505551234", "id": "w", "type": kind, kind: body});
-        assert_eq!(world.handle(echo(&message, field)).await, Outcome::Done);
+        assert_eq!(world.handle(echo(&message, field)).await, Disposition::Delete);
         let row = world.inserts().await.remove(0)[0].clone();
         assert_eq!((&row["role"], &row["content"]), (&json!("assistant"), &json!(content)), "{kind}");
         assert_eq!((&row["refers_to"], &row["payload"]["field"]), (&refers_to, &json!(mark)), "{kind}");
@@ -66,7 +66,7 @@ async fn every_type_and_field_of_an_echo_is_marked_with_its_origin() {
 async fn nothing_is_written_of_what_went_to_an_unlinked_person() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Outcome::Done);
+    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Disposition::Delete);
     assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
     // Nothing says to whom it went, or it is none of a conversation: an event, and no identity is changed by it.
     let system = json!({"to": "16505551234", "id": "w", "type": "system",
@@ -75,7 +75,7 @@ async fn nothing_is_written_of_what_went_to_an_unlinked_person() {
         [(json!({"id": "w", "type": "text"}), "message_echoes.text"), (system, "message_echoes.system")]
     {
         let world = World::new(all_well()).await;
-        assert_eq!(world.handle(echo(&message, "smb_message_echoes")).await, Outcome::Done);
+        assert_eq!(world.handle(echo(&message, "smb_message_echoes")).await, Disposition::Delete);
         let event = json_of(&world.writes("POST", "account_events").await[0])[0].clone();
         assert_eq!((&event["field"], &event["payload"]), (&json!(name), &message));
         assert!(
@@ -90,18 +90,18 @@ async fn an_echo_that_the_database_does_not_take_waits_on_the_record_queue() {
     let away = || ResponseTemplate::new(503);
     for answers in [Answers { lookup: away(), ..all_well() }, Answers { insert: away(), ..all_well() }] {
         let mut world = World::new(answers).await;
-        assert_eq!(world.handle(body.clone()).await, Outcome::Done);
+        assert_eq!(world.handle(body.clone()).await, Disposition::Delete);
         assert_eq!(world.queues.take(), std::slice::from_ref(&body));
         let waiting = || {
             let mut delivery = delivery(body.clone(), 1);
-            delivery.queue = Queue::Records;
+            delivery.source = Source::Records;
             delivery
         };
         assert!(is_returned(world.reply(Echo).handle(&waiting(), Deadline::NONE).await));
         world.queues.refuses = true;
         assert!(is_returned(world.handle(body.clone()).await));
         let up = World::new(all_well()).await;
-        assert_eq!(up.reply(Echo).handle(&waiting(), Deadline::NONE).await, Outcome::Done);
+        assert_eq!(up.reply(Echo).handle(&waiting(), Deadline::NONE).await, Disposition::Delete);
         assert_eq!(up.inserts().await[0][0]["role"], "assistant");
     }
 }

@@ -8,6 +8,7 @@ use reply::graph::{
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::sender::Sender;
+use shared::wamid::Wamid;
 use shared_testing::stale::{Breaks, Peer};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -38,7 +39,9 @@ fn sent() -> ResponseTemplate {
 
 async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option<String>, GraphError> {
     let from = "106540352242922".parse().expect("an id");
-    graph.send(&Text { from: &from, to: Recipient::Person(to), body: "¿Qué tal?", quotes }).await
+    let quotes = quotes.map(|id| Wamid::parse(id).expect("a wamid"));
+    let text = Text { from: &from, to: Recipient::Person(to), body: "¿Qué tal?", quotes: quotes.as_ref() };
+    Ok(graph.send(&text).await?.map(String::from))
 }
 
 fn phone() -> Sender {
@@ -102,7 +105,8 @@ async fn somebody_with_both_is_sent_to_by_number_and_a_group_by_its_id() {
 
 async fn mark_seen(graph: &Graph, typing: bool) -> Result<(), GraphError> {
     let by = "106540352242922".parse().expect("an id");
-    graph.mark_seen(&Seen { by: &by, wamid: "wamid.Q", typing }).await
+    let wamid = Wamid::parse("wamid.Q").expect("a wamid");
+    graph.mark_seen(&Seen { by: &by, wamid: &wamid, typing }).await
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! Messages of every kind: what is answered, what is only recorded, what is an event.
 
 use reply::Reply;
-use reply::batch::{Handle, Outcome};
+use reply::batch::{Disposition, Handle};
+use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
-use reply::seen::ReadReceipts;
 use serde_json::{Value, json};
 use shared::deadline::Deadline;
 use wiremock::matchers::{body_partial_json, method};
@@ -23,7 +23,7 @@ async fn other_types_are_recorded_and_not_answered() {
         (json!({"from": "16505551234", "type": "location", "location": {"address": "Here"}}), "Here"),
     ] {
         let world = World::new(all_well()).await;
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         assert!(world.sends().await.is_empty());
         let rows = world.inserts().await.remove(0);
         assert_eq!(rows.as_array().map(Vec::len), Some(1));
@@ -46,7 +46,7 @@ async fn what_is_said_with_a_choice_or_below_a_picture_is_echoed() {
         json!({"from": "16505551234", "id": "w", "type": "button", "button": {"text": "Hello", "payload": "P"}}),
     ] {
         let world = World::new(all_well()).await;
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello", "{message}");
         assert_eq!(world.inserts().await[0][0]["type"], message["type"]);
     }
@@ -63,7 +63,7 @@ async fn what_nobody_wrote_is_kept_as_an_event() {
         json!([1, 2]),
     ] {
         let world = World::new(all_well()).await;
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
         let event = json_of(&world.writes("POST", "account_events").await[0]);
         assert_eq!(
@@ -93,7 +93,7 @@ async fn nobody_is_told_how_to_register_for_a_reaction() {
             3,
         ),
     ] {
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         assert_eq!(world.sends().await.len(), sends, "{message}");
     }
     assert!(world.inserts().await.is_empty());
@@ -104,7 +104,7 @@ async fn messages_of_groups_are_recorded_and_answered_when_a_setting_says_so() {
     let mut message = text();
     message["group_id"] = json!("Y2FwaV9ncm91cDox");
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
     assert!(world.sends().await.is_empty());
     let rows = world.inserts().await.remove(0);
     assert_eq!(
@@ -114,7 +114,7 @@ async fn messages_of_groups_are_recorded_and_answered_when_a_setting_says_so() {
 
     let world = World::new(all_well()).await;
     let reply = Reply { answers_groups: true, ..world.reply(Echo) };
-    assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Disposition::Delete);
     let send = json_of(&world.sends().await[0]);
     assert_eq!((&send["recipient_type"], &send["to"]), (&json!("group"), &json!("Y2FwaV9ncm91cDox")));
     assert_eq!(world.inserts().await[0].as_array().map(Vec::len), Some(2));
@@ -126,7 +126,7 @@ async fn a_message_of_another_field_is_recorded_and_never_answered() {
     let envelope =
         json!({"v1": {"message": {"received_at": received_at, "field": "standby", "message": text()}}});
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(envelope.to_string()).await, Outcome::Done);
+    assert_eq!(world.handle(envelope.to_string()).await, Disposition::Delete);
     assert!(world.sends().await.is_empty());
     assert_eq!(world.inserts().await[0][0]["payload"]["field"], "standby");
 }
@@ -139,7 +139,10 @@ async fn a_setting_marks_messages_as_read_and_its_failure_is_none_of_the_answer_
             let seen = Mock::given(method("POST")).and(body_partial_json(json!({"status": "read"})));
             seen.respond_with(ResponseTemplate::new(status)).with_priority(1).mount(&world.graph).await;
             let reply = Reply { read_receipts, ..world.reply(Echo) };
-            assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
+            assert_eq!(
+                reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
+                Disposition::Delete
+            );
             let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
             let [seen, send] = bodies.as_slice() else { panic!("{bodies:?}") };
             assert_eq!(
@@ -160,7 +163,7 @@ async fn typing_is_shown_only_where_an_answer_may_follow() {
     for message in [group, reaction] {
         let world = World::new(all_well()).await;
         let reply = Reply { read_receipts: ReadReceipts::Typing, ..world.reply(Echo) };
-        assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Outcome::Done);
+        assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Disposition::Delete);
         let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
         let [seen] = bodies.as_slice() else { panic!("{bodies:?}") };
         assert_eq!((&seen["status"], seen.get("typing_indicator")), (&json!("read"), None));
@@ -195,7 +198,7 @@ async fn a_row_says_what_stands_beside_the_text() {
         (json!({"from": "16505551234", "id": "w", "type": "edit", "edit": edit}), "/media/0/id", json!("1")),
     ] {
         let world = World::new(all_well()).await;
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         let rows = world.inserts().await.remove(0);
         assert_eq!(rows[0]["payload"].pointer(pointer), Some(&expected), "{message}");
     }
@@ -208,7 +211,7 @@ async fn messages_of_one_second_keep_the_order_of_their_arrival() {
     for received_at in ["2025-06-08T20:59:43.500010Z", "2025-06-08T20:59:43.501000Z"] {
         let world = World::new(all_well()).await;
         let message = json!({"v1": {"message": {"received_at": received_at, "message": text()}}});
-        assert_eq!(world.handle(message.to_string()).await, Outcome::Done);
+        assert_eq!(world.handle(message.to_string()).await, Disposition::Delete);
         let time = world.inserts().await[0][0]["created_at"].as_str().expect("a time").parse();
         times.push(time.expect("a time"));
     }

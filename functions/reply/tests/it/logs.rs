@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reply::batch::{Handle, Outcome};
+use reply::batch::{Disposition, Handle};
 use reply::delivery::Delivery;
 use reply::history::row_id;
 use reply::responder::{Echo, Question, Responder};
@@ -41,7 +41,8 @@ fn rows() -> String {
 #[tokio::test]
 async fn each_outcome_has_its_counter() {
     let nobody = || ResponseTemplate::new(200).set_body_json(json!([]));
-    let before = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
+    let before =
+        ResponseTemplate::new(200).set_body_json(json!([{"id": row_id(&"wamid.Q".into(), &Role::User)}]));
     let image = json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}});
     let inbound = |body: &str| delivery(body.to_owned(), 1);
     let question = envelope(&text());
@@ -144,12 +145,12 @@ async fn a_message_that_is_returned_ten_minutes_after_it_was_sent_is_overdue() {
     for fresh in [
         waiting(9),
         Delivery { sent_at: None, ..waiting(9) },
-        Delivery { queue: reply::queues::Queue::Records, ..waiting(60) },
+        Delivery { source: reply::delivery::Source::Records, ..waiting(60) },
     ] {
-        reply.set_back(&fresh, Duration::ZERO, Deadline::NONE).await;
+        reply.hide(&fresh, Duration::ZERO, Deadline::NONE).await;
         assert!(logs.counted().is_empty());
     }
-    reply.set_back(&waiting(11), Duration::ZERO, Deadline::NONE).await;
+    reply.hide(&waiting(11), Duration::ZERO, Deadline::NONE).await;
     assert_eq!(logs.counted(), [("WARN".to_owned(), "overdue_messages".to_owned())]);
 }
 
@@ -174,7 +175,7 @@ async fn what_is_tried_again_set_aside_or_given_up_is_counted() {
     assert_eq!(counters(), ["missing_answers"]);
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
     assert_eq!(counters(), ["repeated_attempts", "missing_answers"], "every attempt after the first");
-    assert_eq!(reply.panicked(&delivery(envelope(&text()), 3), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.panicked(&delivery(envelope(&text()), 3), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(counters(), ["set_aside_messages"]);
 }
 
@@ -188,7 +189,7 @@ async fn a_handled_delivery_is_one_line_that_says_what_it_was() {
         (record_delivery(&rows()), ["record", "", "recorded"]),
     ] {
         let logs = Logs::capture();
-        assert_eq!(world.reply(Echo).handle(&delivery, Deadline::NONE).await, Outcome::Done);
+        assert_eq!(world.reply(Echo).handle(&delivery, Deadline::NONE).await, Disposition::Delete);
         let lines: Vec<_> = logs.take().into_iter().filter(|line| line.contains_key("duration_ms")).collect();
         let line = lines.iter().rfind(|line| line.contains_key("outcome")).expect("a line");
         let shown = ["update", "name", "outcome"].map(|name| line.get(name).map_or("", String::as_str));

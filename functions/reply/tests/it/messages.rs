@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use reply::batch::{Handle, Outcome};
+use reply::batch::{Disposition, Handle};
 use reply::database::Project;
-use reply::delivery::Delivery;
+use reply::delivery::{Delivery, Source};
 use reply::history::row_id;
-use reply::queues::Queue;
 use reply::responder::{Echo, Question, Responder};
 use serde_json::{Value, json};
 use shared::deadline::Deadline;
@@ -23,7 +22,7 @@ use crate::support::*;
 #[tokio::test]
 async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
 
     let sends = world.sends().await;
     let [send] = sends.as_slice() else { panic!("{} sends", sends.len()) };
@@ -40,7 +39,7 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
     let rows = rows.as_array().expect("an array");
     assert_eq!(rows.len(), 2);
     for (row, role) in rows.iter().zip([Role::User, Role::Assistant]) {
-        assert_eq!(row["id"], row_id("wamid.Q", &role).to_string());
+        assert_eq!(row["id"], row_id(&"wamid.Q".into(), &role).to_string());
         assert_eq!(row["user_id"], USER);
         assert_eq!(row["role"], role.as_str());
         assert_eq!((&row["channel"], &row["content"]), (&json!("whatsapp"), &json!("Hello")));
@@ -61,11 +60,11 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
 async fn a_database_that_is_down_does_not_prevent_the_echo() {
     for lookup in [ResponseTemplate::new(503), ResponseTemplate::new(200).set_body_string("<html>")] {
         let world = World::new(Answers { lookup, insert: ResponseTemplate::new(503), ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
     }
     let world = World::new(Answers { insert: ResponseTemplate::new(500), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 1);
 }
 
@@ -78,7 +77,7 @@ async fn a_database_that_says_nothing_does_not_prevent_the_echo_either() {
     let http = shared::http::client().expect("a client");
     let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http);
     reply.database = Project::new(supabase);
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hello");
 }
 
@@ -99,7 +98,7 @@ async fn a_passing_error_returns_the_message_and_writes_nothing() {
 #[tokio::test]
 async fn a_final_error_ends_the_message() {
     let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 1);
 }
 
@@ -108,11 +107,11 @@ async fn a_task_too_large_for_the_record_queue_loses_its_raw_message_first() {
     let mut message = text();
     message["padding"] = json!("\"".repeat(400_000));
     let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
     let task = world.queues.take().remove(0);
     assert!(task.len() < 10_000);
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     let rows = up.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hello")));
     assert!(rows[0]["payload"]["cut"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
@@ -131,7 +130,7 @@ async fn what_is_no_envelope_goes_back_to_the_queue() {
 async fn a_message_without_a_number_s_id_is_answered_from_the_configured_one() {
     let world = World::new(all_well()).await;
     let envelope = json!({"v1": {"message": {"received_at": "2025-06-08T20:59:43Z", "message": text()}}});
-    assert_eq!(world.handle(envelope.to_string()).await, Outcome::Done);
+    assert_eq!(world.handle(envelope.to_string()).await, Disposition::Delete);
     assert_eq!(world.sends().await[0].url.path(), "/v25.0/999/messages");
 }
 
@@ -152,7 +151,7 @@ impl Responder for Told {
 async fn a_responder_decides_on_the_answer() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Told(Ok(Some("Hi!".to_owned()))));
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hi!");
     let rows = world.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hi!")));
@@ -164,7 +163,7 @@ async fn a_responder_may_stay_silent_and_the_question_is_kept() {
         let world = World::new(all_well()).await;
         assert_eq!(
             world.reply(Told(Ok(nothing))).handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
-            Outcome::Done
+            Disposition::Delete
         );
         assert!(world.sends().await.is_empty());
         let rows = world.inserts().await.remove(0);
@@ -183,20 +182,21 @@ async fn a_responder_that_fails_is_asked_again() {
 
 #[tokio::test]
 async fn a_message_whose_rows_are_written_is_acknowledged_and_not_answered_again() {
-    let recorded = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
+    let recorded =
+        ResponseTemplate::new(200).set_body_json(json!([{"id": row_id(&"wamid.Q".into(), &Role::User)}]));
     let world = World::new(Answers { recorded, ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
     let requests = world.supabase.received_requests().await.expect("recorded");
     let check = requests.iter().find(|request| request.url.path() == "/rest/v1/messages").expect("a check");
     let filter = check.url.query_pairs().find(|(name, _)| name == "id").expect("a filter").1;
-    assert_eq!(filter, format!("eq.{}", row_id("wamid.Q", &Role::User)));
+    assert_eq!(filter, format!("eq.{}", row_id(&"wamid.Q".into(), &Role::User)));
 }
 
 #[tokio::test]
 async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_them() {
     let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let tasks = world.queues.take();
     let [task] = tasks.as_slice() else { panic!("{} tasks", tasks.len()) };
     let Ok(Envelope::V1(V1::Record(read))) = Envelope::from_body(task) else { panic!("{task}") };
@@ -209,7 +209,7 @@ async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_
     assert!(world.queues.take().is_empty());
 
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await, Disposition::Delete);
     assert!(up.sends().await.is_empty(), "a task answers nobody");
     assert_eq!(up.inserts().await, world.inserts().await[..1], "the very rows that were refused");
 }
@@ -217,18 +217,18 @@ async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_
 #[tokio::test]
 async fn a_task_finds_the_user_whom_the_message_could_not_find() {
     let world = World::new(Answers { lookup: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 1);
     let task = world.queues.take().remove(0);
     assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await));
 
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(up.inserts().await[0][1]["user_id"], USER);
 
     let nobody = ResponseTemplate::new(200).set_body_json(json!([]));
     let nobody = World::new(Answers { lookup: nobody, ..all_well() }).await;
-    assert_eq!(nobody.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(nobody.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     assert!(nobody.inserts().await.is_empty());
 }
 
@@ -243,7 +243,7 @@ async fn rows_that_nobody_takes_bring_the_message_back() {
 #[tokio::test]
 async fn a_final_error_is_recorded_with_the_question() {
     let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let rows = world.inserts().await.remove(0);
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
     assert_eq!((&rows[0]["role"], &rows[0]["content"]), (&json!("user"), &json!("Hello")));
@@ -255,8 +255,8 @@ async fn an_account_error_waits_longer_than_a_passing_one() {
     let delay = async |code: i64| {
         let world = World::new(Answers { send: graph_error(400, code), ..all_well() }).await;
         match world.handle(envelope(&text())).await {
-            Outcome::Return(delay) => delay,
-            Outcome::Done => panic!("{code} is not final"),
+            Disposition::Return(delay) => delay,
+            Disposition::Delete => panic!("{code} is not final"),
         }
     };
     assert!(delay(190).await >= Duration::from_secs(450));
@@ -272,8 +272,8 @@ async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
         assert!(is_returned(reply.handle(&delivery(body.clone(), receive_count), Deadline::NONE).await));
         assert!(is_returned(reply.panicked(&delivery(body.clone(), receive_count), Deadline::NONE).await));
     }
-    assert_eq!(reply.handle(&delivery(body.clone(), 3), Deadline::NONE).await, Outcome::Done);
-    assert_eq!(reply.panicked(&delivery(body.clone(), 3), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(body.clone(), 3), Deadline::NONE).await, Disposition::Delete);
+    assert_eq!(reply.panicked(&delivery(body.clone(), 3), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.queues.take(), [body.clone(), body.clone()]);
     // From the record queue it goes nowhere else but to the dead letters.
     assert!(is_returned(
@@ -286,23 +286,23 @@ async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
 async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
     let send = graph_error(401, 190);
     let mut world = World::new(Answers { send, insert: ResponseTemplate::new(503), ..all_well() }).await;
-    let tries = Queue::Inbound.tries();
+    let tries = Source::Inbound.max_receives();
     assert!(is_returned(
         world.reply(Echo).handle(&delivery(envelope(&text()), tries - 1), Deadline::NONE).await
     ));
     assert_eq!(
         world.reply(Echo).handle(&delivery(envelope(&text()), tries), Deadline::NONE).await,
-        Outcome::Done
+        Disposition::Delete
     );
     let rows = json!({"v1": {"record": {"user_id": USER, "sender": "16505551234", "wamid": "wamid.Q",
         "question": {"content": "Hello", "at": "2025-06-08T20:59:43Z"}}}});
     let rows = |receive_count| Delivery { receive_count, ..record_delivery(&rows.to_string()) };
-    let tries = Queue::Records.tries();
+    let tries = Source::Records.max_receives();
     assert!(is_returned(world.reply(Echo).handle(&rows(tries - 1), Deadline::NONE).await));
-    assert_eq!(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await, Disposition::Delete);
     let causes = [
-        (Queue::Inbound, "the answer was not sent: the Graph API answered 401, code 190".to_owned()),
-        (Queue::Records, "rows not written: Supabase answered 503 (no code)".to_owned()),
+        (Source::Inbound, "the answer was not sent: the Graph API answered 401, code 190".to_owned()),
+        (Source::Records, "rows not written: Supabase answered 503 (no code)".to_owned()),
     ];
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 
@@ -313,7 +313,7 @@ async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
     let well = World::new(all_well()).await;
     assert_eq!(
         well.reply(Echo).handle(&delivery(envelope(&text()), 60), Deadline::NONE).await,
-        Outcome::Done
+        Disposition::Delete
     );
     assert_eq!(well.sends().await.len(), 1);
     assert!(well.queues.dead_letters.lock().expect("a lock").is_empty());
@@ -324,7 +324,7 @@ async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
     let world = World::new(all_well()).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
     let reply = world.reply(Told(Ok(Some(long.clone()))));
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     let bodies: Vec<_> =
         world.sends().await.iter().map(|send| json_of(send)["text"]["body"].clone()).collect();
     assert_eq!(bodies.len(), 3);
@@ -333,7 +333,7 @@ async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
 }
 
 /// Answers in three parts, of which Meta takes `taken` before it answers with `send`.
-async fn long_answer(taken: u64, send: ResponseTemplate) -> (World, String, Outcome) {
+async fn long_answer(taken: u64, send: ResponseTemplate) -> (World, String, Disposition) {
     let world = World::new(Answers { send, ..all_well() }).await;
     let first = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(taken);
     first.with_priority(1).mount(&world.graph).await;
@@ -352,7 +352,7 @@ async fn bodies(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
     let (world, long, outcome) = long_answer(1, graph_error(400, 131_056)).await;
-    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(outcome, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 2, "the first part, and the one that was refused");
     assert!(world.inserts().await.is_empty(), "rows say that all was sent");
     let task = world.queues.take().remove(0);
@@ -364,18 +364,21 @@ async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
     let up = World::new(Answers { send: graph_error(500, 131_000), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&up.graph).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     let shorter = up.queues.take().remove(0);
     assert!(shorter.len() < task.len() && up.inserts().await.is_empty());
 
     // And the last one; the database is away meanwhile.
     let last = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(last.reply(Echo).handle(&record_delivery(&shorter), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(
+        last.reply(Echo).handle(&record_delivery(&shorter), Deadline::NONE).await,
+        Disposition::Delete
+    );
     let rows = last.queues.take().remove(0);
     assert_eq!(last.sends().await.len(), 1);
     assert_eq!(json_of(&last.sends().await[0])["context"]["message_id"], "wamid.Q");
     let done = World::new(all_well()).await;
-    assert_eq!(done.reply(Echo).handle(&record_delivery(&rows), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(done.reply(Echo).handle(&record_delivery(&rows), Deadline::NONE).await, Disposition::Delete);
     assert!(done.sends().await.is_empty());
     assert_eq!(done.inserts().await[0][1]["content"], long);
     assert_eq!(done.inserts().await[0][1]["wamids"], json!(["wamid.answer", "wamid.answer", "wamid.answer"]));
@@ -394,7 +397,10 @@ async fn a_rest_that_is_refused_for_good_is_recorded_as_far_as_it_came() {
     let refusing = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&refusing.graph).await;
-    assert_eq!(refusing.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(
+        refusing.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+        Disposition::Delete
+    );
     assert!(refusing.queues.take().is_empty());
     let rows = refusing.inserts().await.remove(0);
     let said = rows[1]["content"].as_str().expect("an answer");
@@ -409,10 +415,10 @@ async fn a_task_that_fits_without_its_raw_message_keeps_all_that_was_said() {
     let message =
         json!({"from": "16505551234", "id": "wamid.Q", "type": "order", "order": order, "padding": padding});
     let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
     let task = world.queues.take().remove(0);
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     let content = up.inserts().await[0][0]["content"].clone();
     assert!(content.as_str().is_some_and(|content| content.contains(said.trim())), "{content}");
 }
@@ -421,16 +427,17 @@ async fn a_task_that_fits_without_its_raw_message_keeps_all_that_was_said() {
 async fn a_task_whose_rows_are_written_sends_nothing_again() {
     let (world, _, _) = long_answer(1, graph_error(400, 131_056)).await;
     let task = world.queues.take().remove(0);
-    let recorded = ResponseTemplate::new(200).set_body_json(json!([{"id": row_id("wamid.Q", &Role::User)}]));
+    let recorded =
+        ResponseTemplate::new(200).set_body_json(json!([{"id": row_id(&"wamid.Q".into(), &Role::User)}]));
     let done = World::new(Answers { recorded, ..all_well() }).await;
-    assert_eq!(done.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(done.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     assert!(done.sends().await.is_empty() && done.inserts().await.is_empty());
 }
 
 #[tokio::test]
 async fn a_long_answer_that_is_refused_for_good_in_the_middle_is_recorded_as_far_as_it_came() {
     let (world, long, outcome) = long_answer(2, graph_error(400, 131_047)).await;
-    assert_eq!(outcome, Outcome::Done);
+    assert_eq!(outcome, Disposition::Delete);
     assert!(world.queues.take().is_empty());
     let rows = world.inserts().await.remove(0);
     let said = rows[1]["content"].as_str().expect("an answer");

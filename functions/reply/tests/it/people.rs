@@ -1,6 +1,6 @@
 //! Whose a message is: by number, by user id, by both; what is learned, and who is followed.
 
-use reply::batch::{Handle, Outcome};
+use reply::batch::{Disposition, Handle};
 use reply::delivery::Work;
 use reply::responder::Echo;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::support::*;
 #[tokio::test]
 async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let requests = world.supabase.received_requests().await.expect("recorded");
     let lookup = requests.iter().find(|request| request.method.as_str() == "GET").expect("a lookup");
     let filter = lookup.url.query_pairs().find(|(name, _)| name == "whatsapp_phone").expect("a filter").1;
@@ -26,7 +26,7 @@ async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
 async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let sends = world.sends().await;
     assert_eq!(json_of(&sends[0])["text"]["body"], "Please register.");
     assert!(world.inserts().await.is_empty());
@@ -41,7 +41,7 @@ async fn a_number_that_several_users_linked_is_nobody_s() {
     for rows in [json!([mine, other]), hidden, many] {
         let lookup = ResponseTemplate::new(200).set_body_json(rows);
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Please register.");
         assert!(world.inserts().await.is_empty());
     }
@@ -57,7 +57,7 @@ async fn rows_without_a_user_link_nothing_and_several_rows_of_one_user_are_one()
     ] {
         let lookup = ResponseTemplate::new(200).set_body_json(rows);
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], expected);
     }
 }
@@ -85,7 +85,7 @@ async fn a_person_is_found_by_user_id_before_number_and_by_either() {
     ] {
         let lookup = ResponseTemplate::new(200).set_body_json(&rows);
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&both())).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&both())).await, Disposition::Delete);
         let inserts = world.inserts().await;
         assert_eq!(inserts.first().and_then(|rows| rows[0]["user_id"].as_str()), found, "{rows}");
         let request = world.writes("GET", "user_preferences").await.remove(0);
@@ -101,7 +101,7 @@ async fn a_person_without_a_number_is_found_by_user_id_and_answered_by_it() {
     let lookup = json!([{"user_id": USER, "whatsapp_phone": null, "whatsapp_user_id": "US.1349"}]);
     let world =
         World::new(Answers { lookup: ResponseTemplate::new(200).set_body_json(lookup), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
     let send = json_of(&world.sends().await[0]);
     assert_eq!((&send["recipient"], send.get("to")), (&json!("US.1349"), None));
     let lookup = world.writes("GET", "user_preferences").await.remove(0);
@@ -126,7 +126,7 @@ async fn a_user_id_names_a_person_towards_one_account_alone() {
     {
         let lookup = ResponseTemplate::new(200).set_body_json(known(known_account));
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(to_account(&both(), "W")).await, Outcome::Done);
+        assert_eq!(world.handle(to_account(&both(), "W")).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], answer);
         assert_eq!(world.inserts().await.len(), usize::from(answer == "Hello"));
         assert!(world.writes("PATCH", "user_preferences").await.is_empty(), "nothing is learned over it");
@@ -148,17 +148,20 @@ async fn a_number_given_to_a_user_later_is_not_theirs_before() {
     ] {
         let lookup = ResponseTemplate::new(200).set_body_json(&rows);
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], answer, "{rows}");
     }
     // And the same for rows whose user is looked up later.
     let away = World::new(Answers { lookup: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(away.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(away.handle(envelope(&text())).await, Disposition::Delete);
     let task = away.queues.take().remove(0);
     for (at, rows) in [("2025-06-08T21:05:00Z", 0), ("2025-06-08T21:00:00Z", 1)] {
         let lookup = ResponseTemplate::new(200).set_body_json(link(Some(at)));
         let back = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(back.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+        assert_eq!(
+            back.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+            Disposition::Delete
+        );
         assert_eq!(back.inserts().await.len(), rows, "{at}");
     }
 }
@@ -196,7 +199,7 @@ async fn what_a_link_lacks_is_learned_if_it_is_still_the_same() {
             let lookup = ResponseTemplate::new(200).set_body_json(json!([row]));
             let link = ResponseTemplate::new(link).set_body_json(json!([]));
             let world = World::new(Answers { lookup, link, ..all_well() }).await;
-            assert_eq!(world.handle(to_account(&both(), "W")).await, Outcome::Done);
+            assert_eq!(world.handle(to_account(&both(), "W")).await, Disposition::Delete);
             assert_eq!(world.inserts().await.len(), 1);
             let learned = world.writes("PATCH", "user_preferences").await;
             assert_eq!(learned.len(), 1, "{row}");
@@ -218,7 +221,7 @@ async fn what_a_link_lacks_is_learned_if_it_is_still_the_same() {
     taken_out["whatsapp_link_state"] = json!("removed");
     let lookup = ResponseTemplate::new(200).set_body_json(json!([taken_out]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    assert_eq!(world.handle(to_account(&both(), "W")).await, Outcome::Done);
+    assert_eq!(world.handle(to_account(&both(), "W")).await, Disposition::Delete);
     assert_eq!(world.inserts().await.len(), 1);
     assert!(world.writes("PATCH", "user_preferences").await.is_empty());
 }
@@ -235,7 +238,7 @@ fn changed(field: &str) -> String {
 #[tokio::test]
 async fn a_change_is_kept_and_applied_in_one_call() {
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(changed("messages")).await, Outcome::Done);
+    assert_eq!(world.handle(changed("messages")).await, Disposition::Delete);
     let call = json_of(&world.writes("POST", "rpc/keep_identity_event").await[0]);
     let change = json!({"previous_numbers": ["+16505551234", "16505551234"], "previous_user_id": "US.A",
         "numbers": ["+12195555358", "12195555358"], "user_id": "US.B", "at": "2025-06-08T20:59:43Z"});
@@ -252,7 +255,7 @@ async fn a_change_is_kept_and_applied_in_one_call() {
             .to_string()
     };
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(event(&json!({"user_id_update": [update]}))).await, Outcome::Done);
+    assert_eq!(world.handle(event(&json!({"user_id_update": [update]}))).await, Disposition::Delete);
     let call = json_of(&world.writes("POST", "rpc/keep_identity_event").await[0]);
     assert_eq!(call["changes"][0]["numbers"], json!([]));
     assert_eq!(call["changes"][0]["user_id"], "US.B");
@@ -260,14 +263,14 @@ async fn a_change_is_kept_and_applied_in_one_call() {
     // Where Meta does not send it, it is an event like others.
     for field in ["history", "standby", "holograms"] {
         let world = World::new(all_well()).await;
-        assert_eq!(world.handle(changed(field)).await, Outcome::Done);
+        assert_eq!(world.handle(changed(field)).await, Disposition::Delete);
         assert_eq!(world.writes("POST", "account_events").await.len(), 1);
         assert!(world.writes("POST", "rpc/keep_identity_event").await.is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_change_that_comes_again_is_the_same_event() {
+async fn a_change_that_is_delivered_again_is_the_same_event() {
     let id = |envelope: &str| {
         let received: Value = serde_json::from_str(envelope).expect("JSON");
         let mut later = received.clone();
@@ -277,7 +280,7 @@ async fn a_change_that_comes_again_is_the_same_event() {
             }
         }
         [received, later].map(|envelope| match Work::read(&envelope.to_string()).expect("an envelope") {
-            Work::Answer(message) => message.event.expect("an event").id,
+            Work::MessageEvent(kept) => kept.event.id,
             Work::Event(event) => event.id,
             other => panic!("{other:?}"),
         })
@@ -313,7 +316,7 @@ async fn brazilian_and_mexican_numbers_find_their_user_whichever_way_they_were_l
         message["from"] = json!(from);
         let lookup = ResponseTemplate::new(200).set_body_json(json!([row(USER, linked)]));
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         assert_eq!(world.inserts().await[0][0]["user_id"], USER, "{linked} {from}");
         let digits = linked.trim_start_matches('+');
         let lookup = world.writes("GET", "user_preferences").await.remove(0);
@@ -322,7 +325,7 @@ async fn brazilian_and_mexican_numbers_find_their_user_whichever_way_they_were_l
         let other = "22222222-2222-4222-8222-222222222222";
         let lookup = ResponseTemplate::new(200).set_body_json(json!([row(USER, linked), row(other, from)]));
         let world = World::new(Answers { lookup, ..all_well() }).await;
-        assert_eq!(world.handle(envelope(&message)).await, Outcome::Done);
+        assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
         assert_eq!(world.inserts().await[0][0]["user_id"], other);
     }
 }

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use reply::Reply;
-use reply::batch::{self, Handle, Outcome};
+use reply::batch::{self, Disposition, Handle};
 use reply::database::{Database, Project};
-use reply::delivery::{Delivery, Work};
+use reply::delivery::{Delivery, Source, Work};
 use reply::graph::{Graph, GraphSettings};
 use reply::memory::{Memory, TURNS};
-use reply::queues::{Queue, QueueError, Queues};
+use reply::queues::{QueueClient, QueueError};
 use reply::responder::Echo;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -48,7 +48,10 @@ async fn refusing(send: ResponseTemplate) -> World {
 async fn a_lost_configured_number_holds_its_messages() {
     let world = refusing(unseen_number()).await;
     let outcome = world.handle(to_number("999")).await;
-    assert!(matches!(outcome, Outcome::Return(delay) if delay >= Duration::from_secs(450)), "{outcome:?}");
+    assert!(
+        matches!(outcome, Disposition::Return(delay) if delay >= Duration::from_secs(450)),
+        "{outcome:?}"
+    );
     assert!(world.inserts().await.is_empty());
     assert!(world.writes("GET", "messages").await.len() == 1, "nobody asks whose number it is");
 }
@@ -56,7 +59,7 @@ async fn a_lost_configured_number_holds_its_messages() {
 #[tokio::test]
 async fn a_foreign_number_is_final() {
     let world = refusing(unseen_number()).await;
-    assert_eq!(world.handle(to_number(FOREIGN)).await, Outcome::Done);
+    assert_eq!(world.handle(to_number(FOREIGN)).await, Disposition::Delete);
     let rows = world.inserts().await.remove(0);
     let reason = rows[0]["unanswered_because"].as_str().expect("a reason");
     assert!(reason.contains("code 100, subcode 33") && !reason.contains("106540352242922"), "{reason}");
@@ -70,7 +73,7 @@ async fn a_foreign_number_is_final() {
     // The same for a sender who is not linked.
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { send: unseen_number(), lookup, ..all_well() }).await;
-    assert_eq!(world.handle(to_number(FOREIGN)).await, Outcome::Done);
+    assert_eq!(world.handle(to_number(FOREIGN)).await, Disposition::Delete);
     assert!(world.inserts().await.is_empty());
 }
 
@@ -79,7 +82,7 @@ async fn a_number_that_has_worked_is_the_account_s() {
     // In this process.
     let world = refusing(unseen_number()).await;
     let reply = world.reply(Echo);
-    reply.memory.worked(&FOREIGN.parse().expect("an id"));
+    reply.memory.numbers.add(&FOREIGN.parse().expect("an id"));
     assert!(is_returned(reply.handle(&delivery(to_number(FOREIGN), 1), Deadline::NONE).await));
     // According to the user's history, or when the database does not say.
     let found = ResponseTemplate::new(200).set_body_json(json!([{"id": USER}]));
@@ -101,9 +104,9 @@ async fn a_send_makes_its_number_one_that_has_worked() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     let number = "106540352242922".parse().expect("an id");
-    assert!(!reply.memory.has_worked(&number));
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Outcome::Done);
-    assert!(reply.memory.has_worked(&number));
+    assert!(!reply.memory.numbers.contains(&number));
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
+    assert!(reply.memory.numbers.contains(&number));
 }
 
 #[tokio::test]
@@ -122,7 +125,7 @@ async fn an_error_that_says_nothing_is_retried_a_few_times() {
         let outcome = reply.handle(&delivery(envelope(&text()), receive_count), Deadline::NONE).await;
         assert!(is_returned(outcome), "{receive_count}");
     }
-    assert_eq!(reply.handle(&delivery(envelope(&text()), 4), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 4), Deadline::NONE).await, Disposition::Delete);
     let reason = "the Graph API answered 400, code 135000";
     assert_eq!(world.inserts().await.remove(0)[0]["unanswered_because"], reason);
 }
@@ -141,10 +144,10 @@ fn task() -> String {
 #[tokio::test]
 async fn rows_of_a_deleted_user_are_dropped() {
     let world = World::new(Answers { insert: refused(409, "23503"), ..all_well() }).await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert_eq!((world.sends().await.len(), world.inserts().await.len()), (1, 1));
     let reply = world.reply(Echo);
-    assert_eq!(reply.handle(&record_delivery(&task()), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(reply.handle(&record_delivery(&task()), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.inserts().await.len(), 2);
     assert!(world.queues.take().is_empty(), "nothing is deferred");
     assert!(world.queues.dead_letters.lock().expect("a lock").is_empty());
@@ -155,21 +158,21 @@ async fn refused_values_are_a_dead_letter_at_once() {
     let world =
         World::new(Answers { insert: refused(400, "22P02"), kept: refused(400, "23514"), ..all_well() })
             .await;
-    assert_eq!(world.handle(envelope(&text())).await, Outcome::Done);
+    assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let status = json!({"v1": {"status": {"received_at": "2026-11-27T10:00:00Z",
         "status": {"id": "wamid.A", "status": "read", "timestamp": "1795773600"}}}});
-    assert_eq!(world.handle(status.to_string()).await, Outcome::Done);
+    assert_eq!(world.handle(status.to_string()).await, Disposition::Delete);
     let event = json!({"v1": {"event": {"received_at": "2026-11-27T10:00:00Z", "name": "account_update", "value": {}}}});
-    assert_eq!(world.handle(event.to_string()).await, Outcome::Done);
+    assert_eq!(world.handle(event.to_string()).await, Disposition::Delete);
     let deferred = world.queues.take();
     assert_eq!(deferred.len(), 3);
     let reply = world.reply(Echo);
     for body in &deferred {
-        assert_eq!(reply.handle(&record_delivery(body), Deadline::NONE).await, Outcome::Done);
+        assert_eq!(reply.handle(&record_delivery(body), Deadline::NONE).await, Disposition::Delete);
     }
     assert!(world.queues.take().is_empty());
     let causes = ["22P02", "23514", "23514"]
-        .map(|code| (Queue::Records, format!("rows not written: Supabase answered 400 ({code})")));
+        .map(|code| (Source::Records, format!("rows not written: Supabase answered 400 ({code})")));
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 }
 
@@ -215,7 +218,7 @@ async fn parts_are_sent_while_they_fit_and_none_twice() {
     // The rest is sent by the task, whose invocation has time for it.
     let task = world.queues.take().remove(0);
     let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Outcome::Done);
+    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
     let parts = [sent, bodies(&up).await].concat();
     assert_eq!(parts.len(), 11);
     assert_eq!(parts.join(" "), long, "each part once, in order");
@@ -230,7 +233,7 @@ async fn answers_to_a_machine(world: &World, turns: usize) -> usize {
         message["id"] = json!(format!("wamid.{turn}"));
         message["timestamp"] = json!(chrono::Utc::now().timestamp().to_string());
         let body = json!({"v1": {"message": {"received_at": chrono::Utc::now(), "message": message}}});
-        assert_eq!(reply.handle(&delivery(body.to_string(), 1), Deadline::NONE).await, Outcome::Done);
+        assert_eq!(reply.handle(&delivery(body.to_string(), 1), Deadline::NONE).await, Disposition::Delete);
     }
     world.sends().await.len()
 }
@@ -261,8 +264,8 @@ async fn an_unlinked_loop_is_silent() {
 /// A queue that never answers.
 struct Silent;
 
-impl Queues for Silent {
-    async fn set_back(&self, _: Queue, _: &str, _: Duration) -> Result<(), QueueError> {
+impl QueueClient for Silent {
+    async fn change_visibility(&self, _: Source, _: &str, _: Duration) -> Result<(), QueueError> {
         std::future::pending().await
     }
 
@@ -270,7 +273,7 @@ impl Queues for Silent {
         std::future::pending().await
     }
 
-    async fn give_up(&self, _: &Delivery, _: &str) -> Result<(), QueueError> {
+    async fn dead_letter(&self, _: &Delivery, _: &str) -> Result<(), QueueError> {
         std::future::pending().await
     }
 }
@@ -295,7 +298,7 @@ async fn a_world_that_says_nothing_does_not_outlast_the_deadline() {
         queues: Silent,
         responder: Echo,
         registration_text: "Please register.".to_owned(),
-        read_receipts: reply::seen::ReadReceipts::Typing,
+        read_receipts: reply::read_receipts::ReadReceipts::Typing,
         answers_groups: false,
         phone_number_id: "999".parse().expect("an id"),
         clock: std::sync::Arc::new(chrono::Utc::now),
@@ -330,7 +333,7 @@ async fn look_ups_rows_and_statuses_survive_connections_that_supabase_closed_mea
     let Ok(Work::Record(task)) = Work::read(&task()) else { panic!("rows") };
     let user_id = USER.parse().expect("an id");
     for _ in 0..2 {
-        assert!(!project.is_recorded("wamid.A").await.expect("an answer"));
+        assert!(!project.is_recorded(&"wamid.A".into()).await.expect("an answer"));
         project.record_status(&status).await.expect("written");
         project.record(user_id, &task.exchange).await.expect("written");
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reply::delivery::{Delivery, Work};
-use reply::queues::{Queue, QueueError, QueueSettings, Queues, Sqs};
+use reply::delivery::{Delivery, Source, Work};
+use reply::queues::{QueueClient, QueueError, QueueSettings, Sqs};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::aws::AwsSettings;
@@ -32,13 +32,13 @@ fn sqs(endpoint: &str) -> Sqs {
     Sqs::new(settings, &http)
 }
 
-fn delivery(queue: Queue) -> Delivery {
+fn delivery(source: Source) -> Delivery {
     let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
     let (group, body) = (Some("group".to_owned()), "an envelope".to_owned());
     Delivery {
         message_id,
         receipt_handle,
-        queue,
+        source,
         group,
         receive_count: 50,
         sent_at: None,
@@ -70,10 +70,10 @@ async fn request(server: &MockServer) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn a_message_is_set_back_on_the_queue_that_it_came_from_for_whole_seconds() {
-    for (queue, name) in [(Queue::Inbound, "inbound.fifo"), (Queue::Records, "records")] {
+async fn a_message_is_hidden_on_the_queue_that_it_came_from_for_whole_seconds() {
+    for (queue, name) in [(Source::Inbound, "inbound.fifo"), (Source::Records, "records")] {
         let server = server(sent()).await;
-        sqs(&server.uri()).set_back(queue, "r1", Duration::from_secs(64)).await.expect("set back");
+        sqs(&server.uri()).change_visibility(queue, "r1", Duration::from_secs(64)).await.expect("hidden");
         let expected = json!({"QueueUrl": url(name), "ReceiptHandle": "r1", "VisibilityTimeout": 64});
         assert_eq!(request(&server).await, ("AmazonSQS.ChangeMessageVisibility".to_owned(), expected));
     }
@@ -113,9 +113,9 @@ async fn what_is_given_up_goes_to_its_own_dead_letter_queue_with_the_cause_and_i
         json!({"QueueUrl": url("records-dead-letters"), "MessageBody": "an envelope",
             "MessageAttributes": attributes}),
     ];
-    for (queue, expected) in [Queue::Inbound, Queue::Records].into_iter().zip(expected) {
+    for (queue, expected) in [Source::Inbound, Source::Records].into_iter().zip(expected) {
         let server = server(sent()).await;
-        sqs(&server.uri()).give_up(&delivery(queue), "code 190").await.expect("sent");
+        sqs(&server.uri()).dead_letter(&delivery(queue), "code 190").await.expect("sent");
         assert_eq!(request(&server).await, ("AmazonSQS.SendMessage".to_owned(), expected));
     }
 }
@@ -123,9 +123,9 @@ async fn what_is_given_up_goes_to_its_own_dead_letter_queue_with_the_cause_and_i
 /// What each of the three calls comes to.
 async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
     [
-        sqs.set_back(Queue::Inbound, "r1", Duration::ZERO).await,
+        sqs.change_visibility(Source::Inbound, "r1", Duration::ZERO).await,
         sqs.record_later("a task".to_owned()).await,
-        sqs.give_up(&delivery(Queue::Inbound), "code 190").await,
+        sqs.dead_letter(&delivery(Source::Inbound), "code 190").await,
     ]
 }
 

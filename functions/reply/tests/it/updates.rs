@@ -1,6 +1,6 @@
 //! Statuses and events.
 
-use reply::batch::{Handle, Outcome};
+use reply::batch::{Disposition, Handle};
 use reply::responder::Echo;
 use serde_json::{Value, json};
 use shared::deadline::Deadline;
@@ -20,7 +20,7 @@ fn failed() -> Value {
 #[tokio::test]
 async fn a_status_is_one_insert_that_says_what_became_of_it() {
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(status(&failed())).await, Outcome::Done);
+    assert_eq!(world.handle(status(&failed())).await, Disposition::Delete);
     let insert = world.writes("POST", "message_statuses").await.remove(0);
     assert_eq!(insert.url.query(), Some("on_conflict=id&select=message_id"));
     assert_eq!(insert.headers["prefer"], "resolution=ignore-duplicates,return=representation");
@@ -31,7 +31,7 @@ async fn a_status_is_one_insert_that_says_what_became_of_it() {
     assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
     // A call's is none of a message.
     let call = json!({"id": "wacid.1", "status": "RINGING", "type": "call"});
-    assert_eq!(world.handle(status(&call)).await, Outcome::Done);
+    assert_eq!(world.handle(status(&call)).await, Disposition::Delete);
     assert_eq!(json_of(&world.writes("POST", "account_events").await[0])[0]["payload"], call);
 }
 
@@ -41,7 +41,7 @@ async fn an_event_is_one_insert_that_leaves_an_existing_row_as_it_is() {
     let value = json!({"event": "ACCOUNT_VIOLATION"});
     let event = json!({"v1": {"event": {"received_at": "2025-06-08T20:59:43.500Z", "waba_id": "102290129340398",
         "name": "account_update", "value": value}}});
-    assert_eq!(world.handle(event.to_string()).await, Outcome::Done);
+    assert_eq!(world.handle(event.to_string()).await, Disposition::Delete);
     let inserts = world.writes("POST", "account_events").await;
     let [insert] = inserts.as_slice() else { panic!("{} inserts", inserts.len()) };
     assert_eq!(insert.url.query(), Some("on_conflict=id"));
@@ -60,13 +60,13 @@ async fn statuses_and_events_that_the_database_does_not_take_wait_on_the_record_
     let event = json!({"v1": {"event": {"received_at": "2025-06-08T20:59:43.500Z", "name": "account_update", "value": value}}});
     for body in [status(&failed()), event.to_string()] {
         let mut world = World::new(Answers { kept: ResponseTemplate::new(503), ..all_well() }).await;
-        assert_eq!(world.handle(body.clone()).await, Outcome::Done);
+        assert_eq!(world.handle(body.clone()).await, Disposition::Delete);
         assert_eq!(world.queues.take(), std::slice::from_ref(&body));
         assert!(is_returned(world.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await));
         assert!(world.queues.take().is_empty());
         world.queues.refuses = true;
         assert!(is_returned(world.handle(body.clone()).await));
         let up = World::new(all_well()).await;
-        assert_eq!(up.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await, Outcome::Done);
+        assert_eq!(up.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await, Disposition::Delete);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lambda_http::Request;
 use secrecy::SecretString;
 use serde_json::json;
+use shared::names::UpdateKind;
 use tokio::time::Instant;
 use webhook::Webhook;
 use webhook::batches::{Batch, MAX_BYTES, MAX_ENTRIES};
@@ -182,7 +183,7 @@ async fn what_is_too_much_is_one_event_and_its_first_part_is_kept() {
     let body = change(&list("messages", 10_000, |n| message(&n.to_string(), n, "hi")));
     let entries: Vec<_> = post(body).await.batches.into_iter().flatten().collect();
     let (events, messages): (Vec<_>, Vec<_>) =
-        entries.iter().partition(|entry| entry.subject.update == "event");
+        entries.iter().partition(|entry| entry.subject.update == UpdateKind::Event);
     let [event] = events.as_slice() else { panic!("{} events", events.len()) };
     assert_eq!((messages.len(), event.subject.to_string()), (2000, "event surplus".to_owned()));
     let envelope: serde_json::Value = serde_json::from_str(&event.body).expect("JSON");

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::envelope::Envelope;
+use shared::names::UpdateKind;
 use webhook::entry::Entry;
 use webhook::payload::{self, Kind};
 use webhook::readable::Readable;
@@ -22,7 +23,7 @@ fn entries(payload: &Value) -> Vec<Entry> {
 /// The envelope of an entry, as JSON, without its version and kind.
 fn envelope(entry: &Entry) -> Value {
     Envelope::from_body(&entry.body).expect("an envelope");
-    serde_json::from_str::<Value>(&entry.body).expect("JSON")["v1"][entry.subject.update].clone()
+    serde_json::from_str::<Value>(&entry.body).expect("JSON")["v1"][entry.subject.update.name()].clone()
 }
 
 /// What the entries are, as the log says it.
@@ -463,9 +464,9 @@ proptest! {
         for (entry, update) in entries.iter().zip(given.clone()) {
             // As it reads again: a number may lose its last digit in that.
             let update: Value = serde_json::from_str(&update.to_string()).expect("JSON");
-            prop_assert_eq!(&envelope(entry)[entry.subject.update], &update);
+            prop_assert_eq!(&envelope(entry)[entry.subject.update.name()], &update);
         }
-        let is_message = |entry: &&Entry| entry.subject.update == "message";
+        let is_message = |entry: &&Entry| entry.subject.update == UpdateKind::Message;
         prop_assert_eq!(entries.iter().filter(is_message).count(), messages.iter().filter(|one| !one.is_null()).count());
         // What holds neither is kept whole.
         let others = 1 + usize::from(given.clone().count() > 0 && !strange.is_null());

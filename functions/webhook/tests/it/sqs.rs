@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::aws::AwsSettings;
 use shared::deadline::Deadline;
+use shared::names::UpdateKind;
 use shared::secrets::{FRESH, Rotating, Secrets};
 use shared_testing::stale::{Breaks, Peer};
 use webhook::Webhook;
@@ -35,7 +36,12 @@ fn sqs(endpoint: &str) -> Sqs {
 
 fn batch(size: usize) -> Batch {
     let entry = |n: usize| Entry {
-        subject: Subject { update: "message", wamid: Some(format!("w{n}")), name: None, cut_from: None },
+        subject: Subject {
+            update: UpdateKind::Message,
+            wamid: Some(format!("w{n}")),
+            name: None,
+            cut_from: None,
+        },
         message_group_id: "group".to_owned(),
         deduplication_id: format!("dedup-{n}"),
         body: format!("body-{n}"),

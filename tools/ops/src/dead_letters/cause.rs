@@ -4,7 +4,7 @@
 //! a message cannot be changed while it waits. Then what the body alone proves is named here; the rest is in
 //! the log of `reply`: see [`super::reasons`].
 
-use reply::incoming::{Incoming, Status};
+use reply::incoming::{Entry, Status};
 use serde_json::Value;
 use shared::envelope::{Envelope, V1};
 use shared::logging::plain;
@@ -74,27 +74,27 @@ impl Finding {
                     Some(user) => format!("the database did not take the rows of user {user}"),
                     None => "rows not written: the sender's user could not be looked up".to_owned(),
                 };
-                (Kind::Record, Some(task.exchange.wamid), cause, true)
+                (Kind::Record, Some(task.exchange.key.into()), cause, true)
             }
             Ok(Envelope::V1(V1::Message(received))) => {
-                let message = Incoming::read(&received);
-                let cause = match (message.event, fifo) {
-                    (Some(_), _) => "the database did not take it",
-                    (None, false) => {
+                let entry = Entry::read(&received);
+                let cause = match (&entry, fifo) {
+                    (Entry::Event(_), _) => "the database did not take it",
+                    (Entry::Message(_), false) => {
                         "set aside: it made reply panic, or the reply of that time could not read it"
                     }
-                    (None, true) => {
+                    (Entry::Message(_), true) => {
                         "no answer could be sent (Meta's error, or the network's), or none was found"
                     }
                 };
-                (Kind::Message, message.wamid, cause.to_owned(), true)
+                (Kind::Message, entry.wamid().cloned().map(Into::into), cause.to_owned(), true)
             }
             Ok(Envelope::V1(V1::Echo(received))) => {
                 let cause = "the database did not take what the business wrote".to_owned();
-                (Kind::Echo, Incoming::read_echo(&received).wamid, cause, true)
+                (Kind::Echo, Entry::read_echo(&received).wamid().cloned().map(Into::into), cause, true)
             }
             Ok(Envelope::V1(V1::Status(received))) => {
-                let wamid = Status::read(&received).map(|status| status.wamid);
+                let wamid = Status::read(&received).map(|status| status.wamid.into());
                 (Kind::Status, wamid, "the database did not take the status".to_owned(), true)
             }
             Ok(Envelope::V1(V1::Event(received))) => {

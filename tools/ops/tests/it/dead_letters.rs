@@ -12,7 +12,7 @@ use ops::dead_letters::cause::Kind;
 use ops::dead_letters::print;
 use ops::dead_letters::queue::{self, DeadLetters};
 use ops::dead_letters::reasons::Reasons;
-use reply::queues::Queue;
+use reply::delivery::Source;
 use serde_json::json;
 use tokio::process::Command;
 
@@ -223,7 +223,9 @@ async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_trie
         record.body = Some(envelope(wamid));
         record.event_source_arn = Some(local_sqs::queue_arn(INBOUND));
         record.attributes.insert("MessageGroupId".to_owned(), group_of_a());
-        record.attributes.insert("ApproximateReceiveCount".to_owned(), Queue::Inbound.tries().to_string());
+        record
+            .attributes
+            .insert("ApproximateReceiveCount".to_owned(), Source::Inbound.max_receives().to_string());
         records.push(record);
     }
     let mark = stack.journal.mark();

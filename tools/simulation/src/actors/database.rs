@@ -6,10 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use messages::history::{HistoryError, Messages, Pages};
+use messages::history::{HistoryError, PageRows, Pages};
 use messages::page::Page;
 use reply::database::Database;
-use reply::events::Followed;
+use reply::events::ChangeResult;
 use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
 use reply::incoming::{Event, Incoming, Status};
@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use shared::envelope::Exchange;
 use shared::message::{MessageResponse, Role};
 use shared::supabase::SupabaseError;
+use shared::wamid::MessageKey;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -109,8 +110,8 @@ impl Database for Project {
         self.lookup(find).await
     }
 
-    async fn is_recorded(&self, wamid: &str) -> Result<bool, LookupError> {
-        let (invocation, wamid) = (self.invocation, wamid.to_owned());
+    async fn is_recorded(&self, key: &MessageKey) -> Result<bool, LookupError> {
+        let (invocation, wamid) = (self.invocation, key.as_str().to_owned());
         {
             let mut state = self.world.lock();
             let now = state.now;
@@ -147,7 +148,7 @@ impl Database for Project {
     }
 
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
-        let (invocation, wamid) = (self.invocation, exchange.wamid.clone());
+        let (invocation, wamid) = (self.invocation, exchange.key.as_str().to_owned());
         let rows = rows(user_id, exchange);
         let written = self.request(WRITE_TIMEOUT, true, move |state| {
             let random_ids = state.has_defect(Defect::RandomRowIds);
@@ -170,9 +171,9 @@ impl Database for Project {
         let mut state = self.world.lock();
         if let Err(error) = &written {
             let reply = format_args!("reply {invocation}");
-            state.note(reply, format_args!("{}: rows not confirmed: {error}", exchange.wamid));
+            state.note(reply, format_args!("{}: rows not confirmed: {error}", exchange.key.as_str()));
         }
-        if let Some(attempt) = state.attempts.current_mut(invocation, &exchange.wamid)
+        if let Some(attempt) = state.attempts.current_mut(invocation, exchange.key.as_str())
             && written.is_ok()
         {
             attempt.stored = Stored::Rows;
@@ -227,7 +228,7 @@ impl Database for Project {
         Ok(self.request(WRITE_TIMEOUT, true, move |state| tables::add_status(state, &status)).await?)
     }
 
-    async fn keep_event(&self, event: &Event) -> Result<Vec<Followed>, RecordError> {
+    async fn keep_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
         let event = event.clone();
         Ok(self.request(WRITE_TIMEOUT, true, move |state| follow::store(state, &event)).await?)
     }
@@ -240,7 +241,7 @@ pub struct Table {
 }
 
 impl Pages for Table {
-    async fn page(&self, token: &SecretString, page: &Page) -> Result<Messages, HistoryError> {
+    async fn page(&self, token: &SecretString, page: &Page) -> Result<PageRows, HistoryError> {
         let owner = Uuid::parse_str(token.expose_secret()).map_err(|_| HistoryError::Unreadable)?;
         let before = page.before.as_ref().map(|cursor| place(&cursor.to_string()));
         let before = before.map(|place| place.ok_or(HistoryError::Unreadable)).transpose()?;
@@ -257,7 +258,7 @@ impl Pages for Table {
         rows.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
         let messages: Option<Vec<_>> =
             rows.iter().take(page.limit).map(|(_, id, row)| shown(*id, row)).collect();
-        Ok(Messages { messages: messages.ok_or(HistoryError::Unreadable)?, more: rows.len() > page.limit })
+        Ok(PageRows { messages: messages.ok_or(HistoryError::Unreadable)?, more: rows.len() > page.limit })
     }
 }
 

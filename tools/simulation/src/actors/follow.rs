@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use reply::events::{Followed, Outcome};
+use reply::events::{ChangeOutcome, ChangeResult};
 use reply::incoming::Event;
 use reply::users::Linked;
 use tokio::time::sleep;
@@ -24,13 +24,13 @@ pub fn dead_letter(state: &mut State, mark: &str) {
 }
 
 /// Stores an event and applies its changes, like the database's function.
-pub fn store(state: &mut State, event: &Event) -> Vec<Followed> {
+pub fn store(state: &mut State, event: &Event) -> Vec<ChangeResult> {
     let is_new = tables::store_event(state, event);
     if event.changes.is_empty() {
         return Vec::new();
     }
     if !is_new && !state.has_defect(Defect::ApplyAgain) {
-        return vec![Followed { outcome: Outcome::AppliedBefore, user_id: None }];
+        return vec![ChangeResult { outcome: ChangeOutcome::AppliedBefore, user_id: None }];
     }
     let mark = events::mark(event);
     let defect = state.defect;
@@ -38,8 +38,8 @@ pub fn store(state: &mut State, event: &Event) -> Vec<Followed> {
     for change in &event.changes {
         let (outcome, user_id) = state.people.links.apply(change, event.waba_id.as_deref(), defect);
         state.note("database", format_args!("{mark}: {outcome:?}"));
-        results.push(Followed { outcome, user_id });
-        if outcome == Outcome::Applied {
+        results.push(ChangeResult { outcome, user_id });
+        if outcome == ChangeOutcome::Applied {
             applied(state, &mark);
         }
     }

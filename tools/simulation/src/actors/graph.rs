@@ -6,6 +6,7 @@ use std::time::Duration;
 use reply::graph::{GraphError, Messenger, Recipient, Rejection, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text};
 use reply::split::MAX_CHARACTERS;
 use shared::sender::{PhoneNumber, UserId};
+use shared::wamid::Wamid;
 use tokio::time::{sleep, timeout};
 
 use crate::Defect;
@@ -38,8 +39,8 @@ enum CallOutcome {
 }
 
 impl Messenger for Graph {
-    async fn send(&self, text: &Text<'_>) -> Result<Option<String>, GraphError> {
-        let wamid = text.quotes.unwrap_or_default().to_owned();
+    async fn send(&self, text: &Text<'_>) -> Result<Option<Wamid>, GraphError> {
+        let wamid = text.quotes.map(Wamid::as_str).unwrap_or_default().to_owned();
         let to = reached(text.to);
         let waits = {
             let state = self.world.lock();
@@ -114,7 +115,7 @@ impl Messenger for Graph {
                     }
                     CallOutcome::Unreachable => Err(GraphError::Unreachable),
                     CallOutcome::Reset { .. } => Err(GraphError::Lost),
-                    CallOutcome::Sent | CallOutcome::Timeout { .. } => Ok(id),
+                    CallOutcome::Sent | CallOutcome::Timeout { .. } => Ok(id.and_then(|id| Wamid::parse(id).ok())),
                 }
             }
         };
@@ -133,7 +134,7 @@ impl Messenger for Graph {
     async fn mark_seen(&self, seen: &Seen<'_>) -> Result<(), GraphError> {
         let (result, latency) = {
             let state = &mut *self.world.lock();
-            let wamid = seen.wamid;
+            let wamid = seen.wamid.as_str();
             if state.people.questions.get(wamid).is_none_or(|question| question.number != seen.by.to_string())
             {
                 state.misread.insert(wamid.to_owned());

@@ -7,8 +7,9 @@ use local_sqs::deployed::{
     INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
 };
 use local_sqs::{AttributeMap, Broker, NewMessage, SqsError, Timestamp, queue_arn};
-use reply::delivery::{Delivery, Work};
-use reply::queues::{Queue, QueueError, Queues};
+use reply::delivery::{Delivery, Source, Work};
+use reply::incoming::MessageEvent;
+use reply::queues::{QueueClient, QueueError};
 use tokio::time::sleep;
 
 use crate::Defect;
@@ -71,14 +72,13 @@ pub enum About {
 #[must_use]
 pub fn about(body: &str) -> About {
     match Work::read(body) {
-        Ok(Work::Answer(message)) => match &message.event {
-            Some(event) => About::Event(events::mark(event)),
-            None => About::Message(message.wamid.unwrap_or_default()),
-        },
-        Ok(Work::Echo(echo)) => About::Echo(echo.wamid.unwrap_or_default()),
-        Ok(Work::Status(status)) => About::Status(status.wamid, status.name),
-        Ok(Work::Event(event)) => About::Event(events::mark(&event)),
-        Ok(Work::Record(task)) => About::Record(task.exchange.wamid),
+        Ok(Work::Answer(message)) => About::Message(message.key.into()),
+        Ok(Work::Echo(echo)) => About::Echo(echo.key.into()),
+        Ok(Work::Status(status)) => About::Status(status.wamid.into(), status.name),
+        Ok(Work::Event(event) | Work::MessageEvent(MessageEvent { event, .. })) => {
+            About::Event(events::mark(&event))
+        }
+        Ok(Work::Record(task)) => About::Record(task.exchange.key.into()),
         Err(_) => About::Unreadable,
     }
 }
@@ -135,11 +135,16 @@ impl InvocationQueues {
     }
 }
 
-impl Queues for InvocationQueues {
-    async fn set_back(&self, queue: Queue, receipt_handle: &str, delay: Duration) -> Result<(), QueueError> {
-        let name = match queue {
-            Queue::Inbound => INBOUND,
-            Queue::Records => RECORDS,
+impl QueueClient for InvocationQueues {
+    async fn change_visibility(
+        &self,
+        source: Source,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), QueueError> {
+        let name = match source {
+            Source::Inbound => INBOUND,
+            Source::Records => RECORDS,
         };
         let (handle, invocation) = (receipt_handle.to_owned(), self.invocation);
         let hidden = delay.is_zero() && self.world.lock().has_defect(Defect::HideFollowers);
@@ -147,7 +152,7 @@ impl Queues for InvocationQueues {
         self.call(move |state| {
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");
-            state.note(reply, format_args!("postpones a message by {} s", delay.as_secs()));
+            state.note(reply, format_args!("hides a message for {} s", delay.as_secs()));
             state.broker.change_visibility(at, name, &handle, delay)
         })
         .await
@@ -206,14 +211,14 @@ impl Queues for InvocationQueues {
         queued
     }
 
-    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
-        let Delivery { queue, message_id, body, .. } = delivery;
-        let (name, letter) = match queue {
-            Queue::Inbound => {
+    async fn dead_letter(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+        let Delivery { source, message_id, body, .. } = delivery;
+        let (name, letter) = match source {
+            Source::Inbound => {
                 let group = delivery.group.as_deref().unwrap_or_default();
                 (INBOUND_DEAD_LETTERS, NewMessage::fifo(body.as_str(), group, message_id))
             }
-            Queue::Records => (RECORD_DEAD_LETTERS, NewMessage::new(body.as_str())),
+            Source::Records => (RECORD_DEAD_LETTERS, NewMessage::new(body.as_str())),
         };
         if self.world.lock().has_defect(Defect::NeverDeadLetter) {
             return Err(QueueError("deliberate defect".to_owned()));

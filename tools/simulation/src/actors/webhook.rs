@@ -6,6 +6,7 @@ use std::time::Duration;
 use local_sqs::NewMessage;
 use secrecy::SecretString;
 use serde_json::json;
+use shared::names::UpdateKind;
 use tokio::time::timeout;
 use webhook::Webhook;
 use webhook::batches::Batch;
@@ -147,7 +148,7 @@ fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
         entry.deduplication_id.clone()
     } else if state.has_defect(Defect::OneGroup) {
         "all".to_owned()
-    } else if state.has_defect(Defect::StatusesInSenderGroup) && entry.subject.update == "status" {
+    } else if state.has_defect(Defect::StatusesInSenderGroup) && entry.subject.update == UpdateKind::Status {
         let send = state.sends.iter().find(|send| send.id == wamid);
         let group = send.and_then(|send| state.people.questions.get(&send.wamid)?.group.clone());
         group.unwrap_or_else(|| entry.message_group_id.clone())
@@ -162,7 +163,7 @@ fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
             if let Some(mark) = mark {
                 // Recorded with its correct group, even if a defect changed the group.
                 state.people.accept_change(&mark, &entry.message_group_id);
-            } else if entry.subject.update == "message" {
+            } else if entry.subject.update == UpdateKind::Message {
                 state.people.accept(wamid, &group, sent.message_id.to_string(), now);
             }
             state.note(format_args!("webhook {id}"), format_args!("{} is on the queue", entry.subject));

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reply::seen::ReadReceipts;
+use reply::read_receipts::ReadReceipts;
 use reply::split;
 use shared::message::Role;
+use shared::wamid::Wamid;
 
 use crate::actors::queues::PAIRS;
 use crate::checks::echoes;
@@ -97,7 +98,8 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         lost("no assistant row");
     }
     let says_what_it_is = |row: &Row| {
-        row.row.kind.as_deref() == Some(question.kind.name()) && row.row.refers_to == question.refers_to
+        row.row.kind.as_deref() == Some(question.kind.name())
+            && row.row.refers_to.as_ref().map(Wamid::as_str) == question.refers_to.as_deref()
     };
     if !of_role(Role::User).all(says_what_it_is) {
         lost("its row has a wrong type or reference");

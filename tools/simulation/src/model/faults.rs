@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use reply::seen::ReadReceipts;
+use reply::read_receipts::ReadReceipts;
 
 /// The only source of randomness in a run. Identical on every machine.
 #[derive(Debug)]

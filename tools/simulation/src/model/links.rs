@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use reply::events::Outcome;
+use reply::events::ChangeOutcome;
 use reply::incoming::Change;
 use reply::users::{Author, Link, Linked, Missing, choose};
 use shared::sender::{PhoneNumber, Sender, UserId};
@@ -159,7 +159,7 @@ impl Links {
         change: &Change,
         waba_id: Option<&str>,
         defect: Option<Defect>,
-    ) -> (Outcome, Option<Uuid>) {
+    ) -> (ChangeOutcome, Option<Uuid>) {
         let (was_number, was_user_id) = parts(&change.previous);
         let (number, user_id) = parts(&change.current);
         let named = |link: &Link| {
@@ -174,7 +174,7 @@ impl Links {
         let owners: Vec<Uuid> =
             self.0.iter().filter(|(_, link)| named(link)).map(|(account, _)| *account).collect();
         let [owner] = owners[..] else {
-            return (if owners.is_empty() { Outcome::Nobody } else { Outcome::Ambiguous }, None);
+            return (if owners.is_empty() { ChangeOutcome::Nobody } else { ChangeOutcome::Ambiguous }, None);
         };
         let clashes = |(account, link): (&Uuid, &Link)| {
             *account != owner
@@ -182,13 +182,13 @@ impl Links {
                     || (user_id.is_some() && link.whatsapp_user_id == user_id))
         };
         let clash = self.0.iter().any(clashes);
-        let Some(link) = self.0.get_mut(&owner) else { return (Outcome::Nobody, None) };
+        let Some(link) = self.0.get_mut(&owner) else { return (ChangeOutcome::Nobody, None) };
         let known = link.whatsapp_identity_at.map(|at| at.trunc_subsecs(0));
         if known.is_some_and(|known| known > change.at) && defect != Some(Defect::ApplyStale) {
-            return (Outcome::Stale, Some(owner));
+            return (ChangeOutcome::Stale, Some(owner));
         }
         if clash {
-            return (Outcome::Clash, Some(owner));
+            return (ChangeOutcome::Clash, Some(owner));
         }
         let removed = link.whatsapp_link_state.as_deref() == Some("removed");
         if number.is_some() && !(removed && link.whatsapp_phone.is_none()) && link.whatsapp_phone != number {
@@ -207,6 +207,6 @@ impl Links {
             link.whatsapp_user_id = user_id;
         }
         link.whatsapp_identity_at = Some(change.at);
-        (Outcome::Applied, Some(owner))
+        (ChangeOutcome::Applied, Some(owner))
     }
 }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use local_sqs::{Broker, Timestamp};
 use reply::memory::Memory;
 use shared::message::MessageCreate;
+use shared::wamid::Wamid;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -99,7 +100,7 @@ pub struct Row {
 impl Row {
     /// Wamids of the messages in the row.
     #[must_use]
-    pub fn wamids(&self) -> &[String] {
+    pub fn wamids(&self) -> &[Wamid] {
         self.row.wamids.as_deref().unwrap_or_default()
     }
 }

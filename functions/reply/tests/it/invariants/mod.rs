@@ -3,6 +3,7 @@
 
 use reply::delivery::Work;
 use reply::history;
+use reply::incoming::MessageEvent;
 use serde_json::{Map, Value, json};
 use shared::envelope::{Exchange, Line};
 use uuid::Uuid;
@@ -97,11 +98,11 @@ fn check_body(body: &str) {
             assert!(payload.get("raw").is_some(), "the message itself is kept");
             let question = Line { content: message.content.text(&message.kind), at: message.sent_at };
             let exchange = Exchange {
-                wamid: message.key.clone(),
+                key: message.key.clone(),
                 phone_number_id: message.phone_number_id.as_ref().map(ToString::to_string),
                 question,
                 kind: Some(message.kind.clone()),
-                refers_to: message.content.refers_to().map(str::to_owned),
+                refers_to: message.content.refers_to().cloned(),
                 payload: Some(message.payload.clone()),
                 answer: None,
                 answer_wamids: Vec::new(),
@@ -114,14 +115,13 @@ fn check_body(body: &str) {
                 !rows[0].content.is_empty() || message.content.said().is_some(),
                 "every message has a text"
             );
-            if let Some(event) = &message.event {
-                check_json(&event.payload);
-            }
-            assert!(message.sender.is_some() || message.event.is_some(), "every message has a place");
+        }
+        Work::MessageEvent(MessageEvent { event, .. }) => {
+            check_json(&event.payload);
         }
         Work::Status(status) => {
             check_json(&status.payload);
-            check_texts(&[&status.wamid, &status.name]);
+            check_texts(&[status.wamid.as_str(), &status.name]);
             check_texts(
                 &[&status.error_text, &status.phone_number_id]
                     .map(|text| text.as_deref().unwrap_or_default()),

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reply::Reply;
-use reply::batch::{Handle, Outcome};
+use reply::batch::{Disposition, Handle};
 use reply::database::Project;
-use reply::delivery::{Delivery, Work};
+use reply::delivery::{Delivery, Source, Work};
 use reply::graph::{Graph, GraphSettings};
-use reply::queues::{Queue, QueueError, Queues};
+use reply::queues::{QueueClient, QueueError};
+use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
-use reply::seen::ReadReceipts;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::deadline::Deadline;
@@ -31,12 +31,12 @@ pub struct World {
 #[derive(Clone, Default)]
 pub struct FakeQueues {
     pub records: Arc<Mutex<Vec<String>>>,
-    pub dead_letters: Arc<Mutex<Vec<(Queue, String)>>>,
+    pub dead_letters: Arc<Mutex<Vec<(Source, String)>>>,
     pub refuses: bool,
 }
 
-impl Queues for FakeQueues {
-    async fn set_back(&self, _: Queue, _: &str, _: Duration) -> Result<(), QueueError> {
+impl QueueClient for FakeQueues {
+    async fn change_visibility(&self, _: Source, _: &str, _: Duration) -> Result<(), QueueError> {
         Ok(())
     }
 
@@ -48,11 +48,11 @@ impl Queues for FakeQueues {
         Ok(())
     }
 
-    async fn give_up(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
+    async fn dead_letter(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
         if self.refuses {
             return Err(QueueError("no connection".to_owned()));
         }
-        self.dead_letters.lock().expect("a lock").push((delivery.queue, cause.to_owned()));
+        self.dead_letters.lock().expect("a lock").push((delivery.source, cause.to_owned()));
         Ok(())
     }
 }
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Handles an envelope with the echo, delivered for the first time.
-    pub async fn handle(&self, body: String) -> Outcome {
+    pub async fn handle(&self, body: String) -> Disposition {
         self.reply(Echo).handle(&delivery(body, 1), Deadline::NONE).await
     }
 
@@ -185,7 +185,7 @@ pub fn delivery(body: String, receive_count: u32) -> Delivery {
     Delivery {
         message_id,
         receipt_handle,
-        queue: Queue::Inbound,
+        source: Source::Inbound,
         group,
         receive_count,
         sent_at: None,
@@ -196,8 +196,8 @@ pub fn delivery(body: String, receive_count: u32) -> Delivery {
 }
 
 /// Whether the message comes again, after some time.
-pub fn is_returned(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Return(delay) if delay >= Duration::from_secs(2))
+pub fn is_returned(outcome: Disposition) -> bool {
+    matches!(outcome, Disposition::Return(delay) if delay >= Duration::from_secs(2))
 }
 
 pub fn text() -> Value {
@@ -206,5 +206,5 @@ pub fn text() -> Value {
 
 /// A delivery of the record queue.
 pub fn record_delivery(body: &str) -> Delivery {
-    Delivery { queue: Queue::Records, group: Some("wamid.Q".to_owned()), ..delivery(body.to_owned(), 1) }
+    Delivery { source: Source::Records, group: Some("wamid.Q".to_owned()), ..delivery(body.to_owned(), 1) }
 }

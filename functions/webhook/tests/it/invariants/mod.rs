@@ -158,7 +158,7 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
             check_carried(read.time, update.time);
             (read.received_at, read.cut, &**value, read.value)
         }
-        _ => panic!("{} for {:?}", entry.subject.update, update.kind),
+        _ => panic!("{} for {:?}", entry.subject.update.name(), update.kind),
     };
     assert_eq!(received_at, arrival);
     assert_eq!(cut.map(|cut| cut.bytes), entry.subject.cut_from);

@@ -1,0 +1,104 @@
+//! Updates that get no answer: messages of the business, statuses, events. What the database does not take now waits on
+//! the record queue, where it keeps no message from being answered.
+
+use shared::counter::Counter;
+use shared::deadline::Deadline;
+use shared::logging::plain;
+use tracing::{info, warn};
+
+use crate::budget::HANDOVER;
+use crate::database::{Database, within};
+use crate::delivery::{Delivery, Source};
+use crate::failure::Failure;
+use crate::history::{self, RecordError};
+use crate::incoming::{Event, Incoming, Status};
+use crate::outcome::{Handled, Outcome, Report};
+use crate::queues::{self, QueueClient};
+use crate::statuses::{self, Applied};
+use crate::users::Linked;
+
+/// Writes the row of a message that the business wrote itself, unless the person to whom it went is unlinked.
+///
+/// # Errors
+/// See [`RecordError`].
+pub(crate) async fn record_echo(
+    database: &impl Database,
+    echo: &Incoming,
+    deadline: Deadline,
+) -> Result<Report, RecordError> {
+    let writing = async {
+        let Some(Linked { user_id, .. }) = database.find_user(&echo.author()).await? else {
+            return Ok(None);
+        };
+        match database.record_echo(user_id, echo).await {
+            Err(cause) if cause.is_user_deleted() => Ok(None),
+            written => written.map(|()| Some(user_id)),
+        }
+    };
+    let user_id = within(deadline.keeping(HANDOVER), 2 * history::TIMEOUT, writing).await?;
+    let handled = match user_id {
+        Some(_) => Outcome::Recorded.because("the business wrote it"),
+        None => Outcome::Ignored.because("the business wrote it to an unlinked number or user id"),
+    };
+    Ok(Report::handled(handled, user_id))
+}
+
+/// Adds a status, and counts what it says that was not known before.
+///
+/// # Errors
+/// See [`RecordError`].
+pub(crate) async fn record_status(
+    database: &impl Database,
+    status: &Status,
+    deadline: Deadline,
+) -> Result<Report, RecordError> {
+    let recording = database.record_status(status);
+    let applied = within(deadline.keeping(HANDOVER), history::TIMEOUT, recording).await?;
+    if applied != Applied::Before {
+        statuses::count(status);
+    }
+    let handled = match applied {
+        Applied::ToRow => Outcome::Applied.into(),
+        Applied::NoRow => Outcome::Kept.because("the message has no row, or not yet"),
+        Applied::Before => Outcome::AppliedBefore.into(),
+    };
+    Ok(Report::handled(handled, None))
+}
+
+/// Keeps an event, and does what it says about who a person is.
+///
+/// # Errors
+/// See [`RecordError`].
+pub(crate) async fn keep_event(
+    database: &impl Database,
+    event: &Event,
+    deadline: Deadline,
+) -> Result<Report, RecordError> {
+    let keeping = database.keep_event(event);
+    let changes = within(deadline.keeping(HANDOVER), history::TIMEOUT, keeping).await?;
+    let name = plain(&event.name);
+    info!(counter = Counter::KeptEvents.name(), name, "event kept");
+    let reasons: Vec<_> = changes.iter().map(|change| change.log()).collect();
+    let user_id = changes.iter().rev().find_map(|change| change.user_id);
+    let reason = reasons.last().map(|reason| (*reason).into());
+    Ok(Report::handled(Handled { outcome: Outcome::EventKept, reason }, user_id))
+}
+
+/// Puts an update that the database does not take on the record queue.
+///
+/// # Errors
+/// When it came from there, or that queue does not take it either.
+pub(crate) async fn defer(
+    queues: &impl QueueClient,
+    delivery: &Delivery,
+    cause: RecordError,
+    deadline: Deadline,
+) -> Result<Handled, Failure> {
+    if delivery.source == Source::Records {
+        return Err(cause.into());
+    }
+    let deferring = queues.record_later(delivery.body.clone());
+    queues::within(deadline, deferring).await.map_err(Failure::Unrecorded)?;
+    warn!(counter = Counter::DeferredUpdates.name(), %cause, "not written yet");
+    Ok(Outcome::Deferred.because(cause.to_string()))
+}
