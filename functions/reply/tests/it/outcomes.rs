@@ -1,0 +1,55 @@
+//! The table of outcomes, compared with what the local page and the documentation name.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reply::outcome::Outcome;
+use shared::counter::Counter;
+use shared::names::UpdateKind;
+
+/// The files of this name in a folder.
+fn named(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let of_entry = |path: PathBuf| match path.is_dir() {
+        true => named(&path, name),
+        false => vec![path].into_iter().filter(|path| path.ends_with(name)).collect(),
+    };
+    entries.flat_map(of_entry).collect()
+}
+
+/// The texts in quotation marks between `before` and the next `after`.
+fn quoted<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
+    let list = text.split(before).nth(1).and_then(|rest| rest.split(after).next()).expect(before);
+    list.split('"').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_outcome_that_the_page_and_the_runbook_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let [stages] = &named(&root.join("local"), "stages.js")[..] else { panic!("one stages.js") };
+    let stages = fs::read_to_string(stages).expect("a script");
+    let runbook = fs::read_to_string(root.join("docs/RUNBOOK.md")).expect("a document");
+    let lists = [quoted(&stages, "GOOD_OUTCOMES = new Set(", ')'), quoted(&runbook, "outcome in [", ']')];
+    for name in lists.iter().flatten() {
+        assert!(Outcome::from_name(name).is_some(), "{name}");
+    }
+    assert!(lists.iter().all(|list| !list.is_empty()));
+}
+
+#[test]
+fn each_outcome_of_each_kind_of_update_has_its_counter() {
+    for (kind, outcome, counter) in [
+        (UpdateKind::Message, Outcome::Answered, Counter::AnsweredMessages),
+        (UpdateKind::Message, Outcome::RegistrationSent, Counter::RegistrationTexts),
+        (UpdateKind::Message, Outcome::Silenced, Counter::SilencedMessages),
+        (UpdateKind::Message, Outcome::Recorded, Counter::RecordedMessages),
+        (UpdateKind::Record, Outcome::Recorded, Counter::HandledMessages),
+        (UpdateKind::Message, Outcome::EventKept, Counter::HandledMessages),
+        (UpdateKind::Echo, Outcome::Recorded, Counter::HandledEchoes),
+        (UpdateKind::Echo, Outcome::EventKept, Counter::HandledEchoes),
+        (UpdateKind::Status, Outcome::Applied, Counter::HandledStatuses),
+        (UpdateKind::Event, Outcome::Deferred, Counter::HandledEvents),
+    ] {
+        assert_eq!(outcome.counter(kind), counter, "{kind:?} {outcome:?}");
+    }
+}
