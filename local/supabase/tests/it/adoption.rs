@@ -44,6 +44,28 @@ async fn older_rows_are_preserved_next_to_ours() {
 }
 
 #[tokio::test]
+async fn adopted_tables_get_all_parts_of_new_tables() {
+    let [new, older] = [Project::start().await, project_of("plain.sql").await];
+    let parts = async |project: &Project| -> Vec<String> {
+        let query = "select format('%s.%s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod))
+                from pg_attribute where attrelid in (select oid from pg_class
+                    where relnamespace = 'public'::regnamespace and relkind = 'r') and attnum > 0
+            union all select indexdef from pg_indexes where schemaname = 'public'
+            union all select pg_get_triggerdef(oid) from pg_trigger where not tgisinternal
+            union all select pg_policies::text from pg_policies where schemaname = 'public'
+            union all select pg_get_constraintdef(oid) from pg_constraint
+                where conrelid = 'public.user_preferences'::regclass";
+        sqlx::query_scalar(query).fetch_all(project.supabase.pool()).await.expect("rows")
+    };
+    let older_has = parts(&older).await;
+    for part in parts(&new).await {
+        assert!(older_has.contains(&part), "{part}");
+    }
+    new.stop().await;
+    older.stop().await;
+}
+
+#[tokio::test]
 async fn permissive_old_policy_is_dropped() {
     let project = project_of("open.sql").await;
     assert_eq!(contents(&project, OLD_A).await, ["first"], "a restrictive policy stays");

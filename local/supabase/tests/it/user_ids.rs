@@ -145,5 +145,5 @@ async fn incompatible_older_column_is_an_error_with_a_remedy() {
     let view = "create view public.ids as select whatsapp_user_id from public.user_preferences;";
     let (error, remedy) = refusal(&(column("varchar(40)") + view)).await;
     assert!(error.starts_with("public.user_preferences.whatsapp_user_id cannot change from"), "{error}");
-    assert!(remedy.contains("view ids"), "{remedy}");
+    assert!(remedy.contains("view public.ids"), "{remedy}");
 }

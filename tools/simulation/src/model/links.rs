@@ -1,5 +1,5 @@
 //! The table `user_preferences`, with its triggers and its function `keep_identity_event`
-//! (`supabase/migrations/20261127000000_identity.sql`, which `local/supabase/tests/it/identity.rs` tests).
+//! (`supabase/migrations/20261128000700_identity.sql`, which `local/supabase/tests/it/identity.rs` tests).
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 --
 -- Statuses of messages that have no row (texts to people whom nobody linked) go after 30 days, events after 90.
 -- Deleting a user also deletes those that name them. No scheduler: each insert deletes some of what has expired in its
--- table. Changes nothing when it is applied again.
+-- table.
 
 create index if not exists message_statuses_unmatched_idx on public.message_statuses (received_at)
   where message_id is null;

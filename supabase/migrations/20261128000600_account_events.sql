@@ -2,8 +2,7 @@
 -- statuses, as it came, for a person to read. The program gives an event an id that it derives from what the event
 -- says, so that writing twice is writing once.
 --
--- For the service role only. Changes nothing when it is applied again; a table of this name that is another one is
--- an error.
+-- For the service role only.
 
 create table if not exists public.account_events (
   id uuid primary key,
@@ -13,22 +12,6 @@ create table if not exists public.account_events (
   field text not null,
   payload jsonb not null
 );
-
-do $$
-declare
-  other text;
-begin
-  select string_agg(format('%s %s', name, wanted), ', ') into other
-    from (values ('id', 'uuid'), ('received_at', 'timestamp with time zone'), ('waba_id', 'text'),
-      ('phone_number_id', 'text'), ('field', 'text'), ('payload', 'jsonb')) as ours (name, wanted)
-    where not exists (select 1 from pg_attribute where attrelid = 'public.account_events'::regclass
-      and attname = name and format_type(atttypid, null) = wanted and not attisdropped);
-  if other is not null then
-    raise exception E'public.account_events has no column %\n%', other,
-      'It is not the table this migration makes. Rename it, and apply again.';
-  end if;
-end
-$$;
 
 comment on table public.account_events is 'What Meta said about the business account, as it came. Service role only.';
 comment on column public.account_events.received_at is 'When the webhook received it.';

@@ -4,8 +4,6 @@
 -- Only the author's count: the same user's history, the same role. The business edits what it wrote in its app, which
 -- has a payload; answers of the reply function have none and are not looked for. The content of the message stays what
 -- it was.
---
--- Changes nothing when it is applied again.
 
 -- Without just-in-time compilation and reading whole tables: see the triggers of message_statuses.
 create or replace function public.messages_mark_edited() returns trigger

@@ -5,8 +5,7 @@
 -- The program only inserts, here and into `messages`; the triggers below do the rest. It gives a status an id that it
 -- derives from what the status says, so that writing twice is writing once.
 --
--- For the service role only. Changes nothing when it is applied again; a table of this name that is another one is
--- an error.
+-- For the service role only.
 
 create table if not exists public.message_statuses (
   id uuid primary key,
@@ -20,23 +19,6 @@ create table if not exists public.message_statuses (
   payload jsonb,
   received_at timestamptz not null default now()
 );
-
-do $$
-declare
-  other text;
-begin
-  select string_agg(format('%s %s', name, wanted), ', ') into other
-    from (values ('id', 'uuid'), ('wamid', 'text'), ('status', 'text'), ('at', 'timestamp with time zone'),
-      ('error_code', 'integer'), ('error_text', 'text'), ('phone_number_id', 'text'), ('message_id', 'uuid'),
-      ('payload', 'jsonb'), ('received_at', 'timestamp with time zone')) as ours (name, wanted)
-    where not exists (select 1 from pg_attribute where attrelid = 'public.message_statuses'::regclass
-      and attname = name and format_type(atttypid, null) = wanted and not attisdropped);
-  if other is not null then
-    raise exception E'public.message_statuses has no column %\n%', other,
-      'It is not the table this migration makes. Rename it, and apply again.';
-  end if;
-end
-$$;
 
 comment on table public.message_statuses is 'What Meta said became of each answer, as it came. Service role only.';
 comment on column public.message_statuses.wamid is 'Meta''s id of the answer, or of the part of it.';
