@@ -128,7 +128,7 @@ fn before_damage<'a>(text: &'a str, error: &Error) -> (Option<Box<RawValue>>, &'
 }
 
 /// The bytes of JSON that are not in a string, each with its position.
-pub(crate) fn outside_strings(json: &str) -> impl Iterator<Item = (usize, u8)> {
+fn outside_strings(json: &str) -> impl Iterator<Item = (usize, u8)> {
     let (mut is_string, mut is_escaped) = (false, false);
     json.bytes().enumerate().filter(move |(_, byte)| {
         let was_string = is_string;

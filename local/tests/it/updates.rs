@@ -383,7 +383,7 @@ async fn a_message_that_is_too_large_loses_its_end_and_its_row_says_so() {
             .fetch_one(stack.services.supabase.pool())
             .await
             .expect("a row");
-    assert!(caption.starts_with(&content) && content.len() > 900_000, "{}", content.len());
+    assert!(caption.starts_with(&content) && content.len() > 4_000, "{}", content.len());
     assert!(cut["bytes"].as_u64().is_some_and(|bytes| bytes > 2_000_000), "{cut}");
     stack.stop().await.expect("stopped");
 }
