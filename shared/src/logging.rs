@@ -1,8 +1,6 @@
 //! JSON logs on standard output, where Lambda collects them.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::io::{self, Write};
 use std::panic::PanicHookInfo;
 
 use tracing::field::DisplayValue;
@@ -25,11 +23,7 @@ pub fn init(function: &'static str) {
     // Not `EnvFilter`: its regular expressions, for the fields of spans, are 180 kB of code.
     let filter = filter.and_then(|directives| directives.parse().ok());
     let filter: Targets = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let logs = tracing_subscriber::fmt::layer()
-        .with_writer(|| Lines)
-        .json()
-        .flatten_event(true)
-        .with_span_list(false);
+    let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
     let logs = logs.with_ansi(false).with_filter(filter);
     let counts = metrics::Counts::of_this_version().with_filter(LevelFilter::INFO);
     metrics::init(function);
@@ -42,54 +36,6 @@ pub fn init(function: &'static str) {
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(tracing::field::display);
     tracing::error!(location, "panicked");
-}
-
-thread_local! {
-    /// Lines that [`together`] will write.
-    static HELD: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
-}
-
-/// Bytes of lines that are held at most.
-const MAX_HELD: usize = 64 * 1024;
-
-/// Writes what `log` logs at once, when it has ended: for many lines one after the other, each of which would be a call
-/// of the system's. What is lost if the process is killed meanwhile is what it had not written yet.
-pub fn together<T>(log: impl FnOnce() -> T) -> T {
-    /// Lets go of the lines, also when `log` panics.
-    struct Hold;
-    impl Drop for Hold {
-        fn drop(&mut self) {
-            let lines = HELD.take().unwrap_or_default();
-            // Where standard output is gone there is nobody to be told.
-            let _ = io::stdout().write_all(&lines);
-        }
-    }
-    HELD.set(Some(Vec::new()));
-    let _hold = Hold;
-    log()
-}
-
-/// Standard output, or what is held of it.
-struct Lines;
-
-impl Write for Lines {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.write_all(line).map(|()| line.len())
-    }
-
-    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        HELD.with_borrow_mut(|held| match held {
-            None => io::stdout().write_all(line),
-            Some(held) => {
-                held.extend_from_slice(line);
-                if held.len() < MAX_HELD { Ok(()) } else { io::stdout().write_all(&std::mem::take(held)) }
-            }
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        io::stdout().flush()
-    }
 }
 
 /// A name of Meta's (a type, a status, a webhook field) as it may appear in a log: letters, digits, `_`, `-` and `.`, at

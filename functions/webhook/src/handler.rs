@@ -14,7 +14,7 @@ use shared::deadline::Deadline;
 use shared::logging::ShortWamid;
 use shared::metrics::{milliseconds_since, timed};
 use shared::names::UpdateKind;
-use shared::{logging, trace};
+use shared::trace;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -104,7 +104,7 @@ impl<Q: Queue> Webhook<Q> {
         drop(request);
         let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
         timed("queue_ms", self.queue_all(batches::pack(entries), deadline)).await?;
-        logging::together(|| subjects.iter().for_each(log));
+        subjects.iter().for_each(log);
         Ok(ok())
     }
 
@@ -180,7 +180,6 @@ fn log(Subject { update, wamid, name, cut_from }: &Subject) {
         );
     }
     if let Some(bytes) = cut_from {
-        // A text of Meta's is short: whatever it is, its largest part is not what is answered.
         warn!(
             counter = Counter::CutUpdates.name(),
             update, wamid, name, bytes, "too large for the queue: cut"

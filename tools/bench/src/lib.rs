@@ -194,7 +194,7 @@ fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
     }
     print!("{}", table::table(&rows));
     if is_meant && rows.iter().any(|row| row.ok == Some(false)) {
-        println!("Why a goal is missed, and what would close it: docs/PERFORMANCE.md#missed-goals");
+        println!("Reasons for missed goals: docs/PERFORMANCE.md#where-the-time-goes");
     }
     if !is_meant {
         println!(
