@@ -115,7 +115,9 @@ impl Messenger for Graph {
                     }
                     CallOutcome::Unreachable => Err(GraphError::Unreachable),
                     CallOutcome::Reset { .. } => Err(GraphError::Lost),
-                    CallOutcome::Sent | CallOutcome::Timeout { .. } => Ok(id.and_then(|id| Wamid::parse(id).ok())),
+                    CallOutcome::Sent | CallOutcome::Timeout { .. } => {
+                        Ok(id.and_then(|id| Wamid::parse(id).ok()))
+                    }
                 }
             }
         };
