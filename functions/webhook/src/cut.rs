@@ -1,7 +1,7 @@
 //! Making JSON fit that is too large for a queue, as no message of Meta's is: what identifies it is kept, and texts.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, from_str};
 use shared::envelope::Cut;
 use shared::lenient::{self, Object};
 use shared::text::head;
@@ -12,7 +12,7 @@ const SMALL: usize = 1024;
 const MAX_TEXT: usize = 4096;
 /// Objects in each other whose fields are kept: those of `context` and `text` too.
 const MAX_DEPTH: usize = 3;
-/// What identifies a message or status: kept before other fields.
+/// Kept before other fields.
 const FIRST: &str = "id from from_user_id to to_user_id recipient_id user_id type timestamp status context";
 
 /// What is kept of `json` in at most `budget` bytes, two at least, and how much that is. Nothing if it fits as it is.
@@ -24,13 +24,15 @@ pub fn fit(json: &RawValue, budget: usize) -> Option<(Box<RawValue>, Cut)> {
     if bytes <= budget {
         return None;
     }
-    let kept = part(json, budget, MAX_DEPTH).unwrap_or_else(|| start(json.get(), budget));
+    let kept = part(json, budget, MAX_DEPTH).filter(|kept| from_str::<Value>(kept).is_ok());
+    let kept = kept.unwrap_or_else(|| start(json.get(), budget));
     let cut = Cut { bytes, kept: kept.len() };
     Some((RawValue::from_string(kept).ok()?, cut))
 }
 
 fn part(json: &RawValue, budget: usize, depth: usize) -> Option<String> {
-    if json.get().len() <= budget.min(SMALL) {
+    // serde_json holds no nesting that is too deep, and no number that is too large.
+    if json.get().len() <= budget.min(SMALL) && from_str::<Value>(json.get()).is_ok() {
         return Some(json.get().to_owned());
     }
     if json.get().starts_with('"') {
