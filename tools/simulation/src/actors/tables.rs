@@ -15,11 +15,11 @@ use crate::model::world::{Row, State};
 pub fn add_echo(state: &mut State, user_id: Uuid, echo: &Incoming) {
     let row = echo_row(user_id, echo);
     let id = row.id;
-    state.note("database", format_args!("assistant of {}", echo.key));
+    state.note("database", format_args!("assistant of {}", echo.key.as_str()));
     if state.rows.contains_key(&id) {
         return;
     }
-    state.rows.insert(id, Row { row, wamid: echo.key.clone(), status: None });
+    state.rows.insert(id, Row { row, wamid: echo.key.as_str().to_owned(), status: None });
     apply_earlier(state, id);
 }
 
@@ -34,7 +34,7 @@ pub fn add_status(state: &mut State, status: &Status) -> Applied {
     let mut of_status = answers.filter(|(_, row)| row.wamids().contains(&status.wamid));
     let message_id = of_status.next().map(|(id, _)| *id);
     let Status { wamid, name, at, .. } = status.clone();
-    state.note("database", format_args!("{wamid} is {name}"));
+    state.note("database", format_args!("{} is {name}", wamid.as_str()));
     state.statuses.rows.insert(id, statuses::Row { wamid, name: name.clone(), at, message_id });
     match message_id {
         Some(message_id) => {

@@ -1,6 +1,7 @@
 //! Guarantee 6 for statuses, and their effects on rows.
 
 use shared::message::Role;
+use shared::wamid::Wamid;
 
 use crate::checks::findings::Findings;
 use crate::model::attempts::Attempt;
@@ -12,8 +13,9 @@ pub fn check(state: &State, findings: &mut Findings) {
     let statuses = &state.statuses;
     for (update, ok) in &statuses.updates {
         let at = i64::try_from(update.at).unwrap_or_default();
-        let same =
-            |row: &&Row| row.wamid == update.wamid && row.name == update.name && row.at.timestamp() == at;
+        let same = |row: &&Row| {
+            row.wamid.as_str() == update.wamid && row.name == update.name && row.at.timestamp() == at
+        };
         let stored = statuses.rows.values().filter(same).count();
         let StatusUpdate { wamid, name, .. } = update;
         if stored == 0 && *ok {
@@ -43,7 +45,7 @@ pub fn check(state: &State, findings: &mut Findings) {
 }
 
 /// Checks the wamids in a row, if each message was sent once: without them no status finds the row.
-fn check_wamids(state: &State, wamid: &str, wamids: &[String], findings: &mut Findings) {
+fn check_wamids(state: &State, wamid: &str, wamids: &[Wamid], findings: &mut Findings) {
     // A late duplicate may get the registration text if the sender is unlinked by then.
     let is_of_row = |send: &&Send| send.wamid == wamid && send.body != REGISTRATION_TEXT;
     let sends: Vec<&Send> = state.sends.iter().filter(is_of_row).collect();
@@ -52,7 +54,7 @@ fn check_wamids(state: &State, wamid: &str, wamids: &[String], findings: &mut Fi
     let doubtful =
         |attempt: &Attempt| attempt.wamid == wamid && (attempt.lost || attempt.rejected_permanently);
     let once = bodies.windows(2).all(|pair| pair[0] != pair[1]) && !state.attempts.all.iter().any(doubtful);
-    let known = sends.iter().filter(|send| wamids.contains(&send.id)).count();
+    let known = sends.iter().filter(|send| wamids.iter().any(|wamid| wamid.as_str() == send.id)).count();
     // It may have been answered as an unlinked sender's before.
     let uncertain = state.people.questions.get(wamid).is_some_and(|question| question.uncertain);
     if (once && known < sends.len() && !uncertain) || known < wamids.len() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use shared::wamid::Wamid;
 use uuid::Uuid;
 
 /// Statuses in rank order.
@@ -37,7 +38,7 @@ pub struct Statuses {
 /// A row of the table `message_statuses`.
 #[derive(Debug)]
 pub struct Row {
-    pub(crate) wamid: String,
+    pub(crate) wamid: Wamid,
     pub(crate) name: String,
     pub(crate) at: DateTime<Utc>,
     /// The history row of the answer.
@@ -45,9 +46,9 @@ pub struct Row {
 }
 
 /// Status of an answer: the lowest of its parts, or failed if a part failed.
-pub fn combined_status<'a>(parts: &[String], known: &[(&str, &'a str)]) -> Option<&'a str> {
-    let of_part = |part: &String| {
-        let of_part = known.iter().filter(move |(wamid, _)| wamid == part).map(|(_, name)| *name);
+pub fn combined_status<'a>(parts: &[Wamid], known: &[(&str, &'a str)]) -> Option<&'a str> {
+    let of_part = |part: &Wamid| {
+        let of_part = known.iter().filter(move |(wamid, _)| *wamid == part.as_str()).map(|(_, name)| *name);
         of_part.max_by_key(|name| RANKS.iter().position(|rank| rank == name).unwrap_or(RANKS.len()))
     };
     let parts: Vec<Option<&str>> = parts.iter().map(of_part).collect();
