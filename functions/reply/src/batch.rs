@@ -1,8 +1,8 @@
 //! An SQS batch.
 //!
-//! Messages of one group are handled one after the other, groups in parallel. When a message fails, it
-//! and all later ones of its group go back to the queue, so that a sender's order is kept; other groups
-//! go on. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
+//! Messages of one message group are handled one after the other, groups in parallel. When a message fails, it
+//! and all later ones of its group are returned to the queue, so that a sender's order is preserved; other groups
+//! continue. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use tracing::{error, info};
 use crate::budget::{MESSAGE_BUDGET, RESPONSE};
 use crate::delivery::Delivery;
 
-/// What handles the messages of a batch.
+/// Handles the messages of a batch.
 pub trait Handle: Sync {
     /// Handles one message, before `deadline`.
     fn handle(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
-    /// What to do about a message whose handling panicked.
+    /// Decides on a message after its handler panicked.
     fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
-    /// Hides a message that is returned for `delay`, after which it is redelivered.
+    /// Hides a returned message for `delay`, after which it is redelivered.
     fn hide(
         &self,
         delivery: &Delivery,
@@ -35,17 +35,17 @@ pub trait Handle: Sync {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// What Lambda is to do with a message.
+/// The result that Lambda reports to SQS for a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Disposition {
-    /// It is deleted.
+    /// The message is deleted.
     Delete,
-    /// It is redelivered, after this long.
+    /// The message is redelivered after this time.
     Return(Duration),
 }
 
-/// Handles a batch and names the messages to be redelivered, all before `deadline`, when the invocation is cut
-/// off. After the first of a group, none is begun when less than [`MESSAGE_BUDGET`] is left.
+/// Handles a batch and returns the messages to be redelivered, all before `deadline`, when Lambda ends the
+/// invocation. After the first message of a group, none is started with less than [`MESSAGE_BUDGET`] left.
 pub async fn process(
     deliveries: Vec<Delivery>,
     deadline: Deadline,
@@ -59,7 +59,7 @@ pub async fn process(
     response
 }
 
-/// The groups of a batch, each in the batch's order. A message without a group is one of its own.
+/// Returns the message groups of a batch, each in the batch's order. A message without a group forms its own.
 fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {
@@ -72,31 +72,34 @@ fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     groups
 }
 
-/// The ids of the messages to be redelivered.
+/// Handles a message group in order and returns the ids of the messages to be redelivered.
 async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl Handle) -> Vec<String> {
     for (position, delivery) in group.iter().enumerate() {
-        // The first is always begun: it starts with the invocation, and no later try would have more time.
+        // The first is always started: it has the whole invocation, and no later attempt would have more time.
         let late = !deadline.allows(MESSAGE_BUDGET);
         let outcome = if late && position > 0 {
             let left = group.len() - position;
-            info!(counter = Counter::PostponedMessages.name(), left, "too little time left: returned");
+            info!(
+                counter = Counter::PostponedMessages.name(),
+                left, "too little time left in the invocation: rest of the message group returned"
+            );
             Disposition::Return(Duration::ZERO)
         } else {
             handle(delivery, deadline, handler).await
         };
         if let Disposition::Return(delay) = outcome {
             let (failed, later) = (&group[position], &group[position + 1..]);
-            // The later ones are visible at once: while the first is hidden, its group is locked.
-            let later_back =
+            // The later ones become visible at once: while the first is hidden, its group is locked.
+            let showing_later =
                 join_all(later.iter().map(|later| handler.hide(later, Duration::ZERO, deadline)));
-            join(handler.hide(failed, delay, deadline), later_back).await;
+            join(handler.hide(failed, delay, deadline), showing_later).await;
             return group[position..].iter().map(|returned| returned.message_id.clone()).collect();
         }
     }
     Vec::new()
 }
 
-/// A panic fails its message alone.
+/// Handles one message. A panic fails only this message.
 async fn handle(delivery: &Delivery, deadline: Deadline, handler: &impl Handle) -> Disposition {
     let handled = trace::within(delivery.trace.clone(), handler.handle(delivery, deadline));
     match AssertUnwindSafe(handled).catch_unwind().await {
@@ -105,7 +108,7 @@ async fn handle(delivery: &Delivery, deadline: Deadline, handler: &impl Handle) 
             error!(
                 counter = Counter::Panics.name(),
                 message_id = delivery.message_id,
-                "a message made its handler panic"
+                "handler of a message panicked"
             );
             handler.panicked(delivery, deadline).await
         }

@@ -14,7 +14,7 @@ fn delivery(id: &str, group: Option<&str>) -> Delivery {
     record.into()
 }
 
-/// Fails the messages it is told to, and remembers what it was asked.
+/// Fails the given messages, and records the calls.
 #[derive(Default)]
 struct Fake {
     fails: HashSet<String>,
@@ -73,14 +73,14 @@ impl Fake {
 }
 
 #[tokio::test]
-async fn after_a_failure_the_rest_of_the_group_is_returned_unhandled_and_other_groups_go_on() {
+async fn a_failure_returns_the_rest_of_its_group_and_no_other() {
     let batch = [("a1", "a"), ("b1", "b"), ("a2", "a"), ("b2", "b"), ("a3", "a")];
     let fake = Fake::failing(&["a2"]);
     let returned = fake.run(batch.map(|(id, group)| delivery(id, Some(group))).to_vec(), None).await;
     let handled: HashSet<_> = fake.handled().into_iter().collect();
     assert_eq!(handled, ["a1", "a2", "b1", "b2"].map(str::to_owned).into());
     assert_eq!(returned, ["a2", "a3"]);
-    // The first waits, the one behind it does not: it is locked in with the first and out with it.
+    // Only the first has a delay: the one behind it is locked and unlocked together with the first.
     assert_eq!(
         (fake.delay("a2"), fake.delay("a3"), fake.delay("b1")),
         (Some(DELAY), Some(Duration::ZERO), None)
@@ -88,19 +88,19 @@ async fn after_a_failure_the_rest_of_the_group_is_returned_unhandled_and_other_g
 }
 
 #[tokio::test]
-async fn messages_without_a_group_do_not_wait_for_each_other() {
+async fn messages_without_a_group_are_independent() {
     let fake = Fake::failing(&["1"]);
     let returned = fake.run(["1", "2", "3"].map(|id| delivery(id, None)).to_vec(), None).await;
     assert_eq!((fake.handled().len(), returned), (3, vec!["1".to_owned()]));
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_no_failure() {
+async fn an_empty_batch_returns_no_failures() {
     assert!(Fake::default().run(Vec::new(), None).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_message_alone() {
+async fn a_panic_fails_only_its_message_and_group() {
     let fake = Fake { panics: ["a1".to_owned()].into(), ..Fake::default() };
     let batch = [("a1", "a"), ("a2", "a"), ("b1", "b")].map(|(id, group)| delivery(id, Some(group)));
     assert_eq!(fake.run(batch.to_vec(), None).await, ["a1", "a2"]);
@@ -109,7 +109,7 @@ async fn a_panic_fails_its_message_alone() {
 
 #[tokio::test]
 async fn groups_run_in_parallel() {
-    // Each waits for the other: one after the other, they would wait for ever.
+    // Each waits for the other: handled one after the other, they would wait indefinitely.
     let fake = Fake { barrier: Some(tokio::sync::Barrier::new(2)), ..Fake::default() };
     let batch = vec![delivery("a1", Some("a")), delivery("b1", Some("b"))];
     let running = tokio::time::timeout(Duration::from_secs(10), fake.run(batch, None));
@@ -117,7 +117,7 @@ async fn groups_run_in_parallel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_there_is_no_time_for_is_returned_at_once() {
+async fn messages_without_enough_time_left_are_returned_at_once() {
     let fake = Fake { takes: Duration::from_secs(15), ..Fake::default() };
     let batch: Vec<_> = (0..5).map(|n| delivery(&n.to_string(), Some("a"))).collect();
     let returned = fake.run(batch.clone(), Some(Duration::from_secs(60))).await;
@@ -125,12 +125,12 @@ async fn what_there_is_no_time_for_is_returned_at_once() {
     assert_eq!((fake.handled().len(), returned), (3, vec!["3".to_owned(), "4".to_owned()]));
     assert_eq!((fake.delay("3"), fake.delay("4")), (Some(Duration::ZERO), Some(Duration::ZERO)));
     assert!(fake.run(batch.clone(), None).await.is_empty(), "without a deadline there is time for all");
-    // A function whose timeout is too short must not return everything for ever.
+    // A function with too short a timeout must not return all messages indefinitely.
     assert_eq!(fake.run(batch, Some(Duration::from_secs(1))).await, ["1", "2", "3", "4"]);
 }
 
 #[test]
-fn the_answer_has_lambda_s_shape() {
+fn the_response_has_the_shape_that_lambda_expects() {
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = vec![failure("m1".to_owned())];
     let json = serde_json::to_string(&response).expect("JSON");

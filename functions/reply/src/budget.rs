@@ -1,24 +1,25 @@
-//! How an invocation's time is shared out.
+//! The division of an invocation's time.
 
 use std::time::Duration;
 
-use crate::graph::{SEEN_TIMEOUT, SEND_TIMEOUT};
-use crate::users::{self, LEARN_TIMEOUT};
+use crate::graph::{MARK_READ_TIMEOUT, SEND_TIMEOUT};
+use crate::users::{self, LINK_TIMEOUT};
 use crate::{history, queues};
 
-/// What one message may take at most, by step, if its answer is one part. The responder's time is not in it: a responder
-/// that takes long adds its own.
+/// The maximum time for one message by step, if its answer is one part. The responder's time is not included: a slow
+/// responder adds its own step.
 pub const STEPS: [(&str, Duration); 7] = [
-    ("look-ups", users::TIMEOUT),
-    ("marking as read", SEEN_TIMEOUT),
+    ("lookups", users::TIMEOUT),
+    ("marking as read", MARK_READ_TIMEOUT),
     ("send", SEND_TIMEOUT),
     ("insert", history::TIMEOUT),
     ("record queue", queues::TIMEOUTS.call),
     ("visibility timeout", queues::TIMEOUTS.call),
-    ("linking", LEARN_TIMEOUT),
+    ("linking", LINK_TIMEOUT),
 ];
 
-/// What one message may take at most: the sum of [`STEPS`]. No message after the first of a group is begun with less time.
+/// The maximum time for one message: the sum of [`STEPS`]. After the first message of a group, none is started with less
+/// time.
 pub const MESSAGE_BUDGET: Duration = {
     let (mut sum, mut step) = (Duration::ZERO, 0);
     while step < STEPS.len() {
@@ -28,8 +29,8 @@ pub const MESSAGE_BUDGET: Duration = {
     sum
 };
 
-/// What is kept of an invocation's time for its response.
+/// The time reserved in an invocation for its response.
 pub const RESPONSE: Duration = Duration::from_millis(250);
 
-/// What is kept of an invocation's time for recording what was sent, or for handing it over to the record queue.
+/// The time reserved in an invocation for recording a sent answer, or for handing it over to the record queue.
 pub const HANDOVER: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What `reply` asks of the database: Supabase, or a model of it.
+//! Operations on the database, implemented by Supabase and by a model of it.
 
 use std::time::Duration;
 
@@ -18,54 +18,54 @@ use crate::users::{Author, Linked, LookupError, Missing, Users};
 
 /// Users and their history.
 pub trait Database: Send + Sync {
-    /// The user who linked this sender; `None` when it is unlinked.
+    /// Returns the user linked with this sender; `None` when it is unlinked.
     ///
     /// # Errors
-    /// When the database does not say.
+    /// When the lookup fails.
     fn find_user(&self, author: &Author) -> impl Future<Output = Result<Option<Linked>, LookupError>> + Send;
 
-    /// Whether the rows of this message have been written: then it was answered, too.
+    /// Returns whether the rows of this message are written, which implies that it was answered.
     ///
     /// # Errors
-    /// When the database does not say.
+    /// When the lookup fails.
     fn is_recorded(&self, key: &MessageKey) -> impl Future<Output = Result<bool, LookupError>> + Send;
 
-    /// Whether this user was answered from this business number before.
+    /// Returns whether this user was answered from this business number before.
     ///
     /// # Errors
-    /// When the database does not say.
+    /// When the lookup fails.
     fn has_answers_from(
         &self,
         user_id: Uuid,
         number: &PhoneNumberId,
     ) -> impl Future<Output = Result<bool, LookupError>> + Send;
 
-    /// Writes the rows of an exchange, all of them or none. Rows that exist are left as they are.
+    /// Writes the rows of an exchange, all of them or none. Existing rows are left unchanged.
     ///
     /// # Errors
-    /// When it is not known that they were written. Writing them again is safe.
+    /// When the database does not confirm them. A retry is safe.
     fn record(
         &self,
         user_id: Uuid,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<(), RecordError>> + Send;
 
-    /// Writes the row of a message that the business wrote itself. A row that exists is left as it is.
+    /// Writes the row of a business echo. An existing row is left unchanged.
     ///
     /// # Errors
-    /// When it is not known that it was written. Writing it again is safe.
+    /// When the database does not confirm it. A retry is safe.
     fn record_echo(
         &self,
         user_id: Uuid,
         echo: &Incoming,
     ) -> impl Future<Output = Result<(), RecordError>> + Send;
 
-    /// Links what is known since a message that was sent `at`, if the link is still the one that was found. Whether it
-    /// was linked.
+    /// Adds the missing identity of a message's author to the user's link, unless the link was changed after its lookup.
+    /// The message was sent `at`. Returns whether the identity was added.
     ///
     /// # Errors
-    /// When it is not known that it was written. Nothing depends on it.
-    fn learn(
+    /// When the database does not confirm it. Nothing depends on it.
+    fn complete_link(
         &self,
         user_id: Uuid,
         missing: Missing,
@@ -73,30 +73,30 @@ pub trait Database: Send + Sync {
         at: DateTime<Utc>,
     ) -> impl Future<Output = Result<bool, RecordError>> + Send;
 
-    /// Adds a status of a message that was sent.
+    /// Stores a status of a sent message.
     ///
     /// # Errors
-    /// When it is not known that it was written. Writing it again is safe.
+    /// When the database does not confirm it. A retry is safe.
     fn record_status(&self, status: &Status) -> impl Future<Output = Result<Applied, RecordError>> + Send;
 
-    /// Keeps an event and, the first time, gives linked users the number or user id that it says they have now. What
-    /// became of each of its changes.
+    /// Stores an event and, the first time, applies its identity changes to the links of their users. Returns the outcome
+    /// of each change.
     ///
     /// # Errors
-    /// When it is not known that it was written. Writing it again is safe.
-    fn keep_event(
+    /// When the database does not confirm it. A retry is safe.
+    fn store_event(
         &self,
         event: &Event,
     ) -> impl Future<Output = Result<Vec<ChangeResult>, RecordError>> + Send;
 }
 
-/// Asks the database within `most` and `deadline`. Beyond them it is as if the database had not answered in time.
+/// Limits a query to `timeout` and to `deadline`. Beyond them it fails with [`SupabaseError::Timeout`].
 pub(crate) async fn within<T, E: From<SupabaseError>>(
     deadline: Deadline,
-    most: Duration,
-    asked: impl Future<Output = Result<T, E>>,
+    timeout: Duration,
+    query: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    deadline.run(most, asked).await.unwrap_or_else(|_| Err(SupabaseError::Timeout.into()))
+    deadline.run(timeout, query).await.unwrap_or_else(|_| Err(SupabaseError::Timeout.into()))
 }
 
 /// A Supabase project.
@@ -108,7 +108,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// Uses `supabase` with its own key.
+    /// Builds the database over `supabase`, with its own key.
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
         let (users, history) = (Users::new(supabase.clone()), History::new(supabase.clone()));
@@ -137,21 +137,21 @@ impl Database for Project {
         self.history.record_echo(user_id, echo).await
     }
 
-    async fn learn(
+    async fn complete_link(
         &self,
         user_id: Uuid,
         missing: Missing,
         author: &Author,
         at: DateTime<Utc>,
     ) -> Result<bool, RecordError> {
-        Ok(self.users.learn(user_id, missing, author, at).await?)
+        Ok(self.users.complete_link(user_id, missing, author, at).await?)
     }
 
     async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {
         statuses::record(&self.supabase, status).await
     }
 
-    async fn keep_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
-        events::keep(&self.supabase, event).await
+    async fn store_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
+        events::store(&self.supabase, event).await
     }
 }

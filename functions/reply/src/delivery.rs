@@ -16,22 +16,22 @@ use crate::incoming::{Entry, Event, Incoming, MessageEvent, Status};
 pub struct Delivery {
     /// SQS's id of the message.
     pub message_id: String,
-    /// What names this delivery to the queue.
+    /// The handle of this delivery in calls to the queue.
     pub receipt_handle: String,
-    /// The queue that it comes from.
+    /// The queue that delivered it.
     pub source: Source,
-    /// What must be handled one after the other: the message group; on the record queue, which has none, the
-    /// wamid, because copies of a message that are handled at the same time would both be answered.
+    /// Deliveries with the same value are handled one after the other. It is the message group; on the record queue,
+    /// which has none, the wamid, because copies of a message that are handled concurrently would all be answered.
     pub group: Option<String>,
-    /// How often it was delivered, this time included.
+    /// The number of deliveries so far, including this one.
     pub receive_count: u32,
-    /// When it was put on the queue.
+    /// The time at which it was put on the queue.
     pub sent_at: Option<DateTime<Utc>>,
     /// The X-Ray trace that it belongs to.
     pub trace: Option<String>,
-    /// What is to be done, or why that is unknown.
+    /// The parsed envelope, or the reason why it is unreadable.
     pub work: Result<Work, UnreadableEnvelope>,
-    /// The envelope as it arrived, for when the message goes to another queue. Personal data.
+    /// The envelope as received, to be moved to another queue. Personal data.
     pub body: String,
 }
 
@@ -45,8 +45,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// Receives after which a message that fails again becomes a dead letter. `RedrivePolicy` allows more, for messages
-    /// that were received as often only because they stood behind another.
+    /// Returns the number of receives after which a message that fails again is dead-lettered. `RedrivePolicy` allows
+    /// more, for messages that were received as often only because they were behind a failing one in their group.
     #[must_use]
     pub const fn max_receives(self) -> u32 {
         match self {
@@ -59,26 +59,26 @@ impl Source {
 /// One attempt at a delivery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// How often it was delivered, this time included.
+    /// The number of deliveries so far, including this one.
     pub(crate) receive_count: u32,
-    /// When it must be over.
+    /// The time by which it must end.
     pub(crate) deadline: Deadline,
 }
 
-/// What a delivery asks for.
+/// The work that a delivery requests.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Work {
-    /// A message that is to be answered.
+    /// A message to be answered.
     Answer(Box<Incoming>),
-    /// A message that the business wrote itself, which is to be recorded.
+    /// A business echo, a message that the business sent from its app, to be recorded.
     Echo(Box<Incoming>),
-    /// A status that is to be recorded.
+    /// A status to be recorded.
     Status(Status),
-    /// An event that is to be kept.
+    /// An event to be stored.
     Event(Event),
-    /// A message that is to be kept as an event.
+    /// A message to be stored as an event.
     MessageEvent(MessageEvent),
-    /// Rows that are to be written.
+    /// Rows to be written, after the rest of a long answer if there is one.
     Record(Box<RecordTask>),
 }
 
@@ -86,7 +86,7 @@ impl Work {
     /// Reads an envelope.
     ///
     /// # Errors
-    /// When it is not one that this version knows.
+    /// When this version does not know the envelope.
     pub fn read(body: &str) -> Result<Self, UnreadableEnvelope> {
         Ok(match Envelope::from_body(body)? {
             Envelope::V1(V1::Message(received)) => match Entry::read(&received) {
@@ -105,7 +105,7 @@ impl Work {
         })
     }
 
-    /// Meta's id of the message that it is about; of a record task, the key of its message.
+    /// Returns the wamid of the message that it concerns; for a record task, the key of its message.
     #[must_use]
     pub fn wamid(&self) -> Option<&str> {
         match self {
@@ -117,7 +117,7 @@ impl Work {
         }
     }
 
-    /// What kind of update it is, for the log.
+    /// Returns the kind of update, for the logs.
     #[must_use]
     pub fn update(&self) -> UpdateKind {
         match self {
@@ -130,7 +130,7 @@ impl Work {
         }
     }
 
-    /// Which type, status or event it is, for the log.
+    /// Returns the message type, status or event name, for the logs.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
@@ -144,7 +144,7 @@ impl Work {
 }
 
 impl Delivery {
-    /// See [`Work::wamid`].
+    /// Returns the wamid of the message that it concerns, see [`Work::wamid`].
     #[must_use]
     pub fn wamid(&self) -> Option<&str> {
         self.work.as_ref().ok().and_then(Work::wamid)
@@ -158,12 +158,12 @@ impl From<SqsMessage> for Delivery {
         let receive_count =
             attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
         let sent_at = attribute("SentTimestamp").and_then(|milliseconds| milliseconds.parse().ok());
-        // The inbound queue is FIFO, the record queue is not: the group tells them apart. (A standard queue
-        // may carry groups too, so the queue's name has the last word.)
+        // The inbound queue is FIFO, the record queue is not. The queue's name decides, because messages on a standard
+        // queue may have groups too.
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
         let body = record.body.unwrap_or_default();
         let work = Work::read(&body);
-        // A status has nothing to do with its message's handling.
+        // A status is independent of the handling of its message.
         let of_message = |work: &&Work| matches!(work.update(), UpdateKind::Message | UpdateKind::Record);
         let message = || work.as_ref().ok().filter(of_message);
         let wamid = || message().and_then(Work::wamid).map(str::to_owned);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_s_name_says_which_it_is_and_copies_on_the_record_queue_share_a_group() {
+    fn the_arn_decides_the_source_and_copies_of_records_share_a_group() {
         let body =
             json!({"v1": {"message": {"received_at": "2026-11-24T03:05:00Z", "message": {"id": "wamid.1"}}}});
         let body = body.to_string();
@@ -218,7 +218,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_body_makes_it_panic(body: String, message in "[\\[{\"a-z:0-9,}\\]]{0,40}") {
+        fn reading_never_panics(body: String, message in "[\\[{\"a-z:0-9,}\\]]{0,40}") {
             let _ = Work::read(&body);
             let _ = Work::read(&format!(r#"{{"v1":{{"message":{{"received_at":"2026-11-24T03:05:00Z","message":{message}}}}}}}"#));
             let _ = Work::read(&format!(r#"{{"v1":{{"record":{message}}}}}"#));

@@ -1,4 +1,4 @@
-//! What is kept for a person to look at: the table `account_events`; and what of it changes a link.
+//! Events, stored for an operator in the table `account_events`, and their identity changes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::history::RecordError;
 use crate::incoming::{Change, Event};
 use crate::users::spellings;
 
-/// How long an insert may take, for the reason given with statuses.
+/// The timeout of an insert, short for the same reason as that of statuses.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
@@ -27,69 +27,72 @@ struct EventRow<'a> {
     payload: Option<Box<RawValue>>,
 }
 
-/// What became of a change of somebody's number or user id, and whose it is.
+/// The outcome of an identity change, and its user.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 pub struct ChangeResult {
-    /// What became of it.
+    /// The outcome.
     pub outcome: ChangeOutcome,
-    /// The user that it is about, where there is one.
+    /// The user that it concerns, if there is one.
     #[serde(default)]
     pub user_id: Option<Uuid>,
 }
 
-/// What became of a change: the answers of the database's function `keep_identity_event`.
+/// The outcome of an identity change: the results of the database's function `keep_identity_event`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeOutcome {
     /// The user has the new number or user id.
     Applied,
-    /// The event was kept before, and its changes were applied then.
+    /// The event was stored before, and its changes were applied then.
     AppliedBefore,
     /// The link is more recent than the change.
     Stale,
-    /// Somebody else has the new number or user id.
+    /// Another user has the new number or user id.
     Clash,
-    /// No user is linked by what it names as previous.
-    Nobody,
-    /// Several users are.
+    /// No user is linked with the previous number or user id.
+    #[serde(rename = "nobody")]
+    Unlinked,
+    /// Several users are linked with them.
     Ambiguous,
 }
 
 impl ChangeResult {
-    /// Logs it; the reason in words.
+    /// Logs the outcome and returns it in words.
     pub(crate) fn log(&self) -> &'static str {
         let user_id = self.user_id.map(tracing::field::display);
         match self.outcome {
             ChangeOutcome::Applied => {
                 info!(
                     counter = Counter::FollowedIdentities.name(),
-                    user_id, "a user's number or user id has changed"
+                    user_id, "identity change applied: a user's number or user id has changed"
                 );
                 "the user's number or user id has changed"
             }
-            ChangeOutcome::AppliedBefore => "the event was kept before, its change is not applied again",
+            ChangeOutcome::AppliedBefore => "change not applied again: the event was stored before",
             ChangeOutcome::Stale => {
                 warn!(
                     counter = Counter::StaleIdentities.name(),
-                    user_id, "change not applied: the link is more recent"
+                    user_id, "identity change not applied: the link is more recent"
                 );
                 "change not applied: the link is more recent"
             }
             ChangeOutcome::Clash => {
                 error!(
                     counter = Counter::ClashingIdentities.name(),
-                    user_id, "change not applied: somebody else has the new number or id"
+                    user_id, "identity change not applied: another user has the new number or user id"
                 );
-                "change not applied: somebody else has the new number or id"
+                "change not applied: another user has the new number or user id"
             }
             ChangeOutcome::Ambiguous => {
                 warn!(
                     counter = Counter::AmbiguousNumbers.name(),
-                    "change not applied: number and user id name several users"
+                    "identity change not applied: several users are linked with the previous number or user id"
                 );
-                "change not applied: number and user id name several users"
+                "change not applied: several users are linked with the previous number or user id"
             }
-            ChangeOutcome::Nobody => "change not applied: no user is linked by what it names",
+            ChangeOutcome::Unlinked => {
+                "change not applied: no user is linked with the previous number or user id"
+            }
         }
     }
 }
@@ -105,7 +108,7 @@ struct Arguments<'a> {
 struct ChangeArgument<'a> {
     previous_numbers: Vec<String>,
     previous_user_id: Option<&'a str>,
-    /// The spelling that is stored is the first.
+    /// All spellings. The first is the one that is stored.
     numbers: Vec<String>,
     user_id: Option<&'a str>,
     at: chrono::DateTime<chrono::Utc>,
@@ -124,11 +127,11 @@ impl<'a> From<&'a Change> for ChangeArgument<'a> {
     }
 }
 
-/// Keeps an event, once; and, when it was not there before, does what it says about links. What became of each change.
+/// Stores an event, unless it was stored before, and applies its identity changes. Returns the outcome of each change.
 ///
 /// # Errors
 /// See [`RecordError`].
-pub async fn keep(supabase: &Supabase, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
+pub async fn store(supabase: &Supabase, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
     let row = EventRow {
         id: event.id,
         received_at: event.received_at,

@@ -1,4 +1,4 @@
-//! Why a message goes back to its queue, and for how long.
+//! Reasons to return a message to its queue, and their backoff.
 
 use shared::counter::Counter;
 use shared::envelope::UnreadableEnvelope;
@@ -9,69 +9,69 @@ use crate::queues::QueueError;
 use crate::retry::Backoff;
 use crate::users::LookupError;
 
-/// Why a message must be redelivered.
+/// The reason why a message must be redelivered.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Another version's message, or not one of ours.
+    /// The envelope is unreadable: another version wrote it, or another program.
     #[error(transparent)]
     Envelope(#[from] UnreadableEnvelope),
-    /// Handling it panicked.
-    #[error("handling it panicked")]
+    /// The handler panicked.
+    #[error("the handler panicked")]
     Panic,
-    /// The answer was not sent, and may be later.
+    /// The answer was not sent, and a retry may send it.
     #[error("the answer was not sent: {0}")]
     NotSent(GraphError),
-    /// The responder has no answer yet.
+    /// The responder gave no answer yet.
     #[error("no answer yet: {0}")]
     NoAnswer(String),
-    /// It was answered, and neither the database nor the record queue took the rows.
-    #[error("the rows are nowhere yet: {0}")]
+    /// The message was answered, and neither the database nor the record queue accepted its rows.
+    #[error("rows neither written nor queued: {0}")]
     Unrecorded(QueueError),
-    /// A record task whose user cannot be looked up.
+    /// The user of a record task could not be looked up.
     #[error("rows not written: {0}")]
     Lookup(#[from] LookupError),
-    /// A record task whose rows the database does not take.
+    /// The database refused the rows of a record task.
     #[error("rows not written: {0}")]
     Rows(#[from] RecordError),
-    /// Somebody has another number or user id, and the database does not take it. Their messages wait behind it.
+    /// The database refused an identity change. The user's messages wait for it in the same message group.
     #[error("change of number or user id not applied: {0}")]
     Identity(RecordError),
 }
 
 impl Failure {
-    /// How long to wait.
+    /// Returns the backoff before the redelivery.
     #[must_use]
     pub fn backoff(&self) -> Backoff {
         match self {
             Self::NotSent(error) => match error.class() {
                 Class::Account | Class::Number | Class::SlowDown => Backoff::Operator,
-                Class::Passing | Class::Unclear | Class::Final => Backoff::Passing,
+                Class::Transient | Class::Unclear | Class::Permanent => Backoff::Transient,
             },
             Self::Lookup(_) | Self::Rows(_) | Self::Identity(_) => Backoff::Rows,
-            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) => Backoff::Passing,
+            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) => Backoff::Transient,
         }
     }
 
-    /// Whether trying again would most likely end in the same way.
+    /// Returns whether a retry would most likely fail in the same way.
     #[must_use]
     pub fn is_poison(&self) -> bool {
         matches!(self, Self::Envelope(_) | Self::Panic)
     }
 
-    /// Whether neither a retry nor an operator would change it: a dead letter at once.
+    /// Returns whether neither a retry nor an operator can repair it, so that the message is dead-lettered at once.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Rows(cause) | Self::Identity(cause) if cause.is_permanent())
     }
 
-    /// What is counted.
+    /// Returns the counter for this failure.
     #[must_use]
     pub fn counter(&self) -> Counter {
         match self {
             Self::NotSent(error) => match error.class() {
                 Class::Account | Class::Number => Counter::GraphAccountErrors,
                 Class::SlowDown => Counter::GraphSlowDownErrors,
-                Class::Passing | Class::Unclear | Class::Final => Counter::GraphPassingErrors,
+                Class::Transient | Class::Unclear | Class::Permanent => Counter::GraphPassingErrors,
             },
             Self::Envelope(_) => Counter::UnreadableEnvelopes,
             Self::Panic => Counter::Panics,

@@ -1,4 +1,4 @@
-//! The function: what it talks to, its settings, and what it remembers.
+//! The function: its dependencies, settings and in-memory state.
 
 use std::sync::Arc;
 
@@ -12,51 +12,51 @@ use crate::record::Recorder;
 use crate::refusal::OwnNumbers;
 use crate::send::Outbox;
 
-/// What time it is.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// The function: what it talks to, and its settings.
+/// The function: its dependencies and settings.
 pub struct Reply<D, M, Q, R> {
     /// Users and their history.
     pub database: D,
-    /// How answers are sent.
+    /// Sends answers.
     pub messenger: M,
     /// The queues that feed it.
     pub queues: Q,
-    /// What to answer.
+    /// Chooses the answer to a message.
     pub responder: R,
-    /// What an unlinked sender is told.
+    /// The text sent to an unlinked sender.
     pub registration_text: String,
     /// Whether messages are marked as read.
     pub read_receipts: ReadReceipts,
-    /// Whether messages of groups are answered, in the group.
+    /// Whether messages in groups are answered, in the group.
     pub answers_groups: bool,
-    /// The business number that answers messages which do not say which number received them.
+    /// Answers messages without the phone number id of the business number that received them.
     pub phone_number_id: PhoneNumberId,
-    /// The time of an answer.
+    /// The clock for the time of an answer.
     pub clock: Clock,
-    /// What the process remembers.
+    /// State that the process keeps between invocations.
     pub memory: Arc<Memory>,
 }
 
 impl<D, M, Q, R> Reply<D, M, Q, R> {
-    /// What sends answers.
+    /// Returns the sender of answers.
     pub(crate) fn outbox(&self) -> Outbox<'_, M> {
-        Outbox { messenger: &self.messenger, worked: &self.memory.numbers }
+        Outbox { messenger: &self.messenger, working_numbers: &self.memory.numbers }
     }
 
-    /// What writes rows.
+    /// Returns the writer of rows.
     pub(crate) fn recorder(&self) -> Recorder<'_, D, Q> {
         Recorder { database: &self.database, queues: &self.queues }
     }
 
-    /// Which business numbers are this account's.
+    /// Returns the business numbers known to belong to this account.
     pub(crate) fn own_numbers(&self) -> OwnNumbers<'_, D> {
-        let (database, configured, worked) = (&self.database, &self.phone_number_id, &self.memory.numbers);
-        OwnNumbers { database, configured, worked }
+        let (database, configured, working) = (&self.database, &self.phone_number_id, &self.memory.numbers);
+        OwnNumbers { database, configured, working }
     }
 
-    /// The business number that answers a message.
+    /// Returns the business number that answers a message.
     pub(crate) fn number_for<'a>(&'a self, message: &'a Incoming) -> &'a PhoneNumberId {
         message.phone_number_id.as_ref().unwrap_or(&self.phone_number_id)
     }

@@ -1,4 +1,4 @@
-//! A delivery of either queue: what becomes of it, and one line in the log.
+//! Handling of a delivery from either queue, with one log line for its outcome.
 
 use std::time::Duration;
 
@@ -63,13 +63,13 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
         let hiding = self.queues.change_visibility(delivery.source, &delivery.receipt_handle, delay);
         if let Err(cause) = queues::within(deadline, hiding).await {
             let (counter, message_id) = (Counter::FailedVisibilityChanges.name(), &delivery.message_id);
-            warn!(counter, message_id, %cause, "visibility timeout not changed: redelivered when it ends");
+            warn!(counter, message_id, %cause, "visibility timeout of a returned message not changed: redelivered when the current one ends");
         }
     }
 }
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
-    /// Does what a delivery asks for.
+    /// Handles a delivery and reports its outcome.
     async fn work(&self, delivery: &Delivery, deadline: Deadline) -> Report {
         let attempt = Attempt { receive_count: delivery.receive_count, deadline };
         let written = match &delivery.work {
@@ -83,12 +83,12 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             Ok(Work::Echo(echo)) => updates::record_echo(&self.database, echo, deadline).await,
             Ok(Work::Status(status)) => updates::record_status(&self.database, status, deadline).await,
             Ok(Work::Event(event) | Work::MessageEvent(MessageEvent { event, .. })) => {
-                let kept = updates::keep_event(&self.database, event, deadline).await;
-                match kept {
-                    // The person's messages, which are in the same group, wait with it, because they would be those of
-                    // somebody unlinked.
+                let stored = updates::store_event(&self.database, event, deadline).await;
+                match stored {
+                    // Not deferred: the user's messages are in the same message group and must wait for the change,
+                    // because until then their sender is unlinked.
                     Err(cause) if changes_identity(event) => return Failure::Identity(cause).into(),
-                    kept => kept,
+                    stored => stored,
                 }
             }
         };
@@ -102,7 +102,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
     }
 }
 
-/// Whether it says that somebody has another number or user id.
+/// Returns whether an event changes a user's number or user id.
 fn changes_identity(event: &Event) -> bool {
     !event.changes.is_empty()
 }

@@ -16,13 +16,13 @@ use crate::graph::PhoneNumberId;
 use crate::incoming::Incoming;
 use crate::users::{self, LookupError};
 
-/// How long an insert may take.
+/// The timeout of an insert.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows that exist already are left as they are: writing twice is writing once.
+/// Existing rows are left unchanged, so that an insert is idempotent.
 const PREFER: &str = "resolution=ignore-duplicates,return=minimal";
 
-/// The namespace of row ids. Changing it would write every redelivered message a second time.
+/// The namespace of row ids. A different one would duplicate the rows of every redelivered message.
 const ROW_IDS: Uuid = Uuid::from_u128(0x8d1f_6a52_3c0b_4f5e_9b7a_2e64_c1d0_57a3);
 
 /// A conversation's rows: the table `messages`.
@@ -34,25 +34,25 @@ pub struct History {
 /// Rows that could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The request failed. It may have taken effect all the same: writing again is safe.
+    /// The request failed. It may have taken effect anyway; a retry is safe.
     #[error(transparent)]
     Supabase(#[from] SupabaseError),
-    /// It is not known whose they are.
+    /// The lookup of their user failed.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// The rows could not be written as JSON.
-    #[error("the rows cannot be written as JSON: {0}")]
+    /// The rows could not be serialized as JSON.
+    #[error("the rows cannot be serialized as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl RecordError {
-    /// Whether the user whose rows they are was deleted meanwhile. `user_id` is the only reference of a message's rows.
+    /// Returns whether the rows' user was deleted concurrently. `user_id` is the only foreign key of a message's rows.
     #[must_use]
     pub fn is_user_deleted(&self) -> bool {
         matches!(self, Self::Supabase(cause) if cause.is_missing_reference())
     }
 
-    /// Whether the rows themselves are refused, so that no retry and no operator would change it.
+    /// Returns whether the rows themselves are invalid, so that neither a retry nor an operator can repair it.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
@@ -63,7 +63,7 @@ impl RecordError {
     }
 }
 
-/// The rows of an exchange, in the order of the conversation. All have the same fields, as one insert wants it.
+/// Returns the rows of an exchange, in the order of the conversation. All have the same fields, as one insert requires.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
     let mut rows = vec![question_row(user_id, exchange)];
@@ -80,7 +80,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
     rows
 }
 
-/// The row of a message that the business wrote itself, in its app. Its payload says so; answers of ours have none.
+/// Returns the row of a business echo. Its payload names the origin; the rows of our answers have no payload.
 #[must_use]
 pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     let exchange = Exchange {
@@ -98,7 +98,7 @@ pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     MessageCreate { id: row_id(&echo.key, &role), role, ..question_row(user_id, &exchange) }
 }
 
-/// The row of what a person wrote.
+/// Returns the row of a user's message.
 fn question_row(user_id: Uuid, exchange: &Exchange) -> MessageCreate {
     let payload = exchange.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
     MessageCreate {
@@ -128,20 +128,20 @@ fn row(user_id: Uuid, exchange: &Exchange, role: Role, line: &Line) -> MessageCr
     }
 }
 
-/// The id of a row: a UUIDv5 of the message's key and the role.
+/// Returns the id of a row: a UUIDv5 of the message's key and the role.
 #[must_use]
 pub fn row_id(key: &MessageKey, role: &Role) -> Uuid {
     Uuid::new_v5(&ROW_IDS, format!("{}\n{}", key.as_str(), role.as_str()).as_bytes())
 }
 
 impl History {
-    /// Writes to `supabase`, with its own key.
+    /// Builds a history in `supabase`, with its own key.
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
         Self { supabase }
     }
 
-    /// Whether a message's rows have been written. The question's row is there whenever any is.
+    /// Returns whether a message's rows are written. The question's row exists whenever any row does.
     ///
     /// # Errors
     /// See [`LookupError`].
@@ -154,7 +154,7 @@ impl History {
         Ok(!rows.is_empty())
     }
 
-    /// Whether a user was answered from this business number before.
+    /// Returns whether a user was answered from this business number before.
     ///
     /// # Errors
     /// See [`LookupError`].
@@ -176,7 +176,7 @@ impl History {
         self.insert(&rows(user_id, exchange)).await
     }
 
-    /// Writes the row of a message that the business wrote itself.
+    /// Writes the row of a business echo.
     ///
     /// # Errors
     /// See [`RecordError`].
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_comes_after_the_question_whatever_the_clocks_say() {
+    fn the_answer_comes_after_the_question_despite_clock_skew() {
         let rows = rows_at(DateTime::from_timestamp_nanos(0));
         assert_eq!(rows[1].created_at - rows[0].created_at, TimeDelta::microseconds(1));
         let late = DateTime::from_timestamp_nanos(9_000_000_000);
@@ -228,29 +228,29 @@ mod tests {
     }
 
     #[test]
-    fn ids_depend_on_the_wamid_and_the_role_alone_and_never_change() {
+    fn row_ids_depend_only_on_wamid_and_role_and_are_stable() {
         let rows = rows_at(DateTime::from_timestamp_nanos(0));
         let again = rows_at(DateTime::from_timestamp_nanos(5));
         assert_eq!((rows[0].id, rows[1].id), (again[0].id, again[1].id));
         assert_ne!(rows[0].id, rows[1].id);
-        // Written down, because rows in production tables carry it.
+        // A literal, because rows in production have ids of this namespace.
         assert_eq!(rows[0].id.to_string(), "3a40fda8-9cb8-50a3-b8bc-f338e17ce5db");
     }
 
     #[test]
-    fn a_character_that_postgresql_cannot_hold_is_replaced() {
+    fn a_character_that_postgresql_cannot_store_is_replaced() {
         assert_eq!(rows_at(Utc::now())[0].content, "hi\u{fffd}");
     }
 
     #[test]
-    fn debug_output_says_which_row_it_is_and_nothing_personal() {
+    fn debug_output_has_the_row_id_and_no_personal_data() {
         let rows = rows_at(Utc::now());
         let shown = format!("{:?}", rows[0]);
         assert!(shown.contains(&rows[0].id.to_string()) && !shown.contains("hi"), "{shown}");
     }
 
     #[test]
-    fn a_message_without_an_answer_says_why() {
+    fn a_message_without_an_answer_is_one_row_with_the_reason() {
         let unanswered = Exchange {
             answer: None,
             unanswered_because: Some("code 131047".to_owned()),

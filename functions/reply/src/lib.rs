@@ -1,29 +1,30 @@
 //! `reply`: answers the messages on the inbound queue and writes both sides to the history.
 //!
-//! | module | what is in it |
+//! | module | content |
 //! |---|---|
 //! | [`batch`] | an SQS batch: each sender in order, senders in parallel, failures returned |
 //! | [`delivery`] | a message as the queue delivers it |
-//! | `handler` | a delivery of either queue: what becomes of it, and one line in the log |
-//! | **`answer`** | **the way of a message: who wrote it, whether it was answered, what to answer, send, record** |
-//! | `lookup`, `send`, [`read_receipts`], `record`, `learn` | its steps, each over what it needs alone |
-//! | `refusal` | whether an answer that was not sent is sent again |
+//! | `handler` | handling of a delivery from either queue, with one log line for its outcome |
+//! | **`answer`** | **the pipeline of a message: lookup of its user, deduplication, answer, send, record** |
+//! | `lookup`, `send`, [`read_receipts`], `record`, `complete_link` | its steps, each with only the dependencies it uses |
+//! | `refusal` | the decision to retry an answer that was not sent |
 //! | `task` | a record task: the rest of a long answer, rows |
 //! | `updates` | messages of the business, statuses, events |
-//! | `redelivery`, [`failure`], [`retry`] | what becomes of a delivery that failed, why, and after how long |
-//! | [`outcome`] | what became of a delivery, for the log and the metrics |
-//! | [`budget`] | how an invocation's time is shared out |
-//! | `function`, [`settings`] | what the function talks to; environment variables |
-//! | [`memory`] | what a process remembers from one invocation to the next |
-//! | [`incoming`] | what Meta sent, parsed |
-//! | [`responder`] | what to answer; **the place for an LLM** |
-//! | [`graph`], [`split`] | sending through Meta's Graph API; texts longer than it takes |
-//! | [`database`] | what is asked of the database: [`users`], [`history`], [`statuses`], [`events`] |
-//! | [`queues`] | what is asked of the queues |
+//! | `redelivery`, [`failure`], [`retry`] | a delivery that failed: its destination, the cause, the backoff |
+//! | [`outcome`] | the outcome of a delivery, for the logs and the metrics |
+//! | [`budget`] | the division of an invocation's time |
+//! | `function`, [`settings`] | dependencies of the function; environment variables |
+//! | [`memory`] | state that a process keeps between invocations |
+//! | [`incoming`] | Meta's updates, parsed |
+//! | [`responder`] | the choice of an answer; **the place for an LLM** |
+//! | [`graph`], [`split`] | sending through Meta's Graph API; splitting of texts that exceed its limit |
+//! | [`database`] | the interface to the database: [`users`], [`history`], [`statuses`], [`events`] |
+//! | [`queues`] | the interface to the queues |
 
 mod answer;
 pub mod batch;
 pub mod budget;
+mod complete_link;
 pub mod database;
 pub mod delivery;
 pub mod events;
@@ -33,7 +34,6 @@ pub mod graph;
 mod handler;
 pub mod history;
 pub mod incoming;
-mod learn;
 mod lookup;
 pub mod memory;
 pub mod outcome;

@@ -1,4 +1,4 @@
-//! Who wrote a message, and whether it was answered.
+//! Lookup of the user of a message, and of its rows if it was answered before.
 
 use shared::counter::Counter;
 use shared::logging::ShortWamid;
@@ -12,19 +12,19 @@ use crate::database::{Database, within};
 use crate::delivery::Attempt;
 use crate::users::{self, Author, Linked, LookupError};
 
-/// Whose history a message belongs to.
+/// The owner of the history that a message belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Owner {
-    /// This user's.
+    /// This user.
     User(Linked),
-    /// The sender is not linked.
+    /// None: the sender is unlinked.
     Unlinked,
-    /// The database did not say.
+    /// Unknown, because the lookup failed.
     Unknown,
 }
 
 impl Owner {
-    /// The user, if one is known.
+    /// Returns the user, if one is known.
     pub(crate) fn user_id(self) -> Option<Uuid> {
         match self {
             Self::User(linked) => Some(linked.user_id),
@@ -33,29 +33,29 @@ impl Owner {
     }
 }
 
-/// Whose history it belongs to, and whether its rows have been written: then it was answered, too.
+/// Returns the owner of a message, and whether its rows are written, which implies that it was answered.
 ///
-/// A database that says nothing must not stop the answer: better a second one than none.
-pub(crate) async fn look_up(
+/// A failed lookup must not prevent the answer: a duplicate reply is better than none.
+pub(crate) async fn lookup(
     database: &impl Database,
     key: &MessageKey,
     author: &Author,
     attempt: Attempt,
 ) -> (Owner, bool) {
     let limit = attempt.deadline.keeping(HANDOVER);
-    let asked = async {
+    let lookups = async {
         tokio::join!(
             within(limit, users::TIMEOUT, database.find_user(author)),
             within(limit, users::TIMEOUT, database.is_recorded(key))
         )
     };
-    let (user, recorded) = timed("lookup_ms", asked).await;
+    let (user, recorded) = timed("lookup_ms", lookups).await;
     let owner = match user {
         Ok(Some(linked)) => Owner::User(linked),
         Ok(None) => Owner::Unlinked,
         Err(cause) => {
             let wamid = key.wamid().map(|wamid| ShortWamid::field(wamid.as_str()));
-            error!(counter = Counter::FailedLookups.name(), wamid, %cause, "user not looked up: answering all the same");
+            error!(counter = Counter::FailedLookups.name(), wamid, %cause, "user lookup failed; replying anyway");
             Owner::Unknown
         }
     };
@@ -63,28 +63,28 @@ pub(crate) async fn look_up(
     (owner, was_recorded(recorded, wamid, attempt.receive_count))
 }
 
-/// Whether the rows of a record task, whose answer has a rest to be sent, have been written.
+/// Returns whether the rows of a record task with an unsent rest are written.
 pub(crate) async fn is_recorded(database: &impl Database, key: &MessageKey, attempt: Attempt) -> bool {
     let limit = attempt.deadline.keeping(HANDOVER);
     let recorded = within(limit, users::TIMEOUT, database.is_recorded(key)).await;
     was_recorded(recorded, Some(key.as_str()), attempt.receive_count)
 }
 
-/// What the database says about rows; what it does not say counts as no.
+/// Returns whether rows are written, according to the database. A failed lookup counts as no.
 fn was_recorded(recorded: Result<bool, LookupError>, wamid: Option<&str>, receive_count: u32) -> bool {
     let wamid = wamid.map(ShortWamid::field);
     match recorded {
         Ok(true) => return true,
         Ok(false) => {}
         Err(cause) => {
-            warn!(counter = Counter::UncheckedAnswers.name(), wamid, %cause, "perhaps answered before: answering all the same");
+            warn!(counter = Counter::UncheckedAnswers.name(), wamid, %cause, "lookup of rows failed: it is unknown whether the message was answered before; replying anyway");
         }
     }
     if receive_count > 1 {
-        // Returned by us, or left behind by a process that died: then only Meta knows how far it came.
+        // Returned by an earlier attempt, or that process died: then only Meta knows whether the answer was sent.
         info!(
             counter = Counter::RepeatedAttempts.name(),
-            wamid, receive_count, "redelivered, and not recorded"
+            wamid, receive_count, "message redelivered whose rows are not written"
         );
     }
     false

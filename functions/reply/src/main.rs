@@ -21,7 +21,7 @@ use shared::supabase::Supabase;
 async fn main() -> Result<(), Error> {
     shared::logging::init("reply");
     let http = shared::http::client()?;
-    // It outlives a rotation of the secrets.
+    // Shared by all builds, so that it outlives a rotation of the secrets.
     let memory = Arc::new(Memory::default());
     let client = http.clone();
     let build = move |secrets: &Secrets| Ok(build(Settings::read(secrets)?, client.clone(), memory.clone()));

@@ -1,4 +1,4 @@
-//! What a process remembers from one invocation to the next. All of it is bounded, and may be lost at any time.
+//! State that a process keeps between invocations. It is bounded in size, and may be lost at any time.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -11,55 +11,55 @@ use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;
 
-/// Answers to one sender from one business number within [`WINDOW`], each to a message written after the one before,
-/// after which the sender is taken for an automatic correspondent that answers each answer.
+/// The number of turns with one sender from one business number within [`WINDOW`] that counts as a reply loop: the sender
+/// seems to be automatic and to reply to each answer. A turn is an answer to a message written after the previous one.
 pub const TURNS: usize = 30;
 
-/// See [`TURNS`].
+/// The time for [`TURNS`].
 pub const WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// Senders that are remembered at most, of whom those that were answered last are kept.
+/// The maximum number of remembered conversations. The least recent are evicted first.
 const SENDERS: usize = 500;
 
-/// Business numbers that are remembered at most.
+/// The maximum number of remembered business numbers.
 const NUMBERS: usize = 100;
 
-/// What a process remembers.
+/// State that a process keeps between invocations.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// With whom answers were exchanged.
+    /// Conversations with recent turns.
     pub conversations: Conversations,
-    /// From which business numbers answers were sent.
+    /// Business numbers with a successful send.
     pub numbers: WorkingNumbers,
 }
 
-/// The conversations that had an answer lately.
+/// Conversations with recent turns, for the detection of reply loops.
 #[derive(Debug, Default)]
 pub struct Conversations {
-    /// Hashes are of no use outside this process.
+    /// Seeded randomly, so that a hash reveals nothing outside this process.
     hashes: RandomState,
     latest: Mutex<VecDeque<Conversation>>,
 }
 
-/// Business numbers that this process has sent an answer from.
+/// Business numbers from which this process has sent an answer.
 #[derive(Debug, Default)]
 pub struct WorkingNumbers(Mutex<HashSet<PhoneNumberId>>);
 
-/// Which conversation it is: a hash of the business number and the sender.
+/// The key of a conversation: a hash of the business number and the sender.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Key(u64);
 
-/// Turns of a sender: messages that were written after the answer of the turn before. The last [`TURNS`] at most.
+/// The last turns of a sender, at most [`TURNS`]. A turn is a message written after the answer of the previous turn.
 #[derive(Debug)]
 struct Conversation {
     key: Key,
     turns: VecDeque<Instant>,
-    /// When the answer of the last turn began to be sent.
+    /// The time at which sending the answer of the last turn started.
     answered_at: Option<DateTime<Utc>>,
 }
 
 impl WorkingNumbers {
-    /// An answer was sent from this number.
+    /// Adds a number from which an answer was sent.
     pub fn add(&self, number: &PhoneNumberId) {
         let mut numbers = lock(&self.0);
         if numbers.len() < NUMBERS && !numbers.contains(number) {
@@ -67,7 +67,7 @@ impl WorkingNumbers {
         }
     }
 
-    /// Whether this process has sent from this number.
+    /// Returns whether this process has sent an answer from this number.
     #[must_use]
     pub fn contains(&self, number: &PhoneNumberId) -> bool {
         lock(&self.0).contains(number)
@@ -75,15 +75,15 @@ impl WorkingNumbers {
 }
 
 impl Conversations {
-    /// The conversation of a business number and a sender.
+    /// Returns the key of the conversation of a business number and a sender.
     #[must_use]
     pub fn key(&self, number: &PhoneNumberId, sender: &Sender) -> Key {
-        // By the user id before the number, as message groups are.
+        // By the user id if there is one, else by the number, like message groups.
         let id = sender.user_id().map(UserId::as_str).or_else(|| sender.number().map(PhoneNumber::digits));
         Key(self.hashes.hash_one((number, id)))
     }
 
-    /// Whether this process has answered so often within so short a time that the sender must be a machine.
+    /// Returns whether this process has answered so often within [`WINDOW`] that the sender must be automatic.
     #[must_use]
     pub fn is_loop(&self, key: Key) -> bool {
         let conversations = lock(&self.latest);
@@ -94,12 +94,12 @@ impl Conversations {
         })
     }
 
-    /// A message that was written at `sent_at`, to the second, got an answer whose sending began at `answered_at`, or
-    /// none because of its sender's rate: silence lasts until the rate falls.
+    /// Adds a message that was written at `sent_at`, to the second. It got an answer whose send started at `answered_at`,
+    /// or none because of its sender's rate: such messages count too, so that silence lasts until the rate falls.
     ///
-    /// What was written before the answer of the last turn belongs to that turn: many messages at once are no loop, and
-    /// loops side by side count as one.
-    pub fn turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
+    /// A message written before the answer of the last turn belongs to that turn, so that a burst of messages is not a
+    /// loop, and concurrent loops count as one.
+    pub fn add_turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
         let mut conversations = lock(&self.latest);
         let known = conversations.iter().position(|conversation| conversation.key == key);
         let known = known.and_then(|position| conversations.remove(position));
@@ -135,19 +135,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_is_noticed_and_forgotten_when_the_rate_falls() {
+    async fn a_loop_is_detected_until_the_rate_falls() {
         let memory = Conversations::default();
         let (machine, person) = (key(&memory, "16505551234"), key(&memory, "US.1349"));
         for _ in 0..TURNS {
             assert!(!memory.is_loop(machine));
-            memory.turn(machine, Utc::now(), None);
+            memory.add_turn(machine, Utc::now(), None);
             advance(Duration::from_secs(5)).await;
         }
         assert!(memory.is_loop(machine) && !memory.is_loop(person));
-        // It goes on writing: silence lasts.
+        // The machine continues to write: silence lasts.
         for _ in 0..100 {
             assert!(memory.is_loop(machine));
-            memory.turn(machine, Utc::now(), None);
+            memory.add_turn(machine, Utc::now(), None);
             advance(Duration::from_secs(9)).await;
         }
         advance(WINDOW).await;
@@ -155,48 +155,48 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn loops_side_by_side_are_noticed() {
+    async fn concurrent_loops_are_detected() {
         let memory = Conversations::default();
         let machine = key(&memory, "16505551234");
         let start = Utc::now();
         let at = |second: i64| start + TimeDelta::seconds(second);
-        // Twelve messages wait at any time, one is answered each second, and each answer is answered at once.
+        // Twelve messages wait at any time, one is answered each second, and the machine replies to each answer at once.
         let answered = (0..1000).find(|second| {
-            memory.turn(machine, at(second - 12), Some(at(*second)));
+            memory.add_turn(machine, at(second - 12), Some(at(*second)));
             memory.is_loop(machine)
         });
         assert!(answered.is_some_and(|answered| answered < 13 * TURNS as i64), "{answered:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn somebody_who_writes_every_eleven_seconds_is_no_loop() {
+    async fn a_message_every_eleven_seconds_is_not_a_loop() {
         let memory = Conversations::default();
         let person = key(&memory, "16505551234");
         for _ in 0..1000 {
             assert!(!memory.is_loop(person));
-            memory.turn(person, Utc::now(), None);
+            memory.add_turn(person, Utc::now(), None);
             advance(Duration::from_secs(11)).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_messages_at_once_are_no_loop() {
+    async fn a_burst_of_messages_is_not_a_loop() {
         let memory = Conversations::default();
         let person = key(&memory, "16505551234");
         let sent_at = Utc::now();
         for second in 1..=100 {
             assert!(!memory.is_loop(person));
-            memory.turn(person, sent_at, Some(sent_at + TimeDelta::seconds(second + 1)));
+            memory.add_turn(person, sent_at, Some(sent_at + TimeDelta::seconds(second + 1)));
         }
     }
 
     #[test]
-    fn memory_is_bounded_and_keeps_who_was_answered_last() {
+    fn memory_is_bounded_and_evicts_the_least_recent_first() {
         let memory = Conversations::default();
         let machine = key(&memory, "US.0");
         for other in 0..3 * SENDERS {
-            memory.turn(machine, Utc::now(), None);
-            memory.turn(key(&memory, &format!("US.9{other}")), Utc::now(), None);
+            memory.add_turn(machine, Utc::now(), None);
+            memory.add_turn(key(&memory, &format!("US.9{other}")), Utc::now(), None);
         }
         let conversations = lock(&memory.latest);
         assert_eq!(conversations.len(), SENDERS);

@@ -1,4 +1,4 @@
-//! What became of a delivery, as the log says it, and which counter counts it.
+//! The outcome of a delivery in the logs, and its counter.
 
 use std::borrow::Cow;
 
@@ -9,48 +9,48 @@ use uuid::Uuid;
 use crate::failure::Failure;
 
 shared::names! {
-    /// What became of an update, as the field `outcome` of log lines names it.
+    /// The outcome of an update: the field `outcome` of log lines.
     pub enum Outcome {
-        Answered = "answered": "it has an answer, whose rest is sent later if it is long, and its rows are written or will be",
-        AnsweredBefore = "answered_before": "its rows were written before",
+        Answered = "answered": "it is answered, and its rows are written; both may be completed later by a record task",
+        AnsweredBefore = "answered_before": "an earlier attempt answered it and wrote its rows",
         Recorded = "recorded": "it is recorded and gets no answer",
-        RegistrationSent = "registration_sent": "its sender is unlinked and was told how to register",
-        Ignored = "ignored": "nothing is written about it",
+        RegistrationSent = "registration_sent": "its sender is unlinked and was sent the registration text",
+        Ignored = "ignored": "no row is written for it",
         Undeliverable = "undeliverable": "Meta refused the answer permanently",
-        Silenced = "silenced": "it gets no answer, because its sender seems to answer each answer",
-        Dropped = "dropped": "its rows are dropped",
-        Applied = "applied": "the status is among those of a row of the history",
-        Kept = "kept": "the status is kept, and the history has no row of its message, or not yet",
-        AppliedBefore = "applied_before": "the status was kept before",
-        EventKept = "event_kept": "the event is kept",
+        Silenced = "silenced": "it gets no answer, because its sender seems to be automatic",
+        Dropped = "dropped": "its rows are discarded, because their user was deleted or is unlinked",
+        Applied = "applied": "the status is applied to its message's row in the history",
+        Stored = "kept": "the status is stored, and its message has no row in the history yet, or never will",
+        AppliedBefore = "applied_before": "the status was stored before",
+        EventStored = "event_kept": "the event is stored",
         Deferred = "deferred": "it is on the record queue",
         Returned = "returned": "it is returned to its queue and will be redelivered",
     }
 }
 
-/// An update that was handled: its outcome, and why where that is not plain.
+/// The outcome of a handled update, with a reason if the outcome alone is not clear.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Handled {
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<Cow<'static, str>>,
 }
 
-/// What is logged of a delivery.
+/// The log entry of a delivery.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Whose history it is about, as far as that was found.
+    /// The user that it concerns, if one is known.
     pub(crate) user_id: Option<Uuid>,
-    /// What became of it, or why it must be redelivered.
+    /// The outcome, or the reason why it must be redelivered.
     pub(crate) result: Result<Handled, Failure>,
 }
 
 impl Outcome {
-    /// An outcome for this reason.
+    /// Adds a reason to the outcome.
     pub(crate) fn because(self, reason: impl Into<Cow<'static, str>>) -> Handled {
         Handled { outcome: self, reason: Some(reason.into()) }
     }
 
-    /// What counts an update of this kind that was handled with this outcome.
+    /// Returns the counter of handled updates of this kind with this outcome.
     #[must_use]
     pub const fn counter(self, update: UpdateKind) -> Counter {
         match (self, update) {
@@ -65,9 +65,9 @@ impl Outcome {
                 | Self::Undeliverable
                 | Self::Dropped
                 | Self::Applied
-                | Self::Kept
+                | Self::Stored
                 | Self::AppliedBefore
-                | Self::EventKept
+                | Self::EventStored
                 | Self::Deferred
                 | Self::Returned,
                 update,
@@ -88,7 +88,7 @@ impl From<Outcome> for Handled {
 }
 
 impl Report {
-    /// An update that was handled, of this user if one is known.
+    /// Returns the report of a handled update, with its user if one is known.
     pub(crate) fn handled(handled: impl Into<Handled>, user_id: Option<Uuid>) -> Self {
         Self { user_id, result: Ok(handled.into()) }
     }

@@ -1,4 +1,4 @@
-//! What `reply` tells the queues that it is fed from.
+//! Calls to SQS for the queues that feed `reply`, and their dead-letter queues.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use shared::deadline::Deadline;
 
 use crate::delivery::{Delivery, Source};
 
-/// How long calls may take. A message's budget counts on it: see [`crate::budget::MESSAGE_BUDGET`].
+/// Timeouts of calls to SQS. A message's budget includes them: see [`crate::budget::MESSAGE_BUDGET`].
 pub const TIMEOUTS: Timeouts =
     Timeouts { call: Duration::from_secs(3), attempt: Duration::from_millis(1400) };
 
-/// The attribute of a dead letter that says why it is one.
+/// The message attribute of a dead letter with the cause.
 pub const CAUSE: &str = "cause";
 
-/// What is asked of the queues: SQS, or a model of it.
+/// Operations on the queues, implemented by SQS and by a model of it.
 pub trait QueueClient: Send + Sync {
-    /// Hides a received message for `delay` from now; zero shows it again.
+    /// Hides a received message for `delay` from now; zero makes it visible at once.
     ///
     /// # Errors
     /// When the queue does not confirm it. The message is then redelivered after its visibility timeout.
@@ -29,17 +29,17 @@ pub trait QueueClient: Send + Sync {
         delay: Duration,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// Puts a body on the record queue.
+    /// Puts an envelope's body on the record queue.
     ///
     /// # Errors
     /// When the queue does not confirm it.
     fn record_later(&self, body: String) -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// Puts a message on the dead-letter queue of the queue that it came from, with the cause, which must hold
-    /// no personal data.
+    /// Puts a message on the dead-letter queue of its source, with the cause, which must not contain personal data.
     ///
-    /// SQS would move it there too, after more receives than [`Source::max_receives`](crate::delivery::Source::max_receives), but without a cause, and with
-    /// all messages that were received as often because they stood behind it in its group.
+    /// SQS would move it there too, after more receives than
+    /// [`Source::max_receives`](crate::delivery::Source::max_receives), but without a cause, and together with all
+    /// messages that were received as often because they were behind it in its group.
     ///
     /// # Errors
     /// When the queue does not confirm it.
@@ -55,7 +55,7 @@ pub trait QueueClient: Send + Sync {
 #[error("SQS: {0}")]
 pub struct QueueError(pub String);
 
-/// Waits for a call as long as calls may take, and not beyond `deadline`.
+/// Limits a call to its timeout and to `deadline`.
 pub(crate) async fn within(
     deadline: Deadline,
     call: impl Future<Output = Result<(), QueueError>>,
@@ -64,7 +64,7 @@ pub(crate) async fn within(
     called.unwrap_or_else(|_| Err(QueueError("no answer in the time left".to_owned())))
 }
 
-/// Where the queues are.
+/// The queues' URLs, and access to SQS.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
     /// `INBOUND_QUEUE_URL`.
@@ -75,11 +75,11 @@ pub struct QueueSettings {
     pub records_url: String,
     /// `RECORD_DEAD_LETTERS_URL`.
     pub record_dead_letters_url: String,
-    /// How to reach SQS.
+    /// Endpoint, region and credentials of SQS.
     pub sqs: AwsSettings,
 }
 
-/// Amazon SQS, or what speaks its protocol.
+/// A client of Amazon SQS, or of a server with its protocol.
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
@@ -87,7 +87,7 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Builds the client over `http`; connections are opened when they are needed, and kept.
+    /// Builds the client over `http`. Connections are opened on demand and reused.
     #[must_use]
     pub fn new(settings: QueueSettings, http: &reqwest::Client) -> Self {
         Self { client: aws::sqs(&settings.sqs, TIMEOUTS, http), settings }
@@ -127,7 +127,7 @@ impl QueueClient for Sqs {
         let trace = aws::trace_attributes().map_err(|error| QueueError(error.to_string()))?;
         let call = call.set_message_system_attributes(trace);
         let call = match delivery.source {
-            // The same group: they stay in order there, too. A second one of the same message is dropped.
+            // The same message group preserves the order. The deduplication id drops a duplicate of the message.
             Source::Inbound => call
                 .queue_url(&self.settings.inbound_dead_letters_url)
                 .message_group_id(delivery.group.as_deref().unwrap_or(&delivery.message_id))

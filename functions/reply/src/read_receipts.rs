@@ -1,4 +1,4 @@
-//! A message is marked as read, when a setting asks for it.
+//! Read receipts and typing indicators, if a setting enables them.
 
 use std::str::FromStr;
 
@@ -8,22 +8,22 @@ use shared::logging::ShortWamid;
 use tracing::warn;
 
 use crate::budget::HANDOVER;
-use crate::graph::{GraphError, Messenger, PhoneNumberId, SEEN_TIMEOUT, Seen};
+use crate::graph::{GraphError, MARK_READ_TIMEOUT, Messenger, PhoneNumberId, ReadReceipt};
 use crate::incoming::Incoming;
 
-/// What the person is shown of our having seen a message: `WHATSAPP_READ_RECEIPTS`.
+/// The sign that the user gets before the answer: `WHATSAPP_READ_RECEIPTS`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ReadReceipts {
-    /// Nothing until the answer comes.
+    /// No sign.
     #[default]
     Off,
-    /// That it was read.
+    /// The message is marked as read.
     Read,
-    /// That it was read and, if it may have an answer, that one is being written.
+    /// The message is marked as read and, if it may get an answer, a typing indicator is shown.
     Typing,
 }
 
-/// A text that is none of the three.
+/// A string that is not `off`, `read` or `typing`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("expected off, read or typing")]
 pub struct ReadReceiptsError;
@@ -41,8 +41,8 @@ impl FromStr for ReadReceipts {
     }
 }
 
-/// Marks a message of a conversation that is ours, which `by` received. Nothing depends on it.
-pub(crate) async fn mark_seen(
+/// Marks a message that the business number `by` received as read, if it is ours to answer. A failure is only logged.
+pub(crate) async fn mark_read(
     messenger: &impl Messenger,
     receipts: ReadReceipts,
     message: &Incoming,
@@ -55,10 +55,10 @@ pub(crate) async fn mark_seen(
     }
     let answerable = message.group_id.is_none() && message.content.is_conversation();
     let typing = receipts == ReadReceipts::Typing && answerable;
-    let seen = Seen { by, wamid, typing };
-    let marked = deadline.keeping(HANDOVER).run(SEEN_TIMEOUT, messenger.mark_seen(&seen)).await;
+    let receipt = ReadReceipt { by, wamid, typing };
+    let marked = deadline.keeping(HANDOVER).run(MARK_READ_TIMEOUT, messenger.mark_read(&receipt)).await;
     if let Err(cause) = marked.unwrap_or(Err(GraphError::Lost)) {
         let wamid = ShortWamid::field(wamid.as_str());
-        warn!(counter = Counter::FailedReadReceipts.name(), wamid, %cause, "not marked as read");
+        warn!(counter = Counter::FailedReadReceipts.name(), wamid, %cause, "message not marked as read");
     }
 }

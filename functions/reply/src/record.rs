@@ -1,4 +1,4 @@
-//! Rows: written now, or as a task when the database takes them again.
+//! Rows: written now, or deferred as a record task until the database accepts them.
 
 use shared::counter::Counter;
 use shared::deadline::Deadline;
@@ -17,21 +17,21 @@ use crate::history::{self, RecordError};
 use crate::queues::{self, QueueClient, QueueError};
 use crate::users::Author;
 
-/// Where rows went.
+/// The outcome of writing rows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Stored {
-    /// They are written.
-    Rows,
-    /// They are on the record queue.
-    Later,
-    /// Nowhere, for this reason.
+pub(crate) enum WriteOutcome {
+    /// The rows are written.
+    Written,
+    /// The rows are on the record queue.
+    Deferred,
+    /// The rows are discarded, for this reason.
     Dropped(&'static str),
 }
 
-/// Why rows of a user who is gone are dropped.
-const DELETED: Stored = Stored::Dropped("the user was deleted");
+/// Rows of a deleted user.
+const DELETED: WriteOutcome = WriteOutcome::Dropped("the user was deleted");
 
-/// What writes rows.
+/// Writes rows.
 pub(crate) struct Recorder<'a, D, Q> {
     pub(crate) database: &'a D,
     pub(crate) queues: &'a Q,
@@ -41,46 +41,52 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
     /// Writes an exchange's rows, or puts them on the record queue.
     ///
     /// # Errors
-    /// When neither takes them.
+    /// When both refuse them.
     pub(crate) async fn record(
         &self,
         user_id: Option<Uuid>,
         author: &Author,
         exchange: Exchange,
         deadline: Deadline,
-    ) -> Result<Stored, Failure> {
+    ) -> Result<WriteOutcome, Failure> {
         let wamid = ShortWamid::field(exchange.key.as_str());
         if let Some(user_id) = user_id {
             let start = Instant::now();
             match timed("insert_ms", self.write(user_id, &exchange, deadline)).await {
-                Ok(Stored::Rows) => {
+                Ok(WriteOutcome::Written) => {
                     let duration_ms = milliseconds_since(start);
                     info!(wamid, %user_id, duration_ms, "rows written");
-                    return Ok(Stored::Rows);
+                    return Ok(WriteOutcome::Written);
                 }
-                Ok(stored) => return Ok(stored),
+                Ok(other) => return Ok(other),
                 Err(cause) => {
-                    error!(counter = Counter::DeferredRecords.name(), wamid, %user_id, %cause, "rows not written yet");
+                    error!(counter = Counter::DeferredRecords.name(), wamid, %user_id, %cause, "rows not written yet: put on the record queue");
                 }
             }
         } else {
             let counter = Counter::DeferredRecords.name();
-            error!(counter, wamid, "rows not written yet: the user is not known yet");
+            error!(
+                counter,
+                wamid, "rows not written yet, because their user is unknown: put on the record queue"
+            );
         }
         self.record_later(user_id, author, exchange, None, deadline).await?;
-        Ok(Stored::Later)
+        Ok(WriteOutcome::Deferred)
     }
 
-    /// Writes an exchange's rows, unless their user was deleted: then they are dropped.
+    /// Writes an exchange's rows. Rows of a deleted user are dropped.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
     pub(crate) async fn write(
         &self,
         user_id: Uuid,
         exchange: &Exchange,
         deadline: Deadline,
-    ) -> Result<Stored, RecordError> {
+    ) -> Result<WriteOutcome, RecordError> {
         let writing = self.database.record(user_id, exchange);
         match within(deadline.keeping(HANDOVER), history::TIMEOUT, writing).await {
-            Ok(()) => Ok(Stored::Rows),
+            Ok(()) => Ok(WriteOutcome::Written),
             Err(cause) if cause.is_user_deleted() => {
                 let wamid = ShortWamid::field(exchange.key.as_str());
                 warn!(counter = Counter::DroppedRecords.name(), wamid, %user_id, "rows dropped: the user was deleted");
@@ -93,8 +99,7 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
     /// Puts a record task on its queue.
     ///
     /// # Errors
-    /// When the queue does not take it. Then the message must be redelivered: a second answer is better than a lost
-    /// row.
+    /// When the queue refuses it. Then the message must be redelivered: a duplicate reply is better than a lost row.
     pub(crate) async fn record_later(
         &self,
         user_id: Option<Uuid>,
@@ -112,21 +117,21 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         };
         queued.map_err(|cause| {
             let wamid = ShortWamid::field(key.as_str());
-            error!(counter = Counter::SecondEchoRisk.name(), wamid, %cause, "answered, and will be answered again");
+            error!(counter = Counter::SecondEchoRisk.name(), wamid, %cause, "message answered, but its rows are neither written nor queued: it will be answered again");
             Failure::Unrecorded(cause)
         })
     }
 }
 
-/// What the person has of an answer whose `rest` was not sent.
+/// Returns the part of an answer that the user received, without the `rest` that was not sent.
 pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
     answer.trim_end().strip_suffix(rest.trim_end()).unwrap_or(answer).trim_end()
 }
 
-/// The body of a task, which loses its raw message if SQS would not take it with that, and then the end of what was
-/// said.
+/// Returns the body of a task. If it exceeds the limit of SQS, the raw message is removed first, and then the texts are
+/// truncated.
 fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
-    /// Characters of each side that always fit, escaped as they may be.
+    /// The number of characters of each text that always fits, even if all of them must be escaped.
     const MAX_CHARACTERS: usize = 40_000;
     let write = |task: &RecordTask| Envelope::V1(V1::Record(Box::new(task.clone()))).to_body();
     let body = write(&task)?;
@@ -135,15 +140,15 @@ fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     }
     let wamid = ShortWamid::field(task.exchange.key.as_str());
     let counter = Counter::CutUpdates.name();
-    error!(counter, wamid, bytes = body.len(), "too large for the record queue: truncated");
+    error!(counter, wamid, bytes = body.len(), "record task too large for the record queue: truncated");
     task.exchange.payload = Some(serde_json::json!({"cut": {"bytes": body.len(), "kept": 0}}).to_string());
     let body = write(&task)?;
     if body.len() <= MAX_BODY {
         return Ok(body);
     }
-    let cut = |line: &mut Line| line.content = head(&line.content, MAX_CHARACTERS).to_owned();
-    cut(&mut task.exchange.question);
-    task.exchange.answer.as_mut().map(cut);
+    let truncate = |line: &mut Line| line.content = head(&line.content, MAX_CHARACTERS).to_owned();
+    truncate(&mut task.exchange.question);
+    task.exchange.answer.as_mut().map(truncate);
     if let Some(unsent) = &mut task.unsent {
         unsent.text = head(&unsent.text, MAX_CHARACTERS).to_owned();
     }

@@ -1,4 +1,4 @@
-//! What becomes of a delivery that failed: redelivered after a while, moved to the record queue, or a dead letter.
+//! Handling of a delivery that failed: it is returned, quarantined on the record queue, or dead-lettered.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::counter::Counter;
@@ -11,15 +11,16 @@ use crate::delivery::{Delivery, Source};
 use crate::failure::Failure;
 use crate::queues::{self, QueueClient};
 
-/// Deliveries after which a message that cannot be handled is moved to the record queue, so that its sender's later
-/// messages are handled.
+/// Receives after which a poison message is quarantined on the record queue, so that its sender's later messages are
+/// handled.
 const POISON_AFTER: u32 = 3;
 
-/// How long after it was put on the inbound queue a message that is returned counts as overdue.
+/// The time on the inbound queue after which a returned message counts as overdue.
 const OVERDUE: TimeDelta = TimeDelta::minutes(10);
 
-/// When a failed delivery is redelivered. One that would fail again is moved to the record queue instead, and one that was
-/// received often enough, or that nothing would repair, becomes a dead letter, if the queues take it.
+/// Decides on a failed delivery. A poison message is moved to the record queue. A delivery that reached its maximum of
+/// receives, or failed permanently, is moved to the dead-letter queue. Any other, and one that these queues refuse, is
+/// returned with a backoff.
 pub(crate) async fn after(
     failure: &Failure,
     delivery: &Delivery,
@@ -35,26 +36,28 @@ pub(crate) async fn after(
                 let counter = Counter::SetAsideMessages.name();
                 error!(
                     counter,
-                    message_id, wamid, "moved to the record queue: its sender's later messages are handled"
+                    message_id,
+                    wamid,
+                    "message moved to the record queue, so that its sender's later messages are handled"
                 );
                 return Disposition::Delete;
             }
-            Err(cause) => warn!(message_id, wamid, %cause, "not moved to the record queue"),
+            Err(cause) => warn!(message_id, wamid, %cause, "message not moved to the record queue"),
         }
     } else if failure.is_permanent() || receive_count >= source.max_receives() {
         match queues::within(deadline, queues.dead_letter(delivery, &failure.to_string())).await {
             Ok(()) => {
-                error!(counter = Counter::DeadLetters.name(), message_id, wamid, cause = %failure, "moved to the dead-letter queue");
+                error!(counter = Counter::DeadLetters.name(), message_id, wamid, cause = %failure, "message moved to the dead-letter queue");
                 return Disposition::Delete;
             }
-            Err(cause) => warn!(message_id, wamid, %cause, "not moved to the dead-letter queue"),
+            Err(cause) => warn!(message_id, wamid, %cause, "message not moved to the dead-letter queue"),
         }
     }
     Disposition::Return(failure.backoff().delay(message_id, receive_count))
 }
 
-/// Counts a message that is returned and has waited for long: CloudWatch's `ApproximateAgeOfOldestMessage` leaves out
-/// those that were received several times.
+/// Counts a returned message that has waited too long. CloudWatch's `ApproximateAgeOfOldestMessage` leaves out messages
+/// that were received several times.
 pub(crate) fn warn_if_overdue(delivery: &Delivery, now: DateTime<Utc>) {
     let waited = delivery.sent_at.map(|sent_at| now - sent_at);
     if let Some(waited) = waited
@@ -65,7 +68,7 @@ pub(crate) fn warn_if_overdue(delivery: &Delivery, now: DateTime<Utc>) {
         let (message_id, waited_s) = (&delivery.message_id, waited.num_seconds());
         warn!(
             counter = Counter::OverdueMessages.name(),
-            message_id, wamid, waited_s, "returned, and overdue"
+            message_id, wamid, waited_s, "returned message is overdue"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Whether an answer that was not sent is sent again.
+//! The decision to retry an answer that was not sent.
 
 use shared::deadline::Deadline;
 
@@ -10,19 +10,19 @@ use crate::lookup::Owner;
 use crate::memory::WorkingNumbers;
 use crate::users;
 
-/// Receives after which an answer is undeliverable to which Meta says nothing that could be acted on.
+/// Receives after which an answer is undeliverable because Meta's error is still unspecific.
 const UNCLEAR_RECEIVES: u32 = 4;
 
-/// Which business numbers are this account's: the one that is configured, and those that have worked, as far as this
-/// process or the user's history says.
+/// The business numbers known to belong to this account: the configured one, and those with an earlier successful send
+/// according to this process or the user's history.
 pub(crate) struct OwnNumbers<'a, D> {
     pub(crate) database: &'a D,
     pub(crate) configured: &'a PhoneNumberId,
-    pub(crate) worked: &'a WorkingNumbers,
+    pub(crate) working: &'a WorkingNumbers,
 }
 
 impl<D: Database> OwnNumbers<'_, D> {
-    /// Whether an answer of which nothing was sent may be sent by a later attempt.
+    /// Returns whether a later attempt may send an answer of which no part was sent.
     pub(crate) async fn may_retry(
         &self,
         cause: &GraphError,
@@ -31,24 +31,24 @@ impl<D: Database> OwnNumbers<'_, D> {
         attempt: Attempt,
     ) -> bool {
         match cause.class() {
-            Class::Passing | Class::SlowDown | Class::Account => true,
+            Class::Transient | Class::SlowDown | Class::Account => true,
             Class::Unclear => attempt.receive_count < UNCLEAR_RECEIVES,
             Class::Number => self.contain(from, owner, attempt.deadline).await,
-            Class::Final => false,
+            Class::Permanent => false,
         }
     }
 
-    /// Whether a business number is this account's. What the database does not say counts as yes: the message waits.
+    /// Returns whether a business number belongs to this account. A failed lookup counts as yes: the message waits.
     async fn contain(&self, number: &PhoneNumberId, owner: Owner, deadline: Deadline) -> bool {
-        if number == self.configured || self.worked.contains(number) {
+        if number == self.configured || self.working.contains(number) {
             return true;
         }
         match owner {
             Owner::Unlinked => false,
             Owner::Unknown => true,
             Owner::User(linked) => {
-                let asked = self.database.has_answers_from(linked.user_id, number);
-                within(deadline.keeping(HANDOVER), users::TIMEOUT, asked).await.unwrap_or(true)
+                let query = self.database.has_answers_from(linked.user_id, number);
+                within(deadline.keeping(HANDOVER), users::TIMEOUT, query).await.unwrap_or(true)
             }
         }
     }

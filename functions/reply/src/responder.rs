@@ -1,4 +1,4 @@
-//! What to answer. Today an echo; an LLM takes its place by implementing [`Responder`].
+//! The choice of an answer. Today an echo; an LLM replaces it by implementing [`Responder`].
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -7,33 +7,33 @@ use uuid::Uuid;
 
 use crate::incoming::Incoming;
 
-/// What a responder is asked.
+/// A message to be answered, for the responder.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The message, of whatever type: [`Content::said`](crate::incoming::Content::said) is what it says in words.
+    /// The message, of any type: [`Content::said`](crate::incoming::Content::said) returns its words.
     pub message: &'a Incoming,
-    /// Whose history it belongs to; `None` while the database does not answer.
+    /// The user that the message belongs to; `None` if the lookup failed.
     pub user_id: Option<Uuid>,
 }
 
 /// Decides on the answer to a message.
 pub trait Responder: Send + Sync {
-    /// Why there is no answer now. The message returns to the queue and is asked again.
-    /// The text is logged: it must not repeat what the person wrote.
+    /// The reason why there is no answer now. The message is returned to the queue and retried.
+    /// Its text is logged: it must not contain the user's words.
     type Error: Display + Send;
 
-    /// The answer, or `None` to stay silent: the message is then recorded and not answered. More than 4096 characters
-    /// are sent in parts.
+    /// Returns the answer, or `None` if the message is to be recorded and not answered. An answer of more than 4096
+    /// characters is sent in parts.
     ///
     /// # Errors
-    /// When the message should be asked again later.
+    /// When the message must be retried later.
     fn respond(
         &self,
         question: Question<'_>,
     ) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 }
 
-/// Says what it was told in words: a text, what was chosen, a caption.
+/// Repeats the words of a message: its text, the title of a choice, a caption.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 

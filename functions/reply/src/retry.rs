@@ -1,36 +1,36 @@
-//! How long a message waits before it is tried again.
+//! Backoff with jitter before a message is retried.
 //!
-//! Meta's advice for its pair rate limit is 4^n seconds. `ReportBatchItemFailures` switches Lambda's own
-//! waiting off, so the wait is what `ChangeMessageVisibility` says.
+//! Meta recommends 4^n seconds for its pair rate limit. `ReportBatchItemFailures` disables Lambda's own backoff, so the
+//! delay is set with `ChangeMessageVisibility`.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// How fast waits grow.
+/// The growth and limit of the delays.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Backoff {
-    /// It passes: 4^n seconds, 5 minutes at most. The sender's later messages wait too.
-    Passing,
-    /// Somebody must act first: a quarter of an hour.
+    /// For a transient failure: 4^n seconds, at most 5 minutes. The sender's later messages wait too.
+    Transient,
+    /// For a failure that an operator must repair: 15 minutes.
     Operator,
-    /// Rows, for which no person waits: 4^n seconds, a quarter of an hour at most.
+    /// For rows, which no user waits for: 4^n seconds, at most 15 minutes.
     Rows,
 }
 
-const QUARTER_OF_AN_HOUR: u64 = 15 * 60;
+const FIFTEEN_MINUTES: u64 = 15 * 60;
 
 impl Backoff {
-    /// The wait after the `attempt`th failure (the first is 1) of the message with this id.
+    /// Returns the delay after the `attempt`th failure (the first is 1) of the message with this id.
     ///
-    /// Half of it is fixed and half depends on message and attempt, so that messages which failed together
-    /// do not come back together.
+    /// Half of it is fixed. The other half is jitter, derived from message and attempt, so that messages that failed
+    /// together are not redelivered together.
     #[must_use]
     pub fn delay(self, message_id: &str, attempt: u32) -> Duration {
         let grown = 4_u64.saturating_pow(attempt.clamp(1, 16));
         let seconds = match self {
             Self::Passing => grown.min(5 * 60),
-            Self::Operator => QUARTER_OF_AN_HOUR,
-            Self::Rows => grown.min(QUARTER_OF_AN_HOUR),
+            Self::Operator => FIFTEEN_MINUTES,
+            Self::Rows => grown.min(FIFTEEN_MINUTES),
         };
         let mut hasher = DefaultHasher::new();
         (message_id, attempt).hash(&mut hasher);
@@ -45,8 +45,8 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn waits_grow_up_to_their_limit_and_are_spread_over_half_of_it(id: String, attempt in 0u32..2000) {
-            for (backoff, limit) in [(Backoff::Passing, 300), (Backoff::Operator, 900), (Backoff::Rows, 900)] {
+        fn delays_grow_to_their_limit_with_jitter_over_half_of_it(id: String, attempt in 0u32..2000) {
+            for (backoff, limit) in [(Backoff::Transient, 300), (Backoff::Operator, 900), (Backoff::Rows, 900)] {
                 let delay = backoff.delay(&id, attempt).as_secs();
                 let full = match backoff {
                     Backoff::Operator => 900,
@@ -58,9 +58,9 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_failed_together_do_not_come_back_together() {
+    fn messages_that_failed_together_have_different_delays() {
         let delays: std::collections::HashSet<_> =
-            (0..100).map(|n| Backoff::Passing.delay(&n.to_string(), 4)).collect();
+            (0..100).map(|n| Backoff::Transient.delay(&n.to_string(), 4)).collect();
         assert!(delays.len() > 20, "{delays:?}");
     }
 }

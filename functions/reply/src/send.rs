@@ -1,4 +1,4 @@
-//! An answer goes out, in as many parts as it needs and as the invocation has time for.
+//! Sending of an answer, in as many parts as its length requires and the invocation's time allows.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,53 +16,53 @@ use crate::graph::{Class, GraphError, Messenger, PhoneNumberId, Recipient, SEND_
 use crate::memory::WorkingNumbers;
 use crate::split;
 
-/// No later part of an answer is begun with less time than this.
+/// The minimum time left for starting a part of an answer after the first.
 const SHORTEST_SEND: Duration = Duration::from_secs(1);
 
-/// Who answers whom, and what.
+/// The sender and recipient of an answer, and the message that it answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Route<'a> {
     /// The business number.
     pub(crate) from: &'a PhoneNumberId,
-    /// The person, or the group that they wrote in.
+    /// The user, or the group of the message.
     pub(crate) to: Recipient<'a>,
-    /// The message that is answered.
+    /// The wamid of the message that is answered.
     pub(crate) wamid: Option<&'a Wamid>,
 }
 
-/// What was sent.
+/// The result of sending an answer.
 #[derive(Debug)]
 pub(crate) struct Sent<'t> {
-    /// Meta's ids of the parts that were, as far as Meta said them.
+    /// The wamids of the parts that were sent, as far as Meta returned them.
     pub(crate) wamids: Vec<Wamid>,
-    /// How far it came.
-    pub(crate) how_far: HowFar<'t>,
+    /// The part of the answer that was sent.
+    pub(crate) progress: Progress<'t>,
 }
 
-/// How far an answer came.
+/// The part of an answer that was sent.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum HowFar<'t> {
-    /// All of it is sent.
-    Whole,
-    /// Not this rest of it.
-    Partly(&'t str, Stop),
-    /// Nothing is.
-    Nothing(GraphError),
+pub(crate) enum Progress<'t> {
+    /// The whole answer was sent.
+    Complete,
+    /// All but this rest was sent.
+    Partial(&'t str, Stop),
+    /// No part was sent.
+    Failed(GraphError),
 }
 
-/// Why the rest of an answer was not sent.
+/// The reason why the rest of an answer was not sent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Stop {
-    /// Meta, or the way there.
+    /// The Graph API refused it, or could not be reached.
     Error(GraphError),
-    /// The invocation ends too soon.
+    /// Too little time was left of the invocation.
     NoTime,
 }
 
 impl Stop {
-    /// Whether the rest can never go out.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Error(cause) if cause.class() == Class::Final)
+    /// Returns whether no retry can send the rest.
+    pub(crate) fn is_permanent(&self) -> bool {
+        matches!(self, Self::Error(cause) if cause.class() == Class::Permanent)
     }
 }
 
@@ -75,15 +75,15 @@ impl fmt::Display for Stop {
     }
 }
 
-/// What sends answers.
+/// Sends answers.
 pub(crate) struct Outbox<'a, M> {
     pub(crate) messenger: &'a M,
-    /// The business numbers that have worked.
-    pub(crate) worked: &'a WorkingNumbers,
+    /// Business numbers with an earlier successful send.
+    pub(crate) working_numbers: &'a WorkingNumbers,
 }
 
 impl<M: Messenger> Outbox<'_, M> {
-    /// Sends `text`. No part after the first is begun that may not end before `deadline`.
+    /// Sends `text`. After the first part, none is started that may not end before `deadline`.
     pub(crate) async fn send<'t>(&self, route: Route<'_>, text: &'t str, deadline: Deadline) -> Sent<'t> {
         let Route { from, to, wamid } = route;
         let quotes = wamid;
@@ -94,7 +94,7 @@ impl<M: Messenger> Outbox<'_, M> {
         while !rest.is_empty() {
             let needed = slowest.map(|slowest| HANDOVER + SHORTEST_SEND.max(slowest * 3 / 2));
             if needed.is_some_and(|needed| !deadline.allows(needed)) {
-                return Sent { wamids, how_far: HowFar::Partly(rest, Stop::NoTime) };
+                return Sent { wamids, progress: Progress::Partial(rest, Stop::NoTime) };
             }
             let (body, after) = split::first(rest);
             let start = Instant::now();
@@ -103,25 +103,25 @@ impl<M: Messenger> Outbox<'_, M> {
             match sent.unwrap_or(Err(GraphError::Lost)) {
                 Ok(answer) => {
                     let duration_ms = milliseconds_since(start);
-                    let shown = answer.as_ref().map(|wamid| ShortWamid::field(wamid.as_str()));
-                    info!(wamid, answer = shown, phone_number_id = %from, duration_ms, "answer sent");
-                    self.worked.add(from);
+                    let answer_wamid = answer.as_ref().map(|wamid| ShortWamid::field(wamid.as_str()));
+                    info!(wamid, answer = answer_wamid, phone_number_id = %from, duration_ms, "answer sent");
+                    self.working_numbers.add(from);
                     wamids.extend(answer);
                 }
                 Err(cause) => {
                     if cause == GraphError::Lost {
-                        error!(counter = Counter::SecondEchoRisk.name(), wamid, %cause, "perhaps sent, and will be sent again");
+                        error!(counter = Counter::SecondEchoRisk.name(), wamid, %cause, "answer may have been sent although the Graph API's response was lost: it will be sent again");
                     }
-                    let how_far = match slowest {
-                        Some(_) => HowFar::Partly(rest, Stop::Error(cause)),
-                        None => HowFar::Nothing(cause),
+                    let progress = match slowest {
+                        Some(_) => Progress::Partial(rest, Stop::Error(cause)),
+                        None => Progress::Failed(cause),
                     };
-                    return Sent { wamids, how_far };
+                    return Sent { wamids, progress };
                 }
             }
             slowest = slowest.max(Some(start.elapsed()));
             rest = after;
         }
-        Sent { wamids, how_far: HowFar::Whole }
+        Sent { wamids, progress: Progress::Complete }
     }
 }

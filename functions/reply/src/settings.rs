@@ -1,4 +1,4 @@
-//! What `reply` reads from its environment and its secrets.
+//! Settings of `reply`, from its environment variables and its secrets.
 
 use shared::env::{self, EnvError};
 use shared::secrets::Secrets;
@@ -10,8 +10,7 @@ use crate::graph::{GraphSettings, PhoneNumberId};
 use crate::queues::QueueSettings;
 use crate::read_receipts::ReadReceipts;
 
-/// What an unlinked sender is told, unless `WHATSAPP_REGISTRATION_TEXT` says
-/// something else.
+/// The default text sent to an unlinked sender, without `WHATSAPP_REGISTRATION_TEXT`.
 pub const REGISTRATION_TEXT: &str = "This number is not linked to an account yet. Sign in to the app, open \
     your settings and add this WhatsApp number. Then write to us again.";
 
@@ -20,7 +19,7 @@ pub const REGISTRATION_TEXT: &str = "This number is not linked to an account yet
 pub struct Settings {
     /// How to reach Meta.
     pub graph: GraphSettings,
-    /// `WHATSAPP_PHONE_NUMBER_ID`: answers messages that do not say which number received them.
+    /// `WHATSAPP_PHONE_NUMBER_ID`: answers messages without the phone number id of the number that received them.
     pub phone_number_id: PhoneNumberId,
     /// `WHATSAPP_REGISTRATION_TEXT`, or [`REGISTRATION_TEXT`].
     pub registration_text: String,
@@ -67,7 +66,7 @@ impl Settings {
     }
 }
 
-/// Rows are written past row-level security, which a publishable key of either kind cannot.
+/// Accepts a key that bypasses row-level security. A publishable key of either kind does not.
 fn usable(key: ApiKey) -> Result<ApiKey, EnvError> {
     if !key.is_publishable() {
         return Ok(key);

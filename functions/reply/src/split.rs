@@ -1,17 +1,17 @@
-//! Texts longer than the Graph API takes, in parts.
+//! Splitting of texts that exceed the Graph API's limit.
 
 use shared::text::{cut_before, is_boundary, trim};
 
-/// Characters of a text message at most, in code points. Source: “Text messages”, WhatsApp Business Platform
+/// The maximum length of a text message, in code points. Source: “Text messages”, WhatsApp Business Platform
 /// documentation.
 pub const MAX_CHARACTERS: usize = 4096;
 
-/// The first part of a text, which is not longer than [`MAX_CHARACTERS`], and what follows it. Both are empty
-/// only when there is nothing but white space.
+/// Returns the first part of a text, of at most [`MAX_CHARACTERS`], and the rest. Both are empty only if the text
+/// consists of white space.
 ///
-/// The part ends after a paragraph where one ends in its second half, else after a line, a sentence or a word,
-/// else in the middle of a word, but never inside a visible character (see [`shared::text`]). White space around it is
-/// dropped, nothing else.
+/// The part ends after the last paragraph that ends in its second half; without one, after a line, a sentence or a
+/// word; else within a word, but not within a visible character (see [`shared::text`]) unless that exceeds the limit.
+/// Only white space around the part is dropped.
 #[must_use]
 pub fn first(text: &str) -> (&str, &str) {
     let text = trim(text);
@@ -24,15 +24,15 @@ pub fn first(text: &str) -> (&str, &str) {
     }
 }
 
-/// Where to cut: at most at byte `limit` of `text`, and beyond the half where there is such a place.
+/// Returns the byte at which to split `text`: at most `limit`, and in the second half if possible.
 fn boundary(text: &str, limit: usize) -> usize {
     let half = text.char_indices().nth(MAX_CHARACTERS / 2).map_or(0, |(half, _)| half);
     let window = &text[half..limit];
-    // The space after the limit ends a word, too.
+    // The white space after the limit ends a word, too.
     if text[limit..].starts_with(char::is_whitespace) && is_boundary(text, limit) {
         return limit;
     }
-    // A blank with an accent on it ends nothing.
+    // White space with a combining mark is not a boundary.
     let last = |ends: &mut dyn Iterator<Item = usize>| {
         ends.map(|end| half + end).find(|end| is_boundary(text, *end))
     };
@@ -67,11 +67,11 @@ mod tests {
         unit.repeat(3 * MAX_CHARACTERS / unit.chars().count())
     }
 
-    /// Where each part stands in `text`; only white space stands between them.
+    /// Returns the range of each part in `text`, and asserts that only white space separates them.
     fn places(text: &str, parts: &[&str]) -> Vec<std::ops::Range<usize>> {
         let mut end = 0;
         let place = |part: &&str| {
-            let start = end + text[end..].find(*part).expect("a part is of the text");
+            let start = end + text[end..].find(*part).expect("a part of the text");
             assert!(text[end..start].chars().all(char::is_whitespace), "{:?}", &text[end..start]);
             end = start + part.len();
             start..end
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_fits_is_one_part_and_an_empty_one_none() {
+    fn a_short_text_is_one_part_and_an_empty_one_none() {
         assert_eq!(split("hello"), ["hello"]);
         assert_eq!(split(&"é".repeat(MAX_CHARACTERS)).len(), 1);
         assert!(split("").is_empty() && split(" \n\t ").is_empty());
     }
 
     #[test]
-    fn a_long_text_is_cut_where_a_reader_would() {
+    fn a_long_text_is_split_after_paragraphs_sentences_or_words() {
         for (unit, end) in
             [("One paragraph\nof two lines.\n\n", "lines."), ("A sentence here. ", "."), ("word ", "d")]
         {
@@ -101,9 +101,9 @@ mod tests {
         assert_eq!(split(&"x".repeat(MAX_CHARACTERS + 1)), ["x".repeat(MAX_CHARACTERS).as_str(), "x"]);
     }
 
-    /// Made after a public bug report: emoji of several code points and no blank among them.
+    /// Modelled on a public bug report: emoji of several code points without white space between them.
     #[test]
-    fn a_text_without_blanks_is_cut_between_characters() {
+    fn a_text_without_spaces_is_split_between_characters() {
         for character in ["👨‍👩‍👧‍👦", "🇦🇷", "e\u{301}\u{323}", "👍🏽"] {
             let text = long(character);
             let parts = split(&text);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_that_is_longer_than_a_part_is_cut() {
+    fn a_character_longer_than_a_part_is_split() {
         let text = format!("a{}", "\u{301}".repeat(2 * MAX_CHARACTERS));
         let lengths: Vec<_> = split(&text).iter().map(|part| part.chars().count()).collect();
         assert_eq!(lengths, [MAX_CHARACTERS, MAX_CHARACTERS, 1]);
@@ -122,7 +122,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn parts_fit_and_are_the_text(
+        fn parts_fit_and_make_up_the_text(
             text in "(([a-zé👍。.!?]{0,40}|[🇦🇷\u{301}\u{200d}👩\u{1f3fd}]{0,40})[ \n]{0,3}){0,900}",
         ) {
             let parts = split(&text);

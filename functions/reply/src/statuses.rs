@@ -1,7 +1,7 @@
-//! What became of sent messages: the table `message_statuses`.
+//! Statuses of sent messages: the table `message_statuses`.
 //!
-//! Statuses are only ever added. The database's triggers say what follows for the row of the message, in whatever order
-//! statuses and rows arrive (`supabase/migrations`).
+//! Statuses are only inserted. The database's triggers apply them to the row of their message, in whatever order statuses
+//! and rows arrive (`supabase/migrations`).
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use crate::graph::{Class, Rejection};
 use crate::history::RecordError;
 use crate::incoming::{Category, Status};
 
-/// How long an insert may take. Not long: what is not written now waits on the record queue, and no message may wait for
-/// the batch that it is in.
+/// The timeout of an insert. It is short, because a status can wait on the record queue, and must not delay the messages
+/// in its batch.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What became of a status.
+/// The outcome of storing a status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Applied {
-    /// It is among those of a row of the history.
+    /// It is stored and applied to its message's row in the history.
     ToRow,
-    /// It is kept: the row is not there yet, or never will be, as that of a text to an unlinked number.
+    /// It is stored. Its message has no row yet, or never will, such as a text to an unlinked sender.
     NoRow,
-    /// It was there before.
+    /// It was stored before.
     Before,
 }
 
-/// Counts what a status says that was not there before: an answer that failed after Meta had taken it, by its code; and a
-/// message that is billed, by its category.
+/// Counts the information in a status that is stored for the first time: an answer that failed after Meta had accepted
+/// it, by its code, and a billed message, by its category.
 pub fn count(status: &Status) {
     let wamid = ShortWamid::field(status.wamid.as_str());
     if status.name == "failed" {
-        // As at the send: the code decides. There is no HTTP status.
+        // Classified by its code, like an error of a send. There is no HTTP status.
         let code = status.error_code.map(i64::from);
         let class = Rejection::of(0, code).class();
         warn!(
@@ -47,14 +47,18 @@ pub fn count(status: &Status) {
             wamid,
             code,
             ?class,
-            "an answer failed after it was sent"
+            "an answer failed after Meta had accepted it"
         );
         if matches!(class, Class::Account | Class::Number) {
-            let reason = format!("an answer failed after it was sent, code {}", code.unwrap_or_default());
-            // No error of this version, which a canary would be taken back for.
+            let reason =
+                format!("an answer failed after Meta had accepted it, code {}", code.unwrap_or_default());
+            // Logged as a warning: an error would roll back a canary deployment, although this version is not the cause.
             warn!(
                 counter = Counter::GraphAccountErrors.name(),
-                wamid, code, reason, "answers fail after they are sent"
+                wamid,
+                code,
+                reason,
+                "an answer failed because of the access token, the account or the business number"
             );
         }
     }
@@ -66,7 +70,7 @@ pub fn count(status: &Status) {
             Category::Authentication => ("authentication", Counter::BilledAuthenticationMessages),
             Category::Other => ("other", Counter::BilledOtherMessages),
         };
-        info!(counter = Counter::BilledMessages.name(), wamid, category, "Meta bills a message");
+        info!(counter = Counter::BilledMessages.name(), wamid, category, "message billed by Meta");
         metrics::count(metric);
     }
 }
@@ -83,7 +87,7 @@ struct StatusRow<'a> {
     payload: Option<Box<RawValue>>,
 }
 
-/// Adds a status.
+/// Stores a status, unless it was stored before.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -107,7 +111,7 @@ pub async fn record(supabase: &Supabase, status: &Status) -> Result<Applied, Rec
     let prefer = Some("resolution=ignore-duplicates,return=representation");
     let query = Query { request, caller: Caller::Key, prefer, timeout: TIMEOUT };
     let body = supabase.run(query).await?;
-    // It is written, whatever the answer says.
+    // The status is stored even if the response is unreadable.
     let added: Vec<Added> = serde_json::from_slice(&body).unwrap_or_default();
     Ok(match added.first() {
         Some(Added { message_id: Some(_) }) => Applied::ToRow,

@@ -1,5 +1,5 @@
-//! Updates that get no answer: messages of the business, statuses, events. What the database does not take now waits on
-//! the record queue, where it keeps no message from being answered.
+//! Updates that get no answer: business echoes, statuses, events. An update that the database refuses waits on the
+//! record queue, where it does not delay the answer to any message.
 
 use shared::counter::Counter;
 use shared::deadline::Deadline;
@@ -17,7 +17,7 @@ use crate::queues::{self, QueueClient};
 use crate::statuses::{self, Applied};
 use crate::users::Linked;
 
-/// Writes the row of a message that the business wrote itself, unless the person to whom it went is unlinked.
+/// Writes the row of a business echo, unless its recipient is unlinked.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -43,7 +43,7 @@ pub(crate) async fn record_echo(
     Ok(Report::handled(handled, user_id))
 }
 
-/// Adds a status, and counts what it says that was not known before.
+/// Stores a status, and counts a failure or a charge that it reports for the first time.
 ///
 /// # Errors
 /// See [`RecordError`].
@@ -59,35 +59,35 @@ pub(crate) async fn record_status(
     }
     let handled = match applied {
         Applied::ToRow => Outcome::Applied.into(),
-        Applied::NoRow => Outcome::Kept.because("the message has no row, or not yet"),
+        Applied::NoRow => Outcome::Stored.because("its message has no row yet, or never will"),
         Applied::Before => Outcome::AppliedBefore.into(),
     };
     Ok(Report::handled(handled, None))
 }
 
-/// Keeps an event, and does what it says about who a person is.
+/// Stores an event and applies its identity changes.
 ///
 /// # Errors
 /// See [`RecordError`].
-pub(crate) async fn keep_event(
+pub(crate) async fn store_event(
     database: &impl Database,
     event: &Event,
     deadline: Deadline,
 ) -> Result<Report, RecordError> {
-    let keeping = database.keep_event(event);
-    let changes = within(deadline.keeping(HANDOVER), history::TIMEOUT, keeping).await?;
+    let storing = database.store_event(event);
+    let changes = within(deadline.keeping(HANDOVER), history::TIMEOUT, storing).await?;
     let name = plain(&event.name);
-    info!(counter = Counter::KeptEvents.name(), name, "event kept");
+    info!(counter = Counter::KeptEvents.name(), name, "event stored");
     let reasons: Vec<_> = changes.iter().map(|change| change.log()).collect();
     let user_id = changes.iter().rev().find_map(|change| change.user_id);
     let reason = reasons.last().map(|reason| (*reason).into());
-    Ok(Report::handled(Handled { outcome: Outcome::EventKept, reason }, user_id))
+    Ok(Report::handled(Handled { outcome: Outcome::EventStored, reason }, user_id))
 }
 
-/// Puts an update that the database does not take on the record queue.
+/// Puts an update that the database refused on the record queue.
 ///
 /// # Errors
-/// When it came from there, or that queue does not take it either.
+/// When the update came from that queue, or the queue refuses it too.
 pub(crate) async fn defer(
     queues: &impl QueueClient,
     delivery: &Delivery,
@@ -99,6 +99,6 @@ pub(crate) async fn defer(
     }
     let deferring = queues.record_later(delivery.body.clone());
     queues::within(deadline, deferring).await.map_err(Failure::Unrecorded)?;
-    warn!(counter = Counter::DeferredUpdates.name(), %cause, "not written yet");
+    warn!(counter = Counter::DeferredUpdates.name(), %cause, "update not written yet: put on the record queue");
     Ok(Outcome::Deferred.because(cause.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Whose WhatsApp number or user id it is.
+//! Users, and the lookup of a user by WhatsApp number or user id.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use tracing::warn;
 use uuid::Uuid;
 
-/// How long a look-up may take: the person is waiting.
+/// The timeout of a lookup: the sender is waiting.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long linking what was learned may take: nothing depends on it.
-pub const LEARN_TIMEOUT: Duration = Duration::from_secs(2);
+/// The timeout of completing a link: nothing depends on it.
+pub const LINK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a change of what is linked may take.
+/// The timeout of the request that updates a link.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// By how much the clocks of Meta, Lambda and the database may differ.
-const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
+/// The maximum difference between the clocks of Meta, Lambda and the database.
+const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 
-/// How many rows are read. A table of another program may have several of one user with the same number, and
-/// a second owner must not stand behind them.
+/// The maximum number of rows that are read. A table of another program may have several rows of one user with the same
+/// number, which must not hide a second owner.
 const ROWS: usize = 100;
 
 /// Users and their linked numbers and user ids: the table `user_preferences`.
@@ -33,65 +33,65 @@ pub struct Users {
     supabase: Supabase,
 }
 
-/// A look-up that gave no answer, which is not the same as an unlinked number.
+/// A failed lookup, as opposed to an unlinked sender.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// The request failed.
     #[error(transparent)]
     Supabase(#[from] SupabaseError),
-    /// The answer is not what was asked for.
-    #[error("the database's answer cannot be read")]
+    /// The response has an unexpected shape.
+    #[error("the database's response cannot be read")]
     Unreadable,
 }
 
-/// Who wrote, to which business account, and when: by what a user is looked up.
+/// The author of a message, as far as needed for the lookup of a user.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Author {
     /// The number, the user id, or both.
     pub sender: Sender,
-    /// The WhatsApp Business Account, towards which the user id names the person.
+    /// The WhatsApp Business Account that the user id is scoped to.
     pub waba_id: Option<String>,
-    /// When it was written: a number may have had another owner then.
+    /// The time of writing: the number may have had another owner then.
     pub written_at: Option<DateTime<Utc>>,
 }
 
-/// A user who is linked.
+/// A linked user.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Linked {
     /// The user.
     pub user_id: Uuid,
-    /// What the message says and the link does not yet.
+    /// The identity in the message that the link lacks.
     pub missing: Option<Missing>,
 }
 
-/// What a link does not say yet.
+/// The part of an identity that a link lacks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Missing {
     /// The phone number: the user was found by the user id.
     Number,
     /// The user id: the user was found by the number.
     UserId,
-    /// Towards which business account the user id names the person.
+    /// The business account that the user id is scoped to.
     Account,
 }
 
-/// A row of `user_preferences`. Columns that are not there link nothing.
+/// A row of `user_preferences`. A missing column counts as empty.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Link {
-    /// Another program's table may leave it empty: such a row links no user.
+    /// Empty in some rows of other programs. Such a row links no user.
     pub user_id: Option<Uuid>,
-    /// In E.164, or its digits alone.
+    /// The number in E.164, or only its digits.
     pub whatsapp_phone: Option<String>,
     /// The business-scoped user id.
     pub whatsapp_user_id: Option<String>,
-    /// The account that the user id belongs to.
+    /// The business account that the user id is scoped to.
     pub whatsapp_waba_id: Option<String>,
-    /// How recent the link is.
+    /// The time of the identity in the link.
     pub whatsapp_identity_at: Option<DateTime<Utc>>,
-    /// Since when the number is theirs, unless the row was inserted with it.
+    /// The time since which the user has the number, unless the row was inserted with it.
     pub whatsapp_number_at: Option<DateTime<Utc>>,
-    /// What was done to it: see the migration that makes the column.
+    /// The last change of the link: see the migration that adds the column.
     pub whatsapp_link_state: Option<String>,
 }
 
@@ -100,16 +100,16 @@ const COLUMNS: &str = "user_id,whatsapp_phone,whatsapp_user_id,whatsapp_waba_id,
      whatsapp_number_at,whatsapp_link_state";
 
 impl Users {
-    /// Looks users up in `supabase`, with its own key.
+    /// Builds lookups in `supabase`, with its own key.
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
         Self { supabase }
     }
 
-    /// The user who linked this sender, see [`choose`].
+    /// Returns the user linked with this sender, see [`choose`].
     ///
-    /// Numbers are looked for in any spelling: Meta sends digits, `user_preferences` holds E.164, and some countries'
-    /// numbers have two forms.
+    /// Numbers match in any spelling: Meta sends digits, `user_preferences` has E.164, and numbers of some countries have
+    /// two forms.
     ///
     /// # Errors
     /// See [`LookupError`].
@@ -122,7 +122,7 @@ impl Users {
             Some(user_id) if numbers.is_empty() => request.eq("whatsapp_user_id", user_id.as_str()),
             Some(user_id) => {
                 let user_id = user_id.as_str();
-                // In quotation marks, because a dot has a meaning here.
+                // In quotation marks, because a dot is a separator in this filter.
                 let numbers = numbers.join(",");
                 request.or(format!("whatsapp_user_id.eq.\"{user_id}\",whatsapp_phone.in.({numbers})"))
             }
@@ -132,19 +132,22 @@ impl Users {
         let body = self.supabase.run(query).await?;
         let rows: Vec<Link> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
         if rows.len() >= ROWS {
-            // Behind so many rows there may be more, of somebody else.
-            warn!(counter = Counter::AmbiguousNumbers.name(), "number linked by too many rows");
+            // The limit may hide rows of another user.
+            warn!(
+                counter = Counter::AmbiguousNumbers.name(),
+                "sender treated as unlinked: too many rows have its number or user id"
+            );
             return Ok(None);
         }
         Ok(choose(&rows, author))
     }
 
-    /// Links what `author` says and the user's link does not say yet, if the link is still what the author was found
-    /// by, and what is missing was not taken out on purpose. Whether it was linked.
+    /// Adds the missing identity of `author` to the user's link, if the link still has the identity by which the user was
+    /// found, and the missing one was not removed on purpose. Returns whether it was added.
     ///
     /// # Errors
-    /// When Supabase does not confirm it, or the number or id belongs to somebody else.
-    pub async fn learn(
+    /// When Supabase does not confirm it, or another user has the number or user id.
+    pub async fn complete_link(
         &self,
         user_id: Uuid,
         missing: Missing,
@@ -182,20 +185,20 @@ impl Users {
     }
 }
 
-/// A number as `user_preferences` may hold it.
+/// Returns the spellings of a number that `user_preferences` may have.
 pub(crate) fn spellings(number: &PhoneNumber) -> Vec<String> {
     let both = |number: &PhoneNumber| [number.e164(), number.digits().to_owned()];
     let variant = number.variant();
     [Some(number), variant.as_ref()].into_iter().flatten().flat_map(both).collect()
 }
 
-/// Whose link it is, of the rows that name the author's user id or number: the user's whose user id it is, else whose
-/// number it is as it is written, else whose it is in another spelling.
+/// Returns the linked user, from the rows with the author's user id or number: the user with the user id, else the user
+/// with the number as written, else the user with another spelling of the number.
 ///
-/// No user's, because to write one person's messages into another's history is worse than to write none, when
-/// - user id and number name two users, or one of them does;
-/// - the number is linked with another user id of the same business account: it has changed hands;
-/// - the number was given to the user after the message was written, and no user id says that it is theirs.
+/// Returns `None`, because messages in another user's history are worse than no history, when
+/// - several users have the user id or the number, or they belong to different users;
+/// - the number is linked with another user id of the same business account: its owner has changed;
+/// - the number was linked with the user after the message was written, and the user id does not confirm it.
 #[must_use]
 pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
     let Author { sender, waba_id, written_at } = author;
@@ -214,14 +217,14 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
 
     let user_id = by_user_id.first().or(by_number.first())?.user_id?;
     if by_user_id.iter().chain(&by_number).any(|row| row.user_id != Some(user_id)) {
-        warn!(counter = Counter::AmbiguousNumbers.name(), %user_id, "unlinked: number and user id name several users");
+        warn!(counter = Counter::AmbiguousNumbers.name(), %user_id, "sender treated as unlinked: several users have its number or user id");
         return None;
     }
-    let may_learn = |row: &&Link| matches!(row.whatsapp_link_state.as_deref(), None | Some("changed"));
+    let is_completable = |row: &&Link| matches!(row.whatsapp_link_state.as_deref(), None | Some("changed"));
     if !by_user_id.is_empty() {
         let lacks_number = sender.number().is_some()
             && by_user_id.iter().all(|row| row.whatsapp_phone.is_none())
-            && by_user_id.iter().all(may_learn);
+            && by_user_id.iter().all(is_completable);
         let lacks_account = waba_id.is_some() && by_user_id.iter().all(|row| row.whatsapp_waba_id.is_none());
         let missing = match (lacks_number, lacks_account) {
             (true, _) => Some(Missing::Number),
@@ -231,30 +234,30 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         return Some(Linked { user_id, missing });
     }
 
-    let others: Vec<&&Link> =
+    let other_ids: Vec<&&Link> =
         by_number.iter().filter(|row| id.is_some() && row.whatsapp_user_id.is_some()).collect();
     let same_account = |row: &&&Link| {
         row.whatsapp_waba_id.is_none() || waba_id.is_none() || row.whatsapp_waba_id == *waba_id
     };
-    if others.iter().any(same_account) {
-        warn!(counter = Counter::ReassignedNumbers.name(), %user_id, "unlinked: number linked with another user id");
+    if other_ids.iter().any(same_account) {
+        warn!(counter = Counter::ReassignedNumbers.name(), %user_id, "sender treated as unlinked: its number is linked with another user id");
         return None;
     }
-    // A number alone does not say whether it was written before the number had this owner.
-    let later = |row: &&Link| {
+    // Without a user id, a message that is older than the link may be from an earlier owner of the number.
+    let linked_later = |row: &&Link| {
         let times = row.whatsapp_number_at.zip(*written_at);
-        times.is_some_and(|(linked, written)| written + CLOCKS_DIFFER < linked)
+        times.is_some_and(|(linked, written)| written + CLOCK_SKEW < linked)
     };
-    if by_number.iter().any(later) {
-        warn!(counter = Counter::ReassignedNumbers.name(), %user_id, "unlinked: number linked after the message was written");
+    if by_number.iter().any(linked_later) {
+        warn!(counter = Counter::ReassignedNumbers.name(), %user_id, "sender treated as unlinked: its number was linked after the message was written");
         return None;
     }
-    if !others.is_empty() {
-        // A person has another user id towards each business portfolio.
-        warn!(counter = Counter::OtherUserIds.name(), %user_id, "found by number, and linked with another account's user id");
+    if !other_ids.is_empty() {
+        // A person has a different user id for each business portfolio.
+        warn!(counter = Counter::OtherUserIds.name(), %user_id, "user found by number, although linked with a user id of another account");
     }
     let lacks_user_id = id.is_some()
         && by_number.iter().all(|row| row.whatsapp_user_id.is_none())
-        && by_number.iter().all(may_learn);
+        && by_number.iter().all(is_completable);
     Some(Linked { user_id, missing: lacks_user_id.then_some(Missing::UserId) })
 }

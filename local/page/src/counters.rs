@@ -120,7 +120,7 @@ impl Ledger {
         let Some(outcome) = Outcome::from_name(entry.field("outcome")) else { return };
         self.given_up.remove(wamid);
         let needs_none = match outcome {
-            Outcome::RegistrationSent | Outcome::Ignored | Outcome::EventKept | Outcome::Dropped => true,
+            Outcome::RegistrationSent | Outcome::Ignored | Outcome::EventStored | Outcome::Dropped => true,
             // A user's refused answer is written; of nobody there is nothing to write.
             Outcome::Undeliverable | Outcome::Silenced => {
                 entry.field("user_id").is_empty() && !self.deferred.contains(wamid)

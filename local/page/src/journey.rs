@@ -22,7 +22,7 @@ const LABEL: usize = 60;
 const WITHOUT_ROWS: [Outcome; 5] = [
     Outcome::RegistrationSent,
     Outcome::Ignored,
-    Outcome::EventKept,
+    Outcome::EventStored,
     Outcome::Dropped,
     Outcome::AnsweredBefore,
 ];

@@ -291,12 +291,15 @@ impl Played {
         let event = |field: &str| Event { field: field.to_owned(), outcome: "kept" };
         match (Outcome::from_name(outcome), &work) {
             (Some(Outcome::Answered | Outcome::Recorded), _) => {}
-            (Some(Outcome::Applied | Outcome::AppliedBefore | Outcome::Kept), Some(Work::Status(status))) => {
+            (
+                Some(Outcome::Applied | Outcome::AppliedBefore | Outcome::Stored),
+                Some(Work::Status(status)),
+            ) => {
                 let (wamid, status) = (status.wamid.as_str().to_owned(), status.name.clone());
                 self.statuses.push(Status { wamid, status, outcome: outcome.clone() });
             }
             (
-                Some(Outcome::EventKept),
+                Some(Outcome::EventStored),
                 Some(Work::Event(kept) | Work::MessageEvent(MessageEvent { event: kept, .. })),
             ) => {
                 self.events.push(event(&kept.name));

@@ -235,7 +235,7 @@ async fn rows_that_exist_are_left_as_they_are() {
     let mut applied = Vec::new();
     for text in ["first", "second"] {
         let event = Event { payload: json!({"event": text}).to_string(), ..event.clone() };
-        project.keep_event(&event).await.expect("kept");
+        project.store_event(&event).await.expect("kept");
         let status = Status { error_text: Some(text.to_owned()), ..status.clone() };
         applied.push(project.record_status(&status).await.expect("written"));
     }

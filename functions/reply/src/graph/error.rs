@@ -17,7 +17,7 @@ pub enum Class {
     /// The credentials or the account: an operator must act, then the same message can go out.
     Account,
     /// The business number does not exist, or the access token may not use it: [`Class::Account`] when the number is
-    /// this account's, [`Class::Final`] when it is a foreign one.
+    /// this account's, [`Class::Permanent`] when it is a foreign one.
     Number,
     /// This message can never go out.
     Final,
@@ -50,14 +50,14 @@ pub struct Rejection {
     /// `error.error_subcode`, which narrows some codes.
     pub subcode: Option<i64>,
     /// What the texts say beyond the codes.
-    pub says: Says,
+    pub says: Detail,
     /// `error.fbtrace_id`: what Meta's support asks for.
     pub fbtrace_id: Option<String>,
 }
 
 /// What the texts of an error answer say beyond its codes. The texts themselves are not kept.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Says {
+pub enum Detail {
     /// Nothing that matters here.
     #[default]
     Nothing,
@@ -77,11 +77,11 @@ impl fmt::Display for Rejection {
             write!(f, ", subcode {subcode}")?;
         }
         match self.says {
-            Says::Nothing => {}
-            Says::NoObject => {
+            Detail::Unspecified => {}
+            Detail::InaccessibleObject => {
                 f.write_str(", the business number does not exist or the access token may not use it")?
             }
-            Says::NoProof => f.write_str(", the app demands an appsecret_proof")?,
+            Detail::MissingProof => f.write_str(", the app demands an appsecret_proof")?,
         }
         if let Some(trace) = &self.fbtrace_id {
             write!(f, ", fbtrace_id {trace}")?;
@@ -95,7 +95,7 @@ impl GraphError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Unreachable | Self::Lost => Class::Passing,
+            Self::Unreachable | Self::Lost => Class::Transient,
             Self::Rejected(rejection) => rejection.class(),
             // The token or the address: every message would meet the same.
             Self::Unsendable => Class::Account,
@@ -128,7 +128,7 @@ impl Rejection {
     /// An answer with this status and code, and nothing else.
     #[must_use]
     pub fn of(status: u16, code: Option<i64>) -> Self {
-        Self { status, code, subcode: None, says: Says::Nothing, fbtrace_id: None }
+        Self { status, code, subcode: None, says: Detail::Unspecified, fbtrace_id: None }
     }
 
     /// Reads the body of an error answer, as far as it can be read.
@@ -143,12 +143,12 @@ impl Rejection {
         let (code, subcode) = (number("code"), number("error_subcode"));
         let is_graph_method = error.text("type").as_deref() == Some("GraphMethodException");
         let says = if says("appsecret_proof") {
-            Says::NoProof
+            Detail::MissingProof
         } else if code == Some(100) && (subcode == Some(33) || is_graph_method || says("missing permissions"))
         {
-            Says::NoObject
+            Detail::InaccessibleObject
         } else {
-            Says::Nothing
+            Detail::Unspecified
         };
         Self { status, code, subcode, says, fbtrace_id: error.string("fbtrace_id").filter(plain) }
     }
@@ -162,16 +162,16 @@ impl Rejection {
     #[must_use]
     pub fn class(&self) -> Class {
         match self.says {
-            Says::NoProof => return Class::Account,
-            Says::NoObject => return Class::Number,
-            Says::Nothing => {}
+            Detail::MissingProof => return Class::Account,
+            Detail::InaccessibleObject => return Class::Number,
+            Detail::Unspecified => {}
         }
         match self.code {
             // 17, 341 and 613 are the Graph API's own rate limits.
             Some(
                 1 | 2 | 4 | 17 | 341 | 613 | 80007 | 130_429 | 131_000 | 131_016 | 131_056 | 131_057
                 | 133_004,
-            ) => Class::Passing,
+            ) => Class::Transient,
             // “Generic user error”.
             Some(135_000) => Class::Unclear,
             Some(131_048 | 131_049 | 131_064) => Class::SlowDown,
@@ -212,9 +212,9 @@ impl Rejection {
                 | 131_051
                 | 131_062
                 | 132_000..=132_999,
-            ) => Class::Final,
+            ) => Class::Permanent,
             _ if matches!(self.status, 401 | 403) => Class::Account,
-            _ => Class::Passing,
+            _ => Class::Transient,
         }
     }
 }
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn codes_decide_and_not_the_status() {
         for code in [1, 2, 4, 17, 80007, 130_429, 131_000, 131_016, 131_056, 131_057, 133_004] {
-            assert_eq!(class(400, Some(code)), Class::Passing, "{code}");
+            assert_eq!(class(400, Some(code)), Class::Transient, "{code}");
         }
         for code in [131_048, 131_049, 131_064] {
             assert_eq!(class(400, Some(code)), Class::SlowDown, "{code}");
@@ -244,10 +244,10 @@ mod tests {
             assert_eq!(class(400, Some(code)), Class::Account, "{code}");
         }
         for code in [100, 130_403, 130_472, 130_497, 131_008, 131_009, 131_021, 131_026, 131_047] {
-            assert_eq!(class(500, Some(code)), Class::Final, "{code}");
+            assert_eq!(class(500, Some(code)), Class::Permanent, "{code}");
         }
         for code in [131_050, 131_051, 131_062, 132_000, 132_001, 132_999] {
-            assert_eq!(class(400, Some(code)), Class::Final, "{code}");
+            assert_eq!(class(400, Some(code)), Class::Permanent, "{code}");
         }
         assert_eq!(
             [33, 803, 135_000].map(|code| class(400, Some(code))),
@@ -264,7 +264,7 @@ mod tests {
         for (error, expected) in [
             (
                 json!({"message": "(#100) Invalid parameter", "type": "OAuthException", "code": 100}),
-                Class::Final,
+                Class::Permanent,
             ),
             (
                 json!({"message": unseen, "type": "GraphMethodException", "code": 100, "error_subcode": 33}),
@@ -300,10 +300,10 @@ mod tests {
     #[test]
     fn an_error_that_we_do_not_know_is_never_final() {
         for (status, expected) in [
-            (429, Class::Passing),
-            (500, Class::Passing),
-            (503, Class::Passing),
-            (400, Class::Passing),
+            (429, Class::Transient),
+            (500, Class::Transient),
+            (503, Class::Transient),
+            (400, Class::Transient),
             (401, Class::Account),
         ] {
             assert_eq!(class(status, None), expected, "{status}");

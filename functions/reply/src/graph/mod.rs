@@ -25,7 +25,7 @@ use tracing::warn;
 
 use idle::Idle;
 
-pub use error::{Class, GraphError, Rejection, Says};
+pub use error::{Class, Detail, GraphError, Rejection};
 pub use idle::SHORTEST_IDLE;
 pub use version::{GRAPH_API_VERSION, GraphVersion};
 
@@ -33,7 +33,7 @@ pub use version::{GRAPH_API_VERSION, GraphVersion};
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long marking a message as read may take: the person is waiting for the answer.
-pub const SEEN_TIMEOUT: Duration = Duration::from_secs(2);
+pub const MARK_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where and how to reach the Graph API.
 #[derive(Clone, Debug)]
@@ -140,7 +140,7 @@ struct SendRequest<'a> {
 
 /// A received message to be marked as read.
 #[derive(Clone, Copy)]
-pub struct Seen<'a> {
+pub struct ReadReceipt<'a> {
     /// The business number that received it.
     pub by: &'a PhoneNumberId,
     /// Its wamid.
@@ -150,7 +150,7 @@ pub struct Seen<'a> {
 }
 
 #[derive(Serialize)]
-struct SeenRequest<'a> {
+struct ReadReceiptRequest<'a> {
     messaging_product: &'static str,
     status: &'static str,
     message_id: &'a Wamid,
@@ -189,7 +189,7 @@ pub trait Messenger: Send + Sync {
     ///
     /// # Errors
     /// See [`GraphError`]. Nothing depends on it.
-    fn mark_seen(&self, seen: &Seen<'_>) -> impl Future<Output = Result<(), GraphError>> + Send;
+    fn mark_read(&self, seen: &ReadReceipt<'_>) -> impl Future<Output = Result<(), GraphError>> + Send;
 }
 
 /// A client of the Graph API.
@@ -305,14 +305,14 @@ impl Messenger for Graph {
         Ok(wamid)
     }
 
-    async fn mark_seen(&self, seen: &Seen<'_>) -> Result<(), GraphError> {
-        let request = SeenRequest {
+    async fn mark_read(&self, seen: &ReadReceipt<'_>) -> Result<(), GraphError> {
+        let request = ReadReceiptRequest {
             messaging_product: "whatsapp",
             status: "read",
             message_id: seen.wamid,
             typing_indicator: seen.typing.then_some(TypingIndicator { kind: "text" }),
         };
-        let request = self.post(seen.by, &request, SEEN_TIMEOUT)?;
+        let request = self.post(seen.by, &request, MARK_READ_TIMEOUT)?;
         self.body(http::send(&self.http, request).await?).await?;
         Ok(())
     }

@@ -48,7 +48,7 @@ impl Change {
     #[must_use]
     pub fn new(change: IdentityChange<'_>, time: Option<&RawValue>, received_at: DateTime<Utc>) -> Self {
         let IdentityChange { previous, current, timestamp } = change;
-        let at = [timestamp, time].into_iter().find_map(|time| time::believable(time, received_at));
+        let at = [timestamp, time].into_iter().find_map(|time| time::plausible(time, received_at));
         Self { previous, current, at: at.unwrap_or(received_at).min(received_at) }
     }
 }

@@ -8,7 +8,7 @@ use shared::text::head;
 use shared::wamid::Wamid;
 use uuid::Uuid;
 
-use super::time::believable;
+use super::time::plausible;
 
 /// The namespace of the ids of statuses. Changing it would write every redelivered status a second time.
 const STATUS_IDS: Uuid = Uuid::from_u128(0x4c3f_1f0e_77a9_4f7b_9d52_60a8_e1b3_92d4);
@@ -109,7 +109,7 @@ impl Status {
             id: Uuid::new_v5(&STATUS_IDS, identity.as_bytes()),
             wamid,
             name: storable_text(&name),
-            at: believable(status.get("timestamp"), received.received_at).unwrap_or(received.received_at),
+            at: plausible(status.get("timestamp"), received.received_at).unwrap_or(received.received_at),
             error_code: code.parse().ok(),
             billed_as,
             error_text: text.map(|text| storable_text(head(&text, MAX_ERROR))),

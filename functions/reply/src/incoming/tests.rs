@@ -297,8 +297,8 @@ fn without_a_believable_timestamp_the_time_of_arrival_counts() {
     let sent_at = |timestamp: &str| {
         read(&format!(r#"{{"timestamp":{timestamp}}}"#), None, None).sent_at.timestamp_micros()
     };
-    let believable = [1_230_768_000, arrival - 7 * DAY, arrival, arrival + DAY];
-    for second in believable {
+    let plausible = [1_230_768_000, arrival - 7 * DAY, arrival, arrival + DAY];
+    for second in plausible {
         assert_eq!(sent_at(&format!("\"{second}\"")) / 1_000_000, second);
     }
     // Milliseconds are a year that PostgreSQL does not know.

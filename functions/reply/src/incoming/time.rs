@@ -11,11 +11,11 @@ use shared::lenient;
 /// history. The second therefore holds a minute of delay from sending to arrival, at 16 µs a millisecond,
 /// and the position in the request. Two messages of one second that arrive in two requests, more than a
 /// minute late and on both sides of a full minute of delay, may change places.
-/// Without a believable timestamp it is the time of arrival.
+/// Without a plausible timestamp it is the time of arrival.
 pub(super) fn sent_at(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> DateTime<Utc> {
     const MINUTE: i64 = 60_000;
     const STEP: i64 = 16;
-    let Some(second) = believable(timestamp, received_at) else { return received_at };
+    let Some(second) = plausible(timestamp, received_at) else { return received_at };
     let delay = (received_at - second).num_milliseconds().max(0) % MINUTE;
     let position = i64::from(received_at.timestamp_subsec_micros() % 1000);
     second.checked_add_signed(TimeDelta::microseconds(delay * STEP + position)).unwrap_or(received_at)
@@ -32,7 +32,7 @@ pub(super) fn written_at(sent_at: DateTime<Utc>, received_at: DateTime<Utc>) -> 
 /// However long ago: Meta delivers late, and samples are old. But not before there was WhatsApp, and not more than
 /// a day from now, which is more than clocks differ by: milliseconds, say, would be the year 57407, and PostgreSQL
 /// would refuse the row whenever it is tried.
-pub(super) fn believable(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn plausible(timestamp: Option<&RawValue>, received_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     const WHATSAPP: i64 = 1_230_768_000; // 2009-01-01
     let seconds = lenient::text(timestamp).and_then(|text| text.trim().parse().ok());
     let second = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0))?;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use reply::graph::{
-    Class, Graph, GraphError, GraphSettings, Messenger, Recipient, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text,
+    Class, Graph, GraphError, GraphSettings, MARK_READ_TIMEOUT, Messenger, ReadReceipt, Recipient,
+    SEND_TIMEOUT, Text,
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -103,17 +104,17 @@ async fn somebody_with_both_is_sent_to_by_number_and_a_group_by_its_id() {
     );
 }
 
-async fn mark_seen(graph: &Graph, typing: bool) -> Result<(), GraphError> {
+async fn mark_read(graph: &Graph, typing: bool) -> Result<(), GraphError> {
     let by = "106540352242922".parse().expect("an id");
     let wamid = Wamid::parse("wamid.Q").expect("a wamid");
-    graph.mark_seen(&Seen { by: &by, wamid: &wamid, typing }).await
+    graph.mark_read(&ReadReceipt { by: &by, wamid: &wamid, typing }).await
 }
 
 #[tokio::test]
 async fn a_message_is_marked_as_read_with_and_without_a_typing_indicator() {
     let server = server(ResponseTemplate::new(200).set_body_json(json!({"success": true}))).await;
     for typing in [false, true] {
-        mark_seen(&graph(&server.uri()), typing).await.expect("marked");
+        mark_read(&graph(&server.uri()), typing).await.expect("marked");
     }
     let requests = server.received_requests().await.expect("recorded");
     let read = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.Q"});
@@ -129,8 +130,8 @@ async fn a_message_is_marked_as_read_with_and_without_a_typing_indicator() {
 async fn marking_as_read_can_fail_like_a_send() {
     let error = json!({"error": {"message": "…", "code": 131009}});
     let failing = server(ResponseTemplate::new(400).set_body_json(error)).await;
-    assert!(matches!(mark_seen(&graph(&failing.uri()), true).await, Err(GraphError::Rejected(_))));
-    assert_eq!(mark_seen(&graph("http://127.0.0.1:1"), true).await, Err(GraphError::Unreachable));
+    assert!(matches!(mark_read(&graph(&failing.uri()), true).await, Err(GraphError::Rejected(_))));
+    assert_eq!(mark_read(&graph("http://127.0.0.1:1"), true).await, Err(GraphError::Unreachable));
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,8 +139,8 @@ async fn marking_as_read_is_given_two_seconds() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let start = tokio::time::Instant::now();
-    assert!(mark_seen(&graph(&url), true).await.is_err());
-    assert!(start.elapsed() <= SEEN_TIMEOUT + Duration::from_secs(1));
+    assert!(mark_read(&graph(&url), true).await.is_err());
+    assert!(start.elapsed() <= MARK_READ_TIMEOUT + Duration::from_secs(1));
 }
 
 #[test]
@@ -167,14 +168,17 @@ async fn an_error_answer_is_judged_by_its_code() {
         json!({"error": {"message": "(#131056) Pair rate limit hit", "code": 131056, "fbtrace_id": "Az8"}});
     let server = server(ResponseTemplate::new(400).set_body_json(error)).await;
     let error = send(&graph(&server.uri()), &phone(), None).await.expect_err("400");
-    assert_eq!(error.class(), Class::Passing);
+    assert_eq!(error.class(), Class::Transient);
     assert_eq!(error.to_string(), "the Graph API answered 400, code 131056, fbtrace_id Az8");
 }
 
 #[tokio::test]
 async fn a_server_error_passes_and_an_unreadable_success_counts_as_sent() {
     let failing = server(ResponseTemplate::new(503).set_body_string("<html>")).await;
-    assert_eq!(send(&graph(&failing.uri()), &phone(), None).await.expect_err("503").class(), Class::Passing);
+    assert_eq!(
+        send(&graph(&failing.uri()), &phone(), None).await.expect_err("503").class(),
+        Class::Transient
+    );
     let strange = server(ResponseTemplate::new(200).set_body_string("ok")).await;
     assert_eq!(send(&graph(&strange.uri()), &phone(), None).await, Ok(None));
 }
@@ -214,7 +218,7 @@ async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
     assert_eq!(result, Err(GraphError::Lost));
     let waited = start.elapsed();
     assert!((SEND_TIMEOUT..=SEND_TIMEOUT + Duration::from_secs(1)).contains(&waited), "{waited:?}");
-    assert_eq!(GraphError::Lost.class(), Class::Passing);
+    assert_eq!(GraphError::Lost.class(), Class::Transient);
 }
 
 const SENT: &str = r#"{"messages":[{"id":"wamid.1"}]}"#;
@@ -256,7 +260,7 @@ async fn marking_as_read_is_repeated_however_its_connection_breaks() {
         let peer = Peer::start(breaks, 200, r#"{"success":true}"#).await;
         let graph = graph(&peer.url);
         for _ in 0..2 {
-            assert_eq!(mark_seen(&graph, true).await, Ok(()), "{breaks:?}");
+            assert_eq!(mark_read(&graph, true).await, Ok(()), "{breaks:?}");
         }
         assert_eq!(peer.seen().broken, 1, "{breaks:?}");
     }

@@ -44,9 +44,9 @@ fn each_outcome_of_each_kind_of_update_has_its_counter() {
         (UpdateKind::Message, Outcome::Silenced, Counter::SilencedMessages),
         (UpdateKind::Message, Outcome::Recorded, Counter::RecordedMessages),
         (UpdateKind::Record, Outcome::Recorded, Counter::HandledMessages),
-        (UpdateKind::Message, Outcome::EventKept, Counter::HandledMessages),
+        (UpdateKind::Message, Outcome::EventStored, Counter::HandledMessages),
         (UpdateKind::Echo, Outcome::Recorded, Counter::HandledEchoes),
-        (UpdateKind::Echo, Outcome::EventKept, Counter::HandledEchoes),
+        (UpdateKind::Echo, Outcome::EventStored, Counter::HandledEchoes),
         (UpdateKind::Status, Outcome::Applied, Counter::HandledStatuses),
         (UpdateKind::Event, Outcome::Deferred, Counter::HandledEvents),
     ] {

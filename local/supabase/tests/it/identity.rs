@@ -34,7 +34,7 @@ async fn write(project: &Project, user_id: Uuid, columns: Value) {
     assert!(matches!(status, 200 | 204), "{status} {body}");
 }
 
-/// Completes a link like reply, see `Users::learn`.
+/// Completes a link like reply, see `Users::complete_link`.
 async fn complete_link(project: &Project, user_id: Uuid, column: &str, value: &str) {
     let state = if column == "whatsapp_phone" { "learned_number" } else { "learned_user_id" };
     let columns = json!({column: value, "whatsapp_waba_id": "W", "whatsapp_identity_at": "2026-01-01T00:00:00Z",

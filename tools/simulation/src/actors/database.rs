@@ -187,7 +187,7 @@ impl Database for Project {
         Ok(written.await?)
     }
 
-    async fn learn(
+    async fn complete_link(
         &self,
         user_id: Uuid,
         missing: Missing,
@@ -228,7 +228,7 @@ impl Database for Project {
         Ok(self.request(WRITE_TIMEOUT, true, move |state| tables::add_status(state, &status)).await?)
     }
 
-    async fn keep_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
+    async fn store_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
         let event = event.clone();
         Ok(self.request(WRITE_TIMEOUT, true, move |state| follow::store(state, &event)).await?)
     }

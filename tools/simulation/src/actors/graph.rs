@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reply::graph::{GraphError, Messenger, Recipient, Rejection, SEEN_TIMEOUT, SEND_TIMEOUT, Seen, Text};
+use reply::graph::{
+    GraphError, MARK_READ_TIMEOUT, Messenger, ReadReceipt, Recipient, Rejection, SEND_TIMEOUT, Text,
+};
 use reply::split::MAX_CHARACTERS;
 use shared::sender::{PhoneNumber, UserId};
 use shared::wamid::Wamid;
@@ -127,13 +129,13 @@ impl Messenger for Graph {
             state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
             if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
                 attempt.lost |= *error == GraphError::Lost;
-                attempt.rejected_permanently |= error.class() == reply::graph::Class::Final;
+                attempt.rejected_permanently |= error.class() == reply::graph::Class::Permanent;
             }
         }
         result
     }
 
-    async fn mark_seen(&self, seen: &Seen<'_>) -> Result<(), GraphError> {
+    async fn mark_read(&self, seen: &ReadReceipt<'_>) -> Result<(), GraphError> {
         let (result, latency) = {
             let state = &mut *self.world.lock();
             let wamid = seen.wamid.as_str();
@@ -151,7 +153,7 @@ impl Messenger for Graph {
             } else {
                 state.inject("Graph loses a read receipt");
                 // Until the client times out.
-                (Err(GraphError::Lost), SEEN_TIMEOUT)
+                (Err(GraphError::Lost), MARK_READ_TIMEOUT)
             }
         };
         sleep(latency).await;

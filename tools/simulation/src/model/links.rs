@@ -174,7 +174,10 @@ impl Links {
         let owners: Vec<Uuid> =
             self.0.iter().filter(|(_, link)| named(link)).map(|(account, _)| *account).collect();
         let [owner] = owners[..] else {
-            return (if owners.is_empty() { ChangeOutcome::Nobody } else { ChangeOutcome::Ambiguous }, None);
+            return (
+                if owners.is_empty() { ChangeOutcome::Unlinked } else { ChangeOutcome::Ambiguous },
+                None,
+            );
         };
         let clashes = |(account, link): (&Uuid, &Link)| {
             *account != owner
@@ -182,7 +185,7 @@ impl Links {
                     || (user_id.is_some() && link.whatsapp_user_id == user_id))
         };
         let clash = self.0.iter().any(clashes);
-        let Some(link) = self.0.get_mut(&owner) else { return (ChangeOutcome::Nobody, None) };
+        let Some(link) = self.0.get_mut(&owner) else { return (ChangeOutcome::Unlinked, None) };
         let known = link.whatsapp_identity_at.map(|at| at.trunc_subsecs(0));
         if known.is_some_and(|known| known > change.at) && defect != Some(Defect::ApplyStale) {
             return (ChangeOutcome::Stale, Some(owner));
