@@ -1,46 +1,46 @@
-//! What can go wrong between us and the Graph API, and what to do about it.
+//! Errors of the Graph API, and their classification for retries.
 
 use std::fmt;
 
 use shared::http::{How, NoAnswer};
 use shared::lenient::Object;
 
-/// What an error means for the message that was to be sent.
+/// The consequence of an error for the message to be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Class {
-    /// It passes: try again, later and later.
-    Passing,
-    /// Meta says nothing that could be acted on: try again a few times.
+    /// Transient: retry with backoff.
+    Transient,
+    /// Meta's error is unspecific: retry a few times.
     Unclear,
-    /// Meta wants fewer messages: slow down, and tell an operator.
+    /// A rate limit of the account: retry with a long delay, and alert an operator.
     SlowDown,
-    /// The credentials or the account: an operator must act, then the same message can go out.
+    /// The credentials or the account: retry with a long delay, because an operator must act first.
     Account,
-    /// The business number does not exist, or the access token may not use it: [`Class::Account`] when the number is
-    /// this account's, [`Class::Permanent`] when it is a foreign one.
+    /// The business number does not exist, or the access token may not use it: like [`Class::Account`] if the
+    /// number belongs to this account, else like [`Class::Permanent`].
     Number,
-    /// This message can never go out.
-    Final,
+    /// This message can never be sent.
+    Permanent,
 }
 
-/// A text that was not sent, or for which it is unknown whether it was.
+/// The failure of a send, after which the text was not sent or may have been sent.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum GraphError {
-    /// No connection: it was not sent.
+    /// No connection: the text was not sent.
     #[error("the Graph API cannot be reached")]
     Unreachable,
-    /// The request may have arrived, its answer did not: it may have been sent.
-    #[error("the Graph API's answer was lost")]
+    /// The request may have arrived, but no response did: the text may have been sent.
+    #[error("the Graph API's response was lost")]
     Lost,
-    /// Meta answered with an error.
+    /// Meta responded with an error.
     #[error("{0}")]
     Rejected(Rejection),
-    /// The request could not be written down.
-    #[error("the request to the Graph API cannot be built: is the access token one?")]
+    /// The request could not be built.
+    #[error("the request to the Graph API cannot be built: is the access token valid?")]
     Unsendable,
 }
 
-/// Meta's error answer, without its texts, which may repeat a phone number.
+/// Meta's error response, without its texts, which may contain a phone number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejection {
     /// The HTTP status.
@@ -49,22 +49,22 @@ pub struct Rejection {
     pub code: Option<i64>,
     /// `error.error_subcode`, which narrows some codes.
     pub subcode: Option<i64>,
-    /// What the texts say beyond the codes.
-    pub says: Detail,
-    /// `error.fbtrace_id`: what Meta's support asks for.
+    /// Detail from the texts that the codes lack.
+    pub detail: Detail,
+    /// `error.fbtrace_id`, for requests to Meta's support.
     pub fbtrace_id: Option<String>,
 }
 
-/// What the texts of an error answer say beyond its codes. The texts themselves are not kept.
+/// Detail from the texts of an error response that its codes lack. The texts themselves are discarded.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Detail {
-    /// Nothing that matters here.
+    /// None that is relevant here.
     #[default]
-    Nothing,
+    Unspecified,
     /// The object, here the business number, does not exist, or the access token may not use it.
-    NoObject,
-    /// The app demands an `appsecret_proof` with each call.
-    NoProof,
+    InaccessibleObject,
+    /// The app requires an `appsecret_proof` with each call.
+    MissingProof,
 }
 
 impl fmt::Display for Rejection {
@@ -76,12 +76,12 @@ impl fmt::Display for Rejection {
         if let Some(subcode) = self.subcode {
             write!(f, ", subcode {subcode}")?;
         }
-        match self.says {
+        match self.detail {
             Detail::Unspecified => {}
             Detail::InaccessibleObject => {
                 f.write_str(", the business number does not exist or the access token may not use it")?
             }
-            Detail::MissingProof => f.write_str(", the app demands an appsecret_proof")?,
+            Detail::MissingProof => f.write_str(", the app requires an appsecret_proof")?,
         }
         if let Some(trace) = &self.fbtrace_id {
             write!(f, ", fbtrace_id {trace}")?;
@@ -91,13 +91,13 @@ impl fmt::Display for Rejection {
 }
 
 impl GraphError {
-    /// What it means for the message.
+    /// Returns the consequence for the message.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
             Self::Unreachable | Self::Lost => Class::Transient,
             Self::Rejected(rejection) => rejection.class(),
-            // The token or the address: every message would meet the same.
+            // The token or the URL is invalid, for every message alike.
             Self::Unsendable => Class::Account,
         }
     }
@@ -125,43 +125,45 @@ impl From<reqwest::Error> for GraphError {
 }
 
 impl Rejection {
-    /// An answer with this status and code, and nothing else.
+    /// Builds a rejection with only this status and code.
     #[must_use]
     pub fn of(status: u16, code: Option<i64>) -> Self {
-        Self { status, code, subcode: None, says: Detail::Unspecified, fbtrace_id: None }
+        Self { status, code, subcode: None, detail: Detail::Unspecified, fbtrace_id: None }
     }
 
-    /// Reads the body of an error answer, as far as it can be read.
+    /// Parses the body of an error response, as far as it is readable.
     pub(super) fn read(status: u16, body: &[u8]) -> Self {
         let error = Object::of(serde_json::from_slice(body).ok()).object("error");
         let number = |key| error.text(key).and_then(|text| text.trim().parse().ok());
-        // An id is short and plain; whatever else stands there is not for a log.
+        // A value that is not a short alphanumeric id may be personal data and must not be logged.
         let plain = |id: &String| {
             id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         };
-        let says = |phrase: &str| error.text("message").is_some_and(|message| message.contains(phrase));
+        let message_has =
+            |phrase: &str| error.text("message").is_some_and(|message| message.contains(phrase));
         let (code, subcode) = (number("code"), number("error_subcode"));
         let is_graph_method = error.text("type").as_deref() == Some("GraphMethodException");
-        let says = if says("appsecret_proof") {
+        let detail = if message_has("appsecret_proof") {
             Detail::MissingProof
-        } else if code == Some(100) && (subcode == Some(33) || is_graph_method || says("missing permissions"))
+        } else if code == Some(100)
+            && (subcode == Some(33) || is_graph_method || message_has("missing permissions"))
         {
             Detail::InaccessibleObject
         } else {
             Detail::Unspecified
         };
-        Self { status, code, subcode, says, fbtrace_id: error.string("fbtrace_id").filter(plain) }
+        Self { status, code, subcode, detail, fbtrace_id: error.string("fbtrace_id").filter(plain) }
     }
 
-    /// What it means for the message, by code, subcode and type.
+    /// Returns the consequence for the message, by code, subcode and type.
     ///
-    /// An error without a code that we know is judged by its status, and is never final: better a dead
-    /// letter that a person looks at than an answer that is missing unnoticed.
+    /// An error without a known code is classified by its status, and is never permanent: a dead letter that an operator
+    /// examines is better than an answer that is missing unnoticed.
     /// Source: “Error codes”, WhatsApp Business Platform documentation, and “Handle Errors”, Graph API documentation,
     /// November 2026.
     #[must_use]
     pub fn class(&self) -> Class {
-        match self.says {
+        match self.detail {
             Detail::MissingProof => return Class::Account,
             Detail::InaccessibleObject => return Class::Number,
             Detail::Unspecified => {}
@@ -175,9 +177,9 @@ impl Rejection {
             // “Generic user error”.
             Some(135_000) => Class::Unclear,
             Some(131_048 | 131_049 | 131_064) => Class::SlowDown,
-            // 101 and 102: the app or the session is not known. 2500: no access token arrived. 131005: access denied.
+            // 101 and 102: the app or the session is unknown. 2500: no access token was received. 131005: access denied.
             // 131030: a test number sends only to the numbers in its list. 131037: the display name is not approved.
-            // 131045 and 133010: the number is not registered, or not wholly.
+            // 131045 and 133010: the number is not registered, or not completely.
             Some(
                 0
                 | 3
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_decide_and_not_the_status() {
+    fn the_class_depends_on_the_code_and_not_on_the_status() {
         for code in [1, 2, 4, 17, 80007, 130_429, 131_000, 131_016, 131_056, 131_057, 133_004] {
             assert_eq!(class(400, Some(code)), Class::Transient, "{code}");
         }
@@ -256,9 +258,9 @@ mod tests {
     }
 
     #[test]
-    fn code_100_is_about_the_message_the_number_or_the_app() {
-        // As Meta answers, after public bug reports.
-        let unseen = "Unsupported post request. Object with ID '106540352242922' does not exist, cannot be loaded \
+    fn code_100_concerns_the_message_the_number_or_the_app() {
+        // Modelled on Meta's responses in public bug reports.
+        let inaccessible = "Unsupported post request. Object with ID '106540352242922' does not exist, cannot be loaded \
             due to missing permissions, or does not support this operation";
         let proof = "API calls from the server require an appsecret_proof argument";
         for (error, expected) in [
@@ -267,10 +269,10 @@ mod tests {
                 Class::Permanent,
             ),
             (
-                json!({"message": unseen, "type": "GraphMethodException", "code": 100, "error_subcode": 33}),
+                json!({"message": inaccessible, "type": "GraphMethodException", "code": 100, "error_subcode": 33}),
                 Class::Number,
             ),
-            (json!({"message": unseen, "type": "OAuthException", "code": 100}), Class::Number),
+            (json!({"message": inaccessible, "type": "OAuthException", "code": 100}), Class::Number),
             (json!({"message": "…", "type": "GraphMethodException", "code": "100"}), Class::Number),
             (json!({"message": "…", "code": "100", "error_subcode": "33"}), Class::Number),
             (json!({"message": proof, "type": "GraphMethodException", "code": 100}), Class::Account),
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_body_of_other_types_is_read() {
+    fn an_error_body_with_unexpected_types_is_parsed() {
         for (body, expected) in [
             (
                 json!({"error": {"code": "131047", "fbtrace_id": 12345}}),
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_we_do_not_know_is_never_final() {
+    fn an_unknown_error_is_never_permanent() {
         for (status, expected) in [
             (429, Class::Transient),
             (500, Class::Transient),
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_an_error_answer_are_not_kept() {
+    fn texts_of_an_error_response_are_discarded() {
         let body = br#"{"error":{"message":"(#131030) 16505551234 not in allowed list","code":131030,
             "error_data":{"details":"16505551234"},"fbtrace_id":"Az8or2yhqkZfEZ-_4Qn_Bam"}}"#;
         let rejection = Rejection::read(400, body);

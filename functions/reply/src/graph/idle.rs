@@ -1,11 +1,12 @@
-//! Connections that Meta may have closed while they were idle.
+//! Detection of connections that Meta may have closed while they were idle.
 //!
-//! A send has no idempotency key, so one that may have been taken must count as sent perhaps ([`GraphError::Lost`]). One
-//! that met a closed connection was not taken: the peer's kernel answers it with a reset, and no program reads it. That
-//! it was closed *before* is known only from three signs together: the connection was kept from an earlier request, it
-//! carried nothing for longer than a peer would keep it open at least, and it broke within a round trip, before an answer
-//! began. Such a request is sent again at once, as browsers do it. A front end of Meta's that takes the request after such
-//! a pause and dies within the same second, without a byte, is not told apart: then the answer goes out twice.
+//! A send has no idempotency key, so a request that may have been processed must not be repeated ([`GraphError::Lost`]). A
+//! request on a closed connection was not processed: the peer's kernel responds with a reset, and no program reads it.
+//! Only three signs together prove that the connection was closed *before* the request: it was reused from an earlier
+//! request, it was idle for longer than the shortest time for which peers keep connections open, and it broke within a
+//! round trip, before a response began. Such a request is repeated at once, as in browsers. The signs are the same if a
+//! front end of Meta's accepts the request after such a pause and dies within the same second, without a byte: then the
+//! answer is sent twice.
 //!
 //! Source: RFC 9110, section 9.2.2 (“some means to detect that the original request was never applied”).
 //!
@@ -17,37 +18,37 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-/// Pauses after which a peer may have closed a connection. Of the defaults in use that of Node.js is the shortest.
+/// The idle time after which a peer may have closed a connection: the default of Node.js, the shortest in common use.
 /// Source: `server.keepAliveTimeout`, Node.js documentation.
 pub const SHORTEST_IDLE: Duration = Duration::from_secs(5);
 
-/// How long ago the peer answered.
+/// The time since the peer's last response.
 ///
-/// By the wall clock, which goes on while the process is frozen. With several connections this one's pause may be
-/// longer, never shorter than said.
+/// Measured by the wall clock, which continues while the process is frozen. It is a lower bound: with several connections,
+/// a single one may have been idle for longer.
 #[derive(Clone, Debug)]
 pub(super) struct Idle {
-    long: Duration,
-    /// Milliseconds since 1970.
-    answered: Arc<AtomicI64>,
+    limit: Duration,
+    /// The time of the last response, in milliseconds since 1970.
+    responded_at: Arc<AtomicI64>,
 }
 
 impl Idle {
-    /// Longer than `long` is long.
-    pub(super) fn longer_than(long: Duration) -> Self {
-        // No answer yet: no connection was kept either.
-        Self { long, answered: Arc::new(AtomicI64::new(i64::MAX)) }
+    /// Starts without a response, with `limit` as the idle time after which the peer may have closed a connection.
+    pub(super) fn with_limit(limit: Duration) -> Self {
+        // Without a response yet, there is no connection to reuse either: never exceeded.
+        Self { limit, responded_at: Arc::new(AtomicI64::new(i64::MAX)) }
     }
 
-    /// The peer has answered.
-    pub(super) fn ends(&self) {
-        self.answered.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
+    /// Resets the idle time, when the peer has responded.
+    pub(super) fn reset(&self) {
+        self.responded_at.store(Utc::now().timestamp_millis(), Ordering::Relaxed);
     }
 
-    /// Whether its last answer is long ago.
-    pub(super) fn is_long(&self) -> bool {
-        let idle = Utc::now().timestamp_millis().saturating_sub(self.answered.load(Ordering::Relaxed));
-        u64::try_from(idle).is_ok_and(|idle| Duration::from_millis(idle) >= self.long)
+    /// Returns whether the idle time has reached its limit.
+    pub(super) fn is_exceeded(&self) -> bool {
+        let idle = Utc::now().timestamp_millis().saturating_sub(self.responded_at.load(Ordering::Relaxed));
+        u64::try_from(idle).is_ok_and(|idle| Duration::from_millis(idle) >= self.limit)
     }
 }
 
@@ -56,15 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_never_answered_or_just_now_is_not_idle() {
-        let idle = Idle::longer_than(SHORTEST_IDLE);
-        assert!(!idle.is_long());
-        idle.ends();
-        assert!(!idle.is_long());
-        idle.answered.fetch_sub(5_000, Ordering::Relaxed);
-        assert!(idle.is_long());
-        // A clock that was set back.
-        idle.answered.fetch_add(3_600_000, Ordering::Relaxed);
-        assert!(!idle.is_long());
+    fn idle_time_counts_from_the_last_response() {
+        let idle = Idle::with_limit(SHORTEST_IDLE);
+        assert!(!idle.is_exceeded());
+        idle.reset();
+        assert!(!idle.is_exceeded());
+        idle.responded_at.fetch_sub(5_000, Ordering::Relaxed);
+        assert!(idle.is_exceeded());
+        // The clock was set back.
+        idle.responded_at.fetch_add(3_600_000, Ordering::Relaxed);
+        assert!(!idle.is_exceeded());
     }
 }

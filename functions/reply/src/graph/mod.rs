@@ -29,16 +29,16 @@ pub use error::{Class, Detail, GraphError, Rejection};
 pub use idle::SHORTEST_IDLE;
 pub use version::{GRAPH_API_VERSION, GraphVersion};
 
-/// How long a send may take, connecting included.
+/// The timeout of a send, including the connection.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long marking a message as read may take: the person is waiting for the answer.
+/// The timeout of marking a message as read: the user is waiting for the answer.
 pub const MARK_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where and how to reach the Graph API.
+/// The Graph API's URL and version, and the access token.
 #[derive(Clone, Debug)]
 pub struct GraphSettings {
-    /// `GRAPH_API_URL`: another address than Meta's, for a stand-in.
+    /// `GRAPH_API_URL`: a URL other than Meta's, for a fake.
     pub url: GraphUrl,
     /// `GRAPH_API_VERSION`, or [`GRAPH_API_VERSION`].
     pub version: GraphVersion,
@@ -46,24 +46,24 @@ pub struct GraphSettings {
     pub access_token: SecretString,
 }
 
-/// The Graph API's address, `https://graph.facebook.com` by default.
+/// The Graph API's URL, `https://graph.facebook.com` by default.
 #[derive(Clone, Debug)]
 pub struct GraphUrl(Url);
 
-/// The id of a business number: what the API calls `phone_number_id`, not the number itself.
+/// The phone number id of a business number, as opposed to the number itself.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct PhoneNumberId(String);
 
 /// A setting of the Graph API that cannot be used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SettingError {
-    /// Not a URL that paths can be added to.
+    /// Not a URL to which a path can be appended.
     #[error("expected a URL such as https://graph.facebook.com")]
     Url,
     /// Not `v` and two numbers.
     #[error("expected a version such as v25.0")]
     Version,
-    /// Letters and digits are all that can be expected of an id.
+    /// Not an id of letters, digits, `_` and `-`.
     #[error("expected the phone number id from Meta's console, such as 106540352242922")]
     PhoneNumberId,
 }
@@ -88,7 +88,7 @@ impl FromStr for PhoneNumberId {
     type Err = SettingError;
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
-        // It becomes a part of the path: `..` and the like must not.
+        // It becomes a segment of a URL's path, where `..` or a slash would change the path.
         let usable =
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if usable { Ok(Self(text.to_owned())) } else { Err(SettingError::PhoneNumberId) }
@@ -101,12 +101,12 @@ impl fmt::Display for PhoneNumberId {
     }
 }
 
-/// Who gets a message.
+/// The recipient of a message.
 #[derive(Clone, Copy)]
 pub enum Recipient<'a> {
-    /// A person: by number if it is known, else by user id.
+    /// A user: by number if it is known, else by user id.
     Person(&'a Sender),
-    /// Everybody in a group, by its id.
+    /// A group, by its id.
     Group(&'a str),
 }
 
@@ -115,9 +115,9 @@ pub enum Recipient<'a> {
 pub struct Text<'a> {
     /// The business number that sends it.
     pub from: &'a PhoneNumberId,
-    /// Who gets it.
+    /// The recipient.
     pub to: Recipient<'a>,
-    /// 1 to 4096 characters.
+    /// The text, of 1 to 4096 characters.
     pub body: &'a str,
     /// The wamid of the message that it answers, shown above it as a quotation.
     pub quotes: Option<&'a Wamid>,
@@ -138,14 +138,14 @@ struct SendRequest<'a> {
     text: TextBody<'a>,
 }
 
-/// A received message to be marked as read.
+/// A read receipt for a received message.
 #[derive(Clone, Copy)]
 pub struct ReadReceipt<'a> {
     /// The business number that received it.
     pub by: &'a PhoneNumberId,
-    /// Its wamid.
+    /// The wamid of the message.
     pub wamid: &'a Wamid,
-    /// Whether the phone shows that an answer is being written, for 25 s or until it comes.
+    /// Whether to show a typing indicator, for 25 s or until the answer arrives.
     pub typing: bool,
 }
 
@@ -175,11 +175,11 @@ struct TextBody<'a> {
     preview_url: bool,
 }
 
-/// What sends answers: the Graph API, or a model of it.
+/// Sends messages, implemented by the Graph API and by a model of it.
 pub trait Messenger: Send + Sync {
-    /// Sends a text and returns its wamid, if Meta said one.
+    /// Sends a text and returns its wamid, if Meta returned one.
     ///
-    /// There is no idempotency key: after [`GraphError::Lost`] it is unknown whether it was sent.
+    /// There is no idempotency key: after [`GraphError::Lost`] it is unknown whether the text was sent.
     ///
     /// # Errors
     /// See [`GraphError`].
@@ -189,7 +189,7 @@ pub trait Messenger: Send + Sync {
     ///
     /// # Errors
     /// See [`GraphError`]. Nothing depends on it.
-    fn mark_read(&self, seen: &ReadReceipt<'_>) -> impl Future<Output = Result<(), GraphError>> + Send;
+    fn mark_read(&self, receipt: &ReadReceipt<'_>) -> impl Future<Output = Result<(), GraphError>> + Send;
 }
 
 /// A client of the Graph API.
@@ -201,16 +201,16 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A client that sends with `http`.
+    /// Builds a client over `http`.
     #[must_use]
     pub fn new(settings: GraphSettings, http: reqwest::Client) -> Self {
-        Self { settings, http, idle: Idle::longer_than(SHORTEST_IDLE) }
+        Self { settings, http, idle: Idle::with_limit(SHORTEST_IDLE) }
     }
 
-    /// The same, for peers that close connections which have been idle for longer than `time`.
+    /// Returns the client with another idle time after which the peer may close a connection.
     #[must_use]
     pub fn closing_after(self, time: Duration) -> Self {
-        Self { idle: Idle::longer_than(time), ..self }
+        Self { idle: Idle::with_limit(time), ..self }
     }
 
     fn messages_url(&self, from: &PhoneNumberId) -> Result<Url, GraphError> {
@@ -223,7 +223,7 @@ impl Graph {
         Ok(url)
     }
 
-    /// A post to a number's messages.
+    /// Builds a POST request to a business number's `messages` endpoint.
     fn post(
         &self,
         number: &PhoneNumberId,
@@ -243,17 +243,17 @@ impl Graph {
         Ok(request.build()?)
     }
 
-    /// Sends a request, and again only when it met a connection that Meta had closed while it was idle: that one was not
-    /// taken. See [`idle`].
+    /// Sends a request. It is repeated only after a failure on a connection that Meta had closed while it was idle, because
+    /// such a request was not processed. See [`idle`].
     async fn send_once(&self, request: Request) -> Result<Response, GraphError> {
-        let was_idle = self.idle.is_long();
-        let repeats = |how| was_idle && how == http::How::KeptConnectionBroke;
-        Ok(http::send_while(&self.http, request, repeats).await?)
+        let was_idle = self.idle.is_exceeded();
+        let is_repeatable = |how| was_idle && how == http::How::KeptConnectionBroke;
+        Ok(http::send_while(&self.http, request, is_repeatable).await?)
     }
 
-    /// The body of an answer that says success.
+    /// Returns the body of a successful response.
     async fn body(&self, response: Response) -> Result<Vec<u8>, GraphError> {
-        self.idle.ends();
+        self.idle.reset();
         let status = response.status();
         let body = response.bytes().await?;
         if status.is_success() {
@@ -264,10 +264,10 @@ impl Graph {
     }
 }
 
-/// The id of the message that was sent. (Beside it stand `contacts`, with `wa_id` or `user_id`: whom it went to.)
+/// Returns the wamid of the sent message. (The response also has `contacts`, with the recipient's `wa_id` or `user_id`.)
 fn sent_wamid(body: &[u8]) -> Option<Wamid> {
-    let answer = Object::of(serde_json::from_slice(body).ok());
-    let message = answer.list("messages").first().copied();
+    let response = Object::of(serde_json::from_slice(body).ok());
+    let message = response.list("messages").first().copied();
     Object::of(message).wamid("id")
 }
 
@@ -276,10 +276,10 @@ impl Messenger for Graph {
         let (recipient_type, to, recipient) = match text.to {
             Recipient::Group(id) => ("group", Some(id.into()), None),
             Recipient::Person(sender) => match (sender.number(), sender.user_id()) {
-                // Without its `+`, the business's own country code may be put before it. Source: “Phone numbers”,
+                // Without its `+`, Meta may prepend the business's own country code. Source: “Phone numbers”,
                 // WhatsApp Business Platform documentation.
                 (Some(number), _) => ("individual", Some(number.e164().into()), None),
-                // In `to` it would be accepted and silently dropped.
+                // In `to`, Meta would accept a user id and silently drop the message.
                 (None, user_id) => ("individual", None, user_id.map(UserId::as_str)),
             },
         };
@@ -299,20 +299,20 @@ impl Messenger for Graph {
         if wamid.is_none() {
             warn!(
                 counter = Counter::UnnamedAnswers.name(),
-                "sent, but the Graph API's answer does not say its id"
+                "message sent, but the Graph API's response has no wamid"
             );
         }
         Ok(wamid)
     }
 
-    async fn mark_read(&self, seen: &ReadReceipt<'_>) -> Result<(), GraphError> {
+    async fn mark_read(&self, receipt: &ReadReceipt<'_>) -> Result<(), GraphError> {
         let request = ReadReceiptRequest {
             messaging_product: "whatsapp",
             status: "read",
-            message_id: seen.wamid,
-            typing_indicator: seen.typing.then_some(TypingIndicator { kind: "text" }),
+            message_id: receipt.wamid,
+            typing_indicator: receipt.typing.then_some(TypingIndicator { kind: "text" }),
         };
-        let request = self.post(seen.by, &request, MARK_READ_TIMEOUT)?;
+        let request = self.post(receipt.by, &request, MARK_READ_TIMEOUT)?;
         self.body(http::send(&self.http, request).await?).await?;
         Ok(())
     }

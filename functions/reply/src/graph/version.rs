@@ -9,13 +9,13 @@ use tracing::warn;
 
 use super::SettingError;
 
-/// The version that sends use unless `GRAPH_API_VERSION` names another.
+/// The version for sends without `GRAPH_API_VERSION`.
 ///
 /// Meta retired it on 2026-05-21 and serves calls to it with the oldest supported version:
 /// docs/CONFIGURATION.md#graph-api-version says which one to set, and why.
 pub const GRAPH_API_VERSION: &str = "v19.0";
 
-/// When Meta retires versions. Source: “Graph API changelog”, Meta for Developers, November 2026.
+/// The retirement dates of versions. Source: “Graph API changelog”, Meta for Developers, November 2026.
 /// <https://developers.facebook.com/docs/graph-api/changelog/versions/>
 const RETIREMENT: [(u32, NaiveDate); 7] = [
     (19, date(2026, 5, 21)),
@@ -42,14 +42,14 @@ const fn date(year: i32, month: u32, day: u32) -> NaiveDate {
 }
 
 impl GraphVersion {
-    /// As it stands in a URL.
+    /// Returns the version as in a URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The day on which Meta retired it or will; for versions older than those we know of, the day by
-    /// which it was. `None` while no day is known.
+    /// Returns the day of its retirement by Meta; for a version older than the listed ones, a day by which it was
+    /// retired. `None` if no day is known.
     #[must_use]
     pub fn retirement(&self) -> Option<NaiveDate> {
         RETIREMENT.iter().find(|(major, _)| self.major <= *major).map(|(_, date)| *date)
@@ -62,7 +62,7 @@ impl GraphVersion {
                 counter = Counter::RetiredGraphVersions.name(),
                 version = self.as_str(),
                 %retired,
-                "Meta retired this Graph API version: set GRAPH_API_VERSION to a living one"
+                "Meta retired this Graph API version: set GRAPH_API_VERSION to a supported one"
             );
         }
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_constant_is_a_version_and_its_retirement_is_known() {
+    fn the_default_is_a_version_with_a_known_retirement() {
         let pinned: GraphVersion = GRAPH_API_VERSION.parse().expect("a version");
         assert_eq!(pinned, GraphVersion::default());
         assert_eq!(pinned.retirement(), Some(date(2026, 5, 21)));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn older_versions_are_retired_too_and_newer_ones_are_not() {
+    fn unlisted_older_versions_are_retired_and_newer_are_not() {
         let retirement = |text: &str| text.parse::<GraphVersion>().expect(text).retirement();
         assert_eq!(retirement("v3.2"), Some(date(2026, 5, 21)));
         assert_eq!(retirement("v20.0"), Some(date(2026, 9, 24)));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_refused() {
+    fn an_invalid_version_is_refused() {
         for text in ["", "v", "19.0", "v19", "v19.", "vx.0", "v19.0/..", "V19.0"] {
             assert_eq!(text.parse::<GraphVersion>(), Err(SettingError::Version), "{text}");
         }

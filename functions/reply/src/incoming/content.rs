@@ -1,7 +1,7 @@
-//! What a message holds, by its type.
+//! The content of a message, by its type.
 //!
-//! Source: “Messages webhook reference”, WhatsApp Business Platform documentation. A type or a field that is not
-//! known here is normal; the raw message is kept in any case. `docs/MESSAGES.md` has the table of all types.
+//! Source: “Messages webhook reference”, WhatsApp Business Platform documentation. Unknown types and fields are expected;
+//! the raw message is stored in any case. `docs/MESSAGES.md` has the table of all types.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use shared::wamid::Wamid;
 
 use super::vcard;
 
-/// Types whose body stands under their own name. A message without `type` is of the one whose body it has.
+/// Types with a body under their own name. They identify the type of a message without `type` by its body.
 pub(super) const TYPES: [&str; 16] = [
     "voice",
     "text",
@@ -32,7 +32,7 @@ pub(super) const TYPES: [&str; 16] = [
     "revoke",
 ];
 
-/// What a message holds.
+/// The content of a message.
 #[derive(Clone, Eq, PartialEq)]
 pub enum Content {
     /// `text`
@@ -43,45 +43,45 @@ pub enum Content {
     Location(Location),
     /// `contacts`: the names on the cards
     Contacts(Vec<String>),
-    /// `interactive` with `button_reply` or `list_reply`, and `button`: what the person chose
+    /// `interactive` with `button_reply` or `list_reply`, and `button`: the user's choice
     Choice(Choice),
-    /// `interactive` with `nfm_reply`: a form (flow, address) that the person filled in
+    /// `interactive` with `nfm_reply`: a form (flow, address) filled in by the user
     Form(Form),
     /// `interactive` with `call_permission_reply`: `accept` or `reject`
     CallPermission(String),
     /// `reaction`
     Reaction {
-        /// The wamid of the message that it is about.
+        /// The wamid of the message that it refers to.
         to: Option<Wamid>,
-        /// None when the reaction was taken back.
+        /// `None` when the reaction was removed.
         emoji: Option<String>,
     },
     /// `order`
     Order(Order),
-    /// `edit`: another content in the place of an earlier message's
+    /// `edit`: the new content of an earlier message
     Edit {
         /// The wamid of that message.
         of: Option<Wamid>,
-        /// What it says now.
+        /// The new content.
         content: Box<Content>,
     },
-    /// `revoke`: the person deleted a message for everyone
+    /// `revoke`: the user deleted a message for everyone
     Revoke {
         /// The wamid of that message.
         of: Option<Wamid>,
     },
-    /// `system`: WhatsApp says something about the person
+    /// `system`: a notice of WhatsApp's about the user
     System(System),
-    /// `request_welcome`: the person opened the conversation for the first time
+    /// `request_welcome`: the user opened the conversation for the first time
     Welcome,
-    /// `unsupported`, and what Meta could not hand over: something that the person sent
+    /// `unsupported`, or any type that Meta could not deliver
     Unsupported {
-        /// What it is, where Meta says so (`poll_creation`).
+        /// The unsupported type, if Meta names it (`poll_creation`).
         of: Option<String>,
         /// Meta's error code.
         code: Option<i64>,
     },
-    /// A type from above without the body that it should have
+    /// A type from above without its body
     Unreadable,
     /// A type that this version does not know
     Unknown,
@@ -90,19 +90,19 @@ pub enum Content {
 /// A file.
 #[derive(Clone, Eq, PartialEq, Serialize)]
 pub struct Media {
-    /// What it is shown as.
+    /// The message's type.
     #[serde(rename = "type")]
     pub kind: MediaKind,
-    /// By which the Graph API hands it out, for some days.
+    /// The media id, valid in the Graph API for some days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Such as `image/jpeg`.
+    /// The MIME type, such as `image/jpeg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
-    /// Of its bytes, in base64.
+    /// The SHA-256 hash of its bytes, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// What the person wrote below it.
+    /// The user's caption.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
     /// A document's name.
@@ -113,15 +113,15 @@ pub struct Media {
     pub voice: bool,
 }
 
-/// What a file is shown as: the message's type.
+/// The type of a message with a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaKind {
     /// A picture.
     Image,
-    /// A sound.
+    /// An audio file.
     Audio,
-    /// A film.
+    /// A video.
     Video,
     /// Any file.
     Document,
@@ -132,22 +132,22 @@ pub enum MediaKind {
 /// A place.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Location {
-    /// Degrees, as Meta writes them.
+    /// The latitude in degrees, as Meta writes it.
     pub latitude: Option<String>,
-    /// Degrees, as Meta writes them.
+    /// The longitude in degrees, as Meta writes it.
     pub longitude: Option<String>,
-    /// Such as a shop's.
+    /// The name of the place, such as a shop.
     pub name: Option<String>,
     /// A postal address.
     pub address: Option<String>,
 }
 
-/// What the person chose of what they were offered.
+/// The user's choice from a list, or a button.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Choice {
-    /// What was shown, and so what the person says with it.
+    /// The title shown to the user.
     pub title: String,
-    /// The `id` of a reply, the `payload` of a template's button: what the program that offered it knows it by.
+    /// The `id` of a reply, or the `payload` of a template's button, assigned by the program that offered it.
     pub id: Option<String>,
 }
 
@@ -156,34 +156,34 @@ pub struct Choice {
 pub struct Form {
     /// `flow`, `address_message`, …
     pub name: Option<String>,
-    /// What the conversation shows of it.
+    /// The text shown in the conversation.
     pub body: Option<String>,
-    /// The answers: JSON, as a text.
+    /// The user's input, as a JSON string.
     pub response_json: Option<String>,
 }
 
 /// An order from a catalogue.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Order {
-    /// The catalogue.
+    /// The catalogue's id.
     pub catalog_id: Option<String>,
-    /// What the person wrote with it.
+    /// The user's text.
     pub text: Option<String>,
-    /// How many different products it holds.
+    /// The number of different products.
     pub items: usize,
 }
 
-/// What WhatsApp says about a person.
+/// A notice of WhatsApp's about a user.
 #[derive(Clone, Eq, PartialEq)]
 pub struct System {
     /// `user_changed_number`, `user_changed_user_id`, …
     pub kind: Option<String>,
-    /// In English.
+    /// The text, in English.
     pub body: Option<String>,
 }
 
 impl Content {
-    /// Reads a message's type and content.
+    /// Parses a message's type and content.
     #[must_use]
     pub fn read(message: &Object<'_>) -> (String, Self) {
         let kind = kind_of(message);
@@ -198,7 +198,7 @@ impl Content {
             "text" => body.text("body").map(|body| Self::Text(body.into_owned())),
             "image" => media(MediaKind::Image),
             "audio" => media(MediaKind::Audio),
-            // As older versions called a voice message.
+            // The type of a voice message in older versions.
             "voice" => {
                 let audio = Media::read(MediaKind::Audio, &body);
                 audio.map(|audio| Self::Media(Media { voice: true, ..audio }))
@@ -228,7 +228,7 @@ impl Content {
             }),
             "edit" => message.get(kind).map(|_| {
                 let edited = body.object("message");
-                // Nothing edits an edit; and nothing nests, however deep JSON may.
+                // An edit of an edit is unreadable, which also bounds the recursion for nested JSON.
                 let content = match kind_of(&edited) {
                     kind if ["reaction", "edit", "revoke"].contains(&kind.as_str()) => Self::Unreadable,
                     kind => Self::of(&kind, &edited),
@@ -246,13 +246,13 @@ impl Content {
             _ => Some(Self::Unknown),
         };
         content.unwrap_or_else(|| match message.get("errors") {
-            // What Meta could not hand over comes under any type, without its body and with the reason.
+            // A message that Meta could not deliver has any type, no body, and an error.
             Some(_) => unsupported(message, &body),
             None => Self::Unreadable,
         })
     }
 
-    /// What the person said in words, to be answered: a text, a choice's title, a caption.
+    /// Returns the user's words, to be answered: a text, a choice's title, a caption.
     #[must_use]
     pub fn said(&self) -> Option<&str> {
         match self {
@@ -263,7 +263,7 @@ impl Content {
         }
     }
 
-    /// Whether the person is saying something to us, and may wait for an answer.
+    /// Returns whether the content is addressed to the business, so that the user may expect an answer.
     #[must_use]
     pub fn is_conversation(&self) -> bool {
         match self {
@@ -275,12 +275,12 @@ impl Content {
             | Self::Form(_)
             | Self::Order(_)
             | Self::Unreadable
-            // More likely something that is said than not.
+            // An unknown type is more likely addressed to the business than not.
             | Self::Unknown => true,
-            // A poll, say. Unlike these, which are about an earlier message:
+            // Such as a poll; unlike the following types, which refer to an earlier message.
             Self::Unsupported { of, .. } => {
-                let about = ["edit", "keep_in_chat", "pin", "poll_update", "reaction", "revoke"];
-                of.as_deref().is_none_or(|of| !about.contains(&of))
+                let referring = ["edit", "keep_in_chat", "pin", "poll_update", "reaction", "revoke"];
+                of.as_deref().is_none_or(|of| !referring.contains(&of))
             }
             Self::CallPermission(_)
             | Self::Reaction { .. }
@@ -291,7 +291,7 @@ impl Content {
         }
     }
 
-    /// The wamid of the message that this one is about: of a reaction, an edit, a revoke.
+    /// Returns the wamid of the message that a reaction, an edit or a revoke refers to.
     #[must_use]
     pub fn refers_to(&self) -> Option<&Wamid> {
         match self {
@@ -302,7 +302,7 @@ impl Content {
         }
     }
 
-    /// The files in it.
+    /// Returns the file, if there is one.
     #[must_use]
     pub fn media(&self) -> Option<&Media> {
         match self {
@@ -313,7 +313,7 @@ impl Content {
     }
 }
 
-/// A message's type, as it says or as its body shows.
+/// Returns a message's type: its field `type`, else the type that its body indicates.
 fn kind_of(message: &Object<'_>) -> String {
     let by_body = || TYPES.iter().find(|kind| message.get(kind).is_some()).map(|kind| (*kind).to_owned());
     message.string("type").or_else(by_body).unwrap_or_else(|| "unknown".to_owned())
@@ -333,7 +333,7 @@ fn interactive(body: &Object<'_>) -> Option<Content> {
                 response_json: None,
             }));
         };
-        // A text that holds JSON; some senders write the JSON itself.
+        // A string that contains JSON; some senders write the JSON value itself.
         let response = form.string("response_json").unwrap_or_else(|| response_json.get().to_owned());
         return Some(Content::Form(Form {
             name: form.string("name"),
@@ -353,7 +353,7 @@ fn unsupported(message: &Object<'_>, body: &Object<'_>) -> Content {
     }
 }
 
-/// The name on a contact's card, or else its first number.
+/// Returns the name on a contact's card, else its company, first number or first e-mail address.
 fn name_on(card: &RawValue) -> Option<String> {
     let card = Object::of(Some(card));
     let name = card.object("name");
@@ -394,7 +394,7 @@ impl Location {
 }
 
 impl fmt::Debug for Content {
-    /// Without what was written.
+    /// Omits the user's words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Text(_) => "Text(…)",

@@ -1,13 +1,13 @@
-//! What Meta sent becomes something with types, once.
+//! Meta's updates, parsed once into types.
 //!
-//! | module | what it reads |
+//! | module | content |
 //! |---|---|
-//! | [`content`] | what a message holds, by its type |
-//! | `text` | what the history shows of it |
-//! | `payload` | what its row keeps besides |
-//! | [`status`] | what became of a message that was sent |
-//! | [`event`] | everything else |
-//! | `time` | when it was |
+//! | [`content`] | the content of a message, by its type |
+//! | `text` | the text of a message in the history |
+//! | `payload` | the further data in its row |
+//! | [`status`] | a status of a sent message |
+//! | [`event`] | all other updates |
+//! | `time` | the time of a message |
 //! | `vcard` | the name on a contact's card |
 
 pub mod content;
@@ -43,7 +43,7 @@ pub use status::{Category, Status};
 use crate::graph::PhoneNumberId;
 use crate::users::Author;
 
-/// Characters of a type's name at most.
+/// The maximum length of a type's name, in characters.
 const MAX_KIND: usize = 64;
 
 /// An entry of `messages` or `message_echoes`.
@@ -55,59 +55,59 @@ pub enum Entry {
     Event(MessageEvent),
 }
 
-/// A message that is kept as an event, because it belongs to no history: WhatsApp says something, or nothing says who
-/// wrote it.
+/// A message that is stored as an event, because it belongs to no history: a notice of WhatsApp's, or a message without a
+/// sender.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MessageEvent {
     /// Whether it is a message or an echo.
     pub update: UpdateKind,
-    /// Its wamid.
+    /// The wamid of the message, if it has one.
     pub wamid: Option<Wamid>,
-    /// What kind of message it is: `type`.
+    /// The message's `type`.
     pub kind: String,
-    /// What is kept.
+    /// The event to be stored.
     pub event: Event,
 }
 
-/// A message of a person, or one that the business wrote to a person.
+/// A message from a user, or a business echo to a user.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Incoming {
-    /// The wamid, or what takes its place: the ids of its rows are derived from it.
+    /// The wamid, or its substitute. The ids of the message's rows are derived from it.
     pub key: MessageKey,
-    /// Who wrote it; of a message of the business, to whom it went.
+    /// The user: the author of a message, the recipient of a business echo.
     pub sender: Sender,
-    /// The WhatsApp Business Account that it was written to.
+    /// The WhatsApp Business Account of the conversation.
     pub waba_id: Option<String>,
-    /// The business number that received it, when Meta said so.
+    /// The business number that received it, if Meta named it.
     pub phone_number_id: Option<PhoneNumberId>,
-    /// When the webhook received it.
+    /// The time at which the webhook received it.
     pub received_at: DateTime<Utc>,
-    /// When it was sent: the second that Meta says, and the order of arrival within it.
+    /// The time of sending: Meta's timestamp in seconds, and within a second the order of arrival.
     pub sent_at: DateTime<Utc>,
-    /// What kind of message it is: `type`.
+    /// The message's `type`.
     pub kind: String,
-    /// What it holds.
+    /// The parsed content.
     pub content: Content,
-    /// The group that it was written in.
+    /// The id of the group, if it was written in one.
     pub group_id: Option<String>,
-    /// The wamid of the message that it answers.
+    /// The wamid of the message that it quotes.
     pub quotes: Option<Wamid>,
-    /// The name that the sender gave themselves.
+    /// The sender's profile name.
     pub sender_name: Option<String>,
-    /// Whether it is ours to answer: in a field such as `standby`, another app has the conversation.
+    /// Whether it is ours to answer. In a webhook field such as `standby`, another app handles the conversation.
     pub is_ours: bool,
-    /// The column `payload`: JSON with the raw message and what is used most of it.
+    /// The column `payload`: JSON with the raw message and its most used fields.
     pub payload: String,
 }
 
 impl Entry {
-    /// Reads a message. What cannot be read counts as absent.
+    /// Parses a message. Unreadable fields count as absent.
     #[must_use]
     pub fn read(received: &ReceivedMessage<'_>) -> Self {
         Self::written_by(Writer::Person, received)
     }
 
-    /// Its wamid, if it has one.
+    /// Returns its wamid, if it has one.
     #[must_use]
     pub fn wamid(&self) -> Option<&Wamid> {
         match self {
@@ -116,7 +116,7 @@ impl Entry {
         }
     }
 
-    /// Reads a message that the business wrote itself, in its app.
+    /// Parses a business echo.
     #[must_use]
     pub fn read_echo(received: &ReceivedMessage<'_>) -> Self {
         Self::written_by(Writer::Business, received)
@@ -126,7 +126,7 @@ impl Entry {
         let message = Object::of(Some(received.message));
         let (kind, content) = Content::read(&message);
         let kind = head(&storable_text(&kind), MAX_KIND).to_owned();
-        // Before there was a sender in the envelope.
+        // Older envelopes have no sender.
         let sender = received.sender.clone().or_else(|| writer.of_contact(received.contact, &message));
         let field = writer.field(received);
         let is_ours = field.is_none();
@@ -134,7 +134,7 @@ impl Entry {
             Some(sender) if !matches!(content, Content::System(_) | Content::Welcome) => sender,
             _ => {
                 let mut event = Event::of_message(received, &format!("{}.{kind}", writer.list()));
-                // What is told elsewhere, as in `history`, happened long ago.
+                // A change reported in another field, such as `history`, may have happened long ago.
                 if writer == Writer::Person && matches!(content, Content::System(_)) && is_ours {
                     let change = IdentityChange::of_system_message(&message, &message.object("system"));
                     event
@@ -166,30 +166,30 @@ impl Entry {
 }
 
 impl Incoming {
-    /// By what its sender is looked up.
+    /// Returns the author, for the lookup of the user.
     #[must_use]
     pub fn author(&self) -> Author {
         let written_at = Some(time::written_at(self.sent_at, self.received_at));
         Author { sender: self.sender.clone(), waba_id: self.waba_id.clone(), written_at }
     }
 
-    /// Its wamid as a field of a log line.
+    /// Returns its wamid as a field of a log line.
     pub(crate) fn short_wamid(&self) -> Option<DisplayValue<ShortWamid<'_>>> {
         self.key.wamid().map(|wamid| ShortWamid::field(wamid.as_str()))
     }
 }
 
-/// Who wrote a message.
+/// The side of a conversation that wrote a message.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Writer {
-    /// A person, to the business.
+    /// A user, to the business.
     Person,
-    /// The business, to a person.
+    /// The business, to a user.
     Business,
 }
 
 impl Writer {
-    /// What kind of update such a message is.
+    /// Returns the kind of update of such a message.
     fn update(self) -> UpdateKind {
         match self {
             Self::Person => UpdateKind::Message,
@@ -197,7 +197,7 @@ impl Writer {
         }
     }
 
-    /// What a value holds such messages in.
+    /// Returns the name of the list of such messages in a webhook value.
     fn list(self) -> &'static str {
         match self {
             Self::Person => "messages",
@@ -205,17 +205,17 @@ impl Writer {
         }
     }
 
-    /// The webhook field that a message came in, unless it is the one for messages that are to be answered.
+    /// Returns the webhook field of a message, unless it is the one for messages to be answered.
     fn field<'a>(self, received: &ReceivedMessage<'a>) -> Option<Cow<'a, str>> {
         let field = lenient::filled_text(received.field).filter(|field| field != "messages");
         match self {
             Self::Person => field,
-            // Whatever field it came in, its row says that no program wrote it.
+            // In any field, the origin of a business echo is recorded in its row.
             Self::Business => field.or(Some(Cow::Borrowed(self.list()))),
         }
     }
 
-    /// The person of a message that came with this contact.
+    /// Returns the user of a message with this contact.
     fn of_contact(self, contact: Option<&RawValue>, message: &Object<'_>) -> Option<Sender> {
         let contacts = Contacts::read(contact);
         match self {
@@ -226,7 +226,7 @@ impl Writer {
 }
 
 impl fmt::Debug for Incoming {
-    /// Without what was written, and by whom.
+    /// Omits the text, and shows the sender only as far as logs may.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Incoming");
         debug.field("key", &self.key).field("sender", &self.sender).field("content", &self.content);

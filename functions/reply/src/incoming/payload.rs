@@ -1,4 +1,4 @@
-//! What the row of a message that came by webhook keeps besides its words: the column `payload`.
+//! The column `payload` of a received message: its data beyond the text.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use shared::lenient::{Object, storable};
 
 use super::content::{Content, Media};
 
-/// The column, as JSON: what is used most, in the same place for all types, and the message as Meta sent it.
+/// The column, as JSON: the most used fields, in the same place for all types, and Meta's raw message.
 #[derive(Serialize)]
 struct Payload<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,13 +27,13 @@ struct Payload<'a> {
     field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: Option<Box<RawValue>>,
-    /// What was lost because SQS takes no larger message.
+    /// The data lost because it exceeded the size limit of SQS.
     #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<Cut>,
     raw: Box<RawValue>,
 }
 
-/// The message that this one answers.
+/// The message that this one quotes.
 #[derive(Serialize)]
 struct Quoted {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,8 +42,8 @@ struct Quoted {
     from: Option<String>,
 }
 
-/// The column `payload` of a message, as JSON that PostgreSQL can hold. `field` is the webhook field that it came in, when
-/// that is not `messages`.
+/// Returns the column `payload` of a message, as JSON that PostgreSQL can store. `field` is its webhook field, unless that
+/// is `messages`.
 #[must_use]
 pub fn payload(
     received: &ReceivedMessage<'_>,
@@ -58,19 +58,19 @@ pub fn payload(
         media: content.media().map(|media| [media]),
         quoted: (quoted.id.is_some() || quoted.from.is_some()).then_some(quoted),
         forwarded: is("forwarded") || is("frequently_forwarded"),
-        referral: message.get("referral").and_then(kept),
+        referral: message.get("referral").and_then(storable_value),
         group_id: message.string("group_id"),
         field: field.map(Into::into),
-        contact: received.contact.and_then(kept),
+        contact: received.contact.and_then(storable_value),
         cut: received.cut,
-        raw: kept(received.message).unwrap_or_default(),
+        raw: storable_value(received.message).unwrap_or_default(),
     };
     let payload = serde_json::to_string(&payload).unwrap_or_default();
-    // The texts that were read have lost their escapes, and can hold what the raw ones no longer do.
+    // Parsed strings are unescaped, and may contain characters that were replaced in the raw values.
     let readable = serde_json::from_str::<&RawValue>(&payload).map(|payload| storable(payload).into_owned());
     readable.unwrap_or_else(|_| "{}".to_owned())
 }
 
-fn kept(raw: &RawValue) -> Option<Box<RawValue>> {
+fn storable_value(raw: &RawValue) -> Option<Box<RawValue>> {
     RawValue::from_string(storable(raw).into_owned()).ok()
 }

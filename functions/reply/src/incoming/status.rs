@@ -1,4 +1,4 @@
-//! What became of a message that was sent.
+//! Statuses of sent messages.
 
 use chrono::{DateTime, Utc};
 use shared::envelope::ReceivedStatus;
@@ -10,55 +10,55 @@ use uuid::Uuid;
 
 use super::time::plausible;
 
-/// The namespace of the ids of statuses. Changing it would write every redelivered status a second time.
+/// The namespace of the ids of statuses. A different one would duplicate every redelivered status.
 const STATUS_IDS: Uuid = Uuid::from_u128(0x4c3f_1f0e_77a9_4f7b_9d52_60a8_e1b3_92d4);
 
-/// Characters of an error's text at most.
+/// The maximum length of an error's text, in characters.
 const MAX_ERROR: usize = 1_000;
 
 /// One status of one message: a row of the table `message_statuses`.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Status {
-    /// The row's id, derived from what it says, so that writing twice is writing once.
+    /// The row's id, derived from the status, so that an insert is idempotent.
     pub id: Uuid,
-    /// Meta's id of the message that was sent.
+    /// The wamid of the sent message.
     pub wamid: Wamid,
-    /// `sent`, `delivered`, `read`, `played`, `failed`, or what Meta says next year.
+    /// `sent`, `delivered`, `read`, `played`, `failed`, or a name that Meta adds later.
     pub name: String,
-    /// When it became so, to the second; the time of arrival where Meta says none.
+    /// The time of the status, to the second; the time of arrival without a timestamp of Meta's.
     pub at: DateTime<Utc>,
-    /// Meta's error code, of `failed`.
+    /// Meta's error code, with `failed`.
     pub error_code: Option<i32>,
-    /// And what Meta says about it.
+    /// Meta's error text.
     pub error_text: Option<String>,
-    /// As what Meta bills the message: said once a message, when it is delivered.
+    /// The category in which Meta bills the message, reported once per message, on delivery.
     pub billed_as: Option<Category>,
     /// The business number that sent the message.
     pub phone_number_id: Option<String>,
-    /// The status as Meta sent it, as JSON that PostgreSQL can hold. Personal data.
+    /// Meta's JSON, as PostgreSQL can store it. Personal data.
     pub payload: String,
 }
 
-/// What a billed message is, by which its price goes.
+/// The category of a billed message, which determines its price.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Category {
     /// A free-form answer.
     Service,
-    /// A template about something that the person asked for.
+    /// A template about something that the user requested.
     Utility,
-    /// A template that advertises.
+    /// A template for marketing.
     Marketing,
-    /// A template with a code.
+    /// A template with a one-time code.
     Authentication,
-    /// What Meta bills beside these: answers in groups, of its own agent, of general-purpose assistants.
+    /// Any other category: answers in groups, of Meta's own agent, of general-purpose assistants.
     Other,
 }
 
 impl Category {
-    /// Reads `pricing` of a status; `None` when the message is free, or another status says so.
+    /// Parses `pricing` of a status. Returns `None` when the message is free, or when another of its statuses counts.
     ///
-    /// Statuses `sent` carry it too, and are left out: Meta bills what is delivered, and says it in one of `delivered`
-    /// and `read`. `billable` is to go, and `type` to stay.
+    /// A status `sent` has `pricing` too, and is ignored: Meta bills delivered messages, and reports the price in either
+    /// `delivered` or `read`. Meta will remove `billable` and retain `type`.
     /// Source: “status messages webhook reference” and “Pricing”, WhatsApp Business Platform documentation, November 2026.
     fn read(status: &Object<'_>, name: &str) -> Option<Self> {
         let pricing = status.object("pricing");
@@ -80,7 +80,8 @@ impl Category {
 }
 
 impl Status {
-    /// Reads a status; `None` when it is not one of a message: it has no id or no name, or is a call's or a payment's.
+    /// Parses a status. Returns `None` when it does not belong to a message: it has no id or no name, or belongs to a call
+    /// or a payment.
     #[must_use]
     pub fn read(received: &ReceivedStatus<'_>) -> Option<Self> {
         let status = Object::of(Some(received.status));
@@ -94,7 +95,7 @@ impl Status {
         let code = error.text("code").unwrap_or_default();
         let details = error.object("error_data").string("details").or_else(|| error.string("error_data"));
         let text = details.or_else(|| error.string("message")).or_else(|| error.string("title"));
-        // In a group everybody has a status of their own.
+        // In a group, each participant has their own status.
         let recipient = [
             "recipient_participant_user_id",
             "recipient_participant_id",
@@ -123,7 +124,7 @@ impl Status {
 }
 
 impl std::fmt::Debug for Status {
-    /// Without the payload, which names the recipient.
+    /// Omits the payload, which names the recipient.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Status");
         debug.field("wamid", &self.wamid).field("name", &plain(&self.name)).field("at", &self.at);
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_why() {
+    fn a_failure_has_a_code_and_a_text() {
         let status = json!({"id": "wamid.O", "status": "failed", "timestamp": "1750030073", "recipient_id": "16505551234",
             "errors": [{"code": 131049, "title": "Title", "message": "Message", "error_data": {"details": "Details"}}]});
         let read = read(&status).expect("a status");
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_billed_is_said_once_by_a_status_of_delivery() {
+    fn only_delivered_and_read_report_a_charge() {
         let billed = |name: &str, pricing: Value| {
             read(&json!({"id": "w", "status": name, "pricing": pricing})).expect("a status").billed_as
         };
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_has_the_same_id_and_everything_else_another() {
+    fn a_repetition_has_the_same_id_and_any_other_status_another() {
         let status = json!({"id": "w", "status": "read", "timestamp": "1750030073", "recipient_id": "1"});
         let id = |changes: Value| {
             let mut status = status.clone();
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_strange_is_absent_and_no_message_s_status_is_none() {
+    fn invalid_fields_are_absent_and_other_statuses_are_none() {
         let status = read(
             &json!({"id": "w", "status": "warning", "timestamp": 1, "errors": [{"code": 99999999999u64, "error_data": "why"}]}),
         );
@@ -225,7 +226,7 @@ mod tests {
             (status.name.as_str(), status.error_code, status.error_text.as_deref()),
             ("warning", None, Some("why"))
         );
-        assert_eq!(status.at.timestamp(), 1_750_030_100, "before there was WhatsApp");
+        assert_eq!(status.at.timestamp(), 1_750_030_100, "a timestamp before WhatsApp existed is ignored");
         for none in [
             json!({"id": "w"}),
             json!({"status": "sent"}),

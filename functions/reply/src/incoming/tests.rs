@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::time::sent_at;
 use super::*;
 
-/// Reads a message; one that does not say who wrote it is somebody's.
+/// Parses a message. One without a sender gets a default one.
 fn read(message: &str, contact: Option<&str>, metadata: Option<&str>) -> Incoming {
     let raw = |json| serde_json::from_str::<&RawValue>(json).expect("JSON");
     let (metadata, contact) = (metadata.map(raw), contact.map(raw));
@@ -35,7 +35,7 @@ fn received(message: &RawValue) -> ReceivedMessage<'_> {
 }
 
 #[test]
-fn a_text_message_of_meta_s_samples() {
+fn a_sample_text_message_is_parsed() {
     let message = r#"{"from":"16505551234","id":"wamid.A","timestamp":"1749416383","type":"text","text":{"body":"Hi"}}"#;
     let metadata = r#"{"display_phone_number":"15550783881","phone_number_id":"106540352242922"}"#;
     let incoming = read(message, None, Some(metadata));
@@ -49,7 +49,7 @@ fn a_text_message_of_meta_s_samples() {
 }
 
 #[test]
-fn a_person_without_a_phone_number_is_known_by_the_user_id() {
+fn a_sender_without_a_number_is_identified_by_the_user_id() {
     let bsuid = "US.13491208655302741918";
     let by_message =
         format!(r#"{{"id":"wamid.A","from_user_id":"{bsuid}","type":"text","text":{{"body":"Hi"}}}}"#);
@@ -83,18 +83,18 @@ fn a_message_without_an_id_has_a_key_of_its_own() {
 }
 
 #[test]
-fn what_whatsapp_says_and_a_message_without_a_sender_is_an_event() {
+fn system_messages_and_messages_without_a_sender_are_events() {
     let event = |message: &str| {
         let message = serde_json::from_str(message).expect("JSON");
         match Entry::read(&received(message)) {
             Entry::Message(_) => None,
-            Entry::Event(kept) => Some(kept.event),
+            Entry::Event(stored) => Some(stored.event),
         }
     };
     let is_event = |message: &str| event(message).is_some();
     assert!(is_event(r#"{"from":"16505551234","type":"system","system":{"type":"something new"}}"#));
     assert!(is_event(r#"{"from":"16505551234","type":"request_welcome"}"#));
-    assert!(is_event(r#"{"type":"text","text":{"body":"Hi"}}"#), "nothing says who wrote it");
+    assert!(is_event(r#"{"type":"text","text":{"body":"Hi"}}"#), "it has no sender");
     assert!(!is_event(r#"{"from":"16505551234","type":"hologram"}"#));
     let changed = r#"{"from":"16505551234","type":"system","system":{"type":"user_changed_number","wa_id":"12195555358"}}"#;
     assert_eq!(event(changed).expect("an event").changes.len(), 1);
@@ -106,14 +106,14 @@ fn content(message: &str) -> (String, Content) {
     (head(&kind, MAX_KIND).to_owned(), content)
 }
 
-/// What a message of this JSON is shown as, and what it says in words.
+/// The text in the history, the type and the words of a message in JSON.
 fn shown(message: &str) -> (String, String, Option<String>) {
     let (kind, content) = content(message);
     (content.text(&kind), kind, content.said().map(str::to_owned))
 }
 
 #[test]
-fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
+fn every_type_has_a_text_and_some_have_words() {
     for (message, text, said) in [
         (r#"{"type":"text","text":{"body":"Hi"}}"#, "Hi", true),
         (r#"{"type":"image","image":{"id":"1","caption":"Taj Mahal"}}"#, "Taj Mahal", true),
@@ -148,7 +148,7 @@ fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
             false,
         ),
         (r#"{"type":"contacts","contacts":[{"vcard":"…"}]}"#, "[contacts]", false),
-        // Made after a public bug report: a card whose name stands in its vCard alone.
+        // Modelled on a public bug report: a card with a name only in its vCard.
         (
             r#"{"type":"contacts","contacts":[{"vcard":"BEGIN:VCARD\nFN:Lee Sample\nEND:VCARD","phones":[{"phone":"1"}]}]}"#,
             "Lee Sample",
@@ -202,7 +202,7 @@ fn every_type_has_a_text_and_what_is_said_in_words_is_known() {
             false,
         ),
         (r#"{"type":"unknown","errors":[{"code":131051}]}"#, "[unsupported message]", false),
-        // Made after a public bug report: a type that is known, without what it should hold.
+        // Modelled on a public bug report: a known type without its body.
         (r#"{"type":"image","errors":[{"code":131052}]}"#, "[unsupported message]", false),
         (r#"{"type":"image","image":{},"errors":[{"code":131052}]}"#, "[unsupported message]", false),
         (r#"{"type":"text","text":{"body":"Hi"},"errors":[{"code":131051}]}"#, "Hi", true),
@@ -244,7 +244,7 @@ fn reactions_edits_and_revokes_refer_to_their_message() {
 }
 
 #[test]
-fn an_edit_of_an_edit_is_unreadable_however_deep_it_is() {
+fn nested_edits_of_any_depth_are_unreadable() {
     let level = r#"{"edit":{"message":"#;
     let message = format!("{}{{}}{}", level.repeat(10_000), "}}".repeat(10_000));
     let content = read(&message, None, None).content;
@@ -252,7 +252,7 @@ fn an_edit_of_an_edit_is_unreadable_however_deep_it_is() {
 }
 
 #[test]
-fn the_payload_has_what_is_used_most_in_one_place_and_the_raw_message() {
+fn the_payload_has_common_fields_and_the_raw_message() {
     let message = r#"{"id":"w","type":"image","image":{"id":"1003","mime_type":"image/jpeg","sha256":"S="},"new":[1.50],
         "context":{"id":"wamid.0","from":"1","forwarded":true},"referral":{"source_id":"ad"},"group_id":"G"}"#;
     let payload = read(message, Some(r#"{"profile":{"name":"Sheena"}}"#), None).payload;
@@ -274,7 +274,7 @@ fn the_payload_has_what_is_used_most_in_one_place_and_the_raw_message() {
 }
 
 #[test]
-fn the_sender_in_the_envelope_counts_and_an_older_envelope_has_the_contact() {
+fn the_sender_of_the_envelope_precedes_its_contact() {
     let message = serde_json::from_str::<&RawValue>(r#"{"from_user_id":"US.1"}"#).expect("JSON");
     let contact = serde_json::from_str(r#"{"wa_id":"16505551234","user_id":"US.1"}"#).ok();
     let older = of(&ReceivedMessage { contact, ..received(message) }).sender;
@@ -285,13 +285,13 @@ fn the_sender_in_the_envelope_counts_and_an_older_envelope_has_the_contact() {
 }
 
 #[test]
-fn a_text_with_half_of_an_emoji_is_a_text() {
+fn a_lone_surrogate_in_a_text_is_replaced() {
     let message = r#"{"type":"text","text":{"body":"Hi \ud83d"}}"#;
     assert_eq!(read(message, None, None).content, Content::Text("Hi \u{fffd}".to_owned()));
 }
 
 #[test]
-fn without_a_believable_timestamp_the_time_of_arrival_counts() {
+fn the_time_of_arrival_replaces_an_implausible_timestamp() {
     const DAY: i64 = 24 * 3600;
     let arrival = 1_749_416_384;
     let sent_at = |timestamp: &str| {
@@ -301,17 +301,17 @@ fn without_a_believable_timestamp_the_time_of_arrival_counts() {
     for second in plausible {
         assert_eq!(sent_at(&format!("\"{second}\"")) / 1_000_000, second);
     }
-    // Milliseconds are a year that PostgreSQL does not know.
-    let absurd = [0, -1, 1_230_767_999, arrival + DAY + 1, arrival * 1000, 99_999_999_999_999_999];
+    // As seconds, milliseconds are a year beyond PostgreSQL's range.
+    let implausible = [0, -1, 1_230_767_999, arrival + DAY + 1, arrival * 1000, 99_999_999_999_999_999];
     let unreadable = ["null", "\"soon\"", "[]"].map(str::to_owned);
-    for timestamp in absurd.map(|second| format!("\"{second}\"")).into_iter().chain(unreadable) {
+    for timestamp in implausible.map(|second| format!("\"{second}\"")).into_iter().chain(unreadable) {
         assert_eq!(sent_at(&timestamp), 1_749_416_384_500_000, "{timestamp}");
     }
 }
 
 proptest! {
     #[test]
-    fn within_a_second_messages_keep_the_order_of_arrival(
+    fn messages_of_one_second_keep_the_order_of_arrival(
         second in 1_600_000_000i64..2_000_000_000, late in 0i64..1000, first in 0i64..10_000, gap in 1i64..10_000,
     ) {
         let timestamp = serde_json::value::to_raw_value(&second.to_string()).expect("JSON");
@@ -325,7 +325,7 @@ proptest! {
     }
 
     #[test]
-    fn no_clock_makes_it_panic_or_an_unknown_time(
+    fn any_clock_yields_a_plausible_time(
         second: i64, received in -8_000_000_000_000_000i64..8_000_000_000_000_000, near: bool,
     ) {
         let second = if near { received / 1_000_000 + second % 3_000_000 } else { second };
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_makes_it_panic(text in "\\PC*", number: f64) {
+    fn parsing_never_panics(text in "\\PC*", number: f64) {
         let json = serde_json::json!({"id": number, "from": text, "timestamp": text, "type": [text], "text": text});
         read(&json.to_string(), Some(&json.to_string()), Some(&json.to_string()));
     }

@@ -1,11 +1,11 @@
-//! What the history shows of a message: its words, or in their place a mark in brackets.
+//! The text of a message in the history: its words, or a placeholder in brackets.
 
 use shared::logging::plain;
 
 use super::content::{Content, Media, MediaKind};
 
 impl Content {
-    /// The column `content` of a message of type `kind`.
+    /// Returns the column `content` of a message of type `kind`.
     #[must_use]
     pub fn text(&self, kind: &str) -> String {
         match self {
@@ -48,7 +48,7 @@ impl Content {
 
 impl Media {
     fn text(&self) -> &str {
-        let mark = match self.kind {
+        let placeholder = match self.kind {
             MediaKind::Image => "[image]",
             MediaKind::Audio if self.voice => "[voice message]",
             MediaKind::Audio => "[audio]",
@@ -56,6 +56,6 @@ impl Media {
             MediaKind::Document => "[document]",
             MediaKind::Sticker => "[sticker]",
         };
-        self.caption.as_deref().or(self.filename.as_deref()).unwrap_or(mark)
+        self.caption.as_deref().or(self.filename.as_deref()).unwrap_or(placeholder)
     }
 }

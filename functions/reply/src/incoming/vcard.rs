@@ -2,9 +2,9 @@
 //!
 //! Source: RFC 6350 (vCard 4.0) and RFC 2426 (3.0, which WhatsApp writes).
 
-/// The value of the first property `FN` that has one.
+/// Returns the value of the first property `FN` that has one.
 ///
-/// A value in quoted-printable, as version 2.1 has it, counts as absent.
+/// A quoted-printable value, as in version 2.1, counts as absent.
 #[must_use]
 pub fn formatted_name(vcard: &str) -> Option<String> {
     unfolded(vcard).lines().find_map(|line| {
@@ -18,12 +18,13 @@ pub fn formatted_name(vcard: &str) -> Option<String> {
     })
 }
 
-/// A line that begins with a blank goes on where the one before it ended.
+/// Unfolds lines: a line that begins with white space continues the previous one.
 fn unfolded(vcard: &str) -> String {
     vcard.replace("\r\n", "\n").replace('\r', "\n").replace("\n ", "").replace("\n\t", "")
 }
 
-/// A property's name with its parameters, and its value. A colon between quotation marks belongs to a parameter.
+/// Splits a line into a property's name with its parameters, and its value. A colon in quotation marks belongs to a
+/// parameter.
 fn split_at_colon(line: &str) -> Option<(&str, &str)> {
     let mut is_quoted = false;
     let colon = line.find(|character| {
@@ -33,7 +34,7 @@ fn split_at_colon(line: &str) -> Option<(&str, &str)> {
     Some((&line[..colon], &line[colon + 1..]))
 }
 
-/// `\n` is a new line; any other character after a backslash stands for itself.
+/// Unescapes a value: `\n` is a line break; any other character after a backslash represents itself.
 fn unescaped(value: &str) -> String {
     let mut characters = value.chars();
     std::iter::from_fn(|| match characters.next()? {
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_formatted_name_of_a_vcard_is_read() {
+    fn the_formatted_name_of_a_vcard_is_parsed() {
         for (lines, name) in [
             ("FN:Lee Sample\nTEL;TYPE=CELL:15550001111", "Lee Sample"),
             ("N:Sample;Lee;;;\r\nfn:Lee Sample\r\n", "Lee Sample"),
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_name_has_none() {
+    fn a_vcard_without_a_formatted_name_has_none() {
         for vcard in [
             "",
             "…",
@@ -85,7 +86,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_it_panic(text: String, lines in "(FN|N|[;:\"\\\\\r\n \t.]){0,20}") {
+        fn parsing_never_panics(text: String, lines in "(FN|N|[;:\"\\\\\r\n \t.]){0,20}") {
             let _ = (formatted_name(&text), formatted_name(&lines));
         }
     }
