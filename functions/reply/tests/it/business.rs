@@ -1,4 +1,4 @@
-//! What the business writes itself, in its app: a row in that person's history, and nothing else.
+//! Business echoes, messages that the business sends from its app: one row in the recipient's history, and no answer.
 
 use reply::batch::{Disposition, Handle};
 use reply::delivery::Source;
@@ -9,8 +9,8 @@ use wiremock::ResponseTemplate;
 
 use crate::support::*;
 
-/// Made after a public bug report.
-fn written() -> Value {
+/// A business echo, modelled on a public bug report.
+fn business_echo() -> Value {
     json!({"from": "15550783881", "to": "16505551234", "id": "wamid.E", "timestamp": "1749416383",
         "type": "text", "text": {"body": "from the shop phone"}})
 }
@@ -23,28 +23,31 @@ fn echo(message: &Value, field: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_the_business_writes_is_an_assistant_row_and_not_answered() {
+async fn a_business_echo_is_an_assistant_row_and_not_answered() {
     let world = World::new(all_well()).await;
-    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Disposition::Delete);
+    assert_eq!(world.handle(echo(&business_echo(), "smb_message_echoes")).await, Disposition::Delete);
     let rows = world.inserts().await.remove(0);
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
     let row = &rows[0];
     assert_eq!((&row["role"], &row["user_id"]), (&json!("assistant"), &json!(USER)));
     assert_eq!((&row["content"], &row["type"]), (&json!("from the shop phone"), &json!("text")));
     assert_eq!((&row["wamids"], &row["phone_number_id"]), (&json!(["wamid.E"]), &json!("106540352242922")));
-    assert_eq!(row["payload"], json!({"field": "smb_message_echoes", "raw": written()}));
+    assert_eq!(row["payload"], json!({"field": "smb_message_echoes", "raw": business_echo()}));
     assert!(world.sends().await.is_empty() && world.writes("PATCH", "user_preferences").await.is_empty());
     let lookup = world.writes("GET", "user_preferences").await.remove(0);
-    assert!(lookup.url.query().is_some_and(|query| query.contains("16505551234")), "by the recipient");
-    // The same row when it comes again.
-    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Disposition::Delete);
+    assert!(
+        lookup.url.query().is_some_and(|query| query.contains("16505551234")),
+        "the lookup is by the recipient"
+    );
+    // A redelivery has the same row.
+    assert_eq!(world.handle(echo(&business_echo(), "smb_message_echoes")).await, Disposition::Delete);
     assert_eq!(world.inserts().await[1][0]["id"], row["id"]);
     let insert = world.writes("POST", "messages").await.remove(0);
     assert_eq!(insert.headers["prefer"], "resolution=ignore-duplicates,return=minimal");
 }
 
 #[tokio::test]
-async fn every_type_and_field_of_an_echo_is_marked_with_its_origin() {
+async fn an_echo_row_names_its_webhook_field_for_every_type() {
     let edit =
         json!({"original_message_id": "wamid.E", "message": {"type": "text", "text": {"body": "at ten"}}});
     for (kind, body, field, content, refers_to, mark) in [
@@ -63,12 +66,12 @@ async fn every_type_and_field_of_an_echo_is_marked_with_its_origin() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_of_what_went_to_an_unlinked_person() {
+async fn an_echo_to_an_unlinked_recipient_writes_no_row() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    assert_eq!(world.handle(echo(&written(), "smb_message_echoes")).await, Disposition::Delete);
+    assert_eq!(world.handle(echo(&business_echo(), "smb_message_echoes")).await, Disposition::Delete);
     assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
-    // Nothing says to whom it went, or it is none of a conversation: an event, and no identity is changed by it.
+    // Without a recipient, or outside a conversation, it is an event, and changes no identity.
     let system = json!({"to": "16505551234", "id": "w", "type": "system",
         "system": {"type": "user_changed_number", "wa_id": "12195555358"}});
     for (message, name) in
@@ -85,23 +88,25 @@ async fn nothing_is_written_of_what_went_to_an_unlinked_person() {
 }
 
 #[tokio::test]
-async fn an_echo_that_the_database_does_not_take_waits_on_the_record_queue() {
-    let body = echo(&written(), "smb_message_echoes");
-    let away = || ResponseTemplate::new(503);
-    for answers in [Answers { lookup: away(), ..all_well() }, Answers { insert: away(), ..all_well() }] {
+async fn an_echo_that_the_database_refuses_is_deferred() {
+    let body = echo(&business_echo(), "smb_message_echoes");
+    let unavailable = || ResponseTemplate::new(503);
+    for answers in
+        [Answers { lookup: unavailable(), ..all_well() }, Answers { insert: unavailable(), ..all_well() }]
+    {
         let mut world = World::new(answers).await;
         assert_eq!(world.handle(body.clone()).await, Disposition::Delete);
         assert_eq!(world.queues.take(), std::slice::from_ref(&body));
-        let waiting = || {
+        let deferred = || {
             let mut delivery = delivery(body.clone(), 1);
             delivery.source = Source::Records;
             delivery
         };
-        assert!(is_returned(world.reply(Echo).handle(&waiting(), Deadline::NONE).await));
+        assert!(is_returned(world.reply(Echo).handle(&deferred(), Deadline::NONE).await));
         world.queues.refuses = true;
         assert!(is_returned(world.handle(body.clone()).await));
-        let up = World::new(all_well()).await;
-        assert_eq!(up.reply(Echo).handle(&waiting(), Deadline::NONE).await, Disposition::Delete);
-        assert_eq!(up.inserts().await[0][0]["role"], "assistant");
+        let available = World::new(all_well()).await;
+        assert_eq!(available.reply(Echo).handle(&deferred(), Deadline::NONE).await, Disposition::Delete);
+        assert_eq!(available.inserts().await[0][0]["role"], "assistant");
     }
 }

@@ -50,7 +50,7 @@ fn phone() -> Sender {
 }
 
 #[tokio::test]
-async fn a_reply_quotes_its_message_and_goes_out_from_the_number_that_was_asked() {
+async fn a_reply_quotes_its_message_and_is_sent_from_its_number() {
     let server = server(sent()).await;
     let id = send(&graph(&server.uri()), &phone(), Some("wamid.Q")).await.expect("sent");
     assert_eq!(id.as_deref(), Some("wamid.gBGGSFcCNEOPAgkO_KJ55r4w_ww"));
@@ -68,7 +68,7 @@ async fn a_reply_quotes_its_message_and_goes_out_from_the_number_that_was_asked(
 }
 
 #[tokio::test]
-async fn a_user_id_goes_into_recipient_and_never_into_to() {
+async fn a_user_id_is_sent_in_recipient_and_never_in_to() {
     let answer = json!({"messages": [{"id": "wamid.1"}], "contacts": [{"user_id": "US.1349"}]});
     let server = server(ResponseTemplate::new(200).set_body_json(answer)).await;
     let to = Sender::parse("US.1349").expect("a user id");
@@ -81,7 +81,7 @@ async fn a_user_id_goes_into_recipient_and_never_into_to() {
 }
 
 #[tokio::test]
-async fn somebody_with_both_is_sent_to_by_number_and_a_group_by_its_id() {
+async fn the_number_precedes_the_user_id_and_a_group_has_its_id() {
     let server = server(sent()).await;
     let graph = graph(&server.uri());
     let both: Sender =
@@ -111,7 +111,7 @@ async fn mark_read(graph: &Graph, typing: bool) -> Result<(), GraphError> {
 }
 
 #[tokio::test]
-async fn a_message_is_marked_as_read_with_and_without_a_typing_indicator() {
+async fn a_read_receipt_has_an_optional_typing_indicator() {
     let server = server(ResponseTemplate::new(200).set_body_json(json!({"success": true}))).await;
     for typing in [false, true] {
         mark_read(&graph(&server.uri()), typing).await.expect("marked");
@@ -127,7 +127,7 @@ async fn a_message_is_marked_as_read_with_and_without_a_typing_indicator() {
 }
 
 #[tokio::test]
-async fn marking_as_read_can_fail_like_a_send() {
+async fn marking_as_read_returns_errors_like_a_send() {
     let error = json!({"error": {"message": "…", "code": 131009}});
     let failing = server(ResponseTemplate::new(400).set_body_json(error)).await;
     assert!(matches!(mark_read(&graph(&failing.uri()), true).await, Err(GraphError::Rejected(_))));
@@ -135,7 +135,7 @@ async fn marking_as_read_can_fail_like_a_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn marking_as_read_is_given_two_seconds() {
+async fn marking_as_read_times_out_after_two_seconds() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let start = tokio::time::Instant::now();
@@ -144,7 +144,7 @@ async fn marking_as_read_is_given_two_seconds() {
 }
 
 #[test]
-fn a_number_s_id_is_one_segment_of_a_path() {
+fn a_phone_number_id_is_one_segment_of_a_path() {
     use reply::graph::PhoneNumberId;
     for id in ["106540352242922", "a-b_C"] {
         assert_eq!(id.parse::<PhoneNumberId>().map(|id| id.to_string()).ok().as_deref(), Some(id));
@@ -155,7 +155,7 @@ fn a_number_s_id_is_one_segment_of_a_path() {
 }
 
 #[tokio::test]
-async fn a_base_url_may_have_a_path_and_a_slash() {
+async fn a_base_url_may_have_a_path_and_a_trailing_slash() {
     let server = server(sent()).await;
     send(&graph(&format!("{}/graph/", server.uri())), &phone(), None).await.expect("sent");
     let request = server.received_requests().await.expect("recorded").remove(0);
@@ -163,7 +163,7 @@ async fn a_base_url_may_have_a_path_and_a_slash() {
 }
 
 #[tokio::test]
-async fn an_error_answer_is_judged_by_its_code() {
+async fn an_error_response_is_classified_by_its_code() {
     let error =
         json!({"error": {"message": "(#131056) Pair rate limit hit", "code": 131056, "fbtrace_id": "Az8"}});
     let server = server(ResponseTemplate::new(400).set_body_json(error)).await;
@@ -173,7 +173,7 @@ async fn an_error_answer_is_judged_by_its_code() {
 }
 
 #[tokio::test]
-async fn a_server_error_passes_and_an_unreadable_success_counts_as_sent() {
+async fn a_server_error_is_transient_an_unreadable_success_is_sent() {
     let failing = server(ResponseTemplate::new(503).set_body_string("<html>")).await;
     assert_eq!(
         send(&graph(&failing.uri()), &phone(), None).await.expect_err("503").class(),
@@ -193,19 +193,19 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_closed_port_means_not_sent() {
+async fn a_closed_port_is_unreachable() {
     let error = send(&graph("http://127.0.0.1:1"), &phone(), None).await.expect_err("closed");
     assert_eq!(error, GraphError::Unreachable);
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
+async fn a_response_that_takes_over_ten_seconds_is_lost() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let graph = graph(&format!("http://{}", listener.local_addr().expect("an address")));
     let silent = async {
         let (connection, _) = listener.accept().await.expect("a connection");
         connection.readable().await.expect("a request");
-        // From here on nothing but the answer is waited for, and that time passes at once.
+        // From here on only the response is awaited. With the time paused, its timeout elapses at once.
         tokio::time::pause();
         std::future::pending::<()>().await;
     };
@@ -213,7 +213,7 @@ async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
     let to = phone();
     let result = tokio::select! {
         result = send(&graph, &to, None) => result,
-        () = silent => unreachable!("it never answers"),
+        () = silent => unreachable!("the server never responds"),
     };
     assert_eq!(result, Err(GraphError::Lost));
     let waited = start.elapsed();
@@ -224,7 +224,7 @@ async fn an_answer_that_does_not_come_within_ten_seconds_is_lost() {
 const SENT: &str = r#"{"messages":[{"id":"wamid.1"}]}"#;
 
 #[tokio::test]
-async fn a_send_that_meets_a_connection_closed_while_idle_was_not_taken_and_goes_out_at_once() {
+async fn a_send_on_a_connection_closed_while_idle_is_repeated() {
     let peer = Peer::start(Breaks::AtSecond, 200, SENT).await;
     let graph = graph(&peer.url).closing_after(Duration::ZERO);
     for _ in 0..3 {
@@ -234,20 +234,20 @@ async fn a_send_that_meets_a_connection_closed_while_idle_was_not_taken_and_goes
 }
 
 #[tokio::test]
-async fn a_send_whose_connection_breaks_otherwise_may_have_been_taken_and_is_not_repeated() {
-    // In use a moment ago.
+async fn a_send_on_any_other_broken_connection_is_not_repeated() {
+    // The connection was used a moment ago.
     let peer = Peer::start(Breaks::AtSecond, 200, SENT).await;
     let busy = graph(&peer.url);
     assert!(send(&busy, &phone(), None).await.is_ok());
     assert_eq!(send(&busy, &phone(), None).await, Err(GraphError::Lost));
     assert_eq!((peer.seen().answered, peer.seen().broken), (1, 1));
-    // After more than a round trip.
+    // The connection breaks after more than a round trip.
     let peer = Peer::start(Breaks::LateAtSecond, 200, SENT).await;
     let late = graph(&peer.url).closing_after(Duration::ZERO);
     assert!(send(&late, &phone(), None).await.is_ok());
     assert_eq!(send(&late, &phone(), None).await, Err(GraphError::Lost));
     assert_eq!((peer.seen().answered, peer.seen().broken), (1, 1));
-    // Opened for this send.
+    // The connection was opened for this send.
     let peer = Peer::start(Breaks::AtFirst, 200, SENT).await;
     let new = graph(&peer.url).closing_after(Duration::ZERO);
     assert_eq!(send(&new, &phone(), None).await, Err(GraphError::Lost));
@@ -255,7 +255,7 @@ async fn a_send_whose_connection_breaks_otherwise_may_have_been_taken_and_is_not
 }
 
 #[tokio::test]
-async fn marking_as_read_is_repeated_however_its_connection_breaks() {
+async fn marking_as_read_is_repeated_on_any_broken_connection() {
     for breaks in [Breaks::AtFirst, Breaks::AtSecond, Breaks::LateAtSecond] {
         let peer = Peer::start(breaks, 200, r#"{"success":true}"#).await;
         let graph = graph(&peer.url);

@@ -1,4 +1,4 @@
-//! Messages of every kind: what is answered, what is only recorded, what is an event.
+//! Messages of every type: answered, only recorded, or stored as an event.
 
 use reply::Reply;
 use reply::batch::{Disposition, Handle};
@@ -12,7 +12,7 @@ use wiremock::{Mock, ResponseTemplate};
 use crate::support::*;
 
 #[tokio::test]
-async fn other_types_are_recorded_and_not_answered() {
+async fn types_without_words_are_recorded_and_not_answered() {
     for (message, content) in [
         (json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}}), "[image]"),
         (json!({"from": "16505551234", "id": "w", "type": "hologram"}), "[hologram message]"),
@@ -38,7 +38,7 @@ async fn other_types_are_recorded_and_not_answered() {
 }
 
 #[tokio::test]
-async fn what_is_said_with_a_choice_or_below_a_picture_is_echoed() {
+async fn choices_and_captions_are_answered() {
     let choice = json!({"type": "button_reply", "button_reply": {"id": "1", "title": "Hello"}});
     for message in [
         json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1", "caption": "Hello"}}),
@@ -53,7 +53,7 @@ async fn what_is_said_with_a_choice_or_below_a_picture_is_echoed() {
 }
 
 #[tokio::test]
-async fn what_nobody_wrote_is_kept_as_an_event() {
+async fn messages_outside_a_conversation_are_stored_as_events() {
     for message in [
         json!({"id": "w", "type": "text", "text": {"body": "who am I?"}}),
         json!({"from": "16505551234", "id": "w", "type": "request_welcome"}),
@@ -76,7 +76,7 @@ async fn what_nobody_wrote_is_kept_as_an_event() {
 }
 
 #[tokio::test]
-async fn nobody_is_told_how_to_register_for_a_reaction() {
+async fn the_registration_text_answers_only_conversation_messages() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
     for (message, sends) in [
@@ -100,7 +100,7 @@ async fn nobody_is_told_how_to_register_for_a_reaction() {
 }
 
 #[tokio::test]
-async fn messages_of_groups_are_recorded_and_answered_when_a_setting_says_so() {
+async fn group_messages_are_recorded_and_answered_if_enabled() {
     let mut message = text();
     message["group_id"] = json!("Y2FwaV9ncm91cDox");
     let world = World::new(all_well()).await;
@@ -121,7 +121,7 @@ async fn messages_of_groups_are_recorded_and_answered_when_a_setting_says_so() {
 }
 
 #[tokio::test]
-async fn a_message_of_another_field_is_recorded_and_never_answered() {
+async fn a_message_of_another_field_is_recorded_and_not_answered() {
     let received_at = "2025-06-08T20:59:43.500Z";
     let envelope =
         json!({"v1": {"message": {"received_at": received_at, "field": "standby", "message": text()}}});
@@ -132,31 +132,31 @@ async fn a_message_of_another_field_is_recorded_and_never_answered() {
 }
 
 #[tokio::test]
-async fn a_setting_marks_messages_as_read_and_its_failure_is_none_of_the_answer_s() {
+async fn a_failed_read_receipt_does_not_prevent_the_answer() {
     for (read_receipts, typing) in [(ReadReceipts::Read, false), (ReadReceipts::Typing, true)] {
         for status in [200, 500] {
             let world = World::new(all_well()).await;
-            let seen = Mock::given(method("POST")).and(body_partial_json(json!({"status": "read"})));
-            seen.respond_with(ResponseTemplate::new(status)).with_priority(1).mount(&world.graph).await;
+            let read = Mock::given(method("POST")).and(body_partial_json(json!({"status": "read"})));
+            read.respond_with(ResponseTemplate::new(status)).with_priority(1).mount(&world.graph).await;
             let reply = Reply { read_receipts, ..world.reply(Echo) };
             assert_eq!(
                 reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
                 Disposition::Delete
             );
             let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
-            let [seen, send] = bodies.as_slice() else { panic!("{bodies:?}") };
+            let [read, send] = bodies.as_slice() else { panic!("{bodies:?}") };
             assert_eq!(
-                (&seen["message_id"], seen["typing_indicator"].is_object()),
+                (&read["message_id"], read["typing_indicator"].is_object()),
                 (&json!("wamid.Q"), typing)
             );
-            assert_eq!(send["text"]["body"], "Hello", "seen before it is answered");
+            assert_eq!(send["text"]["body"], "Hello", "the read receipt precedes the answer");
             assert_eq!(world.inserts().await[0].as_array().map(Vec::len), Some(2));
         }
     }
 }
 
 #[tokio::test]
-async fn typing_is_shown_only_where_an_answer_may_follow() {
+async fn a_typing_indicator_is_shown_only_if_an_answer_may_follow() {
     let mut group = text();
     group["group_id"] = json!("Y2FwaV9ncm91cDox");
     let reaction = json!({"from": "16505551234", "id": "w", "type": "reaction", "reaction": {"message_id": "o", "emoji": "👍"}});
@@ -165,8 +165,8 @@ async fn typing_is_shown_only_where_an_answer_may_follow() {
         let reply = Reply { read_receipts: ReadReceipts::Typing, ..world.reply(Echo) };
         assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Disposition::Delete);
         let bodies: Vec<_> = world.sends().await.iter().map(json_of).collect();
-        let [seen] = bodies.as_slice() else { panic!("{bodies:?}") };
-        assert_eq!((&seen["status"], seen.get("typing_indicator")), (&json!("read"), None));
+        let [read] = bodies.as_slice() else { panic!("{bodies:?}") };
+        assert_eq!((&read["status"], read.get("typing_indicator")), (&json!("read"), None));
     }
 }
 
@@ -179,7 +179,7 @@ fn read_receipts_are_off_read_or_typing() {
 }
 
 #[tokio::test]
-async fn a_row_says_what_stands_beside_the_text() {
+async fn the_payload_has_the_data_beyond_the_text() {
     let with_context = |context: Value| {
         let mut message = text();
         message["context"] = context;
@@ -205,9 +205,9 @@ async fn a_row_says_what_stands_beside_the_text() {
 }
 
 #[tokio::test]
-async fn messages_of_one_second_keep_the_order_of_their_arrival() {
+async fn messages_of_one_second_keep_their_order_of_arrival() {
     let mut times: Vec<chrono::DateTime<chrono::Utc>> = Vec::new();
-    // The eleventh of one request, and the first of another one, a millisecond later.
+    // The eleventh message of one request, and the first of another request a millisecond later.
     for received_at in ["2025-06-08T20:59:43.500010Z", "2025-06-08T20:59:43.501000Z"] {
         let world = World::new(all_well()).await;
         let message = json!({"v1": {"message": {"received_at": received_at, "message": text()}}});

@@ -1,4 +1,4 @@
-//! What is counted, which alarms and dashboards are made of.
+//! Counters, the basis of alarms and dashboards.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use shared_testing::logs::Logs;
 
 use crate::support::*;
 
-/// Level and counter of each line that counts.
+/// The level and counter of each log line with a counter.
 async fn counted(world: &World, delivery: Delivery) -> Vec<String> {
     let logs = Logs::capture();
     world.reply(Echo).handle(&delivery, Deadline::NONE).await;
@@ -40,7 +40,7 @@ fn rows() -> String {
 
 #[tokio::test]
 async fn each_outcome_has_its_counter() {
-    let nobody = || ResponseTemplate::new(200).set_body_json(json!([]));
+    let unlinked = || ResponseTemplate::new(200).set_body_json(json!([]));
     let before =
         ResponseTemplate::new(200).set_body_json(json!([{"id": row_id(&"wamid.Q".into(), &Role::User)}]));
     let image = json!({"from": "16505551234", "id": "w", "type": "image", "image": {"id": "1"}});
@@ -48,7 +48,7 @@ async fn each_outcome_has_its_counter() {
     let question = envelope(&text());
     let cases: [(Answers, Delivery, &[&str]); 9] = [
         (all_well(), inbound(&question), &["INFO answered_messages"]),
-        (Answers { lookup: nobody(), ..all_well() }, inbound(&question), &["INFO registration_texts"]),
+        (Answers { lookup: unlinked(), ..all_well() }, inbound(&question), &["INFO registration_texts"]),
         (all_well(), inbound(&envelope(&image)), &["INFO recorded_messages"]),
         (Answers { recorded: before, ..all_well() }, inbound(&question), &["INFO handled_messages"]),
         (all_well(), inbound(&status()), &["INFO handled_statuses"]),
@@ -60,7 +60,7 @@ async fn each_outcome_has_its_counter() {
             &["ERROR deferred_records", "INFO answered_messages"],
         ),
         (
-            Answers { kept: ResponseTemplate::new(503), ..all_well() },
+            Answers { stored: ResponseTemplate::new(503), ..all_well() },
             inbound(&status()),
             &["WARN deferred_updates", "INFO handled_statuses"],
         ),
@@ -73,10 +73,10 @@ async fn each_outcome_has_its_counter() {
 
 #[tokio::test]
 async fn each_failure_has_its_counter() {
-    let away = || ResponseTemplate::new(503);
+    let unavailable = || ResponseTemplate::new(503);
     let question = || delivery(envelope(&text()), 1);
     for (answers, delivery, expected) in [
-        (Answers { send: away(), ..all_well() }, question(), "ERROR graph_passing_errors"),
+        (Answers { send: unavailable(), ..all_well() }, question(), "ERROR graph_passing_errors"),
         (Answers { send: graph_error(401, 190), ..all_well() }, question(), "ERROR graph_account_errors"),
         (
             Answers { send: graph_error(400, 131_048), ..all_well() },
@@ -84,13 +84,13 @@ async fn each_failure_has_its_counter() {
             "ERROR graph_slow_down_errors",
         ),
         (all_well(), delivery("{}".to_owned(), 1), "ERROR unreadable_envelopes"),
-        (Answers { insert: away(), ..all_well() }, record_delivery(&rows()), "ERROR waiting_records"),
+        (Answers { insert: unavailable(), ..all_well() }, record_delivery(&rows()), "ERROR waiting_records"),
     ] {
         let world = World::new(answers).await;
         assert_eq!(counted(&world, delivery).await, [expected]);
     }
-    // Neither the database nor the queue takes the rows of an answer that was sent.
-    let mut world = World::new(Answers { insert: away(), ..all_well() }).await;
+    // Neither the database nor the queue accepts the rows of a sent answer.
+    let mut world = World::new(Answers { insert: unavailable(), ..all_well() }).await;
     world.queues.refuses = true;
     let expected = ["ERROR deferred_records", "ERROR second_echo_risk", "ERROR unrecorded_messages"];
     assert_eq!(counted(&world, question()).await, expected);
@@ -98,7 +98,7 @@ async fn each_failure_has_its_counter() {
 }
 
 #[tokio::test]
-async fn what_fails_later_and_what_is_billed_is_counted_once() {
+async fn late_failures_and_charges_are_counted_once() {
     let status = |name: &str, more: serde_json::Value| {
         let mut status = json!({"id": "wamid.answer", "status": name, "timestamp": "1749416390"});
         status.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
@@ -121,20 +121,20 @@ async fn what_fails_later_and_what_is_billed_is_counted_once() {
         let expected = [expected, &["INFO handled_statuses"]].concat();
         assert_eq!(counted(&world, delivery(body, 1)).await, expected);
     }
-    // The same again: its row is there.
+    // A redelivery: the row exists.
     let again = ResponseTemplate::new(201).set_body_json(json!([]));
-    let world = World::new(Answers { kept: again, ..all_well() }).await;
+    let world = World::new(Answers { stored: again, ..all_well() }).await;
     for body in [failed(131_042), billed("delivered", true)] {
         assert_eq!(counted(&world, delivery(body, 1)).await, ["INFO handled_statuses"]);
     }
-    // Not written yet: it is counted when it is.
-    let world = World::new(Answers { kept: ResponseTemplate::new(503), ..all_well() }).await;
+    // Not written yet: counted when it is written.
+    let world = World::new(Answers { stored: ResponseTemplate::new(503), ..all_well() }).await;
     let expected = ["WARN deferred_updates", "INFO handled_statuses"];
     assert_eq!(counted(&world, delivery(failed(131_042), 1)).await, expected);
 }
 
 #[tokio::test]
-async fn a_message_that_is_returned_ten_minutes_after_it_was_sent_is_overdue() {
+async fn a_message_returned_after_ten_minutes_is_overdue() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     let waiting = |minutes| Delivery {
@@ -154,7 +154,7 @@ async fn a_message_that_is_returned_ten_minutes_after_it_was_sent_is_overdue() {
     assert_eq!(logs.counted(), [("WARN".to_owned(), "overdue_messages".to_owned())]);
 }
 
-/// Has no answer.
+/// A responder that always fails.
 struct Overloaded;
 
 impl Responder for Overloaded {
@@ -166,7 +166,7 @@ impl Responder for Overloaded {
 }
 
 #[tokio::test]
-async fn what_is_tried_again_set_aside_or_given_up_is_counted() {
+async fn retries_and_quarantined_messages_are_counted() {
     let world = World::new(all_well()).await;
     let logs = Logs::capture();
     let counters = || logs.counted().into_iter().map(|(_, counter)| counter).collect::<Vec<_>>();
@@ -180,7 +180,7 @@ async fn what_is_tried_again_set_aside_or_given_up_is_counted() {
 }
 
 #[tokio::test]
-async fn a_handled_delivery_is_one_line_that_says_what_it_was() {
+async fn a_handled_delivery_is_one_log_line_with_its_outcome() {
     let world = World::new(all_well()).await;
     for (delivery, expected) in [
         (delivery(envelope(&text()), 1), ["message", "text", "answered"]),

@@ -1,4 +1,4 @@
-//! The tests of `reply` from outside, in one program.
+//! Integration tests of `reply`, in one binary.
 
 mod business;
 mod corpus;

@@ -1,4 +1,4 @@
-//! What becomes of a message, with Meta and Supabase answering over real HTTP.
+//! Outcomes of a message, with fakes of Meta and Supabase over real HTTP.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use wiremock::{Mock, ResponseTemplate};
 use crate::support::*;
 
 #[tokio::test]
-async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
+async fn a_linked_user_gets_a_reply_and_both_rows_are_one_insert() {
     let world = World::new(all_well()).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
 
@@ -48,7 +48,7 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
     assert_eq!((&rows[0]["wamids"], &rows[1]["wamids"]), (&json!(["wamid.Q"]), &json!(["wamid.answer"])));
     assert_eq!((&rows[0]["payload"]["raw"], &rows[1]["payload"]), (&text(), &json!(null)));
     let names = |row: &Value| row.as_object().expect("a row").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&rows[0]), names(&rows[1]), "one insert wants the same fields in all rows");
+    assert_eq!(names(&rows[0]), names(&rows[1]), "one insert requires the same fields in all rows");
     let time =
         |row: &Value| row["created_at"].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>();
     let (asked, answered) = (time(&rows[0]).expect("a time"), time(&rows[1]).expect("a time"));
@@ -57,7 +57,7 @@ async fn a_linked_user_gets_an_echo_and_both_rows_are_one_insert() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_down_does_not_prevent_the_echo() {
+async fn a_database_error_does_not_prevent_the_reply() {
     for lookup in [ResponseTemplate::new(503), ResponseTemplate::new(200).set_body_string("<html>")] {
         let world = World::new(Answers { lookup, insert: ResponseTemplate::new(503), ..all_well() }).await;
         assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
@@ -69,7 +69,7 @@ async fn a_database_that_is_down_does_not_prevent_the_echo() {
 }
 
 #[tokio::test]
-async fn a_database_that_says_nothing_does_not_prevent_the_echo_either() {
+async fn a_database_timeout_does_not_prevent_the_reply() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address")).parse().expect("a URL");
     let world = World::new(all_well()).await;
@@ -82,7 +82,7 @@ async fn a_database_that_says_nothing_does_not_prevent_the_echo_either() {
 }
 
 #[tokio::test]
-async fn a_passing_error_returns_the_message_and_writes_nothing() {
+async fn a_transient_error_returns_the_message_and_writes_nothing() {
     for send in [
         ResponseTemplate::new(500),
         graph_error(400, 131_056),
@@ -96,29 +96,32 @@ async fn a_passing_error_returns_the_message_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_final_error_ends_the_message() {
+async fn a_permanent_error_deletes_the_message() {
     let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_task_too_large_for_the_record_queue_loses_its_raw_message_first() {
+async fn a_task_too_large_for_the_queue_loses_its_raw_message() {
     let mut message = text();
     message["padding"] = json!("\"".repeat(400_000));
     let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
     assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
     let task = world.queues.take().remove(0);
     assert!(task.len() < 10_000);
-    let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
-    let rows = up.inserts().await.remove(0);
+    let available = World::new(all_well()).await;
+    assert_eq!(
+        available.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+        Disposition::Delete
+    );
+    let rows = available.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hello")));
     assert!(rows[0]["payload"]["cut"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
 }
 
 #[tokio::test]
-async fn what_is_no_envelope_goes_back_to_the_queue() {
+async fn an_invalid_envelope_is_returned_to_the_queue() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     for body in ["", "hello", "{}", r#"{"v2":{"message":{}}}"#] {
@@ -127,17 +130,17 @@ async fn what_is_no_envelope_goes_back_to_the_queue() {
 }
 
 #[tokio::test]
-async fn a_message_without_a_number_s_id_is_answered_from_the_configured_one() {
+async fn a_message_without_a_number_is_answered_by_the_configured() {
     let world = World::new(all_well()).await;
     let envelope = json!({"v1": {"message": {"received_at": "2025-06-08T20:59:43Z", "message": text()}}});
     assert_eq!(world.handle(envelope.to_string()).await, Disposition::Delete);
     assert_eq!(world.sends().await[0].url.path(), "/v25.0/999/messages");
 }
 
-/// Answers as it is told to, and checks what it is asked.
-struct Told(Result<Option<String>, String>);
+/// A responder with a fixed result, which also checks the question.
+struct Fixed(Result<Option<String>, String>);
 
-impl Responder for Told {
+impl Responder for Fixed {
     type Error = String;
 
     async fn respond(&self, question: Question<'_>) -> Result<Option<String>, String> {
@@ -148,9 +151,9 @@ impl Responder for Told {
 }
 
 #[tokio::test]
-async fn a_responder_decides_on_the_answer() {
+async fn a_responder_chooses_the_answer() {
     let world = World::new(all_well()).await;
-    let reply = world.reply(Told(Ok(Some("Hi!".to_owned()))));
+    let reply = world.reply(Fixed(Ok(Some("Hi!".to_owned()))));
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hi!");
     let rows = world.inserts().await.remove(0);
@@ -158,11 +161,11 @@ async fn a_responder_decides_on_the_answer() {
 }
 
 #[tokio::test]
-async fn a_responder_may_stay_silent_and_the_question_is_kept() {
+async fn without_an_answer_only_the_question_is_recorded() {
     for nothing in [None, Some(String::new()), Some(" \n".to_owned())] {
         let world = World::new(all_well()).await;
         assert_eq!(
-            world.reply(Told(Ok(nothing))).handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
+            world.reply(Fixed(Ok(nothing))).handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
             Disposition::Delete
         );
         assert!(world.sends().await.is_empty());
@@ -173,15 +176,15 @@ async fn a_responder_may_stay_silent_and_the_question_is_kept() {
 }
 
 #[tokio::test]
-async fn a_responder_that_fails_is_asked_again() {
+async fn a_message_is_retried_after_its_responder_fails() {
     let world = World::new(all_well()).await;
-    let reply = world.reply(Told(Err("the model is overloaded".to_owned())));
+    let reply = world.reply(Fixed(Err("the model is overloaded".to_owned())));
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
     assert!(world.sends().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_message_whose_rows_are_written_is_acknowledged_and_not_answered_again() {
+async fn a_message_with_written_rows_is_not_answered_again() {
     let recorded =
         ResponseTemplate::new(200).set_body_json(json!([{"id": row_id(&"wamid.Q".into(), &Role::User)}]));
     let world = World::new(Answers { recorded, ..all_well() }).await;
@@ -194,7 +197,7 @@ async fn a_message_whose_rows_are_written_is_acknowledged_and_not_answered_again
 }
 
 #[tokio::test]
-async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_them() {
+async fn rows_that_the_database_refuses_are_written_by_a_task() {
     let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let tasks = world.queues.take();
@@ -204,36 +207,45 @@ async fn rows_that_the_database_does_not_take_become_a_task_and_the_task_writes_
         (read.user_id, Some(&read.sender)),
         (USER.parse().ok(), Sender::parse("16505551234").as_ref())
     );
-    // While the database is down the task comes again, and puts no second task on the queue.
+    // While the database is unavailable, the task is redelivered, and puts no second task on the queue.
     assert!(is_returned(world.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await));
     assert!(world.queues.take().is_empty());
 
-    let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await, Disposition::Delete);
-    assert!(up.sends().await.is_empty(), "a task answers nobody");
-    assert_eq!(up.inserts().await, world.inserts().await[..1], "the very rows that were refused");
+    let available = World::new(all_well()).await;
+    assert_eq!(
+        available.reply(Echo).handle(&record_delivery(task), Deadline::NONE).await,
+        Disposition::Delete
+    );
+    assert!(available.sends().await.is_empty(), "a task sends no answer");
+    assert_eq!(available.inserts().await, world.inserts().await[..1], "the rows equal the refused ones");
 }
 
 #[tokio::test]
-async fn a_task_finds_the_user_whom_the_message_could_not_find() {
+async fn a_task_repeats_a_failed_user_lookup() {
     let world = World::new(Answers { lookup: ResponseTemplate::new(503), ..all_well() }).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 1);
     let task = world.queues.take().remove(0);
     assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await));
 
-    let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
-    assert_eq!(up.inserts().await[0][1]["user_id"], USER);
+    let available = World::new(all_well()).await;
+    assert_eq!(
+        available.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+        Disposition::Delete
+    );
+    assert_eq!(available.inserts().await[0][1]["user_id"], USER);
 
-    let nobody = ResponseTemplate::new(200).set_body_json(json!([]));
-    let nobody = World::new(Answers { lookup: nobody, ..all_well() }).await;
-    assert_eq!(nobody.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
-    assert!(nobody.inserts().await.is_empty());
+    let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
+    let unlinked = World::new(Answers { lookup, ..all_well() }).await;
+    assert_eq!(
+        unlinked.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+        Disposition::Delete
+    );
+    assert!(unlinked.inserts().await.is_empty());
 }
 
 #[tokio::test]
-async fn rows_that_nobody_takes_bring_the_message_back() {
+async fn rows_refused_by_database_and_queue_return_the_message() {
     let mut world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
     world.queues.refuses = true;
     assert!(is_returned(world.handle(envelope(&text())).await));
@@ -241,7 +253,7 @@ async fn rows_that_nobody_takes_bring_the_message_back() {
 }
 
 #[tokio::test]
-async fn a_final_error_is_recorded_with_the_question() {
+async fn a_permanent_error_is_recorded_with_the_question() {
     let world = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let rows = world.inserts().await.remove(0);
@@ -251,12 +263,12 @@ async fn a_final_error_is_recorded_with_the_question() {
 }
 
 #[tokio::test]
-async fn an_account_error_waits_longer_than_a_passing_one() {
+async fn an_account_error_waits_longer_than_a_transient_one() {
     let delay = async |code: i64| {
         let world = World::new(Answers { send: graph_error(400, code), ..all_well() }).await;
         match world.handle(envelope(&text())).await {
             Disposition::Return(delay) => delay,
-            Disposition::Delete => panic!("{code} is not final"),
+            Disposition::Delete => panic!("{code} is not permanent"),
         }
     };
     assert!(delay(190).await >= Duration::from_secs(450));
@@ -264,7 +276,7 @@ async fn an_account_error_waits_longer_than_a_passing_one() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
+async fn an_unreadable_message_is_quarantined_after_three_receives() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     let body = r#"{"v2":{}}"#.to_owned();
@@ -275,7 +287,7 @@ async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
     assert_eq!(reply.handle(&delivery(body.clone(), 3), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(reply.panicked(&delivery(body.clone(), 3), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.queues.take(), [body.clone(), body.clone()]);
-    // From the record queue it goes nowhere else but to the dead letters.
+    // From the record queue it is only dead-lettered.
     assert!(is_returned(
         reply.handle(&Delivery { receive_count: 99, ..record_delivery(&body) }, Deadline::NONE).await
     ));
@@ -283,7 +295,7 @@ async fn a_message_that_cannot_be_read_is_set_aside_after_some_tries() {
 }
 
 #[tokio::test]
-async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
+async fn a_message_is_dead_lettered_with_its_cause_after_retries() {
     let send = graph_error(401, 190);
     let mut world = World::new(Answers { send, insert: ResponseTemplate::new(503), ..all_well() }).await;
     let tries = Source::Inbound.max_receives();
@@ -306,10 +318,10 @@ async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
     ];
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 
-    // What the dead-letter queue does not take is tried again.
+    // A message that the dead-letter queue refuses is retried.
     world.queues.refuses = true;
     assert!(is_returned(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await));
-    // However often it was received: one that had only stood behind another is answered like any.
+    // A message that was received as often only because it was behind another one is answered.
     let well = World::new(all_well()).await;
     assert_eq!(
         well.reply(Echo).handle(&delivery(envelope(&text()), 60), Deadline::NONE).await,
@@ -323,7 +335,7 @@ async fn a_message_that_has_failed_often_enough_is_given_up_with_the_cause() {
 async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
     let world = World::new(all_well()).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
-    let reply = world.reply(Told(Ok(Some(long.clone()))));
+    let reply = world.reply(Fixed(Ok(Some(long.clone()))));
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     let bodies: Vec<_> =
         world.sends().await.iter().map(|send| json_of(send)["text"]["body"].clone()).collect();
@@ -332,43 +344,46 @@ async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
     assert_eq!(world.inserts().await[0][1]["content"], long);
 }
 
-/// Answers in three parts, of which Meta takes `taken` before it answers with `send`.
-async fn long_answer(taken: u64, send: ResponseTemplate) -> (World, String, Disposition) {
+/// Handles a message with an answer of three parts. Meta accepts `accepted` of them, then responds with `send`.
+async fn long_answer(accepted: u64, send: ResponseTemplate) -> (World, String, Disposition) {
     let world = World::new(Answers { send, ..all_well() }).await;
-    let first = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(taken);
+    let first = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(accepted);
     first.with_priority(1).mount(&world.graph).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
-    let reply = world.reply(Told(Ok(Some(long.clone()))));
+    let reply = world.reply(Fixed(Ok(Some(long.clone()))));
     let outcome = reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await;
     (world, long, outcome)
 }
 
-/// The texts that Meta was sent.
+/// The texts in the requests to Meta.
 async fn bodies(world: &World) -> Vec<String> {
     let sends = world.sends().await;
     sends.iter().map(|send| json_of(send)["text"]["body"].as_str().expect("a text").to_owned()).collect()
 }
 
 #[tokio::test]
-async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
+async fn the_rest_of_a_long_answer_is_sent_later_and_no_part_twice() {
     let (world, long, outcome) = long_answer(1, graph_error(400, 131_056)).await;
     assert_eq!(outcome, Disposition::Delete);
-    assert_eq!(world.sends().await.len(), 2, "the first part, and the one that was refused");
-    assert!(world.inserts().await.is_empty(), "rows say that all was sent");
+    assert_eq!(world.sends().await.len(), 2, "the first part, and the refused one");
+    assert!(world.inserts().await.is_empty(), "rows would claim that all parts were sent");
     let task = world.queues.take().remove(0);
-    // Meta still refuses: the task comes again as it is.
+    // Meta still refuses: the task is redelivered unchanged.
     assert!(is_returned(world.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await));
     assert!(world.queues.take().is_empty());
 
-    // It takes one more part.
-    let up = World::new(Answers { send: graph_error(500, 131_000), ..all_well() }).await;
+    // Meta accepts one more part.
+    let available = World::new(Answers { send: graph_error(500, 131_000), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
-    one.mount(&up.graph).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
-    let shorter = up.queues.take().remove(0);
-    assert!(shorter.len() < task.len() && up.inserts().await.is_empty());
+    one.mount(&available.graph).await;
+    assert_eq!(
+        available.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+        Disposition::Delete
+    );
+    let shorter = available.queues.take().remove(0);
+    assert!(shorter.len() < task.len() && available.inserts().await.is_empty());
 
-    // And the last one; the database is away meanwhile.
+    // Meta accepts the last part; the database is unavailable.
     let last = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
     assert_eq!(
         last.reply(Echo).handle(&record_delivery(&shorter), Deadline::NONE).await,
@@ -383,17 +398,17 @@ async fn the_rest_of_a_long_answer_is_sent_later_and_nothing_of_it_twice() {
     assert_eq!(done.inserts().await[0][1]["content"], long);
     assert_eq!(done.inserts().await[0][1]["wamids"], json!(["wamid.answer", "wamid.answer", "wamid.answer"]));
 
-    // Everything arrived, each part once: what was refused is not counted.
-    let parts = [&world, &up, &last].map(|world| async { bodies(world).await });
+    // Each part was accepted once; refused sends are not counted.
+    let parts = [&world, &available, &last].map(|world| async { bodies(world).await });
     let [first, second, third] = futures::future::join_all(parts).await.try_into().expect("three");
     assert_eq!([&first[0], &second[0], &third[0]].map(String::as_str).join(" "), long);
 }
 
 #[tokio::test]
-async fn a_rest_that_is_refused_for_good_is_recorded_as_far_as_it_came() {
+async fn a_permanently_refused_rest_is_recorded_as_far_as_sent() {
     let (world, long, _) = long_answer(1, graph_error(400, 131_056)).await;
     let task = world.queues.take().remove(0);
-    // It takes one more part, and no other ever.
+    // Meta accepts one more part, and refuses the next one permanently.
     let refusing = World::new(Answers { send: graph_error(400, 131_047), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&refusing.graph).await;
@@ -408,7 +423,7 @@ async fn a_rest_that_is_refused_for_good_is_recorded_as_far_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_task_that_fits_without_its_raw_message_keeps_all_that_was_said() {
+async fn a_task_that_fits_without_its_raw_message_keeps_its_texts() {
     let said = "long ".repeat(20_000);
     let order = json!({"text": said, "product_items": []});
     let padding = "\"".repeat(400_000);
@@ -417,14 +432,17 @@ async fn a_task_that_fits_without_its_raw_message_keeps_all_that_was_said() {
     let world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
     assert_eq!(world.handle(envelope(&message)).await, Disposition::Delete);
     let task = world.queues.take().remove(0);
-    let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
-    let content = up.inserts().await[0][0]["content"].clone();
+    let available = World::new(all_well()).await;
+    assert_eq!(
+        available.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+        Disposition::Delete
+    );
+    let content = available.inserts().await[0][0]["content"].clone();
     assert!(content.as_str().is_some_and(|content| content.contains(said.trim())), "{content}");
 }
 
 #[tokio::test]
-async fn a_task_whose_rows_are_written_sends_nothing_again() {
+async fn a_task_with_written_rows_sends_nothing() {
     let (world, _, _) = long_answer(1, graph_error(400, 131_056)).await;
     let task = world.queues.take().remove(0);
     let recorded =
@@ -435,7 +453,7 @@ async fn a_task_whose_rows_are_written_sends_nothing_again() {
 }
 
 #[tokio::test]
-async fn a_long_answer_that_is_refused_for_good_in_the_middle_is_recorded_as_far_as_it_came() {
+async fn a_permanently_refused_part_ends_and_records_the_answer() {
     let (world, long, outcome) = long_answer(2, graph_error(400, 131_047)).await;
     assert_eq!(outcome, Disposition::Delete);
     assert!(world.queues.take().is_empty());
@@ -445,11 +463,11 @@ async fn a_long_answer_that_is_refused_for_good_in_the_middle_is_recorded_as_far
 }
 
 #[tokio::test]
-async fn the_rest_of_an_answer_that_not_even_the_queue_takes_brings_the_message_back() {
+async fn a_rest_that_the_queue_refuses_returns_the_message() {
     let mut world = World::new(Answers { send: graph_error(429, 130_429), ..all_well() }).await;
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&world.graph).await;
     world.queues.refuses = true;
-    let reply = world.reply(Told(Ok(Some("word ".repeat(2000)))));
+    let reply = world.reply(Fixed(Ok(Some("word ".repeat(2000)))));
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
 }

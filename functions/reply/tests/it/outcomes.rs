@@ -1,4 +1,4 @@
-//! The table of outcomes, compared with what the local page and the documentation name.
+//! The table of outcomes, compared with the names on the local page and in the documentation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ fn named(folder: &Path, name: &str) -> Vec<PathBuf> {
     entries.flat_map(of_entry).collect()
 }
 
-/// The texts in quotation marks between `before` and the next `after`.
+/// The quoted strings between `before` and the next `after`.
 fn quoted<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
     let list = text.split(before).nth(1).and_then(|rest| rest.split(after).next()).expect(before);
     list.split('"').skip(1).step_by(2).collect()
 }
 
 #[test]
-fn every_outcome_that_the_page_and_the_runbook_name_exists() {
+fn the_outcomes_named_by_page_and_runbook_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let [stages] = &named(&root.join("local"), "stages.js")[..] else { panic!("one stages.js") };
     let stages = fs::read_to_string(stages).expect("a script");
@@ -37,7 +37,7 @@ fn every_outcome_that_the_page_and_the_runbook_name_exists() {
 }
 
 #[test]
-fn each_outcome_of_each_kind_of_update_has_its_counter() {
+fn each_outcome_and_kind_of_update_has_its_counter() {
     for (kind, outcome, counter) in [
         (UpdateKind::Message, Outcome::Answered, Counter::AnsweredMessages),
         (UpdateKind::Message, Outcome::RegistrationSent, Counter::RegistrationTexts),

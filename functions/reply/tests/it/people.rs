@@ -1,4 +1,4 @@
-//! Whose a message is: by number, by user id, by both; what is learned, and who is followed.
+//! Lookup of users by number, by user id or by both; completion of links; identity changes.
 
 use reply::batch::{Disposition, Handle};
 use reply::delivery::Work;
@@ -10,7 +10,7 @@ use wiremock::ResponseTemplate;
 use crate::support::*;
 
 #[tokio::test]
-async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
+async fn the_lookup_has_both_spellings_and_the_secret_key() {
     let world = World::new(all_well()).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let requests = world.supabase.received_requests().await.expect("recorded");
@@ -19,11 +19,11 @@ async fn the_lookup_asks_for_both_spellings_with_the_service_key() {
     let spellings = filter.replace('"', "");
     assert_eq!(spellings, "in.(+16505551234,16505551234)");
     assert_eq!(lookup.headers["apikey"], "sb_secret_k");
-    assert_eq!(lookup.headers["range"], "0-99", "two rows may be one user's, and hide another owner");
+    assert_eq!(lookup.headers["range"], "0-99", "a smaller limit may hide the row of another user");
 }
 
 #[tokio::test]
-async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
+async fn an_unlinked_sender_gets_the_registration_text_and_no_row() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
@@ -33,10 +33,10 @@ async fn nobody_s_number_is_told_how_to_register_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_number_that_several_users_linked_is_nobody_s() {
+async fn a_number_linked_by_several_users_is_unlinked() {
     let [mine, other] = [linked(json!(USER)), linked(json!("22222222-2222-4222-8222-222222222222"))];
     let hidden = json!([mine, mine, linked(json!(null)), other]);
-    // As many rows as are asked for: there may be more.
+    // As many rows as the limit: there may be more.
     let many = Value::from(vec![mine.clone(); 100]);
     for rows in [json!([mine, other]), hidden, many] {
         let lookup = ResponseTemplate::new(200).set_body_json(rows);
@@ -48,7 +48,7 @@ async fn a_number_that_several_users_linked_is_nobody_s() {
 }
 
 #[tokio::test]
-async fn rows_without_a_user_link_nothing_and_several_rows_of_one_user_are_one() {
+async fn rows_without_a_user_and_duplicate_rows_are_ignored() {
     let (mine, none) = (linked(json!(USER)), linked(json!(null)));
     for (rows, expected) in [
         (json!([none, mine]), "Hello"),
@@ -69,17 +69,17 @@ fn both() -> Value {
 }
 
 #[tokio::test]
-async fn a_person_is_found_by_user_id_before_number_and_by_either() {
+async fn a_user_is_found_by_user_id_before_number_and_by_either() {
     let row = |user: &str, phone: Value, user_id: Value| json!({"user_id": user, "whatsapp_phone": phone, "whatsapp_user_id": user_id});
     let other = "22222222-2222-4222-8222-222222222222";
     let theirs = |user_id: Value| row(other, json!("+16505551234"), user_id);
     for (rows, found) in [
         (json!([row(USER, json!("+16505551234"), json!("US.1349"))]), Some(USER)),
         (json!([row(USER, json!("16505551234"), json!(null))]), Some(USER)),
-        // Number and user id of two users are neither's.
+        // Number and user id of two different users are unlinked.
         (json!([theirs(json!("US.7")), row(USER, json!("+1"), json!("US.1349"))]), None),
         (json!([theirs(json!(null)), row(USER, json!(null), json!("US.1349"))]), None),
-        // The number is somebody else's by now.
+        // The number now belongs to another user id.
         (json!([theirs(json!("US.7"))]), None),
         (json!([]), None),
     ] {
@@ -96,7 +96,7 @@ async fn a_person_is_found_by_user_id_before_number_and_by_either() {
 }
 
 #[tokio::test]
-async fn a_person_without_a_number_is_found_by_user_id_and_answered_by_it() {
+async fn a_user_without_a_number_is_found_and_answered_by_user_id() {
     let message = json!({"from_user_id": "US.1349", "id": "w", "type": "text", "text": {"body": "Hello"}});
     let lookup = json!([{"user_id": USER, "whatsapp_phone": null, "whatsapp_user_id": "US.1349"}]);
     let world =
@@ -108,10 +108,10 @@ async fn a_person_without_a_number_is_found_by_user_id_and_answered_by_it() {
     assert!(
         lookup.url.query_pairs().any(|(name, value)| name == "whatsapp_user_id" && value == "eq.US.1349")
     );
-    assert!(world.writes("PATCH", "user_preferences").await.is_empty(), "nothing to learn");
+    assert!(world.writes("PATCH", "user_preferences").await.is_empty(), "the link is complete");
 }
 
-/// A message with number and user id, to a business account.
+/// An envelope of a message to a business account.
 fn to_account(message: &Value, waba_id: &str) -> String {
     let mut envelope: Value = serde_json::from_str(&envelope(message)).expect("JSON");
     envelope["v1"]["message"]["waba_id"] = json!(waba_id);
@@ -119,7 +119,7 @@ fn to_account(message: &Value, waba_id: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_user_id_names_a_person_towards_one_account_alone() {
+async fn a_user_id_is_scoped_to_its_business_account() {
     let known = |waba_id: Value| json!([{"user_id": USER, "whatsapp_phone": "+16505551234", "whatsapp_user_id": "US.7", "whatsapp_waba_id": waba_id}]);
     for (known_account, answer) in
         [(json!("W"), "Please register."), (json!(null), "Please register."), (json!("X"), "Hello")]
@@ -129,18 +129,18 @@ async fn a_user_id_names_a_person_towards_one_account_alone() {
         assert_eq!(world.handle(to_account(&both(), "W")).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], answer);
         assert_eq!(world.inserts().await.len(), usize::from(answer == "Hello"));
-        assert!(world.writes("PATCH", "user_preferences").await.is_empty(), "nothing is learned over it");
+        assert!(world.writes("PATCH", "user_preferences").await.is_empty(), "the link is left unchanged");
     }
 }
 
 #[tokio::test]
-async fn a_number_given_to_a_user_later_is_not_theirs_before() {
+async fn a_number_linked_later_does_not_own_earlier_messages() {
     let link = |at: Option<&str>| {
         json!([{"user_id": USER, "whatsapp_phone": "+16505551234", "whatsapp_user_id": null,
             "whatsapp_link_state": "changed", "whatsapp_identity_at": "2026-01-01T00:00:00Z",
             "whatsapp_number_at": at}])
     };
-    // The message is of 20:59:43.
+    // The message was written at 20:59:43.
     for (rows, answer) in [
         (link(Some("2025-06-08T21:05:00Z")), "Please register."),
         (link(Some("2025-06-08T21:00:00Z")), "Hello"),
@@ -151,23 +151,23 @@ async fn a_number_given_to_a_user_later_is_not_theirs_before() {
         assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
         assert_eq!(json_of(&world.sends().await[0])["text"]["body"], answer, "{rows}");
     }
-    // And the same for rows whose user is looked up later.
-    let away = World::new(Answers { lookup: ResponseTemplate::new(503), ..all_well() }).await;
-    assert_eq!(away.handle(envelope(&text())).await, Disposition::Delete);
-    let task = away.queues.take().remove(0);
+    // The same holds for rows with a deferred user lookup.
+    let unavailable = World::new(Answers { lookup: ResponseTemplate::new(503), ..all_well() }).await;
+    assert_eq!(unavailable.handle(envelope(&text())).await, Disposition::Delete);
+    let task = unavailable.queues.take().remove(0);
     for (at, rows) in [("2025-06-08T21:05:00Z", 0), ("2025-06-08T21:00:00Z", 1)] {
         let lookup = ResponseTemplate::new(200).set_body_json(link(Some(at)));
-        let back = World::new(Answers { lookup, ..all_well() }).await;
+        let available = World::new(Answers { lookup, ..all_well() }).await;
         assert_eq!(
-            back.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
+            available.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await,
             Disposition::Delete
         );
-        assert_eq!(back.inserts().await.len(), rows, "{at}");
+        assert_eq!(available.inserts().await.len(), rows, "{at}");
     }
 }
 
 #[tokio::test]
-async fn what_a_link_lacks_is_learned_if_it_is_still_the_same() {
+async fn a_link_is_completed_unless_it_has_changed() {
     let row = |phone: Value, user_id: Value| json!({"user_id": USER, "whatsapp_phone": phone, "whatsapp_user_id": user_id});
     let sent_at = "2025-06-08T20:59:43.008Z";
     let untouched = ("or", "(whatsapp_link_state.is.null,whatsapp_link_state.eq.changed)");
@@ -194,18 +194,18 @@ async fn what_a_link_lacks_is_learned_if_it_is_still_the_same() {
             vec![("whatsapp_user_id", "eq.US.1349"), ("whatsapp_waba_id", "is.null")],
         ),
     ] {
-        // That it fails is no failure of the message.
+        // A failure does not affect the message.
         for link in [200, 409, 503] {
             let lookup = ResponseTemplate::new(200).set_body_json(json!([row]));
             let link = ResponseTemplate::new(link).set_body_json(json!([]));
             let world = World::new(Answers { lookup, link, ..all_well() }).await;
             assert_eq!(world.handle(to_account(&both(), "W")).await, Disposition::Delete);
             assert_eq!(world.inserts().await.len(), 1);
-            let learned = world.writes("PATCH", "user_preferences").await;
-            assert_eq!(learned.len(), 1, "{row}");
-            assert_eq!(json_of(&learned[0]), body);
-            assert_eq!(learned[0].headers["prefer"], "return=representation");
-            let query: Vec<_> = learned[0]
+            let completions = world.writes("PATCH", "user_preferences").await;
+            assert_eq!(completions.len(), 1, "{row}");
+            assert_eq!(json_of(&completions[0]), body);
+            assert_eq!(completions[0].headers["prefer"], "return=representation");
+            let query: Vec<_> = completions[0]
                 .url
                 .query_pairs()
                 .map(|(name, value)| (name.into_owned(), value.replace('"', "")))
@@ -216,17 +216,17 @@ async fn what_a_link_lacks_is_learned_if_it_is_still_the_same() {
             }
         }
     }
-    // What somebody took out is not learned again.
-    let mut taken_out = row(json!("+16505551234"), json!(null));
-    taken_out["whatsapp_link_state"] = json!("removed");
-    let lookup = ResponseTemplate::new(200).set_body_json(json!([taken_out]));
+    // A removed identity is not added again.
+    let mut removed = row(json!("+16505551234"), json!(null));
+    removed["whatsapp_link_state"] = json!("removed");
+    let lookup = ResponseTemplate::new(200).set_body_json(json!([removed]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
     assert_eq!(world.handle(to_account(&both(), "W")).await, Disposition::Delete);
     assert_eq!(world.inserts().await.len(), 1);
     assert!(world.writes("PATCH", "user_preferences").await.is_empty());
 }
 
-/// The business says that somebody has another number and user id.
+/// An envelope of a system message: a user has another number and user id.
 fn changed(field: &str) -> String {
     let system = json!({"type": "user_changed_number", "wa_id": "12195555358", "user_id": "US.B", "previous_user_id": "US.A"});
     let message = json!({"from": "16505551234", "id": "w", "timestamp": "1749416383", "type": "system", "system": system});
@@ -236,7 +236,7 @@ fn changed(field: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_change_is_kept_and_applied_in_one_call() {
+async fn an_identity_change_is_stored_and_applied_in_one_call() {
     let world = World::new(all_well()).await;
     assert_eq!(world.handle(changed("messages")).await, Disposition::Delete);
     let call = json_of(&world.writes("POST", "rpc/keep_identity_event").await[0]);
@@ -260,7 +260,7 @@ async fn a_change_is_kept_and_applied_in_one_call() {
     assert_eq!(call["changes"][0]["numbers"], json!([]));
     assert_eq!(call["changes"][0]["user_id"], "US.B");
 
-    // Where Meta does not send it, it is an event like others.
+    // In a field in which Meta does not send identity changes, it is an ordinary event.
     for field in ["history", "standby", "holograms"] {
         let world = World::new(all_well()).await;
         assert_eq!(world.handle(changed(field)).await, Disposition::Delete);
@@ -270,7 +270,7 @@ async fn a_change_is_kept_and_applied_in_one_call() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_delivered_again_is_the_same_event() {
+async fn a_redelivered_identity_change_is_the_same_event() {
     let id = |envelope: &str| {
         let received: Value = serde_json::from_str(envelope).expect("JSON");
         let mut later = received.clone();
@@ -280,7 +280,7 @@ async fn a_change_that_is_delivered_again_is_the_same_event() {
             }
         }
         [received, later].map(|envelope| match Work::read(&envelope.to_string()).expect("an envelope") {
-            Work::MessageEvent(kept) => kept.event.id,
+            Work::MessageEvent(message) => message.event.id,
             Work::Event(event) => event.id,
             other => panic!("{other:?}"),
         })
@@ -295,16 +295,20 @@ async fn a_change_that_is_delivered_again_is_the_same_event() {
 }
 
 #[tokio::test]
-async fn a_change_waits_in_its_queue_for_the_database() {
-    for kept in [503, 404] {
-        let world = World::new(Answers { followed: ResponseTemplate::new(kept), ..all_well() }).await;
+async fn an_identity_change_waits_in_its_message_group() {
+    for status in [503, 404] {
+        let world =
+            World::new(Answers { identity_change: ResponseTemplate::new(status), ..all_well() }).await;
         assert!(is_returned(world.handle(changed("messages")).await));
-        assert!(world.queues.take().is_empty(), "its person's messages wait behind it");
+        assert!(
+            world.queues.take().is_empty(),
+            "it is not deferred, so that its user's messages wait for it"
+        );
     }
 }
 
 #[tokio::test]
-async fn brazilian_and_mexican_numbers_find_their_user_whichever_way_they_were_linked() {
+async fn brazilian_and_mexican_numbers_match_in_both_spellings() {
     for (linked, from) in [
         ("+5511987654321", "551187654321"),
         ("551187654321", "5511987654321"),
@@ -321,7 +325,7 @@ async fn brazilian_and_mexican_numbers_find_their_user_whichever_way_they_were_l
         let digits = linked.trim_start_matches('+');
         let lookup = world.writes("GET", "user_preferences").await.remove(0);
         assert!(lookup.url.query_pairs().any(|(_, filter)| filter.contains(from) && filter.contains(digits)));
-        // Somebody who linked the very number that wrote comes first.
+        // A user with the exact spelling of the sender's number takes precedence.
         let other = "22222222-2222-4222-8222-222222222222";
         let lookup = ResponseTemplate::new(200).set_body_json(json!([row(USER, linked), row(other, from)]));
         let world = World::new(Answers { lookup, ..all_well() }).await;

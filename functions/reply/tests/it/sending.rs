@@ -1,5 +1,5 @@
-//! What an error of the Graph API or of the database means for a message, and what an invocation has time for, with
-//! Meta and Supabase answering over real HTTP.
+//! Consequences of errors of the Graph API and the database for a message, and the time limits of an invocation, with
+//! fakes of Meta and Supabase over real HTTP.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use wiremock::{Mock, ResponseTemplate};
 
 use crate::support::*;
 
-/// Meta's answer about a number that the token may not see. After a public bug report.
-fn unseen_number() -> ResponseTemplate {
+/// Meta's response for a number that the token may not access, modelled on a public bug report.
+fn inaccessible_number() -> ResponseTemplate {
     ResponseTemplate::new(400).set_body_json(json!({"error": {
         "message": "Unsupported post request. Object with ID '106540352242922' does not exist, cannot be loaded due to \
             missing permissions, or does not support this operation",
@@ -45,62 +45,65 @@ async fn refusing(send: ResponseTemplate) -> World {
 }
 
 #[tokio::test]
-async fn a_lost_configured_number_holds_its_messages() {
-    let world = refusing(unseen_number()).await;
+async fn an_inaccessible_configured_number_retries_its_messages() {
+    let world = refusing(inaccessible_number()).await;
     let outcome = world.handle(to_number("999")).await;
     assert!(
         matches!(outcome, Disposition::Return(delay) if delay >= Duration::from_secs(450)),
         "{outcome:?}"
     );
     assert!(world.inserts().await.is_empty());
-    assert!(world.writes("GET", "messages").await.len() == 1, "nobody asks whose number it is");
+    assert!(
+        world.writes("GET", "messages").await.len() == 1,
+        "no query for the number, only for the message's rows"
+    );
 }
 
 #[tokio::test]
-async fn a_foreign_number_is_final() {
-    let world = refusing(unseen_number()).await;
+async fn an_inaccessible_foreign_number_is_permanent() {
+    let world = refusing(inaccessible_number()).await;
     assert_eq!(world.handle(to_number(FOREIGN)).await, Disposition::Delete);
     let rows = world.inserts().await.remove(0);
     let reason = rows[0]["unanswered_because"].as_str().expect("a reason");
     assert!(reason.contains("code 100, subcode 33") && !reason.contains("106540352242922"), "{reason}");
-    let asked = world.writes("GET", "messages").await;
-    let asked = asked.last().expect("a question");
-    assert_eq!(asked.headers["range"], "0-0", "one row says it");
-    let query = asked.url.query().unwrap_or_default().to_owned();
+    let queries = world.writes("GET", "messages").await;
+    let query = queries.last().expect("a query");
+    assert_eq!(query.headers["range"], "0-0", "one row is sufficient");
+    let query = query.url.query().unwrap_or_default().to_owned();
     for part in [format!("phone_number_id=eq.{FOREIGN}"), format!("user_id=eq.{USER}")] {
         assert!(query.contains(&part), "{query}");
     }
-    // The same for a sender who is not linked.
+    // The same for an unlinked sender.
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
-    let world = World::new(Answers { send: unseen_number(), lookup, ..all_well() }).await;
+    let world = World::new(Answers { send: inaccessible_number(), lookup, ..all_well() }).await;
     assert_eq!(world.handle(to_number(FOREIGN)).await, Disposition::Delete);
     assert!(world.inserts().await.is_empty());
 }
 
 #[tokio::test]
-async fn a_number_that_has_worked_is_the_account_s() {
-    // In this process.
-    let world = refusing(unseen_number()).await;
+async fn a_number_with_an_earlier_send_belongs_to_the_account() {
+    // According to this process.
+    let world = refusing(inaccessible_number()).await;
     let reply = world.reply(Echo);
     reply.memory.numbers.add(&FOREIGN.parse().expect("an id"));
     assert!(is_returned(reply.handle(&delivery(to_number(FOREIGN), 1), Deadline::NONE).await));
-    // According to the user's history, or when the database does not say.
+    // According to the user's history, or when its query fails.
     let found = ResponseTemplate::new(200).set_body_json(json!([{"id": USER}]));
     for history in [found, ResponseTemplate::new(503)] {
-        let world = refusing(unseen_number()).await;
+        let world = refusing(inaccessible_number()).await;
         let answers = Mock::given(method("GET")).and(path("/rest/v1/messages"));
         let answers = answers.and(query_param("role", "eq.assistant")).respond_with(history);
         answers.with_priority(1).mount(&world.supabase).await;
         assert!(is_returned(world.handle(to_number(FOREIGN)).await));
     }
-    // Or when it is not known who wrote.
+    // Or when the user lookup fails.
     let lookup = ResponseTemplate::new(503);
-    let world = World::new(Answers { send: unseen_number(), lookup, ..all_well() }).await;
+    let world = World::new(Answers { send: inaccessible_number(), lookup, ..all_well() }).await;
     assert!(is_returned(world.handle(to_number(FOREIGN)).await));
 }
 
 #[tokio::test]
-async fn a_send_makes_its_number_one_that_has_worked() {
+async fn a_send_adds_its_number_to_the_working_numbers() {
     let world = World::new(all_well()).await;
     let reply = world.reply(Echo);
     let number = "106540352242922".parse().expect("an id");
@@ -110,7 +113,7 @@ async fn a_send_makes_its_number_one_that_has_worked() {
 }
 
 #[tokio::test]
-async fn a_demand_for_an_appsecret_proof_is_the_account_s() {
+async fn a_missing_appsecret_proof_is_an_account_error() {
     let message = "API calls from the server require an appsecret_proof argument";
     let error = json!({"error": {"message": message, "type": "GraphMethodException", "code": 100}});
     let world = refusing(ResponseTemplate::new(400).set_body_json(error)).await;
@@ -118,7 +121,7 @@ async fn a_demand_for_an_appsecret_proof_is_the_account_s() {
 }
 
 #[tokio::test]
-async fn an_error_that_says_nothing_is_retried_a_few_times() {
+async fn an_unspecific_error_is_retried_a_few_times() {
     let world = refusing(graph_error(400, 135_000)).await;
     let reply = world.reply(Echo);
     for receive_count in 1..4 {
@@ -154,9 +157,9 @@ async fn rows_of_a_deleted_user_are_dropped() {
 }
 
 #[tokio::test]
-async fn refused_values_are_a_dead_letter_at_once() {
+async fn refused_values_are_dead_lettered_at_once() {
     let world =
-        World::new(Answers { insert: refused(400, "22P02"), kept: refused(400, "23514"), ..all_well() })
+        World::new(Answers { insert: refused(400, "22P02"), stored: refused(400, "23514"), ..all_well() })
             .await;
     assert_eq!(world.handle(envelope(&text())).await, Disposition::Delete);
     let status = json!({"v1": {"status": {"received_at": "2026-11-27T10:00:00Z",
@@ -177,7 +180,7 @@ async fn refused_values_are_a_dead_letter_at_once() {
 }
 
 #[tokio::test]
-async fn what_an_operator_can_repair_is_retried() {
+async fn an_error_that_an_operator_can_repair_is_retried() {
     for insert in [
         refused(401, "PGRST301"),
         refused(403, "42501"),
@@ -192,15 +195,15 @@ async fn what_an_operator_can_repair_is_retried() {
     }
 }
 
-/// The texts that Meta was sent.
+/// The texts in the requests to Meta.
 async fn bodies(world: &World) -> Vec<String> {
     let sends = world.sends().await;
     sends.iter().map(|send| json_of(send)["text"]["body"].as_str().expect("a text").to_owned()).collect()
 }
 
 #[tokio::test]
-async fn parts_are_sent_while_they_fit_and_none_twice() {
-    // After a public bug report: 41,000 characters, a deadline 5 s away, and 1 s a send.
+async fn parts_are_sent_while_time_is_left_and_none_twice() {
+    // Modelled on a public bug report: 41,000 characters, a deadline 5 s away, and 1 s a send.
     let send = all_well().send.set_delay(Duration::from_secs(1));
     let world = World::new(Answers { send, ..all_well() }).await;
     let long = "word ".repeat(8200).trim_end().to_owned();
@@ -213,20 +216,20 @@ async fn parts_are_sent_while_they_fit_and_none_twice() {
     assert!(start.elapsed() < Duration::from_secs(5) && response.batch_item_failures.is_empty());
     let sent = bodies(&world).await;
     assert!((1..5).contains(&sent.len()), "{}", sent.len());
-    assert!(world.inserts().await.is_empty(), "rows say that all was sent");
+    assert!(world.inserts().await.is_empty(), "rows would claim that all parts were sent");
 
-    // The rest is sent by the task, whose invocation has time for it.
+    // The task sends the rest in an invocation with enough time.
     let task = world.queues.take().remove(0);
-    let up = World::new(all_well()).await;
-    assert_eq!(up.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
-    let parts = [sent, bodies(&up).await].concat();
+    let later = World::new(all_well()).await;
+    assert_eq!(later.reply(Echo).handle(&record_delivery(&task), Deadline::NONE).await, Disposition::Delete);
+    let parts = [sent, bodies(&later).await].concat();
     assert_eq!(parts.len(), 11);
     assert_eq!(parts.join(" "), long, "each part once, in order");
-    assert_eq!(up.inserts().await[0][1]["content"], long);
+    assert_eq!(later.inserts().await[0][1]["content"], long);
 }
 
-/// Answers given, and what became of the last message, when a machine answers each answer `turns` times.
-async fn answers_to_a_machine(world: &World, turns: usize) -> usize {
+/// Handles `turns` messages of an automatic sender that replies to each answer, and returns the number of answers.
+async fn answers_in_a_loop(world: &World, turns: usize) -> usize {
     let reply = world.reply(Echo);
     for turn in 0..turns {
         let mut message = text();
@@ -239,14 +242,14 @@ async fn answers_to_a_machine(world: &World, turns: usize) -> usize {
 }
 
 #[tokio::test]
-async fn a_linked_loop_is_recorded_and_silent() {
+async fn a_loop_with_a_linked_user_is_recorded_and_not_answered() {
     let world = World::new(all_well()).await;
-    assert_eq!(answers_to_a_machine(&world, TURNS + 3).await, TURNS);
+    assert_eq!(answers_in_a_loop(&world, TURNS + 3).await, TURNS);
     let rows = world.inserts().await;
-    let (answered, silent) = rows.split_at(TURNS);
+    let (answered, silenced) = rows.split_at(TURNS);
     assert!(answered.iter().all(|rows| rows.as_array().map(Vec::len) == Some(2)));
-    assert_eq!(silent.len(), 3);
-    for rows in silent {
+    assert_eq!(silenced.len(), 3);
+    for rows in silenced {
         assert_eq!((rows.as_array().map(Vec::len), &rows[0]["role"]), (Some(1), &json!("user")));
         let reason = rows[0]["unanswered_because"].as_str().expect("a reason");
         assert!(reason.contains("automatic"), "{reason}");
@@ -254,14 +257,14 @@ async fn a_linked_loop_is_recorded_and_silent() {
 }
 
 #[tokio::test]
-async fn an_unlinked_loop_is_silent() {
+async fn a_loop_with_an_unlinked_sender_is_not_answered() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;
-    assert_eq!(answers_to_a_machine(&world, TURNS + 3).await, TURNS);
+    assert_eq!(answers_in_a_loop(&world, TURNS + 3).await, TURNS);
     assert!(world.inserts().await.is_empty() && world.queues.take().is_empty());
 }
 
-/// A queue that never answers.
+/// A queue client that never returns.
 struct Silent;
 
 impl QueueClient for Silent {
@@ -279,9 +282,9 @@ impl QueueClient for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_world_that_says_nothing_does_not_outlast_the_deadline() {
-    // The listener accepts nothing: connections are made, and no answer ever comes. Time is paused, so that all limits
-    // pass at once.
+async fn unresponsive_services_do_not_exceed_the_deadline() {
+    // The listener never accepts: connections are established, but no response arrives. Time is paused, so that all
+    // timeouts elapse at once.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let http = shared::http::client().expect("a client");
@@ -322,7 +325,7 @@ async fn a_world_that_says_nothing_does_not_outlast_the_deadline() {
 }
 
 #[tokio::test]
-async fn look_ups_rows_and_statuses_survive_connections_that_supabase_closed_meanwhile() {
+async fn database_requests_survive_connections_closed_by_supabase() {
     let peer = Peer::start(Breaks::AtSecond, 200, "[]").await;
     let http = shared::http::client().expect("a client");
     let key = "sb_secret_k".parse().expect("a key");

@@ -61,7 +61,7 @@ fn sent() -> ResponseTemplate {
         .set_body_json(answer)
 }
 
-/// The one request that was made: its action and its body.
+/// The action and the body of the only request.
 async fn request(server: &MockServer) -> (String, Value) {
     let requests = server.received_requests().await.expect("recorded");
     let [request] = requests.as_slice() else { panic!("{} calls", requests.len()) };
@@ -70,7 +70,7 @@ async fn request(server: &MockServer) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn a_message_is_hidden_on_the_queue_that_it_came_from_for_whole_seconds() {
+async fn a_message_is_hidden_on_its_queue_for_whole_seconds() {
     for (queue, name) in [(Source::Inbound, "inbound.fifo"), (Source::Records, "records")] {
         let server = server(sent()).await;
         sqs(&server.uri()).change_visibility(queue, "r1", Duration::from_secs(64)).await.expect("hidden");
@@ -88,7 +88,7 @@ async fn rows_go_to_the_record_queue() {
 }
 
 #[tokio::test]
-async fn a_message_carries_the_trace_that_it_belongs_to() {
+async fn a_message_has_the_trace_of_its_delivery() {
     let server = server(sent()).await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
     let sqs = sqs(&server.uri());
@@ -99,13 +99,13 @@ async fn a_message_carries_the_trace_that_it_belongs_to() {
 }
 
 #[tokio::test]
-async fn a_closed_port_is_no_connection() {
+async fn a_closed_port_is_a_connection_error() {
     let sent = sqs("http://127.0.0.1:1").record_later("a task".to_owned()).await;
     assert_eq!(sent, Err(QueueError("no connection".to_owned())));
 }
 
 #[tokio::test]
-async fn what_is_given_up_goes_to_its_own_dead_letter_queue_with_the_cause_and_in_its_group() {
+async fn a_dead_letter_has_its_queue_cause_and_message_group() {
     let attributes = json!({"cause": {"DataType": "String", "StringValue": "code 190"}});
     let expected = [
         json!({"QueueUrl": url("inbound-dead-letters.fifo"), "MessageBody": "an envelope",
@@ -120,7 +120,7 @@ async fn what_is_given_up_goes_to_its_own_dead_letter_queue_with_the_cause_and_i
     }
 }
 
-/// What each of the three calls comes to.
+/// The results of the three calls.
 async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
     [
         sqs.change_visibility(Source::Inbound, "r1", Duration::ZERO).await,
@@ -130,8 +130,8 @@ async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
 }
 
 #[tokio::test]
-async fn a_server_error_and_a_refusal_are_errors_that_hold_nothing_of_the_message() {
-    for (answer, calls, says) in [
+async fn failed_calls_are_errors_without_text_of_the_message() {
+    for (answer, calls, error_prefix) in [
         (ResponseTemplate::new(500), 9, "SQS: "),
         (
             ResponseTemplate::new(400)
@@ -144,17 +144,17 @@ async fn a_server_error_and_a_refusal_are_errors_that_hold_nothing_of_the_messag
         let server = server(answer).await;
         for result in all_calls(&sqs(&server.uri())).await {
             let error = result.expect_err("refused").to_string();
-            assert!(error.starts_with(says) && !error.contains("a task"), "{error}");
+            assert!(error.starts_with(error_prefix) && !error.contains("a task"), "{error}");
         }
-        // A server error is tried three times.
+        // After a server error, a call is attempted three times in total.
         assert_eq!(server.received_requests().await.expect("recorded").len(), calls);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_an_error_within_the_time_that_the_message_s_budget_allows() {
-    // The listener accepts nothing: the kernel takes the connection and no answer ever comes. Time is paused, so
-    // that the client's timeouts pass at once.
+async fn calls_without_a_response_time_out_within_the_budget() {
+    // The listener never accepts: the kernel establishes the connection, but no response arrives. Time is paused, so
+    // that the client's timeouts elapse at once.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let sqs = sqs(&format!("http://{}", silent.local_addr().expect("an address")));
     let calls = tokio::time::timeout(Duration::from_secs(3 * 3 + 1), all_calls(&sqs));

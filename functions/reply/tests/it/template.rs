@@ -1,4 +1,4 @@
-//! What the template and the README say about time, compared with the timeouts.
+//! The times in the template and the README, compared with the timeouts in the code.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reply::budget::{MESSAGE_BUDGET, RESPONSE, STEPS};
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
 const README: &str = include_str!("../../../../README.md");
 
-/// Seconds of a property of a resource.
+/// Returns a property of a resource, in seconds.
 fn seconds(resource: &str, property: &str) -> Duration {
     let (_, rest) = TEMPLATE.split_once(&format!("\n  {resource}:\n")).expect(resource);
     let property = format!("      {property}: ");
@@ -16,20 +16,20 @@ fn seconds(resource: &str, property: &str) -> Duration {
 }
 
 #[test]
-fn the_timeouts_of_the_template_leave_time_for_a_message() {
+fn the_timeouts_of_the_template_allow_for_one_message() {
     let timeout = seconds("ReplyFunction", "Timeout");
     assert!(timeout > MESSAGE_BUDGET + RESPONSE, "{timeout:?}");
-    // As AWS asks for event source mappings.
+    // AWS recommends this factor for event source mappings.
     for queue in ["InboundQueue", "RecordQueue"] {
         assert!(seconds(queue, "VisibilityTimeout") >= 6 * timeout, "{queue}");
     }
 }
 
 #[test]
-fn template_and_readme_name_every_step_of_a_message_with_its_time() {
+fn template_and_readme_list_every_step_with_its_time() {
     let total = format!("up to {} s", MESSAGE_BUDGET.as_secs());
     assert!(README.contains(&total) && TEMPLATE.contains(&format!("at most {} s", MESSAGE_BUDGET.as_secs())));
-    // Both are wrapped.
+    // Both texts have wrapped lines.
     let words =
         |text: &str| text.split_whitespace().filter(|word| *word != "#").collect::<Vec<_>>().join(" ");
     let (readme, template) = (words(README), words(TEMPLATE));

@@ -18,7 +18,7 @@ fn failed() -> Value {
 }
 
 #[tokio::test]
-async fn a_status_is_one_insert_that_says_what_became_of_it() {
+async fn a_status_is_one_insert_that_returns_its_message() {
     let world = World::new(all_well()).await;
     assert_eq!(world.handle(status(&failed())).await, Disposition::Delete);
     let insert = world.writes("POST", "message_statuses").await.remove(0);
@@ -29,14 +29,14 @@ async fn a_status_is_one_insert_that_says_what_became_of_it() {
     assert_eq!((&row["error_code"], &row["error_text"]), (&json!(131_049), &json!("Not delivered")));
     assert_eq!((&row["at"], &row["payload"]), (&json!("2025-06-08T20:59:50Z"), &failed()));
     assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
-    // A call's is none of a message.
+    // A call's status does not belong to a message: it is an event.
     let call = json!({"id": "wacid.1", "status": "RINGING", "type": "call"});
     assert_eq!(world.handle(status(&call)).await, Disposition::Delete);
     assert_eq!(json_of(&world.writes("POST", "account_events").await[0])[0]["payload"], call);
 }
 
 #[tokio::test]
-async fn an_event_is_one_insert_that_leaves_an_existing_row_as_it_is() {
+async fn an_event_is_one_idempotent_insert() {
     let world = World::new(all_well()).await;
     let value = json!({"event": "ACCOUNT_VIOLATION"});
     let event = json!({"v1": {"event": {"received_at": "2025-06-08T20:59:43.500Z", "waba_id": "102290129340398",
@@ -55,18 +55,21 @@ async fn an_event_is_one_insert_that_leaves_an_existing_row_as_it_is() {
 }
 
 #[tokio::test]
-async fn statuses_and_events_that_the_database_does_not_take_wait_on_the_record_queue() {
+async fn statuses_and_events_that_the_database_refuses_are_deferred() {
     let value = json!({"event": "ACCOUNT_VIOLATION"});
     let event = json!({"v1": {"event": {"received_at": "2025-06-08T20:59:43.500Z", "name": "account_update", "value": value}}});
     for body in [status(&failed()), event.to_string()] {
-        let mut world = World::new(Answers { kept: ResponseTemplate::new(503), ..all_well() }).await;
+        let mut world = World::new(Answers { stored: ResponseTemplate::new(503), ..all_well() }).await;
         assert_eq!(world.handle(body.clone()).await, Disposition::Delete);
         assert_eq!(world.queues.take(), std::slice::from_ref(&body));
         assert!(is_returned(world.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await));
         assert!(world.queues.take().is_empty());
         world.queues.refuses = true;
         assert!(is_returned(world.handle(body.clone()).await));
-        let up = World::new(all_well()).await;
-        assert_eq!(up.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await, Disposition::Delete);
+        let available = World::new(all_well()).await;
+        assert_eq!(
+            available.reply(Echo).handle(&record_delivery(&body), Deadline::NONE).await,
+            Disposition::Delete
+        );
     }
 }

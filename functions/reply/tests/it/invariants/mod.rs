@@ -1,5 +1,5 @@
-//! What holds for every body that a queue can deliver. Checked with a corpus (`tests/it/corpus.rs`), and with whatever a
-//! fuzzer thinks of (`fuzz`).
+//! Invariants for every body that a queue can deliver, checked with a corpus (`tests/it/corpus.rs`) and by a fuzzer
+//! (`fuzz`).
 
 use reply::delivery::Work;
 use reply::history;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use shared::envelope::{Exchange, Line};
 use uuid::Uuid;
 
-/// What a person writes, and where they can be reached: what no log may show.
+/// Fields with a user's words or contact data, which no log may show.
 const PERSONAL: [&str; 26] = [
     "address",
     "body",
@@ -38,18 +38,18 @@ const PERSONAL: [&str; 26] = [
     "wa_id",
 ];
 
-/// Stands in the place of all that: a text, a phone number and a user id whose last digits alone may be shown.
+/// Replacements for these fields: a text, and a phone number and a user id, of which only the last digits may be shown.
 const CANARIES: [&str; 3] = ["canary in a coal mine", "4915112345678", "DE.49151123456789"];
 
-/// What must not be printed of them.
+/// The parts of the replacements that must not be printed.
 const HIDDEN: [&str; 2] = ["canary", "4915112345"];
 
-/// Panics where a promise does not hold. `body` is an envelope, or what stands in one.
+/// Panics if an invariant does not hold. `body` is an envelope, or the content of one.
 pub fn check(body: &[u8]) {
     let Ok(body) = std::str::from_utf8(body) else { return };
     check_body(body);
     let Ok(value) = serde_json::from_str::<Value>(body) else {
-        // JSON that serde_json cannot hold can stand in an envelope all the same.
+        // JSON that `serde_json::Value` cannot represent may be in an envelope anyway.
         return envelopes(body).iter().for_each(|envelope| check_body(envelope));
     };
     envelopes(body).iter().for_each(|envelope| check_body(envelope));
@@ -57,7 +57,7 @@ pub fn check(body: &[u8]) {
         return;
     }
     let mut personal = value;
-    // Another one for bodies of another length.
+    // The choice depends on the body's length, to vary it.
     replace(&mut personal, CANARIES[body.len() % CANARIES.len()]);
     let personal = personal.to_string();
     for envelope in envelopes(&personal).iter().chain([&personal]) {
@@ -66,7 +66,7 @@ pub fn check(body: &[u8]) {
     }
 }
 
-/// `json` as a message, an echo, a status and an event, with itself around it.
+/// Envelopes with `json` as a message, an echo, a status and an event, and as their other fields.
 fn envelopes(json: &str) -> [String; 4] {
     let around = format!(r#""received_at":"2026-11-24T03:05:00.123001Z","metadata":{json},"contact":{json}"#);
     [
@@ -77,7 +77,7 @@ fn envelopes(json: &str) -> [String; 4] {
     ]
 }
 
-/// Every personal text becomes `canary`.
+/// Replaces every personal string by `canary`.
 fn replace(value: &mut Value, canary: &str) {
     match value {
         Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| match field {
@@ -95,7 +95,7 @@ fn check_body(body: &str) {
     match &work {
         Work::Answer(message) | Work::Echo(message) => {
             let payload = check_json(&message.payload);
-            assert!(payload.get("raw").is_some(), "the message itself is kept");
+            assert!(payload.get("raw").is_some(), "the raw message is stored");
             let question = Line { content: message.content.text(&message.kind), at: message.sent_at };
             let exchange = Exchange {
                 key: message.key.clone(),
@@ -138,14 +138,14 @@ fn check_body(body: &str) {
     }
 }
 
-/// PostgreSQL's `text` holds everything but U+0000.
+/// PostgreSQL's `text` can store any character but U+0000.
 fn check_texts(texts: &[&str]) {
     assert!(texts.iter().all(|text| !text.contains('\0')), "{texts:?}");
 }
 
-/// JSON as PostgreSQL's `jsonb` holds it: no U+0000, no half of a surrogate pair, no number beyond `numeric`.
+/// Checks that PostgreSQL's `jsonb` can store `json`: no U+0000, no lone surrogate, no number beyond `numeric`.
 fn check_json(json: &str) -> Map<String, Value> {
-    // Halves of surrogate pairs and numbers that are too large are errors here, too.
+    // Lone surrogates and too large numbers are errors of the parser.
     let value = serde_json::from_str::<Value>(json).unwrap_or_else(|error| panic!("{error}: {json}"));
     fn walk(value: &Value) {
         match value {
@@ -166,10 +166,11 @@ fn check_json(json: &str) -> Map<String, Value> {
     }
 }
 
-/// `numeric` has 16383 digits after the point at most, those of a negative exponent among them: `1e-20000` is refused.
+/// `numeric` has at most 16383 digits after the decimal point, including those of a negative exponent: `1e-20000` is
+/// refused.
 /// Source: “Numeric Types”, PostgreSQL documentation.
 fn check_numbers(json: &str) {
-    // Every other part of a text between quotation marks is a string's.
+    // Between quotation marks, every other part is the content of a string.
     let outside = json.replace("\\\\", "").replace("\\\"", "");
     let outside: String = outside.split('"').step_by(2).collect::<Vec<_>>().join(" ");
     for token in

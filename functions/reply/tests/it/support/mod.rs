@@ -1,4 +1,4 @@
-//! A `Reply` with Meta and Supabase answering over real HTTP.
+//! A `Reply` with fakes of Meta and Supabase over real HTTP.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,14 +20,14 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 pub const USER: &str = "11111111-1111-4111-8111-111111111111";
 
-/// Meta and Supabase, one server each.
+/// Fakes of Meta and Supabase, one server each, and of the queues.
 pub struct World {
     pub graph: MockServer,
     pub supabase: MockServer,
     pub queues: FakeQueues,
 }
 
-/// Keeps what it is told, or refuses it.
+/// Stores messages, or refuses them.
 #[derive(Clone, Default)]
 pub struct FakeQueues {
     pub records: Arc<Mutex<Vec<String>>>,
@@ -63,18 +63,18 @@ impl FakeQueues {
     }
 }
 
-/// What the two answer.
+/// The responses of Meta and Supabase.
 pub struct Answers {
     pub send: ResponseTemplate,
     pub lookup: ResponseTemplate,
     pub recorded: ResponseTemplate,
     pub insert: ResponseTemplate,
     /// To a status or an event.
-    pub kept: ResponseTemplate,
-    /// To what is learned.
+    pub stored: ResponseTemplate,
+    /// To the completion of a link.
     pub link: ResponseTemplate,
-    /// To a change of number or user id.
-    pub followed: ResponseTemplate,
+    /// To an identity change.
+    pub identity_change: ResponseTemplate,
 }
 
 pub fn all_well() -> Answers {
@@ -83,13 +83,14 @@ pub fn all_well() -> Answers {
         lookup: ResponseTemplate::new(200).set_body_json(json!([linked(json!(USER))])),
         recorded: ResponseTemplate::new(200).set_body_json(json!([])),
         insert: ResponseTemplate::new(201),
-        kept: ResponseTemplate::new(201).set_body_json(json!([{"message_id": null}])),
+        stored: ResponseTemplate::new(201).set_body_json(json!([{"message_id": null}])),
         link: ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}])),
-        followed: ResponseTemplate::new(200).set_body_json(json!([{"outcome": "applied", "user_id": USER}])),
+        identity_change: ResponseTemplate::new(200)
+            .set_body_json(json!([{"outcome": "applied", "user_id": USER}])),
     }
 }
 
-/// A row of `user_preferences`: the number of [`text`].
+/// A row of `user_preferences` that links the number of [`text`].
 pub fn linked(user_id: Value) -> Value {
     json!({"user_id": user_id, "whatsapp_phone": "+16505551234", "whatsapp_user_id": null})
 }
@@ -106,12 +107,12 @@ impl World {
         lookup.respond_with(answers.lookup).mount(&supabase).await;
         for table in ["message_statuses", "account_events"] {
             let insert = Mock::given(method("POST")).and(path(format!("/rest/v1/{table}")));
-            insert.respond_with(answers.kept.clone()).mount(&supabase).await;
+            insert.respond_with(answers.stored.clone()).mount(&supabase).await;
         }
         let link = Mock::given(method("PATCH")).and(path("/rest/v1/user_preferences"));
         link.respond_with(answers.link).mount(&supabase).await;
-        let followed = Mock::given(method("POST")).and(path("/rest/v1/rpc/keep_identity_event"));
-        followed.respond_with(answers.followed).mount(&supabase).await;
+        let identity_change = Mock::given(method("POST")).and(path("/rest/v1/rpc/keep_identity_event"));
+        identity_change.respond_with(answers.identity_change).mount(&supabase).await;
         let recorded = Mock::given(method("GET")).and(path("/rest/v1/messages"));
         recorded.respond_with(answers.recorded).mount(&supabase).await;
         let insert = Mock::given(method("POST")).and(path("/rest/v1/messages"));
@@ -142,7 +143,7 @@ impl World {
         }
     }
 
-    /// Handles an envelope with the echo, delivered for the first time.
+    /// Handles an envelope with the responder `Echo`, on its first delivery.
     pub async fn handle(&self, body: String) -> Disposition {
         self.reply(Echo).handle(&delivery(body, 1), Deadline::NONE).await
     }
@@ -151,12 +152,12 @@ impl World {
         self.graph.received_requests().await.expect("recorded")
     }
 
-    /// Rows of the history.
+    /// The rows of each insert into the history.
     pub async fn inserts(&self) -> Vec<Value> {
         self.writes("POST", "messages").await.iter().map(json_of).collect()
     }
 
-    /// Requests of a method about a table.
+    /// The requests with a method for a table or function.
     pub async fn writes(&self, method: &str, table: &str) -> Vec<Request> {
         let requests = self.supabase.received_requests().await.expect("recorded");
         let is_one = |request: &Request| {
@@ -195,7 +196,7 @@ pub fn delivery(body: String, receive_count: u32) -> Delivery {
     }
 }
 
-/// Whether the message comes again, after some time.
+/// Whether the message is redelivered after a delay.
 pub fn is_returned(outcome: Disposition) -> bool {
     matches!(outcome, Disposition::Return(delay) if delay >= Duration::from_secs(2))
 }
