@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_arn_decides_the_source_and_copies_of_records_share_a_group() {
+    fn the_arn_decides_the_source_and_copies_share_a_group() {
         let body =
             json!({"v1": {"message": {"received_at": "2026-11-24T03:05:00Z", "message": {"id": "wamid.1"}}}});
         let body = body.to_string();

@@ -84,7 +84,7 @@ fn was_recorded(recorded: Result<bool, LookupError>, wamid: Option<&str>, receiv
         // Returned by an earlier attempt, or that process died: then only Meta knows whether the answer was sent.
         info!(
             counter = Counter::RepeatedAttempts.name(),
-            wamid, receive_count, "message redelivered whose rows are not written"
+            wamid, receive_count, "redelivered message has no rows yet"
         );
     }
     false

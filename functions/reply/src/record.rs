@@ -60,14 +60,14 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
                 }
                 Ok(other) => return Ok(other),
                 Err(cause) => {
-                    error!(counter = Counter::DeferredRecords.name(), wamid, %user_id, %cause, "rows not written yet: put on the record queue");
+                    error!(counter = Counter::DeferredRecords.name(), wamid, %user_id, %cause, "rows not written; putting them on the record queue");
                 }
             }
         } else {
             let counter = Counter::DeferredRecords.name();
             error!(
                 counter,
-                wamid, "rows not written yet, because their user is unknown: put on the record queue"
+                wamid, "rows not written, because their user is unknown; putting them on the record queue"
             );
         }
         self.record_later(user_id, author, exchange, None, deadline).await?;

@@ -253,7 +253,7 @@ pub fn choose(rows: &[Link], author: &Author) -> Option<Linked> {
         return None;
     }
     if !other_ids.is_empty() {
-        // A person has a different user id for each business portfolio.
+        // A user has a different user id for each business portfolio.
         warn!(counter = Counter::OtherUserIds.name(), %user_id, "user found by number, although linked with a user id of another account");
     }
     let lacks_user_id = id.is_some()

@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn code_100_concerns_the_message_the_number_or_the_app() {
         // Modelled on Meta's responses in public bug reports.
-        let inaccessible = "Unsupported post request. Object with ID '106540352242922' does not exist, cannot be loaded \
+        let no_object = "Unsupported post request. Object with ID '106540352242922' does not exist, cannot be loaded \
             due to missing permissions, or does not support this operation";
         let proof = "API calls from the server require an appsecret_proof argument";
         for (error, expected) in [
@@ -269,10 +269,10 @@ mod tests {
                 Class::Permanent,
             ),
             (
-                json!({"message": inaccessible, "type": "GraphMethodException", "code": 100, "error_subcode": 33}),
+                json!({"message": no_object, "type": "GraphMethodException", "code": 100, "error_subcode": 33}),
                 Class::Number,
             ),
-            (json!({"message": inaccessible, "type": "OAuthException", "code": 100}), Class::Number),
+            (json!({"message": no_object, "type": "OAuthException", "code": 100}), Class::Number),
             (json!({"message": "…", "type": "GraphMethodException", "code": "100"}), Class::Number),
             (json!({"message": "…", "code": "100", "error_subcode": "33"}), Class::Number),
             (json!({"message": proof, "type": "GraphMethodException", "code": 100}), Class::Account),
