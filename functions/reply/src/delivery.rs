@@ -159,7 +159,7 @@ impl From<SqsMessage> for Delivery {
             attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
         let sent_at = attribute("SentTimestamp").and_then(|milliseconds| milliseconds.parse().ok());
         // The inbound queue is FIFO, the record queue is not. The queue's name decides, because messages on a standard
-        // queue may have groups too.
+        // queue may have groups too; without a name, the presence of a group decides.
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
         let body = record.body.unwrap_or_default();
         let work = Work::read(&body);

@@ -12,7 +12,7 @@ use crate::record::Recorder;
 use crate::refusal::OwnNumbers;
 use crate::send::Outbox;
 
-/// Returns the current time.
+/// A function that returns the current time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
 /// The function: its dependencies and settings.
@@ -31,7 +31,7 @@ pub struct Reply<D, M, Q, R> {
     pub read_receipts: ReadReceipts,
     /// Whether messages in groups are answered, in the group.
     pub answers_groups: bool,
-    /// Answers messages without the phone number id of the business number that received them.
+    /// The business number that answers messages without a phone number id.
     pub phone_number_id: PhoneNumberId,
     /// The clock for the time of an answer.
     pub clock: Clock,

@@ -19,7 +19,7 @@ pub const REGISTRATION_TEXT: &str = "This number is not linked to an account yet
 pub struct Settings {
     /// How to reach Meta.
     pub graph: GraphSettings,
-    /// `WHATSAPP_PHONE_NUMBER_ID`: answers messages without the phone number id of the number that received them.
+    /// `WHATSAPP_PHONE_NUMBER_ID`: the business number that answers messages without a phone number id.
     pub phone_number_id: PhoneNumberId,
     /// `WHATSAPP_REGISTRATION_TEXT`, or [`REGISTRATION_TEXT`].
     pub registration_text: String,
