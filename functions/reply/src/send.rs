@@ -53,7 +53,7 @@ pub(crate) enum Progress<'t> {
 /// The reason why the rest of an answer was not sent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Stop {
-    /// The Graph API refused it, or could not be reached.
+    /// The send of a part failed.
     Error(GraphError),
     /// Too little time was left of the invocation.
     NoTime,

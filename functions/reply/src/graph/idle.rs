@@ -1,7 +1,9 @@
 //! Detection of connections that Meta may have closed while they were idle.
 //!
 //! A send has no idempotency key, so a request that may have been processed is reported as possibly sent
-//! ([`GraphError::Lost`]). A request on a closed connection was not processed: the peer's kernel responds with a reset, and no program reads it.
+//! ([`GraphError::Lost`]). A request on a closed connection was not processed: the peer's kernel responds with a reset,
+//! and no program reads it.
+//!
 //! Only three signs together prove that the connection was closed *before* the request: it was reused from an earlier
 //! request, it was idle for longer than the shortest time for which peers keep connections open, and it broke within a
 //! round trip, before a response began. Such a request is repeated at once, as in browsers. The signs are the same if a
