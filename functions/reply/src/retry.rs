@@ -28,7 +28,7 @@ impl Backoff {
     pub fn delay(self, message_id: &str, attempt: u32) -> Duration {
         let grown = 4_u64.saturating_pow(attempt.clamp(1, 16));
         let seconds = match self {
-            Self::Passing => grown.min(5 * 60),
+            Self::Transient => grown.min(5 * 60),
             Self::Operator => FIFTEEN_MINUTES,
             Self::Rows => grown.min(FIFTEEN_MINUTES),
         };

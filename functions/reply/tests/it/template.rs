@@ -1,4 +1,4 @@
-//! The times in the template and the README, compared with the timeouts in the code.
+//! The times in the template and in docs/RELIABILITY.md, compared with the timeouts in the code.
 
 use std::time::Duration;
 
