@@ -1,22 +1,22 @@
 //! Packing entries into `SendMessageBatch` calls.
 //!
-//! Calls run in parallel, and SQS orders a group by arrival: two messages of one sender must not be in
-//! two calls that race. Entries are therefore packed into lanes. The batches of a lane are sent one after
-//! the other, lanes in parallel, and all messages of a group are in one lane.
+//! Calls run in parallel, and SQS orders a message group by arrival: two messages of one sender must not be in
+//! concurrent calls. Entries are therefore packed into lanes. The batches of a lane are sent sequentially, the lanes
+//! in parallel, and all messages of a group are in one lane.
 //!
-//! A group that fills more than one batch has a lane of its own. Smaller ones share lanes of a single batch, so
-//! that only a sender's own messages ever wait for one another.
+//! A group that fills more than one batch has a lane of its own. Smaller groups share lanes of a single batch.
+//! A message therefore waits only for messages of the same sender.
 
 use std::collections::HashMap;
 
 use crate::entry::Entry;
 
-/// Entries of one `SendMessageBatch` call at most. Source: Amazon SQS message quotas.
+/// Maximum number of entries of one `SendMessageBatch` call. Source: Amazon SQS message quotas.
 pub const MAX_ENTRIES: usize = 10;
 
-/// Bytes of one entry and of all entries of one call together at most: 1 MiB. Source: as above.
+/// Maximum size in bytes of one entry, and of all entries of one call together: 1 MiB. Source: as above.
 ///
-/// Bodies and message attributes count, of which there are none here; group and deduplication ids do not.
+/// Bodies and message attributes count (there are no attributes here); group and deduplication ids do not.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// Entries of one call.
@@ -27,14 +27,14 @@ pub struct Batch {
     bytes: usize,
 }
 
-/// Batches that must be sent one after the other.
+/// Batches that must be sent sequentially.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Lane {
     /// At least one, in order.
     pub batches: Vec<Batch>,
 }
 
-/// Entries that stay together: those of one group, or a single one.
+/// Entries that stay together: all of one group, or a single one.
 #[derive(Default)]
 struct Bundle {
     entries: Vec<Entry>,
@@ -48,7 +48,7 @@ impl Bundle {
     }
 
     fn fits_a_batch(&self) -> bool {
-        Batch::default().has_room_for(self)
+        Batch::default().fits(self)
     }
 }
 
@@ -59,12 +59,12 @@ impl From<Entry> for Bundle {
 }
 
 impl Batch {
-    fn has_room_for(&self, bundle: &Bundle) -> bool {
+    fn fits(&self, bundle: &Bundle) -> bool {
         self.entries.len() + bundle.entries.len() <= MAX_ENTRIES && self.bytes + bundle.bytes <= MAX_BYTES
     }
 }
 
-/// Packs entries, in time linear in their number. Lanes of several batches, which take longest, come first.
+/// Packs entries, in time linear in their number. Lanes of several batches come first, because they take longest.
 #[must_use]
 pub fn pack(entries: Vec<Entry>) -> Vec<Lane> {
     let (small, large): (Vec<_>, Vec<_>) = groups(entries).into_iter().partition(Bundle::fits_a_batch);
@@ -88,12 +88,12 @@ fn groups(entries: Vec<Entry>) -> Vec<Bundle> {
     groups
 }
 
-/// Batches of bundles that each fit one: a bundle that the last batch has no room for begins the next.
+/// Fills batches with bundles that each fit one batch: a bundle that does not fit into the last batch begins the next.
 fn fill(bundles: impl IntoIterator<Item = Bundle>) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     for bundle in bundles {
         match batches.last_mut() {
-            Some(batch) if batch.has_room_for(&bundle) => {
+            Some(batch) if batch.fits(&bundle) => {
                 batch.bytes += bundle.bytes;
                 batch.entries.extend(bundle.entries);
             }
@@ -116,7 +116,7 @@ mod tests {
                 update: shared::names::UpdateKind::Message,
                 wamid: Some(number.to_string()),
                 name: None,
-                cut_from: None,
+                original_bytes: None,
             },
             message_group_id: group.to_string(),
             deduplication_id: number.to_string(),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_messages_of_one_sender_are_sent_one_call_after_the_other() {
+    fn messages_of_one_sender_are_sent_in_sequential_calls() {
         let lanes = pack((0..1000).map(|n| entry(1, n, 300)).collect());
         assert_eq!(lanes.len(), 1);
         assert_eq!(lanes[0].batches.len(), 100);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sender_s_burst_holds_no_other_s_message_up() {
+    fn a_burst_of_one_sender_delays_no_other_sender() {
         let entries = (0..60)
             .map(|n| if n % 2 == 0 { entry(0, n, 300) } else { entry(u8::try_from(n).expect("60"), n, 300) });
         let lanes = pack(entries.collect());
@@ -169,7 +169,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_is_lost_limits_hold_and_no_group_is_reordered(
+        fn packing_keeps_every_entry_the_limits_and_the_group_order(
             senders in 1u8..40, largest in 1usize..400_000,
             shape in proptest::collection::vec((0u8..40, 0usize..400_000, proptest::bool::weighted(0.05)), 0..120),
         ) {

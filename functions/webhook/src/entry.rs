@@ -1,4 +1,4 @@
-//! From an update to an entry of the inbound queue.
+//! Conversion of an update to an entry of the inbound queue.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,48 +15,49 @@ use shared::names::UpdateKind;
 use shared::sender::Sender;
 use shared::text::head;
 
-use crate::cut;
 use crate::payload::{Kind, Update};
+use crate::truncate;
 
-/// Bytes of what Meta says around an update, each. More than that is left out: it is never as much.
-const MAX_AROUND: usize = 16 * 1024;
+/// Maximum size in bytes of each field of an update's context. A larger field is left out; Meta's are far smaller.
+const MAX_CONTEXT_FIELD: usize = 16 * 1024;
 
-/// Bytes of the same for all updates of a request: around a thousand updates, 4 KiB each.
-const MAX_AROUND_ALL: usize = 4 * 1024 * 1024;
+/// Maximum size in bytes of one context field, times the updates of the request: 4 KiB each for a thousand updates.
+const MAX_CONTEXT_ALL: usize = 4 * 1024 * 1024;
 
-/// Messages of a group that one request sends in order. Calls with one group's messages wait for one another, ten
-/// messages each: with 100 ms a call, five seconds. Those behind them are another group.
+/// Maximum number of messages of one group that a request sends in order. Calls with messages of one group are
+/// sequential, ten messages each: at 100 ms a call, five seconds. The messages after them get another group.
 const MAX_IN_ORDER: usize = 500;
 
-/// Characters of an event's name at most.
+/// Maximum number of characters of an event's name.
 const MAX_NAME: usize = 256;
 
 /// One message of the inbound queue, before it is sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
-    /// What it is, for the log.
+    /// A description for the log.
     pub subject: Subject,
-    /// Messages of one group are handled one after the other: one business number and one sender. A status has a group
-    /// with others of the same message, an event has its own: neither ever holds a message up. An event that somebody has
-    /// another number or user id is in the group in which they write from then on: their messages wait for it.
+    /// The message group: one business number and one sender. Its messages are handled sequentially. Statuses of one
+    /// message share a group, and an event has its own, so that neither delays a message. An identity change (a new
+    /// phone number or user id of a user) is in the group of the new identity, so that messages under the new identity
+    /// wait for it.
     pub message_group_id: String,
-    /// SQS drops a second entry with the same id for five minutes: one wamid.
+    /// The deduplication id, one for each wamid: SQS drops a second entry with the same id for five minutes.
     pub deduplication_id: String,
     /// The envelope, at most [`MAX_BODY`] bytes.
     pub body: String,
 }
 
-/// What an entry is about. A log shows the [`ShortWamid`], as `Debug` and `Display` do.
+/// The description of an entry in the log. `Debug` and `Display` show the [`ShortWamid`].
 #[derive(Clone, Eq, PartialEq)]
 pub struct Subject {
-    /// What kind of update it is.
+    /// The kind of the update.
     pub update: UpdateKind,
     /// Meta's id of the message.
     pub wamid: Option<String>,
-    /// Which status or event it is.
+    /// The name of the status or event.
     pub name: Option<String>,
-    /// Bytes that it had, when it was too large for the queue.
-    pub cut_from: Option<usize>,
+    /// The size in bytes before truncation; `None` when the update fits the queue.
+    pub original_bytes: Option<usize>,
 }
 
 impl fmt::Display for Subject {
@@ -75,25 +76,25 @@ impl fmt::Debug for Subject {
         let wamid = self.wamid.as_deref().map(ShortWamid::of);
         let mut debug = f.debug_struct("Subject");
         debug.field("update", &self.update.name()).field("wamid", &wamid).field("name", &self.name);
-        debug.field("cut_from", &self.cut_from).finish()
+        debug.field("original_bytes", &self.original_bytes).finish()
     }
 }
 
 impl Entry {
-    /// The entries of a request that arrived at `received_at`, in the request's order.
+    /// Converts the updates of a request that arrived at `received_at`, in the request's order.
     ///
     /// # Errors
     /// Never in practice; see [`Envelope::to_body`].
     pub fn all(updates: &[Update<'_>], received_at: DateTime<Utc>) -> Result<Vec<Self>, serde_json::Error> {
-        // Whole milliseconds: below them stands the position in the request.
+        // Whole milliseconds: the microseconds below hold the position in the request.
         let received_at =
             DateTime::from_timestamp_millis(received_at.timestamp_millis()).unwrap_or(received_at);
         let times = (0..).map(|position| received_at + TimeDelta::microseconds(position));
-        let max_around = (MAX_AROUND_ALL / updates.len().max(1)).min(MAX_AROUND);
+        let max_context = (MAX_CONTEXT_ALL / updates.len().max(1)).min(MAX_CONTEXT_FIELD);
         let mut entries: Vec<_> = updates
             .iter()
             .zip(times)
-            .map(|(update, at)| Self::new(update, at, max_around))
+            .map(|(update, at)| Self::new(update, at, max_context))
             .collect::<Result<_, _>>()?;
         split_groups(&mut entries);
         Ok(entries)
@@ -102,34 +103,34 @@ impl Entry {
     fn new(
         update: &Update<'_>,
         received_at: DateTime<Utc>,
-        max_around: usize,
+        max_context: usize,
     ) -> Result<Self, serde_json::Error> {
-        let around = |raw: Option<_>| raw.filter(|raw: &&RawValue| raw.get().len() <= max_around);
-        let id = |raw| around(raw).map_or("", RawValue::get);
+        let context = |raw: Option<_>| raw.filter(|raw: &&RawValue| raw.get().len() <= max_context);
+        let id = |raw| context(raw).map_or("", RawValue::get);
         let [waba_id, time, field, metadata] =
-            [update.waba_id, update.time, update.field, update.metadata].map(around);
+            [update.waba_id, update.time, update.field, update.metadata].map(context);
         let number = &update.number;
         match &update.kind {
-            Kind::Message { sender: person, contact, wamid, message, .. }
-            | Kind::Echo { recipient: person, contact, wamid, message } => {
+            Kind::Message { sender: user, contact, wamid, message, .. }
+            | Kind::Echo { recipient: user, contact, wamid, message } => {
                 let is_echo = matches!(update.kind, Kind::Echo { .. });
                 let kind = if is_echo { UpdateKind::Echo } else { UpdateKind::Message };
                 let deduplication_id = match wamid {
                     Some(wamid) if is_echo => hash(&["echo", "wamid", wamid]),
                     Some(wamid) => hash(&["wamid", wamid]),
-                    // A message without an id is only ever the same as one of the very same text.
+                    // Without an id, only messages with identical JSON are duplicates.
                     None => hash(&[kind.name(), message.get()]),
                 };
-                // What the business wrote to a person stands in order among that person's messages.
-                // A change of number or user id stands before what the person writes as their new one.
-                let becomes = match &update.kind {
-                    Kind::Message { becomes, .. } => becomes.as_ref(),
+                // A message that the business wrote to a user is ordered among the messages of that user.
+                // An identity change is ordered before the messages under the new identity.
+                let new_identity = match &update.kind {
+                    Kind::Message { new_identity, .. } => new_identity.as_ref(),
                     _ => None,
                 };
-                let group = becomes.or(person.as_ref()).map(|person| group(number, person));
-                let (contact, person) = (around(*contact), person.as_ref());
-                let (body, cut_from) = body(message, |message, cut| {
-                    let sender = person.cloned();
+                let group = new_identity.or(user.as_ref()).map(|user| group(number, user));
+                let (contact, user) = (context(*contact), user.as_ref());
+                let (body, original_bytes) = body(message, |message, cut| {
+                    let sender = user.cloned();
                     let message = ReceivedMessage {
                         received_at,
                         waba_id,
@@ -143,7 +144,7 @@ impl Entry {
                     Envelope::V1(if is_echo { V1::Echo(message) } else { V1::Message(message) }).to_body()
                 })?;
                 Ok(Self {
-                    subject: Subject { update: kind, wamid: wamid.clone(), name: None, cut_from },
+                    subject: Subject { update: kind, wamid: wamid.clone(), name: None, original_bytes },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
@@ -154,13 +155,13 @@ impl Entry {
                 let wamid = fields.string("id");
                 let deduplication_id = hash(&["status", status.get()]);
                 let group = wamid.as_ref().map(|wamid| hash(&["status", number, wamid]));
-                let (body, cut_from) = body(status, |status, cut| {
+                let (body, original_bytes) = body(status, |status, cut| {
                     let status = ReceivedStatus { received_at, waba_id, metadata, cut, status };
                     Envelope::V1(V1::Status(status)).to_body()
                 })?;
                 let name = fields.filled_text("status").map(|name| plain(&name).to_owned());
                 Ok(Self {
-                    subject: Subject { update: UpdateKind::Status, wamid, name, cut_from },
+                    subject: Subject { update: UpdateKind::Status, wamid, name, original_bytes },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
@@ -176,14 +177,14 @@ impl Entry {
                     Vec::new()
                 };
                 let group = changes.first().map(|change| group(number, &change.current));
-                let (body, cut_from) = body(value, |value, cut| {
+                let (body, original_bytes) = body(value, |value, cut| {
                     let name = name.clone();
                     let event = ReceivedEvent { received_at, time, waba_id, metadata, name, cut, value };
                     Envelope::V1(V1::Event(event)).to_body()
                 })?;
                 let name = Some(plain(&name).to_owned());
                 Ok(Self {
-                    subject: Subject { update: UpdateKind::Event, wamid: None, name, cut_from },
+                    subject: Subject { update: UpdateKind::Event, wamid: None, name, original_bytes },
                     message_group_id: group.unwrap_or_else(|| deduplication_id.clone()),
                     deduplication_id,
                     body,
@@ -193,7 +194,7 @@ impl Entry {
     }
 }
 
-/// Divides groups that are too long for calls one after the other.
+/// Splits groups that are too long for sequential calls.
 fn split_groups(entries: &mut [Entry]) {
     if entries.len() <= MAX_IN_ORDER {
         return;
@@ -209,10 +210,10 @@ fn split_groups(entries: &mut [Entry]) {
     }
 }
 
-/// The group of a sender's messages to a business number.
+/// Returns the group of a sender's messages to a business number.
 ///
-/// By the user id before the number, whether the message itself gives it or the sender's contact: every
-/// message carries one since April 2026, a phone number only some.
+/// The user id, from the message or from the sender's contact, takes precedence over the number: since April 2026
+/// every message carries a user id, but not every message a phone number.
 fn group(business_number: &str, sender: &Sender) -> String {
     match (sender.user_id(), sender.number()) {
         (Some(user_id), _) => hash(&["group", business_number, user_id.as_str()]),
@@ -221,7 +222,7 @@ fn group(business_number: &str, sender: &Sender) -> String {
     }
 }
 
-/// The body with as much of `json` as fits, and how large that was if it was too large.
+/// Writes the body with as much of `json` as fits; returns it with the size of `json` if that was truncated.
 fn body(
     json: &RawValue,
     write: impl Fn(&RawValue, Option<Cut>) -> Result<String, serde_json::Error>,
@@ -235,19 +236,19 @@ fn body(
         }
     }
     loop {
-        // What stands around it, and characters that SQS wants escaped, are not in the first estimate.
+        // The first estimate does not include the context and the escapes of characters that SQS refuses.
         let excess = body.len().saturating_sub(MAX_BODY);
         budget = budget.saturating_sub(excess.max(1024)).max(64);
-        let Some((kept, cut)) = cut::fit(json, budget) else { continue };
-        body = write(&kept, Some(cut))?;
+        let Some((truncated, cut)) = truncate::fit(json, budget) else { continue };
+        body = write(&truncated, Some(cut))?;
         if body.len() <= MAX_BODY {
             return Ok((body, Some(json.get().len())));
         }
     }
 }
 
-/// 64 hexadecimal digits. A wamid and a user id can be longer than the 128 characters that SQS allows, and
-/// hold others than it allows; and a phone number must not be readable in a queue's metrics and logs.
+/// Returns SHA-256 in 64 hexadecimal digits. A wamid and a user id can be longer than the 128 characters that SQS
+/// allows and can hold characters that it refuses; and a phone number must not be readable in a queue's metrics and logs.
 fn hash(parts: &[&str]) -> String {
     let mut context = Context::new(&SHA256);
     for (position, part) in parts.iter().enumerate() {
@@ -257,7 +258,7 @@ fn hash(parts: &[&str]) -> String {
         context.update(part.as_bytes());
     }
     let mut digits = [0; 64];
-    // Neither fails: a digest has 32 bytes, and digits are text.
+    // Neither call fails: a digest has 32 bytes, and hexadecimal digits are UTF-8.
     let _ = hex::encode_to_slice(context.finish(), &mut digits);
     String::from_utf8(digits.to_vec()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Which request gets which answer.
+//! Routing of requests and the responses to them.
 
 use std::time::Duration;
 
@@ -26,14 +26,14 @@ use crate::queue::{Queue, QueueError};
 use crate::readable::Readable;
 use crate::signature::{self, AppSecret, SignatureError};
 
-/// Calls to the queue that run at the same time. Each needs a connection, and opening one costs more than a call.
+/// Concurrent calls to the queue. Each needs a connection, and opening a connection costs more than a call.
 const PARALLEL_CALLS: usize = 16;
 
-/// How long a request may take. Below the function's timeout of 10 s (template.yaml): an invocation that is cut off
-/// answers nothing, and logs nothing.
+/// Maximum duration of a request. Below the function's timeout of 10 s (template.yaml): an invocation that times out
+/// sends no response and logs nothing.
 const DEADLINE: Duration = Duration::from_secs(8);
 
-/// What is kept of an invocation's time for answering.
+/// The part of an invocation's time that is reserved for the response.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// The function: settings and the queue.
@@ -44,12 +44,12 @@ pub struct Webhook<Q> {
     queue: Q,
 }
 
-/// Why a request is not answered with 200.
+/// The reason for a response other than 200.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("there is nothing here but /webhook")]
+    #[error("not found: this function serves only /webhook")]
     NotFound,
-    #[error("/webhook takes GET and POST")]
+    #[error("/webhook accepts GET and POST")]
     Method,
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
@@ -62,12 +62,12 @@ enum Refusal {
 }
 
 impl<Q: Queue> Webhook<Q> {
-    /// Puts the parts together.
+    /// Creates the function from its settings and the queue.
     pub fn new(app_secret: AppSecret, verify_token: VerifyToken, queue: Q) -> Self {
         Self { app_secret, verify_token, queue }
     }
 
-    /// Answers one request. Every failure is an answer: Meta must get one.
+    /// Handles one request. Every failure is a response: Meta sends a request again that got none.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let start = Instant::now();
         let answer = match (request.uri().path(), request.method()) {
@@ -96,11 +96,11 @@ impl<Q: Queue> Webhook<Q> {
     }
 
     async fn receive(&self, request: Request) -> Result<Response<Body>, Refusal> {
-        // The secrets may have been read again before this.
+        // The invocation may have spent time on reading the secrets again.
         let invocation = request.extensions().get::<Deadline>().copied().unwrap_or(Deadline::NONE);
         let deadline = invocation.keeping(ENDING).min(Deadline::after(DEADLINE));
         let entries = self.entries(&request)?;
-        // What is sent is written down, and may be as large.
+        // The entries hold a copy of the body, which may be large.
         drop(request);
         let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
         timed("queue_ms", self.queue_all(batches::pack(entries), deadline)).await?;
@@ -108,7 +108,7 @@ impl<Q: Queue> Webhook<Q> {
         Ok(ok())
     }
 
-    /// What is to be queued of a request.
+    /// Verifies a request and returns the entries to queue.
     fn entries(&self, request: &Request) -> Result<Vec<Entry>, Refusal> {
         let body = request.body().as_ref();
         let signature =
@@ -123,13 +123,13 @@ impl<Q: Queue> Webhook<Q> {
             warn!(
                 counter = Counter::ForeignPayloads.name(),
                 bytes = body.len(),
-                "signed body of another product ignored"
+                "signed body of another Meta product ignored"
             );
         }
         Ok(Entry::all(&updates, received_at)?)
     }
 
-    /// Queues all lanes; the first failure is the answer, after every lane has been tried or the time is up.
+    /// Queues all lanes; returns the first failure, after every lane was tried or the deadline has passed.
     async fn queue_all(&self, lanes: Vec<Lane>, deadline: Deadline) -> Result<(), QueueError> {
         let lanes = stream::iter(lanes).map(|lane| self.send_lane(lane));
         let results = lanes.buffer_unordered(PARALLEL_CALLS).collect::<Vec<_>>();
@@ -137,8 +137,7 @@ impl<Q: Queue> Webhook<Q> {
         results.into_iter().collect()
     }
 
-    /// Sends a lane's batches in order, and none after one that failed: it may hold later messages of
-    /// the same sender.
+    /// Sends the batches of a lane in order, and none after a failed one: it may hold later messages of the same sender.
     async fn send_lane(&self, lane: Lane) -> Result<(), QueueError> {
         for batch in lane.batches {
             self.queue.send(batch).await?;
@@ -147,22 +146,25 @@ impl<Q: Queue> Webhook<Q> {
     }
 }
 
-/// What was wrong with a body. Sent again for seven days it would be no better.
+/// Logs the faults of a body. Meta's retries, for up to seven days, would not repair them.
 fn log_faults(body: &Readable<'_>, bytes: usize) {
     if body.is_repaired {
-        warn!(counter = Counter::RepairedPayloads.name(), bytes, "signed body is not valid JSON: repaired");
+        warn!(
+            counter = Counter::RepairedPayloads.name(),
+            bytes, "signed body is invalid JSON and was repaired"
+        );
     }
     if let Some(unreadable) = &body.unreadable {
         let (unreadable, kept) = (unreadable.bytes, unreadable.text.len());
         error!(
             counter = Counter::UnreadablePayloads.name(),
-            bytes, unreadable, kept, "signed body unreadable: kept as an event"
+            bytes, unreadable, kept, "signed body not fully readable: unreadable part stored as an event"
         );
     }
 }
 
-/// The line by which an update is found in the log.
-fn log(Subject { update, wamid, name, cut_from }: &Subject) {
+/// Logs one line for an update, with its wamid and trace id.
+fn log(Subject { update, wamid, name, original_bytes }: &Subject) {
     let counter = match update {
         UpdateKind::Message => Counter::AcceptedMessages,
         UpdateKind::Echo => Counter::AcceptedEchoes,
@@ -176,20 +178,20 @@ fn log(Subject { update, wamid, name, cut_from }: &Subject) {
     if name.as_deref() == Some(payload::SURPLUS) {
         error!(
             counter = Counter::SurplusPayloads.name(),
-            "more updates than Meta documents: the last ones kept as one event"
+            "request holds more updates than Meta documents: surplus stored as one event"
         );
     }
-    if let Some(bytes) = cut_from {
+    if let Some(bytes) = original_bytes {
         warn!(
             counter = Counter::CutUpdates.name(),
-            update, wamid, name, bytes, "too large for the queue: cut"
+            update, wamid, name, bytes, "{update} too large for the queue: truncated"
         );
     }
 }
 
 impl Refusal {
-    /// The one place where a refusal becomes an answer, and a line in the log: of a failure here, of what the caller
-    /// did wrong in [`shared::api`].
+    /// Converts the refusal to a response, and logs a failure of this function. The mistakes of a caller are logged by
+    /// [`shared::api`].
     fn into_response(self) -> Response<Body> {
         let (status, reason) = match &self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
@@ -205,10 +207,10 @@ impl Refusal {
         };
         match &self {
             Self::Queue(cause) => {
-                error!(counter = Counter::UnqueuedRequests.name(), %cause, "messages not queued")
+                error!(counter = Counter::UnqueuedRequests.name(), %cause, "updates not queued: answered 500")
             }
             Self::Envelope(cause) => {
-                error!(counter = Counter::UnqueuedRequests.name(), %cause, "messages not queued")
+                error!(counter = Counter::UnqueuedRequests.name(), %cause, "updates not queued: answered 500")
             }
             _ => {}
         }

@@ -5,7 +5,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// The text that was entered both here and in Meta's console.
+/// The token that is configured both here and in Meta's console.
 #[derive(Debug)]
 pub struct VerifyToken(SecretString);
 
@@ -20,27 +20,27 @@ pub struct Handshake<'a> {
     pub challenge: Option<&'a str>,
 }
 
-/// Why a handshake fails.
+/// A failed handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HandshakeError {
-    /// A parameter is not there.
+    /// A parameter is missing.
     #[error("hub.mode, hub.verify_token and hub.challenge are required")]
     MissingParameter,
-    /// Another token than ours, or another mode than `subscribe`.
+    /// The token is not the configured one, or the mode is not `subscribe`.
     #[error("hub.mode must be subscribe and hub.verify_token must be the configured one")]
     Refused,
 }
 
 impl VerifyToken {
-    /// Takes the configured token.
+    /// Wraps the configured token.
     #[must_use]
     pub fn new(token: SecretString) -> Self {
         Self(token)
     }
 
-    /// The challenge to be sent back.
+    /// Returns the challenge to send back.
     ///
-    /// The token is compared in constant time, so that the time taken tells nothing about it.
+    /// The token is compared in constant time, so that the duration reveals nothing about it.
     ///
     /// # Errors
     /// See [`HandshakeError`].

@@ -1,23 +1,22 @@
-//! `webhook`: takes what Meta posts and puts it on the inbound queue.
+//! `webhook`: receives Meta's webhook requests and puts their updates on the inbound queue.
 //!
-//! It verifies, splits and queues, and does nothing else, because Meta wants its answer within a
-//! fraction of a second and sends everything again when it does not get 200.
+//! It only verifies, splits and queues, because Meta expects a response within a fraction of a second and sends the
+//! whole request again when the response is not 200.
 //!
-//! | module | what it does |
+//! | module | purpose |
 //! |---|---|
-//! | [`handler`] | which request gets which answer |
-//! | [`handshake`] | `GET /webhook`: proves to Meta that the address is ours |
-//! | [`signature`] | `POST /webhook`: proves to us that Meta sent it |
-//! | [`readable`] | reads a body's bytes as JSON, as far as they are |
+//! | [`handler`] | routing of requests and the responses to them |
+//! | [`handshake`] | `GET /webhook`: proves to Meta that the address belongs to this app |
+//! | [`signature`] | `POST /webhook`: proves that the request is from Meta |
+//! | [`readable`] | reads a body as JSON, as far as it is valid |
 //! | [`payload`] | finds every update in a request's body |
-//! | [`entry`] | turns an update into a queue entry: body, group, deduplication id |
-//! | [`cut`] | makes an update fit that is too large for the queue |
-//! | [`batches`] | packs entries into calls, without changing the order of anybody's messages |
+//! | [`entry`] | converts an update to a queue entry: body, message group, deduplication id |
+//! | [`truncate`] | truncates an update that is too large for the queue |
+//! | [`batches`] | packs entries into calls and preserves the order of each sender's messages |
 //! | [`queue`] | the queue: a trait, and SQS |
-//! | [`settings`] | environment variables |
+//! | [`settings`] | environment variables and secrets |
 
 pub mod batches;
-pub mod cut;
 pub mod entry;
 pub mod handler;
 pub mod handshake;
@@ -26,5 +25,6 @@ pub mod queue;
 pub mod readable;
 pub mod settings;
 pub mod signature;
+pub mod truncate;
 
 pub use handler::Webhook;

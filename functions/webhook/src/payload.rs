@@ -1,9 +1,8 @@
-//! Finding every update in what Meta posted: messages, statuses, and whatever else.
+//! Finds every update in a request's body: messages, statuses and events.
 //!
-//! A body holds several `entry`, each several `changes`, each several `messages` and `statuses`, in any mix. Fields
-//! and types that are not known here are normal. What is neither a message, of a person or of the business, nor a status
-//! is an event, under the name that Meta gives it; nothing is left out, and nothing makes the rest of the request
-//! unreadable.
+//! A body holds several `entry`, each several `changes`, each several `messages` and `statuses`, in any mix. Unknown
+//! fields and types are normal. Everything other than a message (of a user or of the business) or a status is an event,
+//! under Meta's name for it. No part of a body is dropped, and no part makes the rest unreadable.
 
 use std::borrow::Cow;
 
@@ -19,26 +18,27 @@ use crate::readable::{Readable, Unreadable};
 /// `object` of every webhook of the WhatsApp Business Platform.
 const WHATSAPP: &str = "whatsapp_business_account";
 
-/// What stands in a value beside its updates and belongs to them.
+/// Fields of a value that belong to its updates.
 const ABOUT_UPDATES: [&str; 3] = ["messaging_product", "metadata", "contacts"];
 
-/// Events that a value can hold beside its messages; more of them are one event, the whole value.
+/// Maximum number of events that a value can hold next to its messages; with more, the whole value is one event.
 const MAX_OTHERS: usize = 16;
 
-/// Messages and statuses of a body that are updates by themselves, and events as many. Meta documents 1,000 of all.
+/// Maximum number of messages and statuses of a body that are separate updates, and of events likewise. Meta documents
+/// 1,000 updates in all.
 const MAX_UPDATES: usize = 2000;
 
-/// Bytes that are kept of what a body holds beyond that.
+/// Maximum size in bytes of the stored part of the surplus: the updates beyond [`MAX_UPDATES`].
 const MAX_SURPLUS: usize = 768 * 1024;
 
-/// The name of the event that keeps it.
+/// The name of the event that holds the surplus.
 pub(crate) const SURPLUS: &str = "surplus";
 
-/// Bytes of a webhook field's name, and of a business number's id, at most. Longer ones are none: each would be copied
-/// for every update.
+/// Maximum size in bytes of a webhook field's name, and of a phone number id. A longer one counts as absent, because it
+/// would be copied for every update.
 const MAX_NAME: usize = 256;
 
-/// One thing that a request brought, and what Meta said around it.
+/// One update of a request, with its context in the body.
 #[derive(Clone, Debug)]
 pub struct Update<'a> {
     /// `entry[].id`
@@ -49,35 +49,35 @@ pub struct Update<'a> {
     pub field: Option<&'a RawValue>,
     /// `value.metadata`
     pub metadata: Option<&'a RawValue>,
-    /// The id of the business number in it; empty where there is none
+    /// The phone number id in `metadata`; empty where there is none
     pub number: Cow<'a, str>,
-    /// What it is
+    /// The kind and content of the update
     pub kind: Kind<'a>,
 }
 
-/// What an update is.
+/// The kind and content of an update.
 #[derive(Clone, Debug)]
 pub enum Kind<'a> {
     /// `value.messages[]`
     Message {
-        /// Who wrote it, as it and that contact say
+        /// The sender, according to the message and the sender's contact
         sender: Option<Sender>,
-        /// The sender's entry in `value.contacts`, where one is the sender's
+        /// The sender's entry in `value.contacts`, if there is one
         contact: Option<&'a RawValue>,
-        /// Meta's id of it
+        /// Meta's id of the message
         wamid: Option<String>,
-        /// By what somebody is known from now on, when it says that
-        becomes: Option<Sender>,
+        /// The user's new identity, when the message is a change of phone number or user id
+        new_identity: Option<Sender>,
         /// The message itself
         message: &'a RawValue,
     },
-    /// `value.message_echoes[]`: what the business wrote itself
+    /// `value.message_echoes[]`: a message that the business wrote in its app
     Echo {
-        /// To whom it went, as it and that contact say
+        /// The recipient, according to the message and the recipient's contact
         recipient: Option<Sender>,
-        /// The recipient's entry in `value.contacts`, where one is the recipient's
+        /// The recipient's entry in `value.contacts`, if there is one
         contact: Option<&'a RawValue>,
-        /// Meta's id of it
+        /// Meta's id of the message
         wamid: Option<String>,
         /// The message itself
         message: &'a RawValue,
@@ -86,15 +86,15 @@ pub enum Kind<'a> {
     Status(&'a RawValue),
     /// Everything else
     Event {
-        /// The webhook field, or what it is beside a field's messages (`errors`, `messages.calls`)
+        /// The webhook field, or the name of a field next to messages (`errors`, `messages.calls`)
         name: Cow<'a, str>,
-        /// What Meta said
+        /// The event's content
         value: Cow<'a, RawValue>,
     },
 }
 
-/// Reads a request's body: its updates, in the order in which they stand in it. Behind them an event `surplus` keeps
-/// those that are too many, and an event `unreadable` what cannot be read. None when the body is another product's.
+/// Reads the updates of a request's body, in the body's order. An event `surplus` at the end holds the updates beyond the
+/// limit, an event `unreadable` the unreadable part. Returns no updates for a body of another Meta product.
 #[must_use]
 pub fn read<'a>(body: &'a Readable<'_>) -> Vec<Update<'a>> {
     let mut updates = Updates::default();
@@ -102,7 +102,7 @@ pub fn read<'a>(body: &'a Readable<'_>) -> Vec<Update<'a>> {
     for document in &body.documents {
         is_foreign &= read_document(document, &mut updates) == Product::Other;
     }
-    // A message says more than a product's name, which may be damaged.
+    // A message outweighs the product's name, which may be damaged.
     if is_foreign && updates.messages_and_statuses == 0 {
         updates = Updates::default();
     }
@@ -110,7 +110,7 @@ pub fn read<'a>(body: &'a Readable<'_>) -> Vec<Update<'a>> {
     updates.list.into_iter().chain(surplus).chain(body.unreadable.as_ref().and_then(unreadable)).collect()
 }
 
-/// The updates of a body, at most [`MAX_UPDATES`] of a kind: a body of 3 MB has room for a million.
+/// The updates of a body, at most [`MAX_UPDATES`] of a kind: a body of 3 MB can hold a million.
 #[derive(Default)]
 struct Updates<'a> {
     list: Vec<Update<'a>>,
@@ -119,12 +119,12 @@ struct Updates<'a> {
     surplus: Surplus<'a>,
 }
 
-/// What is too much.
+/// The updates beyond [`MAX_UPDATES`].
 #[derive(Default, Serialize)]
 struct Surplus<'a> {
-    /// How many updates it is.
+    /// The number of updates.
     updates: usize,
-    /// Those that [`MAX_SURPLUS`] has room for.
+    /// The first of them, up to [`MAX_SURPLUS`] bytes.
     raw: Vec<Cow<'a, RawValue>>,
     #[serde(skip)]
     bytes: usize,
@@ -157,42 +157,42 @@ impl<'a> Updates<'a> {
         updates.for_each(|update| self.push(update));
     }
 
-    /// The event of what is too much.
+    /// Returns the event of the surplus, if there is any.
     fn surplus(&self) -> Option<Update<'a>> {
-        (self.surplus.updates > 0).then(|| kept(SURPLUS, &self.surplus)).flatten()
+        (self.surplus.updates > 0).then(|| event_of(SURPLUS, &self.surplus)).flatten()
     }
 }
 
-/// An event that keeps `value`. Never none in practice: it can be written.
-fn kept<'a>(name: &'static str, value: &impl Serialize) -> Option<Update<'a>> {
+/// Returns an event with the content `value`. Never `None` in practice: `value` can always be serialized.
+fn event_of<'a>(name: &'static str, value: &impl Serialize) -> Option<Update<'a>> {
     let value = to_raw_value(value).ok()?;
-    Some(Surroundings::default().event(None, None, name.into(), Cow::Owned(value)))
+    Some(EntryContext::default().event(None, None, name.into(), Cow::Owned(value)))
 }
 
-/// Whose webhook a document says that it is.
+/// The Meta product of a document, according to its field `object`.
 #[derive(Eq, PartialEq)]
 enum Product {
     WhatsApp,
     Other,
 }
 
-/// Reads one document.
+/// Adds the updates of one document; returns its product.
 fn read_document<'a>(json: &'a RawValue, updates: &mut Updates<'a>) -> Product {
     let payload = Object::of(Some(json));
     let entries = payload.list("entry");
     if entries.is_empty() {
-        // A change by itself, as Meta's dashboard shows its samples, or something quite different.
-        Surroundings::default().add(json, "payload", updates);
+        // A change without its entry, as Meta's dashboard shows its samples, or another kind of document.
+        EntryContext::default().add(json, "payload", updates);
     }
     for raw in entries {
         let entry = Object::of(Some(raw));
-        let around = Surroundings { waba_id: entry.get("id"), time: entry.get("time") };
+        let context = EntryContext { waba_id: entry.get("id"), time: entry.get("time") };
         let changes = entry.list("changes");
         if changes.is_empty() {
-            updates.push(around.event(None, None, "entry".into(), Cow::Borrowed(raw)));
+            updates.push(context.event(None, None, "entry".into(), Cow::Borrowed(raw)));
         }
         for change in changes {
-            around.add(change, "change", updates);
+            context.add(change, "change", updates);
         }
     }
     match payload.text("object") {
@@ -201,31 +201,31 @@ fn read_document<'a>(json: &'a RawValue, updates: &mut Updates<'a>) -> Product {
     }
 }
 
-/// The event that keeps what cannot be read.
+/// Returns the event of the unreadable part of a body.
 fn unreadable(Unreadable { text, bytes }: &Unreadable) -> Option<Update<'static>> {
     #[derive(Serialize)]
     struct Part<'a> {
         bytes: usize,
         text: &'a str,
     }
-    kept("unreadable", &Part { bytes: *bytes, text })
+    event_of("unreadable", &Part { bytes: *bytes, text })
 }
 
-/// What an entry says about its changes.
+/// The fields of an entry that apply to all of its changes.
 #[derive(Clone, Copy, Default)]
-struct Surroundings<'a> {
+struct EntryContext<'a> {
     waba_id: Option<&'a RawValue>,
     time: Option<&'a RawValue>,
 }
 
-impl<'a> Surroundings<'a> {
-    /// Adds a change's updates. One that is no change is an event named `otherwise`.
-    fn add(self, raw: &'a RawValue, otherwise: &'static str, updates: &mut Updates<'a>) {
+impl<'a> EntryContext<'a> {
+    /// Adds the updates of a change. JSON without a webhook field's name is an event named `fallback`.
+    fn add(self, raw: &'a RawValue, fallback: &'static str, updates: &mut Updates<'a>) {
         let change = Object::of(Some(raw));
         let field = change.get("field");
         let name = lenient::filled_text(field).filter(|name| name.len() <= MAX_NAME);
-        let name = name.unwrap_or(otherwise.into());
-        // Without its frame a value can still hold messages.
+        let name = name.unwrap_or(fallback.into());
+        // A value without its change can still hold messages.
         let value = match change.get("value") {
             Some(value) => Some(Level::read(value)),
             None => Some(Level::read(raw)).filter(Level::holds_updates),
@@ -234,8 +234,8 @@ impl<'a> Surroundings<'a> {
             return updates.push(self.event(field, None, name, Cow::Borrowed(raw)));
         };
         let metadata = value.fields.get("metadata");
-        let around = Value { surroundings: self, field, metadata, number: number(metadata) };
-        around.add(name, &value, updates);
+        let context = ChangeContext { entry: self, field, metadata, number: number(metadata) };
+        context.add(name, &value, updates);
     }
 
     fn event(
@@ -251,7 +251,7 @@ impl<'a> Surroundings<'a> {
     }
 }
 
-/// An object that can hold updates. A request is read level by level, each once.
+/// An object that can hold updates. A request is read level by level, each level once.
 struct Level<'a> {
     raw: &'a RawValue,
     fields: Object<'a>,
@@ -260,7 +260,7 @@ struct Level<'a> {
     statuses: Vec<&'a RawValue>,
 }
 
-/// What a level holds its updates in.
+/// The fields of a level that hold its updates.
 const UPDATES: [&str; 3] = ["messages", "message_echoes", "statuses"];
 
 impl<'a> Level<'a> {
@@ -275,30 +275,30 @@ impl<'a> Level<'a> {
     }
 }
 
-/// The id of the business number that `metadata` names.
+/// Returns the phone number id in `metadata`.
 fn number(metadata: Option<&RawValue>) -> Cow<'_, str> {
     let number = Object::of(metadata).text("phone_number_id");
     number.filter(|number| number.len() <= MAX_NAME).unwrap_or_default()
 }
 
-/// What a change says about its updates.
-struct Value<'a> {
-    surroundings: Surroundings<'a>,
+/// The fields of a change that apply to all of its updates.
+struct ChangeContext<'a> {
+    entry: EntryContext<'a>,
     field: Option<&'a RawValue>,
     metadata: Option<&'a RawValue>,
     number: Cow<'a, str>,
 }
 
-impl<'a> Value<'a> {
+impl<'a> ChangeContext<'a> {
     fn add(&self, name: Cow<'a, str>, value: &Level<'a>, updates: &mut Updates<'a>) {
         let fields = &value.fields;
-        // Where another app has the conversation, its messages stand one level deeper.
+        // While another app controls the conversation, its messages are one level deeper.
         let standby = fields.get("standby").map(Level::read).filter(Level::holds_updates);
         if let Some(standby) = &standby {
             self.add_level(&name, standby, &[], updates);
         }
         let has_errors_alone =
-            fields.get("errors").is_some() && fields.fields().all(|(key, _)| is_beside(key));
+            fields.get("errors").is_some() && fields.fields().all(|(key, _)| is_about_updates(key));
         if value.holds_updates() || has_errors_alone || standby.is_some() {
             let is_read: &[&str] = if standby.is_some() { &["standby"] } else { &[] };
             self.add_level(&name, value, is_read, updates);
@@ -307,7 +307,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Adds what stands in an object, except for the fields that are read already.
+    /// Adds the updates of a level, and its other fields as events, except for the fields `is_read`.
     fn add_level(&self, name: &str, level: &Level<'a>, is_read: &[&str], updates: &mut Updates<'a>) {
         let Level { raw, fields: value, messages, echoes, statuses } = level;
         let contacts = Contacts::read(value.get("contacts"));
@@ -317,8 +317,8 @@ impl<'a> Value<'a> {
             let wamid = fields.string("id");
             let is_system = fields.text("type").is_some_and(|kind| kind == "system");
             let change = || IdentityChange::of_system_message(&fields, &fields.object("system"));
-            let becomes = is_system.then(change).flatten().map(|change| change.current);
-            updates.push(self.update(Kind::Message { sender, contact, wamid, becomes, message }));
+            let new_identity = is_system.then(change).flatten().map(|change| change.current);
+            updates.push(self.update(Kind::Message { sender, contact, wamid, new_identity, message }));
         }
         for message in echoes {
             let fields = Object::of(Some(message));
@@ -326,7 +326,8 @@ impl<'a> Value<'a> {
             updates.push(self.update(Kind::Echo { recipient, contact, wamid: fields.string("id"), message }));
         }
         updates.extend(statuses.iter().map(|status| self.update(Kind::Status(status))));
-        let is_other = |key: &str| !is_beside(key) && !UPDATES.contains(&key) && !is_read.contains(&key);
+        let is_other =
+            |key: &str| !is_about_updates(key) && !UPDATES.contains(&key) && !is_read.contains(&key);
         let others: Vec<_> = value.fields().filter(|(key, _)| is_other(key)).collect();
         if others.len() > MAX_OTHERS {
             updates
@@ -342,12 +343,12 @@ impl<'a> Value<'a> {
     }
 
     fn update(&self, kind: Kind<'a>) -> Update<'a> {
-        let &Self { surroundings: Surroundings { waba_id, time }, field, metadata, ref number } = self;
+        let &Self { entry: EntryContext { waba_id, time }, field, metadata, ref number } = self;
         Update { waba_id, time, field, metadata, number: number.clone(), kind }
     }
 }
 
-/// Whether it belongs to the updates of a value, or is an event by itself in any case.
-fn is_beside(key: &str) -> bool {
+/// Whether a field of a value belongs to its updates, or is `errors`, which is always an event of its own.
+fn is_about_updates(key: &str) -> bool {
     key == "errors" || ABOUT_UPDATES.contains(&key)
 }

@@ -9,10 +9,10 @@ use shared::aws::{self, Timeouts, reason};
 use crate::batches::Batch;
 use crate::settings::QueueSettings;
 
-/// How long a call may take: Meta waits, and sends again. All calls of a request have a deadline together.
+/// Timeouts of a call: Meta waits for the response, and retries. All calls of a request also share a deadline.
 const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(8), attempt: Duration::from_secs(3) };
 
-/// Where accepted messages go.
+/// The queue that receives accepted updates.
 pub trait Queue: Send + Sync {
     /// Puts all entries of a batch on the queue.
     ///
@@ -25,24 +25,24 @@ pub trait Queue: Send + Sync {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum QueueError {
     /// The whole call failed.
-    #[error("SQS did not take the batch: {0}")]
+    #[error("SQS did not accept the batch: {0}")]
     Call(String),
-    /// The call succeeded, some of its entries did not.
+    /// The call succeeded, but some of its entries were refused.
     #[error("SQS refused {refused} of {sent} entries: {code}")]
     Entries {
-        /// How many were refused.
+        /// The number of refused entries.
         refused: usize,
-        /// How many the call held.
+        /// The number of entries of the call.
         sent: usize,
-        /// The first refusal's code.
+        /// The error code of the first refused entry.
         code: String,
     },
-    /// The calls of the request took too long together. Those under way may have succeeded.
-    #[error("SQS has not taken all batches in the time that a request has")]
+    /// All calls of the request together exceeded the deadline. Calls in progress may have succeeded.
+    #[error("SQS did not accept all batches before the deadline of the request")]
     Deadline,
 }
 
-/// Amazon SQS, or what speaks its protocol.
+/// Amazon SQS, or a service with the same protocol.
 #[derive(Clone, Debug)]
 pub struct Sqs {
     client: Client,
@@ -50,7 +50,7 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// Builds the client over `http`; connections are opened when they are needed, and kept.
+    /// Builds the client over `http`; connections are opened on demand and reused.
     #[must_use]
     pub fn new(settings: &QueueSettings, http: &reqwest::Client) -> Self {
         Self { client: aws::sqs(&settings.sqs, TIMEOUTS, http), queue_url: settings.url.clone() }
@@ -75,7 +75,7 @@ impl Queue for Sqs {
         }
         let answer = call.send().await.map_err(|error| QueueError::Call(reason(&error)))?;
         match answer.failed() {
-            // An entry that is in neither list was not accepted either.
+            // An entry in neither list was not accepted either.
             [] if answer.successful().len() == sent => Ok(()),
             failed => Err(QueueError::Entries {
                 refused: sent - answer.successful().len().min(sent),

@@ -1,8 +1,8 @@
-//! From the bytes of a signed body to JSON, as far as there is any.
+//! Reads the bytes of a signed body as JSON, as far as they are valid.
 //!
-//! A body that is JSON is taken as it is. One with a fault (a byte order mark, bytes that are not UTF-8, a character
-//! that JSON does not allow in a string, NUL characters around it, a missing end, several documents one after the
-//! other) loses only what cannot be read for it. The rest is kept as text.
+//! Valid JSON is used unchanged. A body with a fault (a byte order mark, bytes that are not UTF-8, a character that JSON
+//! does not allow in a string, NUL characters around it, a missing end, several documents in a row) loses only its
+//! unreadable part, which is stored as text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -11,33 +11,32 @@ use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
 use shared::lenient::Object;
 
-/// Bytes of unreadable text that are kept at most.
-pub const MAX_KEPT: usize = 64 * 1024;
+/// Maximum size in bytes of stored unreadable text.
+pub const MAX_STORED: usize = 64 * 1024;
 
-/// Documents of one body at most. Meta sends one; what follows the last is unreadable.
+/// Maximum number of documents of one body. Meta sends one; the rest after the last counts as unreadable.
 const MAX_DOCUMENTS: usize = 1000;
 
-/// The brackets that stand open around a message: of the body, `entry`, an entry, `changes`, a change, its value and
-/// `messages`.
+/// The open brackets around a message: of the body, `entry`, an entry, `changes`, a change, its value and `messages`.
 const AROUND_MESSAGE: &str = "{[{[{{[";
 
-/// What can be read of a body.
+/// The readable and the unreadable part of a body.
 #[derive(Debug)]
 pub struct Readable<'a> {
     /// JSON, in the body's order. Usually one document.
     pub documents: Vec<Cow<'a, RawValue>>,
-    /// Whether the body was not JSON as it arrived.
+    /// Whether the body as it arrived was invalid JSON.
     pub is_repaired: bool,
-    /// What cannot be read.
+    /// The unreadable part.
     pub unreadable: Option<Unreadable>,
 }
 
 /// The unreadable part of a body.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Unreadable {
-    /// Its first [`MAX_KEPT`] bytes, in UTF-8.
+    /// Its first [`MAX_STORED`] bytes, in UTF-8.
     pub text: String,
-    /// Bytes that it has, in UTF-8.
+    /// Its size in bytes, in UTF-8.
     pub bytes: usize,
 }
 
@@ -46,7 +45,7 @@ impl<'a> Readable<'a> {
     #[must_use]
     pub fn of(body: &'a [u8]) -> Self {
         match serde_json::from_slice::<&RawValue>(body) {
-            // `null` holds nothing, and no row of an event can hold it.
+            // `null` holds no update, and the column of an event's payload cannot hold it.
             Ok(document) if document.get() != "null" => {
                 Self { documents: vec![Cow::Borrowed(document)], is_repaired: false, unreadable: None }
             }
@@ -90,12 +89,12 @@ impl<'a> Readable<'a> {
 impl Unreadable {
     fn new(text: &str) -> Self {
         let text = text.trim();
-        Self { text: text[..text.floor_char_boundary(MAX_KEPT)].to_owned(), bytes: text.len() }
+        Self { text: text[..text.floor_char_boundary(MAX_STORED)].to_owned(), bytes: text.len() }
     }
 }
 
-/// A damaged document up to the last whole message, entry or the like before the damage, with the brackets closed
-/// that stand open there, and the text from there on.
+/// Splits a damaged document after the last complete message, entry or the like before the damage. Returns the document
+/// up to there, with its open brackets closed, and the remaining text.
 fn before_damage<'a>(text: &'a str, error: &Error) -> (Option<Box<RawValue>>, &'a str) {
     let valid = valid_bytes(text, error);
     let mut open = String::new();
@@ -120,14 +119,14 @@ fn before_damage<'a>(text: &'a str, error: &Error) -> (Option<Box<RawValue>>, &'
     };
     let closing = open.chars().rev().map(|bracket| if bracket == '{' { '}' } else { ']' });
     let document = RawValue::from_string(whole.chars().chain(closing).collect()).ok();
-    // Without `entry` the brackets have another meaning, and the last message may be half of one.
+    // Without `entry` the brackets have another meaning, and the last message may be incomplete.
     match document.filter(|document| Object::of(Some(document)).get("entry").is_some()) {
         Some(document) => (Some(document), damaged),
         None => (None, text),
     }
 }
 
-/// The bytes of JSON that are not in a string, each with its position.
+/// Returns the bytes of JSON outside strings, each with its position.
 fn outside_strings(json: &str) -> impl Iterator<Item = (usize, u8)> {
     let (mut is_string, mut is_escaped) = (false, false);
     json.bytes().enumerate().filter(move |(_, byte)| {
@@ -142,7 +141,7 @@ fn outside_strings(json: &str) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// Bytes before the place at which the parser gave up.
+/// Returns the number of bytes before the parser's error.
 fn valid_bytes(text: &str, error: &Error) -> usize {
     if error.is_eof() {
         return text.len();
@@ -151,7 +150,7 @@ fn valid_bytes(text: &str, error: &Error) -> usize {
     lines.map(str::len).sum::<usize>() + error.column().saturating_sub(1)
 }
 
-/// A body's text: UTF-8, or UTF-16 with a byte order mark. What is neither becomes U+FFFD.
+/// Decodes a body: UTF-8, or UTF-16 with a byte order mark. Invalid sequences become U+FFFD.
 fn decoded(body: &[u8]) -> String {
     match body {
         [0xff, 0xfe, body @ ..] => utf16(body, u16::from_le_bytes),
@@ -167,7 +166,7 @@ fn utf16(body: &[u8], unit: fn([u8; 2]) -> u16) -> String {
         .collect()
 }
 
-/// UTF-8 in which surrogates may be encoded each by itself (CESU-8), as Java and Oracle write characters beyond U+FFFF.
+/// Decodes UTF-8 that may encode surrogates separately (CESU-8), as Java and Oracle write characters beyond U+FFFF.
 fn utf8(body: &[u8]) -> String {
     let mut text = String::with_capacity(body.len());
     let mut rest = body;
@@ -190,7 +189,7 @@ fn utf8(body: &[u8]) -> String {
     }
 }
 
-/// The surrogate that is encoded at the start of `bytes`.
+/// Returns the surrogate that is encoded at the beginning of `bytes`.
 fn surrogate(bytes: &[u8]) -> Option<u32> {
     match *bytes {
         [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, ..] => {
@@ -200,8 +199,8 @@ fn surrogate(bytes: &[u8]) -> Option<u32> {
     }
 }
 
-/// JSON in which every string is valid: control characters in strings are escaped, and so are backslashes that escape
-/// nothing. Outside strings, byte order marks and control characters become blanks. JSON that is valid stays as it is.
+/// Makes every string of JSON valid: escapes control characters in strings, and backslashes that do not begin an escape.
+/// Outside strings, byte order marks and control characters become spaces. Valid JSON is unchanged.
 fn with_valid_strings(text: &str) -> String {
     let mut valid = String::with_capacity(text.len());
     let mut is_string = false;
@@ -221,7 +220,7 @@ fn with_valid_strings(text: &str) -> String {
                 }
             }
             '\0'..='\x1f' if is_string => {
-                // Writing to a text does not fail.
+                // Writing to a `String` does not fail.
                 let _ = write!(valid, "\\u{:04x}", u32::from(character));
             }
             '\t' | '\n' | '\r' => valid.push(character),

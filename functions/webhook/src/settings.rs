@@ -1,4 +1,4 @@
-//! What `webhook` reads from its environment and its secrets.
+//! The settings of `webhook`, from environment variables and secrets.
 
 use shared::aws::{self, AwsSettings};
 use shared::env::{self, EnvError};
@@ -10,20 +10,20 @@ use crate::signature::AppSecret;
 /// All settings.
 #[derive(Debug)]
 pub struct Settings {
-    /// `WHATSAPP_APP_SECRET`: the Meta app's secret, which signs every request.
+    /// `WHATSAPP_APP_SECRET`: the Meta app's secret, the key of every request's signature.
     pub app_secret: AppSecret,
-    /// `WHATSAPP_VERIFY_TOKEN`: a text of our choice, entered in Meta's console.
+    /// `WHATSAPP_VERIFY_TOKEN`: a freely chosen string, also configured in Meta's console.
     pub verify_token: VerifyToken,
     /// The inbound queue.
     pub queue: QueueSettings,
 }
 
-/// Where the inbound queue is and how to get in.
+/// Address and credentials of the inbound queue.
 #[derive(Clone, Debug)]
 pub struct QueueSettings {
     /// `INBOUND_QUEUE_URL`.
     pub url: String,
-    /// How to reach SQS.
+    /// Endpoint and credentials of SQS.
     pub sqs: AwsSettings,
 }
 
@@ -31,7 +31,7 @@ impl Settings {
     /// Reads all settings, with these secrets.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// The error names the missing variable.
     pub fn read(secrets: &Secrets) -> Result<Self, EnvError> {
         Ok(Self {
             app_secret: AppSecret::new(&secrets.required("WHATSAPP_APP_SECRET")?),

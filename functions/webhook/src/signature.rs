@@ -1,8 +1,8 @@
 //! The signature of a request: `X-Hub-Signature-256: sha256=<hex>`, HMAC-SHA256 of the body with the
 //! app's secret.
 //!
-//! Source: “Validate payloads”, Meta's webhooks documentation. The bytes that arrived are hashed: a body
-//! that is parsed and written again has another signature.
+//! Source: “Validate payloads”, Meta's webhooks documentation. The hash is over the bytes as they arrived: a body that
+//! is parsed and serialized again has another signature.
 
 use std::fmt;
 
@@ -16,16 +16,16 @@ pub const HEADER: &str = "x-hub-signature-256";
 #[derive(Clone)]
 pub struct AppSecret(hmac::Key);
 
-/// Why a request is not taken for Meta's.
+/// A request without a valid signature.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SignatureError {
-    /// No signature.
+    /// The header is missing.
     #[error("the header X-Hub-Signature-256 is missing")]
     Missing,
-    /// Not `sha256=` and 64 hexadecimal digits.
+    /// The header is not `sha256=` and 64 hexadecimal digits.
     #[error("the header X-Hub-Signature-256 is not sha256=<hex>")]
     Malformed,
-    /// Made with another secret, or over other bytes.
+    /// The signature was made with another secret, or over other bytes.
     #[error("the signature does not match the body")]
     Wrong,
 }
@@ -37,7 +37,7 @@ impl AppSecret {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()))
     }
 
-    /// Verifies, in constant time, that `signature` belongs to exactly these bytes.
+    /// Verifies, in constant time, that `signature` is the signature of exactly these bytes.
     ///
     /// # Errors
     /// See [`SignatureError`].
@@ -49,7 +49,7 @@ impl AppSecret {
         hmac::verify(&self.0, body, &expected).map_err(|_| SignatureError::Wrong)
     }
 
-    /// Signs a body as Meta does: what a sender of test requests puts into the header.
+    /// Returns the header value with which Meta signs a body: for senders of test requests.
     #[must_use]
     pub fn sign(&self, body: &[u8]) -> String {
         format!("sha256={}", hex::encode(hmac::sign(&self.0, body)))
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_does_not() {
+    fn a_wrong_missing_or_malformed_signature_is_refused() {
         assert_eq!(secret().verify(b"Hello, World", Some(HELLO)), Err(SignatureError::Wrong));
         assert_eq!(secret().verify(b"Hello, World!", None), Err(SignatureError::Missing));
         for malformed in
@@ -100,7 +100,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn one_changed_bit_is_noticed(mut body: Vec<u8>, at: usize) {
+        fn one_changed_bit_invalidates_the_signature(mut body: Vec<u8>, at: usize) {
             let signature = secret().sign(&body);
             proptest::prop_assert_eq!(secret().verify(&body, Some(&signature)), Ok(()));
             body.push(0);
@@ -110,7 +110,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_makes_it_panic(body: Vec<u8>, header: String) {
+        fn any_header_is_refused_without_a_panic(body: Vec<u8>, header: String) {
             proptest::prop_assert!(secret().verify(&body, Some(&header)).is_err());
         }
     }

@@ -1,4 +1,4 @@
-//! The largest and strangest bodies that a signer can make: each is answered with 200 in a bounded number of calls.
+//! The largest and most unusual bodies that a signer can send: each gets 200, with a bounded number of calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use webhook::handshake::VerifyToken;
 use webhook::queue::{Queue, QueueError};
 use webhook::signature::{AppSecret, HEADER};
 
-/// Calls that a body can cost: 4,002 updates, ten a call, and some that one group or 1 MiB fills.
+/// Maximum number of calls for a body: 4,002 updates, ten a call, and some calls that one group or 1 MiB fills.
 const MAX_CALLS: usize = 450;
 
-/// A queue whose calls all take 100 ms, which is slow, and which keeps the batches' entries.
+/// A queue with slow calls, 100 ms each, that records the entries of the batches.
 #[derive(Clone, Default)]
 struct SlowQueue(Arc<Mutex<Vec<Vec<Entry>>>>);
 
@@ -30,7 +30,7 @@ impl Queue for SlowQueue {
     }
 }
 
-/// What became of a body.
+/// The response to a body, and the batches sent to the queue.
 pub struct Answer {
     pub status: u16,
     pub took: Duration,
@@ -49,14 +49,14 @@ pub async fn post(body: Vec<u8>) -> Answer {
     Answer { status: response.status().as_u16(), took: start.elapsed(), batches }
 }
 
-/// A body in which `value` stands where Meta's values stand.
+/// A webhook body with this `value`.
 fn change(value: &str) -> Vec<u8> {
     let change = format!(r#"{{"field":"messages","value":{value}}}"#);
     format!(r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","changes":[{change}]}}]}}"#)
         .into_bytes()
 }
 
-/// A value whose list `name` holds `count` of these elements.
+/// A value with a list `name` of `count` elements.
 fn list(name: &str, count: usize, element: impl Fn(usize) -> String) -> String {
     let elements: Vec<_> = (0..count).map(element).collect();
     format!(r#"{{"metadata":{{"phone_number_id":"1"}},"{name}":[{}]}}"#, elements.join(","))
@@ -66,7 +66,7 @@ fn message(sender: &str, n: usize, text: &str) -> String {
     json!({"from": sender, "id": format!("w{n}"), "type": "text", "text": {"body": text}}).to_string()
 }
 
-/// Bodies of about `size` bytes, each with its name.
+/// Bodies of about `size` bytes, each with a name.
 pub fn worst_bodies(size: usize) -> Vec<(&'static str, Vec<u8>)> {
     let nested = |open: &str, close: &str, inside: &str| {
         let depth = size / (open.len() + close.len());
@@ -88,11 +88,11 @@ pub fn worst_bodies(size: usize) -> Vec<(&'static str, Vec<u8>)> {
         ("nested arrays in a message", text_of(&nested("[", "]", ""))),
         ("nested objects in a message", text_of(&nested(r#"{"a":"#, "}", "1"))),
         ("nested arrays without an end", change(&times("["))),
-        ("a large text deep in a message", text_of(&in_depth)),
+        ("a large string deep in a message", text_of(&in_depth)),
         ("a message of small arrays", text_of(&all("[0]"))),
         ("a message of numbers", text_of(&all("0"))),
         ("a message of objects", text_of(&all(r#"{"a":{}}"#))),
-        ("a message of texts", text_of(&all(&format!("\"{}\"", "x".repeat(600))))),
+        ("a message of strings", text_of(&all(&format!("\"{}\"", "x".repeat(600))))),
         ("a message of control characters", text_of(&format!("\"{}\"", times("\\u0000")))),
         ("tiny changes", format!(r#"{{"entry":[{{"changes":{}}}]}}"#, all("{}")).into_bytes()),
         ("tiny entries", format!(r#"{{"entry":{}}}"#, all("0")).into_bytes()),
@@ -152,7 +152,7 @@ pub fn worst_bodies(size: usize) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_worst_bodies_end_in_200_with_few_calls() {
+async fn the_worst_bodies_get_200_with_a_bounded_number_of_calls() {
     for (name, body) in worst_bodies(200_000) {
         let Answer { status, took, batches } = post(body).await;
         assert_eq!(status, 200, "{name}");
@@ -166,7 +166,7 @@ async fn the_worst_bodies_end_in_200_with_few_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_meta_documents_is_queued_one_by_one() {
+async fn a_body_of_a_thousand_updates_is_queued_one_by_one() {
     let one_sender = |text: &str| change(&list("messages", 1000, |n| message("16505551234", n, text)));
     let statuses = change(&list("statuses", 1000, |n| format!(r#"{{"id":"w","status":"{n}"}}"#)));
     let changes: Vec<_> = (0..1000).map(|n| format!(r#"{{"field":"f","value":{{"n":{n}}}}}"#)).collect();
@@ -179,7 +179,7 @@ async fn all_that_meta_documents_is_queued_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_much_is_one_event_and_its_first_part_is_kept() {
+async fn the_surplus_is_one_event_that_stores_its_first_part() {
     let body = change(&list("messages", 10_000, |n| message(&n.to_string(), n, "hi")));
     let entries: Vec<_> = post(body).await.batches.into_iter().flatten().collect();
     let (events, messages): (Vec<_>, Vec<_>) =
@@ -193,7 +193,7 @@ async fn what_is_too_much_is_one_event_and_its_first_part_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_burst_of_one_sender_stays_in_order_by_parts() {
+async fn a_long_burst_of_one_sender_is_ordered_within_parts() {
     let body = change(&list("messages", 1200, |n| message("16505551234", n, "hi")));
     let entries: Vec<_> = post(body).await.batches.into_iter().flatten().collect();
     let mut groups: Vec<(String, Vec<usize>)> = Vec::new();

@@ -1,10 +1,10 @@
-//! Every promise, with the bodies that a fuzzer has found: those that take a path that no other takes.
+//! All invariants, on the bodies that a fuzzer found: each covers a path of the code that no other covers.
 
 use shared_testing::corpus;
 
 use crate::invariants;
 
 #[test]
-fn every_body_of_the_corpus_keeps_every_promise() {
+fn every_body_of_the_corpus_satisfies_all_invariants() {
     corpus::each("receive", invariants::check);
 }

@@ -1,4 +1,4 @@
-//! The tests of `webhook` from outside, in one program.
+//! Integration tests of `webhook`, in one binary.
 
 mod bounds;
 mod corpus;

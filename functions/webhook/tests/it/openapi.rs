@@ -1,5 +1,5 @@
-//! `docs/openapi.yaml` says what the function answers, and nothing else: every answer has its example there, and every
-//! example is an answer.
+//! `docs/openapi.yaml` and the function's responses agree: every response has its example there, and every example is a
+//! response.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -14,10 +14,10 @@ use webhook::handshake::VerifyToken;
 use webhook::queue::{Queue, QueueError};
 use webhook::signature::{self, AppSecret};
 
-/// Counts what it takes, or takes nothing.
+/// Counts the entries that it accepts, or accepts none.
 #[derive(Default)]
 struct FakeQueue {
-    taken: Mutex<usize>,
+    accepted: Mutex<usize>,
     is_down: bool,
 }
 
@@ -26,7 +26,7 @@ impl Queue for &FakeQueue {
         if self.is_down {
             return Err(QueueError::Call("no answer in time".to_owned()));
         }
-        *self.taken.lock().expect("a lock") += batch.entries.len();
+        *self.accepted.lock().expect("a lock") += batch.entries.len();
         Ok(())
     }
 }
@@ -87,7 +87,7 @@ fn request(method: Method, body: &str, signature: Option<&str>) -> Request {
 async fn a_handshake_is_answered_as_described() {
     let example = |parameter: &Value| {
         let value = parameter.get("example").unwrap_or(&parameter["schema"]["const"]);
-        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let text = |value: &Value| value.as_str().expect("a string").to_owned();
         (text(&parameter["name"]), text(value))
     };
     let parameters = description()["paths"]["/webhook"]["get"]["parameters"].take();
@@ -96,14 +96,14 @@ async fn a_handshake_is_answered_as_described() {
     let with = |name, value| with(name, value).into_iter().flatten().collect::<HashMap<_, _>>();
 
     let queue = FakeQueue::default();
-    let mut had = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for parameters in
         [good.clone(), with("hub.verify_token", "other"), with("hub.mode", "other"), HashMap::new()]
     {
         let request = request(Method::GET, "", None).with_query_string_parameters(parameters);
-        had.insert(answer(&queue, request).await);
+        seen.insert(answer(&queue, request).await);
     }
-    assert_eq!(had, described("get"));
+    assert_eq!(seen, described("get"));
 }
 
 #[tokio::test]
@@ -111,21 +111,23 @@ async fn a_delivery_is_answered_as_described() {
     let take = description()["paths"]["/webhook"]["post"].take();
     let bodies = examples(&take["requestBody"]["content"]["application/json"]);
     let queue = FakeQueue::default();
-    let mut had = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for body in &bodies {
         let body = body.to_string();
-        had.insert(answer(&queue, request(Method::POST, &body, Some(&secret().sign(body.as_bytes())))).await);
+        seen.insert(
+            answer(&queue, request(Method::POST, &body, Some(&secret().sign(body.as_bytes())))).await,
+        );
     }
-    assert_eq!((*queue.taken.lock().expect("a lock"), bodies.len()), (2, 2), "each holds one update");
+    assert_eq!((*queue.accepted.lock().expect("a lock"), bodies.len()), (2, 2), "each holds one update");
 
     let body = json!(bodies[0]).to_string();
     let signed = secret().sign(body.as_bytes());
     for (body, signature) in [("", None), ("", Some("sha1=00")), ("other", Some(signed.as_str()))] {
-        had.insert(answer(&queue, request(Method::POST, body, signature)).await);
+        seen.insert(answer(&queue, request(Method::POST, body, signature)).await);
     }
     let queue = FakeQueue { is_down: true, ..FakeQueue::default() };
-    had.insert(answer(&queue, request(Method::POST, &body, Some(&signed))).await);
-    assert_eq!(had, described("post"));
+    seen.insert(answer(&queue, request(Method::POST, &body, Some(&signed))).await);
+    assert_eq!(seen, described("post"));
 }
 
 #[test]

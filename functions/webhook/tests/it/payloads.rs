@@ -1,4 +1,4 @@
-//! Every update of every change of every entry, whatever else stands around it.
+//! Every update of every change of every entry is found, with any other content around it.
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn envelope(entry: &Entry) -> Value {
     serde_json::from_str::<Value>(&entry.body).expect("JSON")["v1"][entry.subject.update.name()].clone()
 }
 
-/// What the entries are, as the log says it.
+/// The descriptions of the entries, as in the log.
 fn subjects(payload: &Value) -> Vec<String> {
     entries(payload).iter().map(|entry| entry.subject.to_string()).collect()
 }
@@ -44,7 +44,7 @@ fn payload(changes: &[Value]) -> Value {
 }
 
 #[test]
-fn meta_s_samples_give_every_message_and_everything_else_is_an_event() {
+fn samples_of_meta_give_every_message_and_event() {
     let samples: serde_json::Map<String, Value> = serde_json::from_str(SAMPLES).expect("JSON");
     assert_eq!(samples.len(), 16);
     for (name, sample) in samples {
@@ -71,7 +71,7 @@ fn meta_s_samples_give_every_message_and_everything_else_is_an_event() {
 }
 
 #[test]
-fn several_entries_changes_and_messages_all_count() {
+fn all_entries_changes_and_messages_are_read() {
     let changes = [change("A", &[text("1", "w1"), text("2", "w2")]), change("B", &[text("1", "w3")])];
     let mut payload = payload(&changes);
     let second = payload["entry"][0].clone();
@@ -91,7 +91,7 @@ fn several_entries_changes_and_messages_all_count() {
 }
 
 #[test]
-fn a_group_is_one_number_and_one_sender_and_a_deduplication_id_is_one_wamid() {
+fn a_group_is_per_number_and_sender_a_dedup_id_per_wamid() {
     let all = entries(&payload(&[
         change("A", &[text("1", "w1"), text("1", "w2"), text("2", "w3")]),
         change("B", &[text("1", "w1")]),
@@ -105,7 +105,7 @@ fn a_group_is_one_number_and_one_sender_and_a_deduplication_id_is_one_wamid() {
 }
 
 #[test]
-fn ids_longer_than_sqs_allows_fit_and_do_not_show_the_number() {
+fn long_ids_are_hashed_and_hide_the_phone_number() {
     let bsuid = format!("US.{}", "a".repeat(128));
     let message =
         json!({"from_user_id": bsuid, "id": format!("wamid.{}/+", "x".repeat(300)), "type": "text"});
@@ -120,7 +120,7 @@ fn ids_longer_than_sqs_allows_fit_and_do_not_show_the_number() {
 }
 
 #[test]
-fn a_person_is_one_group_with_and_without_a_phone_number() {
+fn a_user_is_one_group_with_and_without_a_phone_number() {
     let with = json!({"from": "16505551234", "from_user_id": "US.1", "id": "w1"});
     let without = json!({"from_user_id": "US.1", "id": "w2"});
     let all = entries(&payload(&[change("A", &[with, without])]));
@@ -128,7 +128,7 @@ fn a_person_is_one_group_with_and_without_a_phone_number() {
 }
 
 #[test]
-fn each_message_carries_its_own_sender_s_contact() {
+fn each_message_carries_the_contact_of_its_sender() {
     let contacts =
         json!([{"wa_id": "1", "profile": {"name": "One"}}, {"user_id": "US.2", "profile": {"name": "Two"}}]);
     let mut change =
@@ -141,7 +141,7 @@ fn each_message_carries_its_own_sender_s_contact() {
 }
 
 #[test]
-fn a_change_of_identity_is_in_the_group_of_the_new_one() {
+fn an_identity_change_is_in_the_group_of_the_new_identity() {
     let groups = |changes: &[Value]| -> Vec<String> {
         entries(&payload(changes)).into_iter().map(|entry| entry.message_group_id).collect()
     };
@@ -161,27 +161,27 @@ fn a_change_of_identity_is_in_the_group_of_the_new_one() {
         groups(&[change("N", &[json!({"from": "1", "id": "w", "type": "system", "system": number})])])[0],
         of_number
     );
-    // What changes nothing stays with its sender.
+    // A system message without an identity change stays in its sender's group.
     let other =
         groups(&[change("N", &[system(json!({"type": "something_new", "user_id": "US.B"}))])]).remove(0);
     assert_ne!(other, of_new);
 }
 
 #[test]
-fn one_contact_and_two_senders_the_other_sender_has_none() {
+fn a_contact_belongs_to_one_of_two_senders() {
     let mut change =
         change("A", &[json!({"from_user_id": "US.2", "id": "w2"}), text("16505551234", "w1"), json!({})]);
     change["value"]["contacts"] = json!([{"wa_id": "16505551234", "user_id": "US.1"}]);
     let all = entries(&payload(&[change]));
     let contacts: Vec<_> = all.iter().map(|entry| envelope(entry)["contact"]["user_id"].clone()).collect();
-    // The third names nobody, and there is nobody else whom it could be from.
+    // The third message names no sender, and there is only one contact that it could be from.
     assert_eq!(contacts, [json!(null), json!("US.1"), json!("US.1")]);
     assert_ne!(all[0].message_group_id, all[1].message_group_id);
     assert_eq!(all[1].message_group_id, all[2].message_group_id);
 }
 
 #[test]
-fn a_person_is_one_group_whichever_of_message_and_contact_names_them() {
+fn a_user_named_by_message_or_contact_is_one_group() {
     let group = |message: Value, contacts: Value| {
         let mut change = change("A", &[message]);
         change["value"]["contacts"] = contacts;
@@ -197,11 +197,11 @@ fn a_person_is_one_group_whichever_of_message_and_contact_names_them() {
         group(json!({}), contact.clone()),
     ];
     assert!(groups.windows(2).all(|pair| pair[0] == pair[1]), "{groups:?}");
-    assert_ne!(groups[0], group(json!({"from_user_id": "BR.2"}), contact), "somebody else's contact");
+    assert_ne!(groups[0], group(json!({"from_user_id": "BR.2"}), contact), "the contact of another user");
 }
 
 #[test]
-fn what_the_business_writes_is_in_its_person_s_group_and_of_its_own_kind() {
+fn a_business_echo_is_in_the_group_of_its_recipient() {
     let echo = |message: Value| {
         json!({"field": "smb_message_echoes", "value": {"metadata": {"phone_number_id": "A"},
         "contacts": [{"wa_id": "16505551234", "user_id": "US.1"}], "message_echoes": [message]}})
@@ -225,7 +225,7 @@ fn what_the_business_writes_is_in_its_person_s_group_and_of_its_own_kind() {
     let body = envelope(&all[1]);
     assert_eq!((&body["message"], &body["field"]), (&written, &json!("smb_message_echoes")));
     assert_eq!(body["sender"], json!({"phone": "16505551234", "user_id": "US.1"}));
-    // Whatever field it comes in, and without one.
+    // In any webhook field, and without one.
     for value in [json!({"message_echoes": [written]}), json!({"value": {"message_echoes": [written]}})] {
         assert_eq!(subjects(&value), ["echo w2"]);
     }
@@ -256,7 +256,7 @@ fn a_thousand_contacts_find_their_messages() {
 }
 
 #[test]
-fn statuses_and_all_the_rest_are_queued_under_their_names() {
+fn statuses_and_events_are_queued_under_their_names() {
     let status = |name: &str| json!({"id": "w1", "status": name, "timestamp": "1"});
     let mixed = json!({"field": "messages", "value": {
         "messaging_product": "whatsapp", "metadata": {"phone_number_id": "A"}, "contacts": [{"wa_id": "1"}],
@@ -290,7 +290,7 @@ fn statuses_and_all_the_rest_are_queued_under_their_names() {
     let [message, delivered, strange] = &all[..3] else { panic!("{all:?}") };
     assert_eq!(envelope(delivered)["metadata"]["phone_number_id"], "A");
     assert_eq!(envelope(delivered)["status"], status("delivered"));
-    // Statuses of one message stay in order, and hold no message of the person up.
+    // Statuses of one message stay in order, and delay no message of the user.
     assert_eq!(delivered.message_group_id, strange.message_group_id);
     assert_ne!(delivered.message_group_id, message.message_group_id);
     assert_ne!(delivered.deduplication_id, strange.deduplication_id);
@@ -299,7 +299,7 @@ fn statuses_and_all_the_rest_are_queued_under_their_names() {
 }
 
 #[test]
-fn a_change_or_a_value_without_its_frame_is_read_and_a_strange_body_is_kept() {
+fn bare_changes_are_read_and_unknown_bodies_are_stored() {
     let change = change("A", &[text("1", "w1")]);
     assert_eq!(subjects(&change), ["message w1"]);
     assert_eq!(subjects(&change["value"]), ["message w1"]);
@@ -319,7 +319,7 @@ fn a_change_or_a_value_without_its_frame_is_read_and_a_strange_body_is_kept() {
 }
 
 #[test]
-fn messages_beside_and_in_a_standby_all_count_however_deep_it_is() {
+fn messages_next_to_and_in_a_standby_are_read_at_any_depth() {
     let value =
         json!({"messages": [text("1", "w1")], "standby": {"messages": [text("1", "w2")], "x": 1}, "y": 2});
     let payload = payload(&[json!({"field": "standby", "value": value})]);
@@ -330,7 +330,7 @@ fn messages_beside_and_in_a_standby_all_count_however_deep_it_is() {
 }
 
 #[test]
-fn another_product_s_body_has_no_updates_unless_a_message_is_in_it() {
+fn a_body_of_another_product_is_ignored_unless_it_has_a_message() {
     let instagram = json!({"object": "instagram", "entry": [{"id": "1", "time": 1, "messaging": [{"message": {"text": "hi"}}]}]});
     let page =
         json!({"object": "page", "entry": [{"changes": [{"field": "feed", "value": {"message": "hi"}}]}]});
@@ -343,7 +343,7 @@ fn another_product_s_body_has_no_updates_unless_a_message_is_in_it() {
 }
 
 #[test]
-fn what_is_too_large_for_the_queue_keeps_what_identifies_it_and_says_what_was_cut() {
+fn a_truncated_update_keeps_its_ids_and_records_its_size() {
     let long = "x".repeat(2 * 1024 * 1024);
     let mut message = text("16505551234", "w1");
     message["text"]["body"] = json!(long);
@@ -354,9 +354,9 @@ fn what_is_too_large_for_the_queue_keeps_what_identifies_it_and_says_what_was_cu
     assert_eq!(all.len(), 3);
     for entry in &all {
         assert!(entry.body.len() <= entry::MAX_BODY);
-        assert!(entry.subject.cut_from.is_some_and(|bytes| bytes > long.len()));
+        assert!(entry.subject.original_bytes.is_some_and(|bytes| bytes > long.len()));
         let cut = &envelope(entry)["cut"];
-        assert_eq!(cut["bytes"], entry.subject.cut_from.expect("cut"));
+        assert_eq!(cut["bytes"], entry.subject.original_bytes.expect("cut"));
     }
     let message = envelope(&all[0]);
     assert_eq!(
@@ -368,15 +368,15 @@ fn what_is_too_large_for_the_queue_keeps_what_identifies_it_and_says_what_was_cu
 }
 
 #[test]
-fn characters_that_grow_in_a_body_are_counted_as_they_are_sent() {
+fn escaped_characters_count_with_their_escaped_size() {
     let mut message = text("16505551234", "w1");
     message["text"]["body"] = json!("\u{ffff}".repeat(entry::MAX_BODY / 4));
     let all = entries(&payload(&[change("A", &[message])]));
-    assert!(all[0].body.len() <= entry::MAX_BODY && all[0].subject.cut_from.is_some());
+    assert!(all[0].body.len() <= entry::MAX_BODY && all[0].subject.original_bytes.is_some());
 }
 
 #[test]
-fn three_megabytes_of_a_thousand_updates_fit_the_limits_of_sqs() {
+fn a_thousand_updates_of_3_mb_fit_the_limits_of_sqs() {
     let body = "y".repeat(2_850);
     let updates = (0..1000).map(|n| {
         let mut message = text(&format!("1650555{:04}", n % 97), &format!("w{n}"));
@@ -436,23 +436,23 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body: Vec<u8>) {
+    fn any_bytes_are_read_without_a_panic(body: Vec<u8>) {
         let body = Readable::of(&body);
-        prop_assert!(!payload::read(&body).is_empty(), "nothing is left out");
+        prop_assert!(!payload::read(&body).is_empty(), "the body is not dropped");
     }
 
     #[test]
-    fn no_json_makes_it_panic(body in any_json()) {
+    fn any_json_is_read_without_a_panic(body in any_json()) {
         let is_foreign = body["object"].is_string() || body["object"].is_number();
         let body = body.to_string();
         let readable = Readable::of(body.as_bytes());
         let updates = payload::read(&readable);
-        prop_assert!(is_foreign || !updates.is_empty(), "nothing is left out");
+        prop_assert!(is_foreign || !updates.is_empty(), "the body is not dropped");
         prop_assert_eq!(Entry::all(&updates, Utc::now()).expect("entries").len(), updates.len());
     }
 
     #[test]
-    fn every_update_is_queued_whatever_it_holds_and_whatever_stands_beside_it(
+    fn every_update_is_queued_with_any_content_and_context(
         messages in prop::collection::vec(any_json(), 0..5), statuses in prop::collection::vec(any_json(), 0..5),
         metadata in any_json(), contacts in any_json(), strange in any_json()
     ) {
@@ -462,13 +462,13 @@ proptest! {
         let entries = entries(&payload);
         let given = messages.iter().chain(&statuses).filter(|update| !update.is_null());
         for (entry, update) in entries.iter().zip(given.clone()) {
-            // As it reads again: a number may lose its last digit in that.
+            // Parsed again, because a number may lose its last digit when it is written and read.
             let update: Value = serde_json::from_str(&update.to_string()).expect("JSON");
             prop_assert_eq!(&envelope(entry)[entry.subject.update.name()], &update);
         }
         let is_message = |entry: &&Entry| entry.subject.update == UpdateKind::Message;
         prop_assert_eq!(entries.iter().filter(is_message).count(), messages.iter().filter(|one| !one.is_null()).count());
-        // What holds neither is kept whole.
+        // A value without messages and statuses is one event.
         let others = 1 + usize::from(given.clone().count() > 0 && !strange.is_null());
         prop_assert_eq!(entries.len(), given.count() + others);
     }

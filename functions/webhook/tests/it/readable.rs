@@ -1,9 +1,9 @@
-//! Bodies with a fault: what can be read is read, and the rest is kept.
+//! Bodies with a fault: the readable part is read, and the rest is stored.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use webhook::payload::{self, Kind};
-use webhook::readable::{MAX_KEPT, Readable};
+use webhook::readable::{MAX_STORED, Readable};
 
 /// The messages' wamids and texts, and the names of the events.
 fn read(body: &[u8]) -> (Vec<String>, Vec<String>) {
@@ -23,7 +23,7 @@ fn read(body: &[u8]) -> (Vec<String>, Vec<String>) {
     (messages, events)
 }
 
-/// A body with these messages, each in a text of its own.
+/// A body with one text message for each of `texts`.
 fn body(texts: &[&str]) -> String {
     let message = |(n, text): (usize, &&str)| {
         json!({"from": "16505551234", "id": format!("w{n}"), "timestamp": "1764150000", "type": "text",
@@ -32,7 +32,7 @@ fn body(texts: &[&str]) -> String {
     let messages: Vec<_> = texts.iter().enumerate().map(message).collect();
     let value = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": "106540352242922"},
         "contacts": [{"wa_id": "16505551234"}], "messages": messages});
-    // Not by `json!`, which sorts the fields: as Meta orders them.
+    // Meta's order of the fields: `json!` would sort them.
     let entry = format!(r#"{{"id":"1","changes":[{{"field":"messages","value":{value}}}]}}"#);
     format!(r#"{{"object":"whatsapp_business_account","entry":[{entry}]}}"#)
 }
@@ -47,7 +47,7 @@ fn with(body: &str, bytes: &[u8]) -> Vec<u8> {
 const WITH_BOM: &[u8] = b"\xef\xbb\xbf{\"object\": \"whatsapp_business_account\", \"entry\": [{\"id\": \"102290129340398\", \"changes\": [{\"field\": \"messages\", \"value\": {\"messaging_product\": \"whatsapp\", \"metadata\": {\"phone_number_id\": \"106540352242922\"}, \"messages\": [{\"from\": \"16505551234\", \"id\": \"w0\", \"type\": \"text\", \"text\": {\"body\": \"hi\"}}]}}]}]}";
 
 #[test]
-fn one_bad_byte_loses_no_message() {
+fn an_invalid_byte_loses_no_message() {
     let two = body(&["caf@ x", "good"]);
     let one = body(&["hi"]);
     let pretty =
@@ -72,7 +72,7 @@ fn one_bad_byte_loses_no_message() {
             with(&two, b"\xed\xb1\x8d\xed\xa0\xbd"),
             vec!["w0 caf\u{fffd}\u{fffd} x", "w1 good"],
         ),
-        ("a cut character", with(&two, b"\xf0\x9f\x91"), vec!["w0 caf\u{fffd} x", "w1 good"]),
+        ("a truncated character", with(&two, b"\xf0\x9f\x91"), vec!["w0 caf\u{fffd} x", "w1 good"]),
         ("control characters", with(&two, b"\0\n\x1b"), vec!["w0 caf\0\n\u{1b} x", "w1 good"]),
         ("unknown escapes", with(&two, br"\'\x41\u12"), vec![r"w0 caf\'\x41\u12 x", "w1 good"]),
         ("a control character between fields", with(&one.replacen(',', "@,", 1), b"\x0b"), vec!["w0 hi"]),
@@ -88,9 +88,9 @@ fn one_bad_byte_loses_no_message() {
     ] {
         let (messages, events) = read(&body);
         assert_eq!(messages, expected, "{what}");
-        let is_kept = Readable::of(&body).unreadable.is_some();
+        let has_unreadable = Readable::of(&body).unreadable.is_some();
         assert_eq!(
-            (events.len(), is_kept),
+            (events.len(), has_unreadable),
             if what == "lines" { (1, true) } else { (0, false) },
             "{what}: {events:?}"
         );
@@ -103,9 +103,12 @@ fn a_damaged_end_loses_no_message_before_it() {
     let whole = body(&["one", "two", "three"]);
     let third = whole.find(r#""id":"w2""#).expect("the third message");
     let garbage = format!("{}@{}", &whole[..third], &whole[third + 1..]);
-    for body in
-        [&whole[..third], &whole[..third + 20], &garbage, &whole[..whole.rfind("three").expect("a text")]]
-    {
+    for body in [
+        &whole[..third],
+        &whole[..third + 20],
+        &garbage,
+        &whole[..whole.rfind("three").expect("the third text")],
+    ] {
         let (messages, events) = read(body.as_bytes());
         assert_eq!(messages, ["w0 one", "w1 two"], "{body}");
         assert_eq!(events, ["unreadable"], "{body}");
@@ -120,26 +123,26 @@ fn a_damaged_end_loses_no_message_before_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_kept_up_to_64_kib() {
+fn an_unreadable_part_is_stored_up_to_64_kib() {
     for body in ["", "\u{feff}\0", "hello", "{\"entry\"", "[{]", "null", " null null"] {
         assert_eq!(read(body.as_bytes()), (vec![], vec!["unreadable".to_owned()]), "{body}");
     }
-    let large = "é".repeat(MAX_KEPT);
+    let large = "é".repeat(MAX_STORED);
     let readable = Readable::of(large.as_bytes());
     let unreadable = readable.unreadable.as_ref().expect("unreadable");
-    assert_eq!((unreadable.text.len(), unreadable.bytes), (MAX_KEPT, large.len()));
+    assert_eq!((unreadable.text.len(), unreadable.bytes), (MAX_STORED, large.len()));
     let updates = payload::read(&readable);
     let [update] = updates.as_slice() else { panic!("{updates:?}") };
     let Kind::Event { value, .. } = &update.kind else { panic!("{update:?}") };
     let value: Value = serde_json::from_str(value.get()).expect("JSON");
-    assert_eq!((&value["bytes"], value["text"].as_str()), (&json!(large.len()), Some(&large[..MAX_KEPT])));
+    assert_eq!((&value["bytes"], value["text"].as_str()), (&json!(large.len()), Some(&large[..MAX_STORED])));
     let around = format!("<{}>", body(&["hi"]));
     assert_eq!(read(around.as_bytes()), (vec!["w0 hi".to_owned()], vec!["unreadable".to_owned()]));
     assert_eq!(Readable::of(around.as_bytes()).unreadable.expect("both").text, "<>");
 }
 
 proptest! {
-    // No `}` among the damage: where it fits, the message ends there, and nothing tells it from a shorter one.
+    // No `}` in the damage: in a place where it fits, it ends the message, which looks like a valid shorter one.
     #[test]
     fn every_message_before_a_damaged_place_is_read(
         texts in prop::collection::vec("[\\PC\"\\\\{}\\[\\]]{0,12}", 1..5), place: prop::sample::Index, damage in "[\\]@x,:]?",
@@ -151,12 +154,12 @@ proptest! {
         let is_whole = |n: &usize| whole.match_indices("{\"context\":").nth(n + 1).map_or(whole.rfind("]").expect("an end") - 4, |(start, _)| start - 1) <= place;
         let before = (0..texts.len()).take_while(is_whole).count();
         let damaged = format!("{}{damage}", &whole[..place]);
-        // Cut where a message ends: nothing unreadable is left, and nothing tells it from a shorter one.
+        // Truncated at the end of a message: no unreadable part is left, and the body looks like a valid shorter one.
         let is_shorter = damaged.ends_with(['}', ']']);
         let (read, events) = read(damaged.as_bytes());
         prop_assert!(read.len() >= before, "{} of {before}", read.len());
-        prop_assert_eq!(&read, &expected[..read.len()], "no half of a message");
-        let is_told = events.iter().any(|name| name == "unreadable");
-        prop_assert!(is_told || is_shorter || place < messages || read == expected);
+        prop_assert_eq!(&read, &expected[..read.len()], "no incomplete message");
+        let has_unreadable = events.iter().any(|name| name == "unreadable");
+        prop_assert!(has_unreadable || is_shorter || place < messages || read == expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Requests as API Gateway hands them to the function, and a queue that can refuse.
+//! Requests as API Gateway passes them to the function, and a fake queue that can refuse batches.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use webhook::handshake::VerifyToken;
 use webhook::queue::{Queue, QueueError};
 use webhook::signature::AppSecret;
 
-/// Keeps what it is sent, takes its time, and refuses the batches that hold one of these wamids.
+/// Records the entries that it accepts, each call after `latency`, and refuses batches with a wamid of `refused`.
 #[derive(Clone, Debug, Default)]
 struct FakeQueue {
     sent: Arc<Mutex<Vec<Entry>>>,
@@ -114,7 +114,7 @@ async fn a_signed_body_is_queued_and_answered_ok() {
 async fn the_bytes_that_arrived_are_verified_in_base64_too() {
     use base64::Engine;
     let queue = FakeQueue::default();
-    // Spaces and escapes that a parser would lose, and a line that is not ASCII.
+    // Spaces and escapes that a parser would not preserve, and a line that is not ASCII.
     let body = payload(&["w1"]).replace("\"hi\"", "\"h\\u00e9 \u{1f44d}\"  \n");
     let headers = json!({"x-hub-signature-256": secret().sign(body.as_bytes())});
     let encoded = base64::engine::general_purpose::STANDARD.encode(&body);
@@ -141,26 +141,26 @@ async fn a_missing_or_wrong_signature_is_401_and_nothing_is_queued() {
             webhook.handle(event("POST", "/webhook", "", headers.clone(), Some((&body, false)))).await;
         assert_eq!(response.status().as_u16(), 401, "{headers}");
     }
-    // Not even a body that could not be parsed is looked at before its signature.
+    // The signature is verified before the body is parsed.
     let unsigned = webhook.handle(event("POST", "/webhook", "", json!({}), Some(("{", false)))).await;
     assert_eq!(unsigned.status().as_u16(), 401);
     assert!(queue.sent.lock().expect("a lock").is_empty());
 }
 
 #[tokio::test]
-async fn what_is_not_whatsapp_s_is_200_and_kept_unless_it_is_another_product_s() {
-    for (body, kept) in [("", 1), ("hello", 1), ("{", 1), (r#"{"object":"page","entry":[]}"#, 0)] {
+async fn an_unreadable_body_is_stored_one_of_another_product_is_not() {
+    for (body, stored) in [("", 1), ("hello", 1), ("{", 1), (r#"{"object":"page","entry":[]}"#, 0)] {
         let queue = FakeQueue::default();
         let response = webhook(queue.clone()).handle(signed(body)).await;
         assert_eq!(answer(&response), (200, r#"{"status":"ok"}"#.to_owned()), "{body}");
         let sent = queue.sent.lock().expect("a lock");
-        assert_eq!(sent.len(), kept, "{body}");
+        assert_eq!(sent.len(), stored, "{body}");
         assert!(sent.iter().all(|entry| entry.subject.to_string() == "event unreadable"), "{body}");
     }
 }
 
 #[tokio::test]
-async fn one_refused_batch_makes_it_500_and_the_others_are_sent_all_the_same() {
+async fn a_refused_batch_is_500_and_the_others_are_sent_anyway() {
     let wamids: Vec<String> = (0..35).map(|n| format!("w{n}")).collect();
     let wamids: Vec<&str> = wamids.iter().map(String::as_str).collect();
     let queue = FakeQueue { refused: ["w7".to_owned()].into(), ..FakeQueue::default() };
@@ -170,7 +170,7 @@ async fn one_refused_batch_makes_it_500_and_the_others_are_sent_all_the_same() {
 }
 
 #[tokio::test]
-async fn after_a_refused_batch_no_later_message_of_the_same_sender_is_queued() {
+async fn no_message_of_a_sender_is_queued_after_a_refused_batch() {
     let message = |n: usize| json!({"from": "16505551234", "id": format!("w{n}"), "type": "text"});
     let messages: Vec<_> = (0..30).map(message).collect();
     let changes = json!([{"field": "messages", "value": {"messages": messages}}]);
@@ -185,18 +185,18 @@ async fn after_a_refused_batch_no_later_message_of_the_same_sender_is_queued() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_silent_or_slow_is_500_before_the_function_is_cut_off() {
-    // A thousand senders: seven rounds of parallel calls. And one sender: two times fifty calls in a row.
-    let everybody: Vec<_> = (0..1000).map(|n| format!("w{n}")).collect();
+async fn a_slow_or_unresponsive_queue_is_500_before_the_timeout() {
+    // A thousand senders: seven rounds of parallel calls. And one sender: two times fifty sequential calls.
+    let wamids: Vec<_> = (0..1000).map(|n| format!("w{n}")).collect();
     let message = |n: usize| json!({"from": "16505551234", "id": format!("w{n}"), "type": "text"});
     let messages: Vec<_> = (0..1000).map(message).collect();
     let changes = json!([{"field": "messages", "value": {"messages": messages}}]);
     let one = json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": changes}]});
-    let everybody = payload(&everybody.iter().map(String::as_str).collect::<Vec<_>>());
+    let many = payload(&wamids.iter().map(String::as_str).collect::<Vec<_>>());
     for (payload, latency, status) in [
-        (&everybody, Duration::from_secs(3600), 500),
-        (&everybody, Duration::from_secs(3), 500),
-        (&everybody, Duration::from_millis(100), 200),
+        (&many, Duration::from_secs(3600), 500),
+        (&many, Duration::from_secs(3), 500),
+        (&many, Duration::from_millis(100), 200),
         (&one.to_string(), Duration::from_millis(300), 500),
         (&one.to_string(), Duration::from_millis(150), 200),
     ] {
@@ -209,7 +209,7 @@ async fn a_queue_that_is_silent_or_slow_is_500_before_the_function_is_cut_off() 
 }
 
 #[tokio::test]
-async fn a_message_too_large_for_the_queue_is_cut_and_those_behind_it_are_queued() {
+async fn a_message_too_large_for_the_queue_is_truncated() {
     for bytes in [MAX_BYTES - 10_000, MAX_BYTES, 3 * MAX_BYTES] {
         let message =
             |id, bytes| json!({"from": "1", "id": id, "type": "text", "text": {"body": "x".repeat(bytes)}});
@@ -224,7 +224,7 @@ async fn a_message_too_large_for_the_queue_is_cut_and_those_behind_it_are_queued
         let wamids: Vec<_> =
             subjects.iter().map(|subject| subject.wamid.as_deref().expect("a wamid")).collect();
         assert_eq!(wamids, ["w1", "w2", "w3"]);
-        assert_eq!(subjects[1].cut_from.is_some(), bytes >= MAX_BYTES);
+        assert_eq!(subjects[1].original_bytes.is_some(), bytes >= MAX_BYTES);
         assert!(sent.iter().all(|entry| entry.body.len() <= MAX_BYTES));
     }
 }

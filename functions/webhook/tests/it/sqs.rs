@@ -40,7 +40,7 @@ fn batch(size: usize) -> Batch {
             update: UpdateKind::Message,
             wamid: Some(format!("w{n}")),
             name: None,
-            cut_from: None,
+            original_bytes: None,
         },
         message_group_id: "group".to_owned(),
         deduplication_id: format!("dedup-{n}"),
@@ -72,7 +72,7 @@ fn answer(successful: &[&str], failed: &[&str]) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_batch_is_one_signed_call_with_group_and_deduplication_id_of_each_entry() {
+async fn a_batch_is_one_signed_call_with_the_ids_of_each_entry() {
     let server = server(answer(&["0", "1"], &[])).await;
     assert_eq!(sqs(&server.uri()).send(batch(2)).await, Ok(()));
     let requests = server.received_requests().await.expect("recorded");
@@ -91,7 +91,7 @@ async fn a_batch_is_one_signed_call_with_group_and_deduplication_id_of_each_entr
 }
 
 #[tokio::test]
-async fn each_entry_carries_the_trace_that_it_belongs_to() {
+async fn each_entry_carries_the_current_trace() {
     let server = server(answer(&["0", "1"], &[])).await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
     let sqs = sqs(&server.uri());
@@ -104,7 +104,7 @@ async fn each_entry_carries_the_trace_that_it_belongs_to() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_refused_or_not_mentioned_is_an_error() {
+async fn a_refused_or_unmentioned_entry_is_an_error() {
     let refusing = server(answer(&["0"], &["1"])).await;
     let expected = QueueError::Entries { refused: 1, sent: 2, code: "InternalError".to_owned() };
     assert_eq!(sqs(&refusing.uri()).send(batch(2)).await, Err(expected));
@@ -116,7 +116,7 @@ async fn an_entry_that_is_refused_or_not_mentioned_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_server_error_is_tried_again_and_then_an_error() {
+async fn a_server_error_is_retried_and_then_returned() {
     let failing = server(ResponseTemplate::new(500)).await;
     assert!(matches!(sqs(&failing.uri()).send(batch(1)).await, Err(QueueError::Call(_))));
     assert_eq!(failing.received_requests().await.expect("recorded").len(), 3);
@@ -138,9 +138,9 @@ async fn an_unknown_queue_is_an_error_that_names_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_is_an_error() {
-    // The listener accepts nothing: the kernel takes the connection and no answer ever comes. Time is
-    // paused, so that the client's timeouts pass at once.
+async fn no_response_before_the_timeout_is_an_error() {
+    // The kernel accepts the connection, but no response follows. Time is paused, so that the client's timeouts expire
+    // immediately.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let endpoint = format!("http://{}", silent.local_addr().expect("an address"));
     let sqs = sqs(&endpoint);
@@ -150,7 +150,7 @@ async fn silence_is_an_error() {
 }
 
 #[tokio::test]
-async fn silent_services_do_not_outlast_the_function_s_timeout() {
+async fn unresponsive_services_do_not_exceed_the_function_timeout() {
     let secrets_manager = server(
         ResponseTemplate::new(200)
             .insert_header("content-type", "application/x-amz-json-1.1")
@@ -181,7 +181,7 @@ async fn silent_services_do_not_outlast_the_function_s_timeout() {
         .to_string();
 
     tokio::time::pause();
-    // The function's timeout, and an invocation of which most has passed already.
+    // The function's timeout, and an invocation with little time left.
     for seconds in [10, 3] {
         tokio::time::advance(FRESH).await;
         let start = tokio::time::Instant::now();
@@ -199,7 +199,7 @@ async fn silent_services_do_not_outlast_the_function_s_timeout() {
 }
 
 #[tokio::test]
-async fn connections_that_sqs_closed_meanwhile_are_replaced_without_a_pause() {
+async fn connections_closed_by_sqs_are_replaced_without_a_pause() {
     let answer = r#"{"Successful":[{"Id":"0","MessageId":"m","MD5OfMessageBody":"841a2d689ad86bd1611447453c22c6fc"}],"Failed":[]}"#;
     let peer = Peer::start(Breaks::AtSecond, 200, answer).await;
     let sqs = sqs(&peer.url);

@@ -1,5 +1,4 @@
-//! What holds for every body that can be posted. Checked with a corpus (`tests/it/corpus.rs`), and with whatever a fuzzer
-//! thinks of (`fuzz`).
+//! The invariants for every request body. Checked on a corpus (`tests/it/corpus.rs`) and by a fuzzer (`fuzz`).
 
 use std::collections::HashMap;
 
@@ -10,22 +9,22 @@ use serde_json::value::RawValue;
 use shared::envelope::{Envelope, V1};
 use shared::lenient::Object;
 use webhook::batches::{self, Lane, MAX_BYTES, MAX_ENTRIES};
-use webhook::cut;
 use webhook::entry::{Entry, MAX_BODY};
 use webhook::payload::{self, Kind, Update};
-use webhook::readable::{MAX_KEPT, Readable};
+use webhook::readable::{MAX_STORED, Readable};
 use webhook::signature::{AppSecret, SignatureError};
+use webhook::truncate;
 
-/// Bytes into which everything must fit, in place of [`MAX_BODY`], which inputs of a fuzzer never reach.
+/// The budget of truncation in bytes, in place of [`MAX_BODY`], which a fuzzer's inputs never reach.
 const SMALL_BUDGET: usize = 64;
 
-/// Updates of a body at most: 2,000 messages and statuses, as many events, the rest of both, what is unreadable.
+/// Maximum number of updates of a body: 2,000 messages and statuses, 2,000 events, the surplus, the unreadable part.
 const MAX_UPDATES: usize = 4002;
 
-/// Panics where a promise does not hold.
+/// Panics when an invariant is violated.
 pub fn check(body: &[u8]) {
     check_signature(body);
-    // What serde_json can hold, for a second opinion: no half of a surrogate pair, no number beyond an `f64`.
+    // A second reading by `serde_json`, which refuses unpaired surrogates and numbers beyond `f64`.
     let value = serde_json::from_slice::<Value>(body).ok();
     let readable = Readable::of(body);
     let updates = payload::read(&readable);
@@ -35,7 +34,7 @@ pub fn check(body: &[u8]) {
         let others = |object: Object<'_>| {
             object.text("object").is_some_and(|name| name != "whatsapp_business_account")
         };
-        return assert!(objects.all(others), "nothing that WhatsApp posts is left out");
+        return assert!(objects.all(others), "no WhatsApp body is dropped");
     }
     assert!(updates.len() <= MAX_UPDATES, "bounded work");
     check_count(&updates, value.as_ref());
@@ -47,31 +46,32 @@ pub fn check(body: &[u8]) {
         check_ids(entry);
         let position = i64::try_from(position).expect("a position");
         check_envelope(entry, update, received_at + TimeDelta::microseconds(position));
-        check_cut(update);
+        check_truncation(update);
     }
     check_lanes(&batches::pack(entries.clone()), &entries);
 }
 
-/// JSON is taken as it is; of everything else, what is not read is kept, and no message is half of one.
+/// Valid JSON is used unchanged; of any other body the unreadable part is stored, and no message is incomplete.
 fn check_readable(body: &[u8], readable: &Readable<'_>) {
     match serde_json::from_slice::<&RawValue>(body) {
         Ok(json) if json.get() != "null" => {
             let documents: Vec<_> = readable.documents.iter().map(|document| document.get()).collect();
-            assert_eq!(documents, [json.get()], "JSON is taken as it is");
+            assert_eq!(documents, [json.get()], "valid JSON is unchanged");
             assert!(!readable.is_repaired && readable.unreadable.is_none());
             check_damaged(json.get(), &messages(readable));
         }
         _ => {
             assert_eq!(readable.is_repaired, !readable.documents.is_empty());
-            assert!(readable.is_repaired || readable.unreadable.is_some(), "nothing is left out");
+            assert!(readable.is_repaired || readable.unreadable.is_some(), "the body is not dropped");
         }
     }
     if let Some(unreadable) = &readable.unreadable {
-        assert!(unreadable.text.len() <= MAX_KEPT.min(unreadable.bytes));
+        assert!(unreadable.text.len() <= MAX_STORED.min(unreadable.bytes));
     }
 }
 
-/// The messages of a JSON body are read whatever else is wrong with it, and no half of one is when its end is missing.
+/// The messages of a JSON body are read despite a byte order mark, NUL characters or a second document; without its end,
+/// no incomplete message is read.
 fn check_damaged(json: &str, messages_of_json: &[String]) {
     let with_mark = [b"\xef\xbb\xbf\0", json.as_bytes(), b"\0\0"].concat();
     if json.starts_with(['{', '[']) {
@@ -79,11 +79,11 @@ fn check_damaged(json: &str, messages_of_json: &[String]) {
         let twice = [json, "\n", json].concat();
         assert_eq!(messages(&Readable::of(twice.as_bytes())), [messages_of_json, messages_of_json].concat());
     }
-    // Somewhere else in bodies of another length.
+    // At a position that depends on the length of the body.
     let truncated = &json.as_bytes()[..json.len() * (json.len() % 16) / 16];
     let is_text = std::str::from_utf8(truncated).is_ok();
     let whole = |message: &String| !is_text || json.contains(message.as_str());
-    assert!(messages(&Readable::of(truncated)).iter().all(whole), "half a message");
+    assert!(messages(&Readable::of(truncated)).iter().all(whole), "an incomplete message");
 }
 
 /// The messages of a body, as they were sent.
@@ -101,14 +101,14 @@ fn check_signature(body: &[u8]) {
     assert_eq!(secret.verify(body, Some(&signature)), Ok(()));
     assert_eq!(secret.verify(&[body, b"\n"].concat(), Some(&signature)), Err(SignatureError::Wrong));
     let mut flipped = body.to_vec();
-    // Another place for bodies of another length.
+    // At a position that depends on the length of the body.
     if let Some(byte) = flipped.get_mut(body.len() / 2) {
         *byte ^= 1 << (body.len() % 8);
         assert_eq!(secret.verify(&flipped, Some(&signature)), Err(SignatureError::Wrong));
     }
 }
 
-/// Whatever else a body holds: as many messages and statuses as stand where Meta's documentation says.
+/// At least as many messages and statuses are read as the body holds in the documented places.
 fn check_count(updates: &[Update<'_>], value: Option<&Value>) {
     let elements = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let values: Vec<_> = value
@@ -161,14 +161,14 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
         _ => panic!("{} for {:?}", entry.subject.update.name(), update.kind),
     };
     assert_eq!(received_at, arrival);
-    assert_eq!(cut.map(|cut| cut.bytes), entry.subject.cut_from);
+    assert_eq!(cut.map(|cut| cut.bytes), entry.subject.original_bytes);
     match cut {
         None => assert_eq!(read.get(), as_sent(sent)),
         Some(cut) => assert!(cut.bytes == sent.get().len() && read.get().len() < cut.bytes),
     }
 }
 
-/// What stands around an update arrives as it was, or not at all when it is very large.
+/// The context of an update arrives unchanged, or not at all when it is very large.
 fn check_carried(read: Option<&RawValue>, given: Option<&RawValue>) {
     match (read, given) {
         (Some(read), Some(given)) => assert_eq!(read.get(), as_sent(given)),
@@ -177,22 +177,22 @@ fn check_carried(read: Option<&RawValue>, given: Option<&RawValue>) {
     }
 }
 
-/// JSON with the escapes of an envelope.
+/// JSON with the escapes that an envelope uses.
 fn as_sent(json: &RawValue) -> String {
     json.get().replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
-fn check_cut(update: &Update<'_>) {
+fn check_truncation(update: &Update<'_>) {
     let json = match &update.kind {
         Kind::Message { message: json, .. } | Kind::Echo { message: json, .. } | Kind::Status(json) => json,
         Kind::Event { value, .. } => &**value,
     };
-    match cut::fit(json, SMALL_BUDGET) {
+    match truncate::fit(json, SMALL_BUDGET) {
         None => assert!(json.get().len() <= SMALL_BUDGET),
-        Some((kept, cut)) => {
-            assert!(kept.get().len() <= SMALL_BUDGET && json.get().len() > SMALL_BUDGET);
+        Some((truncated, cut)) => {
+            assert!(truncated.get().len() <= SMALL_BUDGET && json.get().len() > SMALL_BUDGET);
             assert_eq!(cut.bytes, json.get().len());
-            serde_json::from_str::<Value>(kept.get()).expect("JSON");
+            serde_json::from_str::<Value>(truncated.get()).expect("JSON");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Making JSON fit that is too large for a queue, as no message of Meta's is: what identifies it is kept, and texts.
+//! Truncation of JSON that is too large for a queue (no message that Meta documents is): its identifying fields and the
+//! beginning of long strings are preserved.
 
 use serde_json::value::RawValue;
 use serde_json::{Value, from_str};
@@ -6,18 +7,18 @@ use shared::envelope::Cut;
 use shared::lenient::{self, Object};
 use shared::text::head;
 
-/// Bytes of a field that is kept as it is.
+/// Maximum size in bytes of a field that is preserved unchanged.
 const SMALL: usize = 1024;
-/// Characters of a longer text that are kept: as many as a text of WhatsApp has at most.
+/// Maximum number of characters preserved of a longer string: the maximum length of a WhatsApp text message.
 const MAX_TEXT: usize = 4096;
-/// Objects in each other whose fields are kept: those of `context` and `text` too.
+/// Maximum depth of nested objects that are preserved field by field: includes `context` and `text`.
 const MAX_DEPTH: usize = 3;
-/// Kept before other fields.
+/// The fields that identify a message or status: preserved before other fields.
 const FIRST: &str = "id from from_user_id to to_user_id recipient_id user_id type timestamp status context";
 
-/// What is kept of `json` in at most `budget` bytes, two at least, and how much that is. Nothing if it fits as it is.
+/// Truncates `json` to at most `budget` bytes, two at least; returns `None` if it fits unchanged.
 ///
-/// Objects keep their small fields and the start of long texts, and lose long lists.
+/// Objects keep small fields and the beginning of long strings, and lose long lists.
 #[must_use]
 pub fn fit(json: &RawValue, budget: usize) -> Option<(Box<RawValue>, Cut)> {
     let bytes = json.get().len();
@@ -53,7 +54,7 @@ fn part(json: &RawValue, budget: usize, depth: usize) -> Option<String> {
     (!kept.is_empty()).then(|| kept + "}")
 }
 
-/// The start of a text as JSON, of at most `budget` bytes: a character has up to six.
+/// Returns the beginning of `text` as a JSON string of at most `budget` bytes: a character takes up to six.
 fn start(text: &str, budget: usize) -> String {
     Value::from(head(text, MAX_TEXT.min(budget.saturating_sub(2) / 6))).to_string()
 }
@@ -69,7 +70,7 @@ mod tests {
         RawValue::from_string(value.to_string()).expect("JSON")
     }
 
-    fn cut(value: &Value, budget: usize) -> Value {
+    fn truncated(value: &Value, budget: usize) -> Value {
         let (kept, cut) = fit(&raw(value), budget).expect("too large");
         assert!(
             kept.get().len() <= budget && cut.kept == kept.get().len(),
@@ -81,20 +82,20 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_as_it_is() {
+    fn json_within_the_budget_is_unchanged() {
         let value = json!({"id": "w"});
         assert!(fit(&raw(&value), value.to_string().len()).is_none());
     }
 
     #[test]
-    fn the_start_of_a_long_text_and_everything_small_are_kept() {
+    fn small_fields_and_the_start_of_a_long_string_are_preserved() {
         let body = "long \"text\" ".repeat(10_000);
         let message = json!({"id": "wamid.1", "from": "1", "type": "text", "text": {"body": body},
             "context": {"id": "wamid.0", "new": body}, "referral": {"body": "short"}});
-        let mut left = cut(&message, 60_000);
+        let mut left = truncated(&message, 60_000);
         let text = left["text"]["body"].take();
-        assert_eq!(text.as_str().expect("a text").len(), MAX_TEXT);
-        assert!(body.starts_with(text.as_str().expect("a text")));
+        assert_eq!(text.as_str().expect("a string").len(), MAX_TEXT);
+        assert!(body.starts_with(text.as_str().expect("a string")));
         assert_eq!(left["context"]["id"], "wamid.0");
         for small in ["id", "from", "type", "referral"] {
             assert_eq!(left[small], message[small]);
@@ -104,25 +105,26 @@ mod tests {
     #[test]
     fn a_long_list_is_left_out() {
         let items: Vec<_> = (0..1000).map(|n| json!({"product_retailer_id": n})).collect();
-        let left = cut(&json!({"id": "wamid.1", "order": {"product_items": items, "text": "both"}}), 3_000);
+        let left =
+            truncated(&json!({"id": "wamid.1", "order": {"product_items": items, "text": "both"}}), 3_000);
         assert_eq!(left, json!({"id": "wamid.1", "order": {"text": "both"}}));
     }
 
     #[test]
-    fn many_fields_do_not_displace_what_identifies_a_message() {
+    fn many_fields_do_not_displace_the_identifying_ones() {
         let mut message = json!({"id": "wamid.1", "type": "text", "from_user_id": "US.1", "timestamp": "1"});
         for n in 0..4000 {
             message[format!("a{n}")] = json!("x".repeat(700));
         }
-        let left = cut(&message, 1_000_000);
+        let left = truncated(&message, 1_000_000);
         assert!(left.as_object().is_some_and(|fields| fields.len() > 1300));
         assert_eq!((&left["id"], &left["from_user_id"]), (&json!("wamid.1"), &json!("US.1")));
-        let left = cut(&message, 70);
+        let left = truncated(&message, 70);
         assert_eq!(left, json!({"id": "wamid.1", "from_user_id": "US.1", "type": "text", "timestamp": "1"}));
     }
 
     #[test]
-    fn what_is_no_object_is_kept_as_the_start_of_its_text() {
+    fn an_array_is_reduced_to_the_start_of_its_json() {
         let json = format!("[7,{}{}]", "[".repeat(900), "]".repeat(900));
         let (kept, _) = fit(&RawValue::from_string(json).expect("JSON"), 1_000).expect("too large");
         assert!(kept.get().starts_with("\"[7,[[[["), "{kept}");
@@ -145,7 +147,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_can_be_made_to_fit(value in any_json(), budget in 4usize..4_000) {
+        fn any_json_fits_after_truncation(value in any_json(), budget in 4usize..4_000) {
             let json = raw(&value);
             match fit(&json, budget) {
                 None => prop_assert!(json.get().len() <= budget),
@@ -158,11 +160,11 @@ mod tests {
         }
 
         #[test]
-        fn a_message_stays_what_it_is(rest in any_json(), budget in 400usize..4_000) {
+        fn a_truncated_message_keeps_its_identifying_fields(rest in any_json(), budget in 400usize..4_000) {
             let mut message = json!({"id": "wamid.1", "from": "16505551234", "from_user_id": "US.1", "type": "text",
                 "timestamp": "1", "context": {"id": "wamid.0"}, "text": {"body": "x".repeat(9_000)}});
             message["rest"] = rest;
-            let left = cut(&message, budget);
+            let left = truncated(&message, budget);
             for identifying in ["id", "from", "from_user_id", "type", "timestamp", "context"] {
                 prop_assert_eq!(&left[identifying], &message[identifying]);
             }
