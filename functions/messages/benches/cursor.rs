@@ -1,4 +1,4 @@
-//! A cursor from its text and back, beside base64 of as many bytes.
+//! Parsing and writing a cursor, next to a baseline: base64 of the same number of bytes.
 
 use std::hint::black_box;
 

@@ -4,23 +4,23 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::SecretString;
 
-/// The token is missing, or is no token.
+/// The token is missing or malformed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a bearer token is required: Authorization: Bearer <your access token>")]
 pub struct NoToken;
 
-/// The token of a request. Whether it is valid is for Supabase to say.
+/// Returns the token of a request. Supabase verifies the token.
 ///
 /// # Errors
-/// When there is none, more than one, or it holds characters that no token has.
+/// When the header is missing, repeated, or holds characters outside the token alphabet.
 pub fn token(headers: &HeaderMap) -> Result<SecretString, NoToken> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(NoToken) };
     let (scheme, token) = value.to_str().map_err(|_| NoToken)?.trim().split_once(' ').ok_or(NoToken)?;
     let token = token.trim();
     // RFC 6750, section 2.1: b64token.
-    let of_a_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    let usable = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(of_a_token);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let usable = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_allowed);
     if usable { Ok(SecretString::from(token)) } else { Err(NoToken) }
 }
 
@@ -38,13 +38,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bearer_token_is_taken_whatever_the_scheme_s_case() {
+    fn the_scheme_of_a_bearer_token_is_case_insensitive() {
         assert_eq!(read("Bearer a.b-c_d.e=").as_deref(), Ok("a.b-c_d.e="));
         assert_eq!(read("bearer  a.b.c ").as_deref(), Ok("a.b.c"));
     }
 
     #[test]
-    fn anything_else_is_no_token() {
+    fn any_other_header_is_not_a_token() {
         for value in ["", "Bearer", "Bearer ", "Basic dTpw", "a.b.c", "Bearer a b", "Bearer a,Bearer b"] {
             assert_eq!(read(value), Err(NoToken), "{value}");
         }

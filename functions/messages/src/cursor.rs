@@ -1,7 +1,7 @@
-//! Where a page of the history begins.
+//! The cursor of a page of the history.
 //!
-//! Pages are read by keyset: the rows before a certain row, in the order of `created_at` and `id`. A page
-//! does not move when newer rows arrive, and reading the thousandth costs what reading the first does.
+//! The history is paginated by keyset: a page holds the rows before a certain row, in the order of `created_at` and
+//! `id`. A page does not shift when newer rows arrive, and reading the thousandth page costs as much as the first.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +13,8 @@ use postgrest::Builder;
 use shared::message::MessageResponse;
 use uuid::Uuid;
 
-/// The last row of the page before, as an opaque text: base64url of its time and the 16 bytes of its id. The time is 8
-/// bytes of microseconds since 1970, or the text that PostgreSQL writes where that is no time of the years 1 to 9999.
+/// The last row of the previous page, as an opaque string: base64url of its time and the 16 bytes of its id. The time is
+/// 8 bytes of microseconds since 1970, or, outside the years 1 to 9999, the text that PostgreSQL writes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Cursor {
     created_at: Time,
@@ -25,21 +25,21 @@ pub struct Cursor {
 enum Time {
     /// In the years 1 to 9999. The first byte of its microseconds is below 4 or above 251.
     Ordinary(DateTime<Utc>),
-    /// `infinity`, or a time of another year: 1 to [`MAX_TEXT`] characters of [`of_a_time`], none of which is the first
-    /// byte of an ordinary time. Whether it is one is for PostgreSQL to say.
+    /// `infinity`, or a time of another year: 1 to [`MAX_TEXT`] characters of [`is_time_character`], none of which can be
+    /// the first byte of an ordinary time. PostgreSQL validates it.
     Text(String),
 }
 
-/// Characters of a time at most: `4713-01-01T00:00:00.000000+00:00:00 BC`, and some.
+/// Maximum number of characters of a time: `4713-01-01T00:00:00.000000+00:00:00 BC`, and some more.
 const MAX_TEXT: usize = 48;
 
-/// Text that is no cursor.
+/// A string that is not a cursor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("before must be a cursor taken from a Link header of this API")]
 pub struct CursorError;
 
 impl Cursor {
-    /// The cursor of the page that follows `last`.
+    /// Returns the cursor of the page after the row `last`.
     #[must_use]
     pub fn after(last: &MessageResponse) -> Self {
         let text = last.created_at.as_str();
@@ -48,16 +48,16 @@ impl Cursor {
         Self { created_at, id: last.id }
     }
 
-    /// Whether PostgreSQL may find that its time is none: a text with the form of a cursor that was not written here.
+    /// Whether PostgreSQL may refuse its time: a string in the form of a cursor that this API did not write.
     #[must_use]
-    pub fn may_be_none(&self) -> bool {
+    pub fn may_be_invalid(&self) -> bool {
         matches!(self.created_at, Time::Text(_))
     }
 
-    /// Restricts a request to the rows that follow.
+    /// Restricts a request to the rows after the cursor.
     ///
-    /// The first condition says nothing that the second does not; it is the one by which PostgreSQL finds
-    /// the place in the index.
+    /// Of the two conditions, the first lets PostgreSQL find the position in the index; the second excludes the rows of
+    /// the same time that were already returned.
     #[must_use]
     pub fn restrict(&self, request: Builder) -> Builder {
         let created_at = match &self.created_at {
@@ -69,13 +69,13 @@ impl Cursor {
     }
 }
 
-/// A time that PostgreSQL reads as it is written here.
+/// Returns a time of the years 1 to 9999, which PostgreSQL reads in RFC 3339.
 fn ordinary(time: DateTime<Utc>) -> Option<Time> {
     (1..=9999).contains(&time.year()).then_some(Time::Ordinary(time))
 }
 
-/// Whether PostgreSQL writes it in a time. None of them has a meaning in a filter of PostgREST's.
-fn of_a_time(byte: u8) -> bool {
+/// Whether PostgreSQL uses the character in a time. None of them has a special meaning in a PostgREST filter.
+fn is_time_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-+:. ".contains(&byte)
 }
 
@@ -97,7 +97,10 @@ impl FromStr for Cursor {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
         let (time, id) = bytes.split_last_chunk::<16>().ok_or(CursorError)?;
         let created_at = match time.first_chunk::<8>() {
-            _ if time.len() <= MAX_TEXT && !time.is_empty() && time.iter().copied().all(of_a_time) => {
+            _ if time.len() <= MAX_TEXT
+                && !time.is_empty()
+                && time.iter().copied().all(is_time_character) =>
+            {
                 String::from_utf8(time.to_vec()).ok().map(Time::Text)
             }
             Some(micros) if time.len() == 8 => {
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_refused() {
+    fn an_invalid_cursor_is_refused() {
         let of = |time: &[u8]| URL_SAFE_NO_PAD.encode([time, &[0; 16]].concat());
         let year_10000 = of(&253_402_300_800_000_000_i64.to_be_bytes());
         for text in [
@@ -145,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_was_written_before_is_read() {
+    fn a_cursor_of_an_earlier_version_is_read() {
         let cursor: Cursor = "AAZEVn9QS-A2qbj2_X5YILCAvVuvorLm".parse().expect("a cursor");
         assert_eq!(cursor.to_string(), "AAZEVn9QS-A2qbj2_X5YILCAvVuvorLm");
         let id = 0x36a9_b8f6_fd7e_5820_b080_bd5b_afa2_b2e6;
         assert_eq!(cursor, after("2025-11-24T12:42:34.108896+00:00", id));
     }
 
-    /// What PostgreSQL writes for a `timestamptz` in JSON.
+    /// Times as PostgreSQL writes a `timestamptz` in JSON.
     fn times() -> impl Strategy<Value = String> {
         let date = "([0-9]{3}[1-9]|[1-9][0-9]{4}|[12][0-9]{5})-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
         let time = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{0,5}[1-9])?";
@@ -166,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_cursor_survives_its_text_and_fits_a_url(time in times(), id: u128) {
+        fn every_cursor_round_trips_and_is_url_safe(time in times(), id: u128) {
             let cursor = after(&time, id);
             let text = cursor.to_string();
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
@@ -175,7 +178,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text: String, bytes: Vec<u8>) {
+        fn any_string_is_parsed_without_a_panic(text: String, bytes: Vec<u8>) {
             let _ = text.parse::<Cursor>();
             let _ = URL_SAFE_NO_PAD.encode(bytes).parse::<Cursor>();
         }

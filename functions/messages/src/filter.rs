@@ -1,34 +1,34 @@
-//! Which messages of the history are asked for.
+//! The filter of the requested messages: `channel` and `role`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use postgrest::Builder;
 
-/// Characters of a name at most.
+/// Maximum number of characters of a name.
 const MAX_LENGTH: usize = 64;
 
-/// `?channel=&role=`: only the rows that have these values. The default is all rows.
+/// `?channel=&role=`: only rows with these values. The default is all rows.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Filter {
-    /// Where a message was exchanged.
+    /// The channel of the message.
     pub channel: Option<Name>,
-    /// Who wrote it.
+    /// The role of the author.
     pub role: Option<Name>,
 }
 
-/// The name of a channel or of a role: 1 to 64 ASCII letters, digits, `_`, `-` and `.`. Which of them there are
-/// is not asked: a table may hold another program's.
+/// The name of a channel or of a role: 1 to 64 ASCII letters, digits, `_`, `-` and `.`. Unknown names are accepted: the
+/// table may hold those of another program.
 ///
-/// These characters stand for themselves in a URL and in a header.
+/// These characters need no escaping in a URL and in a header.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Name(String);
 
-/// Text that is no name.
+/// A string that is not a [`Name`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct NoName;
+pub struct InvalidName;
 
-/// The parameter of this name has a value that is no [`Name`].
+/// The value of the named parameter is not a [`Name`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{0} must be 1 to {MAX_LENGTH} of the characters a-z, A-Z, 0-9, _, - and .")]
 pub struct FilterError(&'static str);
@@ -37,24 +37,24 @@ impl Filter {
     /// Reads the values of the parameters.
     ///
     /// # Errors
-    /// When one is given, and is no [`Name`]. An empty one is none.
+    /// When a given value is not a [`Name`]; an empty value is not.
     pub fn parse(channel: Option<&str>, role: Option<&str>) -> Result<Self, FilterError> {
         let name = |parameter, text: Option<&str>| {
-            text.map(str::parse).transpose().map_err(|NoName| FilterError(parameter))
+            text.map(str::parse).transpose().map_err(|InvalidName| FilterError(parameter))
         };
         Ok(Self { channel: name("channel", channel)?, role: name("role", role)? })
     }
 
-    /// Restricts a request to the rows that pass.
+    /// Restricts a request to the matching rows.
     ///
-    /// PostgREST compares with all that follows `eq.`, as text: `null`, `true` and `not.eq.x` are values like
-    /// others, and a dot begins nothing. (Source: `pOpExpr` and `pSingleVal` in its `QueryParams.hs`.)
+    /// PostgREST compares with the whole string after `eq.`: `null`, `true` and `not.eq.x` are ordinary values, and a
+    /// dot has no special meaning. (Source: `pOpExpr` and `pSingleVal` in its `QueryParams.hs`.)
     #[must_use]
     pub fn restrict(&self, request: Builder) -> Builder {
         self.given().fold(request, |request, (column, Name(value))| request.eq(column, value))
     }
 
-    /// The columns, which have the names of the parameters, and their values, always in the same order.
+    /// Returns the given columns, named like the parameters, and their values, always in the same order.
     fn given(&self) -> impl Iterator<Item = (&'static str, &Name)> {
         let Self { channel, role } = self;
         [("channel", channel), ("role", role)]
@@ -64,19 +64,19 @@ impl Filter {
 }
 
 impl fmt::Display for Filter {
-    /// As further parameters of a query: `&channel=whatsapp&role=user`.
+    /// Writes the filter as further parameters of a query: `&channel=whatsapp&role=user`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.given().try_for_each(|(parameter, Name(value))| write!(f, "&{parameter}={value}"))
     }
 }
 
 impl FromStr for Name {
-    type Err = NoName;
+    type Err = InvalidName;
 
-    fn from_str(text: &str) -> Result<Self, NoName> {
-        let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-        let is_name = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(of_a_name);
-        if is_name { Ok(Self(text.to_owned())) } else { Err(NoName) }
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let is_name = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_allowed);
+        if is_name { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_taken_as_it_is_whoever_uses_it() {
+    fn a_name_of_any_program_is_accepted_unchanged() {
         for text in
             ["user", "assistant", "whatsapp", "System", "web-2.ios_beta", "null", ".", "7", &"a".repeat(64)]
         {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused_and_the_parameter_is_named() {
+    fn an_invalid_name_is_refused_with_its_parameter() {
         let too_long = "a".repeat(65);
         for text in
             ["", " ", "user ", "a,b", "(a)", "\"a\"", "a&b", "a=b", "a%20", "*", "é", "a\nb", &too_long]
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn as_parameters_it_is_in_one_order_and_nothing_when_it_lets_all_rows_pass() {
+    fn query_parameters_have_one_order_and_may_be_empty() {
         let text = |channel, role| Filter::parse(channel, role).expect("a filter").to_string();
         assert_eq!(text(None, None), "");
         assert_eq!(text(None, Some("user")), "&role=user");

@@ -1,4 +1,4 @@
-//! Which request gets which answer.
+//! Routing of requests and the responses to them.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{Method, Response};
@@ -14,20 +14,20 @@ use crate::history::{HistoryError, Pages};
 use crate::page::Page;
 use crate::problem::Problem;
 
-/// The function: where the history is.
+/// The function and its source of pages.
 #[derive(Clone)]
 pub struct Messages<P> {
     history: P,
 }
 
 impl<P: Pages> Messages<P> {
-    /// Answers from `history`.
+    /// Creates the function with `history` as its source of pages.
     #[must_use]
     pub fn new(history: P) -> Self {
         Self { history }
     }
 
-    /// Answers one request.
+    /// Handles one request.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let answer = match (request.uri().path(), request.method()) {
             ("/messages" | "/messages/", &Method::GET) => self.page(&request).await,
@@ -63,7 +63,7 @@ impl<P: Pages> Messages<P> {
         let mut response = Response::new(Body::from(body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        // One person's messages: no cache on the way may keep them.
+        // The messages of one user: no cache may store them.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(last) = found.messages.last().filter(|_| found.more)
             && let Ok(link) = HeaderValue::try_from(page.link_to_next(last))

@@ -1,4 +1,4 @@
-//! Asking Supabase for a page of the caller's history.
+//! Reads a page of the caller's history from Supabase.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,16 +13,16 @@ use crate::cursor::{Cursor, CursorError};
 use crate::page::Page;
 use crate::rows::{self, MAX_BODY, MAX_READ, Rows, Unreadable};
 
-/// How long Supabase may take, for all calls of a request.
+/// The timeout of all calls of a request to Supabase together.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What is shown as the content of a row that is too large for an answer by itself. What people write on WhatsApp is
-/// not: 65,536 characters, at 7 bytes each at most. Another program's may be.
+/// The content shown for a single row that is too large for a response. A WhatsApp message is not that large (65,536
+/// characters of at most 7 bytes); a row of another program may be.
 const TOO_LARGE: &str = "[message too large]";
 
-/// Where pages come from: Supabase, or a model of it.
+/// The source of pages: Supabase, or a model of it.
 pub trait Pages: Send + Sync {
-    /// A page of what row-level security lets the token's owner see.
+    /// Reads a page of the rows that row-level security shows to the owner of the token.
     ///
     /// # Errors
     /// See [`HistoryError`].
@@ -33,20 +33,20 @@ pub trait Pages: Send + Sync {
     ) -> impl Future<Output = Result<PageRows, HistoryError>> + Send;
 }
 
-/// The table `messages`, as its owner sees it.
+/// The table `messages`, as the owner of a token sees it.
 #[derive(Clone)]
 pub struct History {
     supabase: Supabase,
-    /// Rows of the largest answer so far: the server's cap on rows (`max-rows`) is not below.
+    /// The number of rows of the largest response so far: a lower bound of the server's limit (`max-rows`).
     most_rows: Arc<AtomicUsize>,
 }
 
-/// A page of it, newest first.
+/// A page of the history, newest first.
 #[derive(Debug)]
 pub struct PageRows {
     /// The messages.
     pub messages: Vec<MessageResponse>,
-    /// Whether older ones follow.
+    /// Whether older messages follow.
     pub more: bool,
 }
 
@@ -56,11 +56,11 @@ pub enum HistoryError {
     /// The request failed.
     #[error(transparent)]
     Supabase(#[from] SupabaseError),
-    /// The cursor holds a text that is no time.
+    /// The time in the cursor is invalid.
     #[error(transparent)]
     Before(#[from] CursorError),
-    /// The answer is not what was asked for.
-    #[error("Supabase's answer cannot be read")]
+    /// The response is not an array of rows.
+    #[error("the response of Supabase is not an array of rows")]
     Unreadable,
 }
 
@@ -71,14 +71,14 @@ impl From<Unreadable> for HistoryError {
 }
 
 impl History {
-    /// Reads from `supabase`, with its own key and the caller's token.
+    /// Creates a source that reads from `supabase`, with its API key and the caller's token.
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
         Self { supabase, most_rows: Arc::default() }
     }
 
-    /// Asks for `limit` rows of `page`.
-    async fn ask(
+    /// Requests `limit` rows of `page`.
+    async fn request(
         &self,
         token: &SecretString,
         page: &Page,
@@ -95,12 +95,12 @@ impl History {
         let timeout = deadline.saturating_duration_since(Instant::now());
         let query = Query { request, caller: Caller::User(token), prefer: None, timeout };
         self.supabase.run_up_to(MAX_READ, query).await.map_err(|error| match &page.before {
-            Some(before) if before.may_be_none() && error.is_about_values() => CursorError.into(),
+            Some(before) if before.may_be_invalid() && error.is_about_values() => CursorError.into(),
             _ => error.into(),
         })
     }
 
-    /// The rows of a page whose first is too large for an answer: that one, without its content.
+    /// Reads the first row of a page without its content, because the row is too large for a response.
     async fn first_without_content(
         &self,
         token: &SecretString,
@@ -108,16 +108,16 @@ impl History {
         deadline: Instant,
     ) -> Result<PageRows, HistoryError> {
         let columns = MessageResponse::COLUMNS.replace(",content,", ",");
-        let rows = rows::read(&self.ask(token, page, &columns, 2, deadline).await?, MAX_BODY)?;
-        let more = rows.is_cut || rows.fitting.len() > 1;
+        let rows = rows::read(&self.request(token, page, &columns, 2, deadline).await?, MAX_BODY)?;
+        let more = rows.is_truncated || rows.fitting.len() > 1;
         let first = rows.fitting.into_iter().next().ok_or(HistoryError::Unreadable)?;
         let content = Some(TOO_LARGE.to_owned());
         Ok(PageRows { messages: vec![MessageResponse { content, ..first }], more })
     }
 
-    /// Whether there are rows after the last of a page that has fewer than were asked for. It may have, and not be the
-    /// last, where the server has a lower cap on rows.
-    async fn goes_on(
+    /// Whether rows follow after a page with fewer rows than requested. Such a page is not always the last one: the
+    /// server may have a lower limit on rows.
+    async fn has_more(
         &self,
         token: &SecretString,
         page: &Page,
@@ -127,9 +127,9 @@ impl History {
         let most_rows = self.most_rows.fetch_max(rows.len(), Ordering::Relaxed);
         let Some(last) = rows.last().filter(|_| rows.len() >= most_rows) else { return false };
         let next = Page { before: Some(Cursor::after(last)), ..page.clone() };
-        match self.ask(token, &next, "id", 1, deadline).await {
+        match self.request(token, &next, "id", 1, deadline).await {
             Ok(answer) => answer.body.trim_ascii() != b"[]",
-            // Whoever follows the link will be told.
+            // The request for the next page will report the error.
             Err(_) => true,
         }
     }
@@ -138,19 +138,19 @@ impl History {
 impl Pages for History {
     async fn page(&self, token: &SecretString, page: &Page) -> Result<PageRows, HistoryError> {
         let deadline = Instant::now() + TIMEOUT;
-        // One more than is shown: it tells whether another page follows.
-        let asked = page.limit + 1;
-        let answer = self.ask(token, page, MessageResponse::COLUMNS, asked, deadline).await?;
-        let Rows { fitting: mut messages, is_cut } = rows::read(&answer, MAX_BODY)?;
+        // One row more than is shown: its presence means that another page follows.
+        let requested = page.limit + 1;
+        let answer = self.request(token, page, MessageResponse::COLUMNS, requested, deadline).await?;
+        let Rows { fitting: mut messages, is_truncated } = rows::read(&answer, MAX_BODY)?;
         drop(answer);
-        if messages.is_empty() && is_cut {
+        if messages.is_empty() && is_truncated {
             return self.first_without_content(token, page, deadline).await;
         }
-        let more = if is_cut || messages.len() >= asked {
+        let more = if is_truncated || messages.len() >= requested {
             self.most_rows.fetch_max(messages.len(), Ordering::Relaxed);
             true
         } else {
-            self.goes_on(token, page, &messages, deadline).await
+            self.has_more(token, page, &messages, deadline).await
         };
         messages.truncate(page.limit);
         Ok(PageRows { messages, more })

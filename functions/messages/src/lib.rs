@@ -1,17 +1,17 @@
 //! `messages`: `GET /messages`, the caller's own history.
 //!
-//! The caller's JWT is forwarded, so Supabase verifies it and row-level security decides what is seen.
-//! This function knows no user and holds no secret.
+//! The caller's JWT is forwarded: Supabase verifies it, and row-level security selects the visible rows. This function
+//! has no users and no secrets of its own.
 //!
-//! | module | what it does |
+//! | module | purpose |
 //! |---|---|
-//! | [`handler`] | which request gets which answer |
+//! | [`handler`] | routing of requests and the responses to them |
 //! | [`bearer`] | the caller's token |
-//! | [`page`] | the parameters of a query, and the link to the next page |
-//! | [`cursor`] | where a page begins, as an opaque text |
-//! | [`filter`] | `channel` and `role` |
-//! | [`history`] | asking Supabase for a page |
-//! | [`rows`] | as many rows as an answer can hold |
+//! | [`page`] | the query parameters, and the link to the next page |
+//! | [`cursor`] | the start of a page, as an opaque string |
+//! | [`filter`] | the parameters `channel` and `role` |
+//! | [`history`] | reads a page from Supabase |
+//! | [`rows`] | reads as many rows as a response can hold |
 //! | [`problem`] | errors, as `application/problem+json` |
 //! | [`settings`] | environment variables |
 

@@ -1,4 +1,4 @@
-//! Which page of the history is asked for, and where the next one is.
+//! The requested page of the history, and the link to the next one.
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
 use shared::message::MessageResponse;
@@ -6,41 +6,41 @@ use shared::message::MessageResponse;
 use crate::cursor::{Cursor, CursorError};
 use crate::filter::{Filter, FilterError};
 
-/// Messages in a page, unless `limit` says otherwise.
+/// Number of messages in a page without the parameter `limit`.
 pub const DEFAULT_LIMIT: usize = 50;
-/// Messages in a page at most.
+/// Maximum number of messages in a page.
 pub const MAX_LIMIT: usize = 200;
 
 /// `?limit=&before=&channel=&role=`
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page {
-    /// Messages in it at most, 1 to [`MAX_LIMIT`].
+    /// Maximum number of messages in the page, 1 to [`MAX_LIMIT`].
     pub limit: usize,
-    /// Where it begins; `None` is the newest message.
+    /// The start of the page; `None` is the newest message.
     pub before: Option<Cursor>,
-    /// Which messages it is a page of.
+    /// The filter of its messages.
     pub filter: Filter,
 }
 
-/// Parameters that name no page.
+/// Invalid query parameters.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum PageError {
     /// `limit` is not a number from 1 to 200.
     #[error("limit must be a whole number from 1 to {MAX_LIMIT}")]
     Limit,
-    /// A parameter is there twice, and which of them is meant nobody knows.
+    /// A parameter is repeated, so its value is ambiguous.
     #[error("{0} must not be given more than once")]
     Repeated(&'static str),
-    /// `before` is no cursor.
+    /// `before` is not a cursor.
     #[error(transparent)]
     Before(#[from] CursorError),
-    /// `channel` or `role` is no name.
+    /// `channel` or `role` is not a name.
     #[error(transparent)]
     Filter(#[from] FilterError),
 }
 
 impl Page {
-    /// Reads the parameters of a query. Others are ignored.
+    /// Reads the query parameters. Unknown parameters are ignored.
     ///
     /// # Errors
     /// See [`PageError`].
@@ -58,8 +58,8 @@ impl Page {
         Ok(Self { limit, before, filter: Filter::parse(channel, role)? })
     }
 
-    /// The value of a `Link` header (RFC 8288) that leads from the page whose last message is `last` to
-    /// the next of the same messages. The address is relative, so that it holds behind any domain.
+    /// Returns the value of the `Link` header (RFC 8288) from the page with the last message `last` to the next page with
+    /// the same filter. The address is relative, so that it is valid under any domain.
     #[must_use]
     pub fn link_to_next(&self, last: &MessageResponse) -> String {
         let Self { limit, filter, .. } = self;
@@ -68,7 +68,7 @@ impl Page {
     }
 }
 
-/// The value of a parameter that may be given once.
+/// Returns the value of a parameter that may be given once.
 fn only<'a>(query: &'a QueryMap, name: &'static str) -> Result<Option<&'a str>, PageError> {
     match query.all(name).as_deref() {
         None | Some([]) => Ok(None),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_is_given_twice_is_refused_even_with_the_same_value() {
+    fn a_repeated_parameter_is_refused_even_with_equal_values() {
         for (query, name) in [
             ("limit=2&limit=abc", "limit"),
             ("limit=2&limit=2", "limit"),
@@ -120,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn other_parameters_are_ignored_whatever_they_hold() {
+    fn unknown_parameters_are_ignored_with_any_value() {
         assert_eq!(page("select=*&roles=,&or=(x)&or=(y)&Role=!"), page(""));
     }
 
     proptest::proptest! {
         #[test]
-        fn the_link_of_a_page_leads_to_the_next_of_the_same_messages(
+        fn the_link_leads_to_the_next_page_with_the_same_filter(
             limit in 1..=MAX_LIMIT,
             channel in proptest::option::of("[A-Za-z0-9_.-]{1,64}"),
             role in proptest::option::of("user|assistant|[A-Za-z0-9_.-]{1,64}"),
@@ -145,12 +145,12 @@ mod tests {
             let query = link.strip_prefix("</messages?").and_then(|rest| rest.strip_suffix(">; rel=\"next\""));
             let next = Page { before: Some(Cursor::after(&last)), ..this };
             proptest::prop_assert_eq!(page(query.expect("a link")), Ok(next.clone()));
-            // And from there on.
+            // Likewise from the next page.
             proptest::prop_assert_eq!(next.link_to_next(&last), link);
         }
 
         #[test]
-        fn no_query_makes_it_panic(text: String, values: [String; 4], known in "((limit|before|channel|role)=[^&]{0,9}&){0,4}") {
+        fn any_query_is_parsed_without_a_panic(text: String, values: [String; 4], known in "((limit|before|channel|role)=[^&]{0,9}&){0,4}") {
             let _ = page(&text);
             let _ = page(&known);
             let [limit, before, channel, role] = values;

@@ -15,16 +15,16 @@ use crate::bearer::NoToken;
 use crate::history::HistoryError;
 use crate::page::PageError;
 
-/// Why a request is not answered with messages.
+/// The reason for a response without messages.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// Another path.
-    #[error("there is nothing here but /messages")]
+    #[error("not found: this function serves only /messages")]
     NotFound,
     /// Another method.
-    #[error("/messages takes GET")]
+    #[error("/messages accepts GET")]
     Method,
-    /// No token.
+    /// No bearer token.
     #[error(transparent)]
     NoToken(#[from] NoToken),
     /// Bad parameters.
@@ -44,13 +44,13 @@ struct ProblemDetails<'a> {
     detail: String,
 }
 
-/// The code with which the database refuses the caller's token.
+/// Returns the error code, if it means that the database refuses the caller's token.
 ///
-/// 401 and 403: PostgREST does not accept it, or it is an anonymous caller's, whose role may not read messages (401 and
-/// 42501). With 403, 42501 is a signed-in user whose role lacks a grant: nothing that another token would help. A value
-/// that PostgreSQL cannot read is one of the token's claims, which are signed and make no sense: a `sub` that is no UUID
-/// (22P02, from `auth.uid()`), U+0000 in one (22P05), a `role` that the database has not (22023; newer versions of
-/// PostgREST answer 401).
+/// 401 and 403: PostgREST does not accept the token, or it is the token of an anonymous caller, whose role may not read
+/// messages (401 and 42501). With 403, 42501 means that the role of a signed-in user lacks a grant; another token would
+/// not help. A value that PostgreSQL cannot read is a signed but invalid claim of the token: a `sub` that is not a UUID
+/// (22P02, from `auth.uid()`), U+0000 in a claim (22P05), a `role` unknown to the database (22023; newer versions of
+/// PostgREST return 401).
 fn refused_token(error: &SupabaseError) -> Option<&str> {
     let (status, code) = match error {
         SupabaseError::RefusedRole => return Some("42501"),
@@ -62,22 +62,22 @@ fn refused_token(error: &SupabaseError) -> Option<&str> {
         .then_some(code)
 }
 
-/// What a caller is told: a status, and a text that says what to do. Never what Supabase said.
-struct Told {
+/// The response to the caller: a status, and a text with the remedy. Never includes text of Supabase.
+struct StatusDetail {
     status: StatusCode,
     detail: String,
 }
 
 impl Problem {
-    /// The one place where an error becomes an answer, and a line in the log.
+    /// Converts the error to a response, and logs a failure of this function or of Supabase.
     #[must_use]
     pub fn into_response(self) -> Response<Body> {
-        let Told { status, detail } = self.told();
+        let StatusDetail { status, detail } = self.status_detail();
         if self.is_refused_key() {
             let status = status.as_u16();
-            error!(counter = Counter::RefusedApiKeys.name(), status, cause = %self, "Supabase does not take SUPABASE_PUBLISHABLE_KEY");
+            error!(counter = Counter::RefusedApiKeys.name(), status, cause = %self, "Supabase refused SUPABASE_PUBLISHABLE_KEY");
         } else if status.is_server_error() {
-            error!(counter = Counter::FailedRequests.name(), status = status.as_u16(), cause = %self, "history not read");
+            error!(counter = Counter::FailedRequests.name(), status = status.as_u16(), cause = %self, "history page not read from Supabase");
         }
         let title = status.canonical_reason().unwrap_or("Error");
         let problem = ProblemDetails { kind: "about:blank", title, status: status.as_u16(), detail };
@@ -109,7 +109,7 @@ impl Problem {
         response
     }
 
-    /// What the caller did wrong, in one word.
+    /// Returns the reason of a refusal for the log, in one word; `None` for a failure that is not the caller's.
     fn reason(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::NotFound => "not_found".into(),
@@ -117,44 +117,44 @@ impl Problem {
             Self::NoToken(_) => "missing_token".into(),
             Self::Page(_) => "bad_parameter".into(),
             Self::History(HistoryError::Before(_)) => "bad_parameter".into(),
-            // What is wrong with it: `PGRST303`, it has expired.
+            // Includes the code: `PGRST303` is an expired token.
             Self::History(HistoryError::Supabase(error)) => format!("token_{}", refused_token(error)?).into(),
             Self::History(HistoryError::Unreadable) => return None,
         })
     }
 
-    /// Whether Supabase's gateway has refused our own key. Unlike PostgREST, which judges the user's token, it
-    /// gives no code: `{"message":"Invalid API key","hint":"…"}`.
+    /// Whether Supabase's gateway refused this function's own API key. Unlike PostgREST, which checks the user's token,
+    /// the gateway returns no code: `{"message":"Invalid API key","hint":"…"}`.
     fn is_refused_key(&self) -> bool {
         let Self::History(HistoryError::Supabase(error)) = self else { return false };
         matches!(error, SupabaseError::Rejected { status: 401 | 403, code: None })
     }
 
-    fn told(&self) -> Told {
-        let told = |status, detail: &str| Told { status, detail: detail.to_owned() };
+    fn status_detail(&self) -> StatusDetail {
+        let with = |status, detail: &str| StatusDetail { status, detail: detail.to_owned() };
         match self {
-            Self::NotFound => told(StatusCode::NOT_FOUND, &self.to_string()),
-            Self::Method => told(StatusCode::METHOD_NOT_ALLOWED, &self.to_string()),
-            Self::NoToken(_) => told(StatusCode::UNAUTHORIZED, &self.to_string()),
-            Self::Page(_) => told(StatusCode::BAD_REQUEST, &self.to_string()),
+            Self::NotFound => with(StatusCode::NOT_FOUND, &self.to_string()),
+            Self::Method => with(StatusCode::METHOD_NOT_ALLOWED, &self.to_string()),
+            Self::NoToken(_) => with(StatusCode::UNAUTHORIZED, &self.to_string()),
+            Self::Page(_) => with(StatusCode::BAD_REQUEST, &self.to_string()),
             Self::History(HistoryError::Unreadable) => {
-                told(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
+                with(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
             }
-            Self::History(HistoryError::Before(error)) => told(StatusCode::BAD_REQUEST, &error.to_string()),
-            Self::History(HistoryError::Supabase(error)) if refused_token(error).is_some() => told(
+            Self::History(HistoryError::Before(error)) => with(StatusCode::BAD_REQUEST, &error.to_string()),
+            Self::History(HistoryError::Supabase(error)) if refused_token(error).is_some() => with(
                 StatusCode::UNAUTHORIZED,
                 "the token was not accepted: sign in again and use a fresh one",
             ),
             Self::History(HistoryError::Supabase(error)) => match error {
                 SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
-                    told(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
+                    with(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
                 }
-                SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => told(
+                SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => with(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the database is not available: try again in a moment",
                 ),
                 SupabaseError::Rejected { .. } | SupabaseError::RefusedRole | SupabaseError::Unsendable => {
-                    told(StatusCode::BAD_GATEWAY, "the database answered with an error")
+                    with(StatusCode::BAD_GATEWAY, "the database answered with an error")
                 }
             },
         }
@@ -165,9 +165,9 @@ impl Problem {
 mod tests {
     use super::*;
 
-    /// What an operator must mend has an alarm of its own.
+    /// A refused key needs an operator and has an alarm of its own.
     #[test]
-    fn a_refused_key_is_told_from_a_refused_token() {
+    fn a_refused_key_differs_from_a_refused_token() {
         let rejected = |status, code: Option<&str>| {
             let code = code.map(str::to_owned);
             Problem::History(HistoryError::Supabase(SupabaseError::Rejected { status, code }))

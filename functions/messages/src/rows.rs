@@ -1,49 +1,49 @@
-//! Reading as many rows as an answer can hold.
+//! Reads as many rows as a response can hold.
 
 use serde_json::Deserializer;
 use shared::message::MessageResponse;
 use shared::supabase::Answer;
 
-/// Bytes of an answer's body at most, as Lambda counts them. It takes 6,291,556 bytes of response (“Lambda quotas”,
-/// 2026-11), in which the body is a JSON string: quotation marks and backslashes have another byte each. What is left
-/// is for the headers around it.
+/// Maximum size in bytes of a response's body, as Lambda counts it. Lambda allows a response of 6,291,556 bytes (“Lambda
+/// quotas”, 2026-11), in which the body is a JSON string: quotation marks and backslashes take another byte each. The
+/// difference is a reserve for the headers.
 pub const MAX_BODY: usize = 5_500_000;
 
-/// Bytes that are read of Supabase's answer at most. A row that fits [`MAX_BODY`] is there whole: besides what is shown
-/// of it, there are its wamids and `null`s.
+/// Maximum number of bytes read of Supabase's response. A row that fits [`MAX_BODY`] is complete within this limit:
+/// besides the shown columns it has only wamids and `null`s.
 pub const MAX_READ: usize = 6 * 1024 * 1024;
 
-/// What is no array of rows.
+/// The response is not an array of rows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the database's answer is no array of rows")]
+#[error("the response of the database is not an array of rows")]
 pub struct Unreadable;
 
 /// Rows, newest first.
 #[derive(Debug)]
 pub struct Rows {
-    /// As many as fit one answer.
+    /// The rows that fit one response.
     pub fitting: Vec<MessageResponse>,
-    /// Whether there was another that did not.
-    pub is_cut: bool,
+    /// Whether another row did not fit.
+    pub is_truncated: bool,
 }
 
-/// Reads the rows of an answer, up to the first that would make a body larger than `max_body`.
+/// Reads the rows of Supabase's response, up to the first that would make a body larger than `max_body`.
 ///
 /// # Errors
-/// When what was read of it is no array of rows.
+/// When the bytes of the response are not an array of rows.
 pub fn read(answer: &Answer, max_body: usize) -> Result<Rows, Unreadable> {
     let mut rest = answer.body.trim_ascii_start().strip_prefix(b"[").ok_or(Unreadable)?;
-    let mut rows = Rows { fitting: Vec::new(), is_cut: false };
+    let mut rows = Rows { fitting: Vec::new(), is_truncated: false };
     // The brackets around them.
     let mut size = 2;
-    // A body can be no larger than this for each byte of the rows: measuring them is left out for a small answer.
+    // The body has at most two bytes for each byte of the response: a small one needs no measuring.
     let measures = answer.body.len() > max_body / 2;
     loop {
         rest = rest.trim_ascii_start();
         match rest.first() {
             Some(b']') => return Ok(rows),
             Some(b',') if !rows.fitting.is_empty() => rest = &rest[1..],
-            None if !answer.is_whole => return Ok(Rows { is_cut: true, ..rows }),
+            None if !answer.is_whole => return Ok(Rows { is_truncated: true, ..rows }),
             _ if rows.fitting.is_empty() => {}
             _ => return Err(Unreadable),
         }
@@ -52,21 +52,21 @@ pub fn read(answer: &Answer, max_body: usize) -> Result<Rows, Unreadable> {
             Some(Ok(row)) => {
                 size += if measures { size_of(&row)? } else { 0 };
                 if size > max_body {
-                    return Ok(Rows { is_cut: true, ..rows });
+                    return Ok(Rows { is_truncated: true, ..rows });
                 }
                 rest = &rest[values.byte_offset()..];
                 rows.fitting.push(row);
             }
             Some(Err(error)) if error.is_eof() && !answer.is_whole => {
-                return Ok(Rows { is_cut: true, ..rows });
+                return Ok(Rows { is_truncated: true, ..rows });
             }
-            None if !answer.is_whole => return Ok(Rows { is_cut: true, ..rows }),
+            None if !answer.is_whole => return Ok(Rows { is_truncated: true, ..rows }),
             Some(Err(_)) | None => return Err(Unreadable),
         }
     }
 }
 
-/// Bytes of a row, and of the comma before it, in the JSON string that a body is.
+/// Returns the size in bytes of a row and of the comma before it, as a part of a JSON string.
 fn size_of(row: &MessageResponse) -> Result<usize, Unreadable> {
     let json = serde_json::to_vec(row).map_err(|_| Unreadable)?;
     Ok(1 + json.len() + json.iter().filter(|byte| matches!(byte, b'"' | b'\\')).count())
@@ -98,34 +98,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_array_of_rows_is_unreadable() {
+    fn a_response_that_is_not_an_array_of_rows_is_an_error() {
         let valid = rows(&["a".to_owned()]).to_string();
         for body in ["", "{}", "null", "[", "[1]", "[{}]", "[,]", &valid[..20], &valid.replace(']', "")] {
             let answer = Answer { body: body.as_bytes().to_vec(), is_whole: true };
             assert!(read(&answer, MAX_BODY).is_err(), "{body}");
         }
         let spaced = Answer { body: b" [ ] ".to_vec(), is_whole: true };
-        assert!(read(&spaced, MAX_BODY).is_ok_and(|rows| rows.fitting.is_empty() && !rows.is_cut));
+        assert!(read(&spaced, MAX_BODY).is_ok_and(|rows| rows.fitting.is_empty() && !rows.is_truncated));
     }
 
     proptest! {
         #[test]
-        fn the_rows_that_fit_are_the_first_and_as_many_as_do(
+        fn the_rows_are_the_longest_prefix_that_fits(
             contents in prop::collection::vec("[a-z\"\\\\\n\u{1}é长👍]{0,200}", 0..8),
             max_body in 2usize..8_000,
             max_read in 1usize..8_000,
         ) {
-            let Rows { fitting, is_cut } = shown(&contents, max_body, max_read).expect("rows");
-            let texts: Vec<_> = fitting.iter().map(|row| row.content.clone().expect("a text")).collect();
+            let Rows { fitting, is_truncated } = shown(&contents, max_body, max_read).expect("rows");
+            let texts: Vec<_> = fitting.iter().map(|row| row.content.clone().expect("a content")).collect();
             prop_assert_eq!(&texts[..], &contents[..texts.len()]);
-            prop_assert!(is_cut || texts.len() == contents.len());
+            prop_assert!(is_truncated || texts.len() == contents.len());
             let escaped = |rows: &[MessageResponse]| {
                 let body = serde_json::to_string(rows).expect("JSON");
                 serde_json::to_string(&body).expect("JSON").len() - 2
             };
             prop_assert!(fitting.is_empty() || escaped(&fitting) <= max_body);
-            // And the next would not have.
-            if let Ok(all) = shown(&contents, usize::MAX, usize::MAX) && is_cut {
+            // One more row would not fit.
+            if let Ok(all) = shown(&contents, usize::MAX, usize::MAX) && is_truncated {
                 let one_more = &all.fitting[..(texts.len() + 1).min(contents.len())];
                 let raw = rows(&contents[..one_more.len()]).to_string().len();
                 prop_assert!(escaped(one_more) + 1 > max_body || raw > max_read);

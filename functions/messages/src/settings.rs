@@ -1,4 +1,4 @@
-//! What `messages` reads from its environment.
+//! The settings of `messages`, from environment variables.
 
 use shared::env::{self, EnvError};
 use shared::supabase::{ApiKey, ProjectUrl};
@@ -16,14 +16,14 @@ impl Settings {
     /// Reads all settings.
     ///
     /// # Errors
-    /// Names the variable that is missing or unusable.
+    /// The error names the variable that is missing or unusable.
     pub fn from_env() -> Result<Self, EnvError> {
         let supabase_key = usable(env::parsed("SUPABASE_PUBLISHABLE_KEY")?)?;
         Ok(Self { supabase_url: env::parsed("SUPABASE_URL")?, supabase_key })
     }
 }
 
-/// This function holds no secret: a key that passes row-level security is refused, of either kind.
+/// Refuses a key that bypasses row-level security, of either kind: this function must not hold a secret.
 fn usable(key: ApiKey) -> Result<ApiKey, EnvError> {
     if !key.is_secret() {
         return Ok(key);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_key_of_either_kind_is_refused_without_being_repeated() {
+    fn a_secret_key_is_refused_and_not_repeated() {
         // {"role":"anon"} and {"role":"service_role"}
         let (anon, service_role) = ("eyJ9.eyJyb2xlIjoiYW5vbiJ9.x", "eyJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.x");
         for (key, is_usable) in

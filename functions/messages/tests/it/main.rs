@@ -1,4 +1,4 @@
-//! The tests of `messages` from outside, in one program.
+//! Integration tests of `messages`, in one binary.
 
 mod openapi;
 mod requests;

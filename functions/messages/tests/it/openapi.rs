@@ -1,5 +1,5 @@
-//! `docs/openapi.yaml` says what the function answers, and nothing else. How it answers requests is compared by
-//! `.ci/openapi`; here are the errors that cannot be had there, and what a row can be.
+//! `docs/openapi.yaml` and the function's responses agree. `.ci/openapi` compares the responses to real requests; these
+//! tests cover the errors that it cannot cause, and the possible values of a row.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ fn names(list: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_fields_of_a_message_are_the_described_ones() {
+fn the_fields_of_a_message_are_as_described() {
     let schema = &description()["components"]["schemas"]["Message"];
     let described: BTreeSet<_> =
         schema["properties"].as_object().expect("properties").keys().map(String::as_str).collect();
@@ -52,7 +52,7 @@ fn the_fields_of_a_message_are_the_described_ones() {
         name => json!(name),
     };
     for &name in &columns {
-        // What becomes of it when it is null, and what is described.
+        // The response when the column is null, compared with the description.
         let row = columns
             .iter()
             .map(|&other| (other.to_owned(), if other == name { Value::Null } else { value(other) }));
@@ -81,14 +81,14 @@ fn the_example_pages_are_rows_as_they_are_shown() {
     }
 }
 
-/// All that a request to the route can fail at.
+/// All errors of a request to the route.
 fn problems() -> Vec<Problem> {
     let rejected = |status| SupabaseError::Rejected { status, code: Some("X".to_owned()) };
     let page = [
         PageError::Limit,
         PageError::Repeated("limit"),
         PageError::Before(CursorError),
-        PageError::Filter(Filter::parse(None, Some("")).expect_err("no name")),
+        PageError::Filter(Filter::parse(None, Some("")).expect_err("not a name")),
     ];
     let database = [
         SupabaseError::Timeout,
@@ -109,7 +109,7 @@ fn problems() -> Vec<Problem> {
     problems.extend(page.map(Problem::Page));
     problems.extend(database.map(|error| Problem::History(HistoryError::Supabase(error))));
     for problem in &problems {
-        // What is new belongs into the lists above.
+        // A new variant must be added to the lists above.
         match problem {
             Problem::NotFound | Problem::Method | Problem::NoToken(_) => {}
             Problem::Page(
@@ -129,9 +129,9 @@ fn problems() -> Vec<Problem> {
 }
 
 #[test]
-fn the_errors_are_the_described_ones_and_every_example_of_one_is_had() {
+fn every_error_is_described_and_every_example_occurs() {
     let answers = answers();
-    let mut had = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for problem in problems() {
         let response: Response<Body> = problem.into_response();
         let status = response.status().as_str().to_owned();
@@ -141,7 +141,7 @@ fn the_errors_are_the_described_ones_and_every_example_of_one_is_had() {
         let body: Value = serde_json::from_slice(response.body().as_ref()).expect("JSON");
         let examples = examples(&answer["content"][content_type]);
         assert!(examples.contains(&body), "{status} has no example {body}");
-        had.insert(body.to_string());
+        seen.insert(body.to_string());
 
         let described = answer["headers"].as_object().cloned().unwrap_or_default();
         for (name, value) in response.headers().iter().filter(|(name, _)| *name != "content-type") {
@@ -163,5 +163,5 @@ fn the_errors_are_the_described_ones_and_every_example_of_one_is_had() {
         assert!(!examples.is_empty(), "{status} has no example");
         examples
     });
-    assert_eq!(examples.map(|example| example.to_string()).collect::<BTreeSet<_>>(), had);
+    assert_eq!(examples.map(|example| example.to_string()).collect::<BTreeSet<_>>(), seen);
 }

@@ -1,4 +1,4 @@
-//! `GET /messages` as API Gateway hands it over, with Supabase answering over real HTTP.
+//! `GET /messages` as API Gateway passes it on, with a fake Supabase over real HTTP.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn supabase(answer: ResponseTemplate) -> MockServer {
     server
 }
 
-/// Answers the first page, and that nothing follows.
+/// Starts a fake Supabase that returns `rows` for the first page, and no rows after it.
 async fn last_page(rows: &[Value]) -> MockServer {
     let server = MockServer::start().await;
     let answer = |rows: &[Value]| ResponseTemplate::new(200).set_body_json(rows);
@@ -88,7 +88,7 @@ async fn a_page_is_an_array_newest_first_read_with_the_callers_token() {
 }
 
 #[tokio::test]
-async fn another_page_is_announced_and_its_link_leads_to_it() {
+async fn a_link_leads_to_the_next_page() {
     let server = supabase(ResponseTemplate::new(206).set_body_json(rows(3))).await;
     let messages = messages(&server.uri());
     let response = messages.handle(get(&[("limit", "2")])).await;
@@ -109,25 +109,25 @@ async fn another_page_is_announced_and_its_link_leads_to_it() {
 }
 
 #[tokio::test]
-async fn only_a_page_that_may_be_cut_off_is_asked_about() {
-    let asked = async |server: &MockServer| server.received_requests().await.expect("recorded").len();
+async fn only_a_page_that_may_be_truncated_costs_a_second_request() {
+    let calls_of = async |server: &MockServer| server.received_requests().await.expect("recorded").len();
     let full = supabase(ResponseTemplate::new(206).set_body_json(rows(3))).await;
     messages(&full.uri()).handle(get(&[("limit", "2")])).await;
-    assert_eq!(asked(&full).await, 1, "a full page");
+    assert_eq!(calls_of(&full).await, 1, "a full page");
 
     let server = last_page(&rows(2)).await;
     let messages = messages(&server.uri());
     let response = messages.handle(get(&[("limit", "2")])).await;
     assert!(!response.headers().contains_key("link"));
     let requests = server.received_requests().await.expect("recorded");
-    assert_eq!(requests.len(), 2, "a short page may be cut off");
+    assert_eq!(requests.len(), 2, "a short page may be truncated");
     let parameter = |name| {
         requests[1].url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     };
     assert_eq!(parameter("select").as_deref(), Some("id"));
     assert_eq!(parameter("created_at").as_deref(), Some("lte.2026-11-24T03:05:58.000001Z"));
     assert_eq!(requests[1].headers["range"], "0-0");
-    // An answer with more rows says that the server's cap is not this low; an empty one has nothing after it.
+    // A response with more rows has shown that the server's limit is not this low; no rows follow an empty page.
     for (more, calls) in [(rows(3), 1), (rows(2), 1), (rows(0), 1), (rows(4), 2)] {
         server.reset().await;
         let answer = ResponseTemplate::new(200).set_body_json(&more);
@@ -135,14 +135,14 @@ async fn only_a_page_that_may_be_cut_off_is_asked_about() {
         Mock::given(any()).respond_with(ResponseTemplate::new(500)).mount(&server).await;
         let limit = if more.len() == 4 { "9" } else { "2" };
         let response = messages.handle(get(&[("limit", limit)])).await;
-        assert_eq!(asked(&server).await, calls, "{} rows", more.len());
-        // Also when it could not be asked: whoever follows the link will be told.
+        assert_eq!(calls_of(&server).await, calls, "{} rows", more.len());
+        // The link is present when the check failed: the request for the next page will report the error.
         assert_eq!(response.headers().contains_key("link"), more.len() > 2);
     }
 }
 
 #[tokio::test]
-async fn what_became_of_a_message_is_shown_where_something_did() {
+async fn the_status_of_a_message_is_shown_where_there_is_one() {
     let mut row = rows(1).remove(0);
     let nothing = ["phone_number_id", "refers_to", "played_at", "edited_at", "revoked_at"];
     for (name, value) in [
@@ -173,7 +173,7 @@ async fn what_became_of_a_message_is_shown_where_something_did() {
 }
 
 #[tokio::test]
-async fn a_filter_holds_for_every_page_and_its_values_are_only_compared_with() {
+async fn a_filter_applies_to_every_page_and_is_never_an_operator() {
     let server = supabase(ResponseTemplate::new(206).set_body_json(rows(3))).await;
     let messages = messages(&server.uri());
     let cases: [(&[_], _); 5] = [
@@ -194,8 +194,8 @@ async fn a_filter_holds_for_every_page_and_its_values_are_only_compared_with() {
 
         messages.handle(get(&next)).await;
         let requests = server.received_requests().await.expect("recorded");
-        let asked: Vec<_> = requests.iter().map(|request| request.url.query().expect("a query")).collect();
-        let [first, second] = asked[asked.len() - 2..] else { panic!("{asked:?}") };
+        let queries: Vec<_> = requests.iter().map(|request| request.url.query().expect("a query")).collect();
+        let [first, second] = queries[queries.len() - 2..] else { panic!("{queries:?}") };
         let compared = in_link.replace('=', "=eq.");
         assert!(first.ends_with(&format!("&order=created_at.desc%2Cid.desc{compared}")), "{first}");
         let before = "&or=%28created_at.lt.2026-11-24T03%3A05%3A58.000001Z%2Cid.lt.00000000-0000-4000-8000-000000000001%29";
@@ -204,7 +204,7 @@ async fn a_filter_holds_for_every_page_and_its_values_are_only_compared_with() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_token_is_401_and_supabase_is_not_asked() {
+async fn a_request_without_a_token_is_401_without_a_call_to_supabase() {
     let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
     for headers in [json!({}), json!({"authorization": "Basic dTpw"}), json!({"authorization": "Bearer "})] {
         let response = messages(&server.uri()).handle(event("GET", "/messages", &[], headers)).await;
@@ -216,7 +216,7 @@ async fn a_request_without_a_token_is_401_and_supabase_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_bad_or_repeated_parameter_is_400_and_says_what_would_be_good() {
+async fn a_bad_or_repeated_parameter_is_400_with_the_valid_values() {
     let server = supabase(ResponseTemplate::new(200).set_body_json(json!([]))).await;
     let name = |parameter| format!("{parameter} must be 1 to 64 of the characters a-z, A-Z, 0-9, _, - and .");
     let (channel, role) = (name("channel"), name("role"));
@@ -246,20 +246,20 @@ async fn a_bad_or_repeated_parameter_is_400_and_says_what_would_be_good() {
 }
 
 #[tokio::test]
-async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
+async fn errors_of_supabase_are_reported_without_its_text() {
     for (status, body, expected) in [
         (401, json!({"code": "PGRST301", "message": "JWSError SECRET"}), 401),
         (401, json!({"code": "PGRST303", "message": "JWT expired SECRET"}), 401),
-        // An anonymous caller's token; a signed-in user's, whose role lacks a grant.
+        // The token of an anonymous caller; the token of a signed-in user without a grant.
         (401, json!({"code": "42501", "message": "permission denied SECRET"}), 401),
         (403, json!({"code": "42501", "message": "permission denied SECRET"}), 502),
         (403, json!({"code": "42501", "message": "permission denied to set role \"SECRET\""}), 401),
-        // Claims that are signed and make no sense.
+        // Signed but invalid claims.
         (400, json!({"code": "22P02", "message": "invalid input syntax for type uuid: SECRET"}), 401),
         (400, json!({"code": "22P05", "message": "unsupported Unicode escape sequence SECRET"}), 401),
         (400, json!({"code": "22023", "message": "role SECRET does not exist"}), 401),
         (500, json!({"code": "22P02", "message": "SECRET"}), 502),
-        // Our own key is wrong or retired: no token of the user's would help.
+        // The function's own key is wrong or retired: another token would not help.
         (401, json!({"message": "Invalid API key", "hint": "Double check SECRET"}), 502),
         (403, json!({"message": "SECRET"}), 502),
         (401, json!("SECRET"), 502),
@@ -285,7 +285,7 @@ async fn what_supabase_refuses_or_fails_at_is_told_without_its_words() {
 }
 
 #[tokio::test]
-async fn a_cursor_whose_time_is_none_is_400_and_the_token_s_faults_stay_its_own() {
+async fn a_cursor_with_an_invalid_time_is_400_a_bad_claim_401() {
     let refusal = json!({"code": "22007", "message": "invalid input syntax for type timestamp SECRET"});
     let server = supabase(ResponseTemplate::new(400).set_body_json(&refusal)).await;
     // `infinitely` and an id, a cursor of a row at `infinity`, and an ordinary one.
@@ -302,14 +302,14 @@ async fn a_cursor_whose_time_is_none_is_400_and_the_token_s_faults_stay_its_own(
 }
 
 #[tokio::test]
-async fn a_database_that_is_down_is_503() {
+async fn an_unreachable_database_is_503() {
     let response = messages("http://127.0.0.1:1").handle(get(&[])).await;
     assert_eq!(response.status(), 503);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_database_that_says_nothing_is_504() {
-    // The kernel takes the connection, nobody answers. Time is paused: the timeout passes at once.
+async fn an_unresponsive_database_is_504() {
+    // The kernel accepts the connection, but no response follows. Time is paused: the timeout expires immediately.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let messages = messages(&url);
@@ -330,7 +330,7 @@ async fn other_methods_are_405_and_other_paths_404() {
 }
 
 #[tokio::test]
-async fn connections_that_supabase_closed_meanwhile_cost_nobody_a_page() {
+async fn connections_closed_by_supabase_lose_no_page() {
     let peer = Peer::start(Breaks::AtSecond, 200, "[]").await;
     let messages = messages(&peer.url);
     for _ in 0..3 {
