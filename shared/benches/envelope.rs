@@ -1,4 +1,4 @@
-//! Writing and reading what travels on the queues, beside one pass of the JSON parser over it.
+//! Writing and reading an envelope, next to a baseline: one pass of the JSON parser over it.
 
 use std::hint::black_box;
 

@@ -1,23 +1,23 @@
-//! All counters: metrics of the namespace `WhatsAppLambda`, each with the log lines that it counts.
+//! All counters: metrics of the namespace `WhatsAppLambda`, each with the meaning of the log lines that it counts.
 
 crate::names! {
     /// A counter. A log line counts by its field `counter`, which holds [`Counter::name`]; see [`crate::metrics`].
     pub enum Counter {
         // webhook
-        AcceptedMessages = "accepted_messages": "people's messages put on the inbound queue",
+        AcceptedMessages = "accepted_messages": "messages of users put on the inbound queue",
         AcceptedEchoes = "accepted_echoes": "messages of the business put on the inbound queue",
         AcceptedStatuses = "accepted_statuses": "statuses put on the inbound queue",
         AcceptedEvents = "accepted_events": "events put on the inbound queue",
         UnqueuedRequests = "unqueued_requests": "requests answered with 500, because SQS did not confirm everything",
         CutUpdates = "cut_updates": "updates and record tasks too large for SQS, stored truncated",
         RepairedPayloads = "repaired_payloads": "signed bodies with invalid JSON that were repaired",
-        UnreadablePayloads = "unreadable_payloads": "signed bodies of which a part is unreadable and kept as an event",
-        SurplusPayloads = "surplus_payloads": "bodies with more updates than Meta documents, the last ones kept as one event",
+        UnreadablePayloads = "unreadable_payloads": "signed bodies with an unreadable part, which is stored as an event",
+        SurplusPayloads = "surplus_payloads": "bodies with more updates than Meta documents, the surplus stored as one event",
         ForeignPayloads = "foreign_payloads": "signed bodies of another product, ignored",
 
         // reply: deliveries that were handled
-        AnsweredMessages = "answered_messages": "messages with an answer, or whose answer's rest is sent later",
-        RecordedMessages = "recorded_messages": "messages that are recorded and get no answer",
+        AnsweredMessages = "answered_messages": "messages answered, in full or with the rest sent later",
+        RecordedMessages = "recorded_messages": "messages recorded without an answer",
         RegistrationTexts = "registration_texts": "messages of unlinked senders answered with the registration text",
         SilencedMessages = "silenced_messages": "messages not answered because their sender seems to be automatic",
         HandledMessages = "handled_messages": "messages and record tasks with any other outcome",
@@ -33,21 +33,21 @@ crate::names! {
         MissingAnswers = "missing_answers": "messages for which the responder had no answer in time",
         UnreadableEnvelopes = "unreadable_envelopes": "queue messages that this version cannot read",
         Panics = "panics": "handlers that panicked",
-        UnrecordedMessages = "unrecorded_messages": "messages returned because neither the database nor the record queue took the rows",
-        WaitingRecords = "waiting_records": "record tasks returned because the database did not take the rows",
-        WaitingIdentities = "waiting_identities": "changes of a number or user id returned because the database did not take them",
+        UnrecordedMessages = "unrecorded_messages": "messages returned because neither the database nor the record queue accepted the rows",
+        WaitingRecords = "waiting_records": "record tasks returned because the database did not accept the rows",
+        WaitingIdentities = "waiting_identities": "identity changes returned because the database did not accept them",
         PostponedMessages = "postponed_messages": "rests of a message group returned because the invocation had too little time left",
         OverdueMessages = "overdue_messages": "messages returned more than ten minutes after they were put on the inbound queue",
-        FailedVisibilityChanges = "failed_set_backs": "visibility timeouts that SQS did not change",
-        RepeatedAttempts = "repeated_attempts": "deliveries of a message that was delivered before and is not recorded",
-        SetAsideMessages = "set_aside_messages": "messages moved to the record queue because they fail each time",
-        DeadLetters = "dead_letters": "messages moved to a dead-letter queue by reply",
+        FailedVisibilityChanges = "failed_set_backs": "failed changes of a visibility timeout",
+        RepeatedAttempts = "repeated_attempts": "redeliveries of a message that is not recorded",
+        SetAsideMessages = "set_aside_messages": "messages quarantined: moved to the record queue because they fail each time",
+        DeadLetters = "dead_letters": "messages that reply moved to a dead-letter queue",
 
         // reply: answers
         SecondEchoRisk = "second_echo_risk": "answers that may be sent twice",
         UnnamedAnswers = "unnamed_answers": "answers sent for which the Graph API returned no wamid",
         UndeliverableAnswers = "undeliverable_answers": "answers that Meta refused permanently",
-        DeferredAnswers = "deferred_answers": "long answers whose rest is sent later",
+        DeferredAnswers = "deferred_answers": "long answers with a rest that is sent later",
         FailedAnswers = "failed_answers": "answers that failed after Meta had accepted them",
         FailedReadReceipts = "failed_read_receipts": "messages that were not marked as read",
         RetiredGraphVersions = "retired_graph_versions": "starts with a Graph API version that Meta has retired or soon will",
@@ -59,29 +59,29 @@ crate::names! {
         BilledOtherMessages = "billed_other_messages": "billed messages of any other category",
 
         // reply: the database
-        FailedLookups = "failed_lookups": "messages answered although the look-up of their user failed",
+        FailedLookups = "failed_lookups": "messages answered although the lookup of their user failed",
         UncheckedAnswers = "unchecked_answers": "messages answered although it is unknown whether they were answered before",
-        DeferredRecords = "deferred_records": "rows put on the record queue because the database did not take them",
-        DeferredUpdates = "deferred_updates": "statuses, events and echoes put on the record queue because the database did not take them",
+        DeferredRecords = "deferred_records": "rows put on the record queue because the database did not accept them",
+        DeferredUpdates = "deferred_updates": "statuses, events and echoes put on the record queue because the database did not accept them",
         DroppedRecords = "dropped_records": "rows dropped because their user was deleted",
         AmbiguousNumbers = "ambiguous_numbers": "numbers or user ids that name several users",
-        ReassignedNumbers = "reassigned_numbers": "numbers linked with another user id, or after the message was written",
-        OtherUserIds = "other_user_ids": "users found by number who are linked with a user id of another account",
+        ReassignedNumbers = "reassigned_numbers": "numbers linked with another user id, or linked after the message was written",
+        OtherUserIds = "other_user_ids": "users found by number with a user id of another account in their link",
         LearnedIdentities = "learned_identities": "links completed with a number, user id or account",
         UnlearnedIdentities = "unlearned_identities": "links that could not be completed yet",
-        FollowedIdentities = "followed_identities": "changes of a number or user id that were applied",
-        StaleIdentities = "stale_identities": "changes not applied because the link is more recent",
-        ClashingIdentities = "clashing_identities": "changes not applied because another user has the new number or user id",
+        FollowedIdentities = "followed_identities": "identity changes that were applied",
+        StaleIdentities = "stale_identities": "identity changes not applied because the link is more recent",
+        ClashingIdentities = "clashing_identities": "identity changes not applied because another user has the new number or user id",
 
         // messages
         HistoryPages = "history_pages": "pages of a history that were returned",
-        FailedRequests = "failed_requests": "requests whose page could not be read from Supabase",
+        FailedRequests = "failed_requests": "requests for a page that could not be read from Supabase",
         RefusedApiKeys = "refused_api_keys": "requests for which Supabase refused the publishable key",
 
         // all
         ColdStarts = "cold_starts": "processes that started",
-        BrokenConnections = "broken_connections": "connections that broke before a response",
-        RotatedSecrets = "rotated_secrets": "secrets that changed and are used from then on",
-        UnreadSecrets = "unread_secrets": "secrets that could not be read again, so that the earlier ones are used",
+        BrokenConnections = "broken_connections": "connections closed before a response",
+        RotatedSecrets = "rotated_secrets": "changed secrets that were put into use",
+        UnreadSecrets = "unread_secrets": "secrets that could not be refreshed, so that the earlier ones are used",
     }
 }

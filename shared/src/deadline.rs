@@ -1,60 +1,60 @@
-//! How long an invocation may still take.
+//! The deadline of an invocation.
 
 use std::time::{Duration, SystemTime};
 
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
-/// When work must be over. It is handed down to everything that waits for something, so that all of an invocation is
-/// inside one budget.
+/// The time by which work must end. It is passed to every operation that waits, so that the whole invocation stays
+/// within one time budget.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// As long as it takes.
+    /// No deadline.
     pub const NONE: Self = Self(None);
 
-    /// This time. One that has passed already is none: cargo-lambda sends one in 1970.
+    /// Returns a deadline at `time`. A time in the past means no deadline: cargo-lambda sends one in 1970.
     #[must_use]
     pub fn at(time: SystemTime) -> Self {
         Self(time.duration_since(SystemTime::now()).ok().and_then(|left| Instant::now().checked_add(left)))
     }
 
-    /// This long from now.
+    /// Returns a deadline after `time` from now.
     #[must_use]
     pub fn after(time: Duration) -> Self {
         Self(Instant::now().checked_add(time))
     }
 
-    /// Earlier by `reserve`, which is kept for what must happen afterwards, but by no more than half of the time left.
+    /// Returns a deadline earlier by `reserve`, the time for work that must follow, but by at most half of the time left.
     #[must_use]
     pub fn keeping(self, reserve: Duration) -> Self {
         let Some(left) = self.left() else { return self };
         Self::after(left - reserve.min(left / 2))
     }
 
-    /// The earlier of the two.
+    /// Returns the earlier of two deadlines.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
         Self(self.0.into_iter().chain(other.0).min())
     }
 
-    /// How much time is left; `None` without a deadline.
+    /// Returns the time left; `None` without a deadline.
     #[must_use]
     pub fn left(self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether this much time is left.
+    /// Whether at least `time` is left.
     #[must_use]
     pub fn allows(self, time: Duration) -> bool {
         self.left().is_none_or(|left| left >= time)
     }
 
-    /// Runs `work` for `most` at most, and not beyond the deadline. Work that never waits is done however late it is.
+    /// Runs `work` for at most `most`, and not beyond the deadline. Work that never waits completes even after it.
     ///
     /// # Errors
-    /// When it takes longer; `work` is dropped then.
+    /// When `work` takes longer; it is dropped then.
     pub async fn run<T>(self, most: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
         timeout(self.left().map_or(most, |left| left.min(most)), work).await
     }
@@ -67,7 +67,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_deadline_in_the_past_is_none() {
+    fn a_deadline_in_the_past_counts_as_absent() {
         assert_eq!(Deadline::at(SystemTime::UNIX_EPOCH), Deadline::NONE);
         assert_eq!(Deadline::at(SystemTime::now() - SECOND), Deadline::NONE);
         let in_a_minute = Deadline::at(SystemTime::now() + 60 * SECOND);

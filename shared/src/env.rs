@@ -5,26 +5,26 @@ use std::str::FromStr;
 
 use secrecy::SecretString;
 
-/// A setting that is missing or cannot be used. Its text names the variable, never its value.
+/// A missing or invalid setting. The message names the variable, never its value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EnvError {
     /// A required variable is not set, or is empty.
     #[error("{0} is not set: docs/CONFIGURATION.md says where to find it")]
     Missing(&'static str),
     /// A required secret is not in the secret of `SECRET_ID`, or is empty.
-    #[error("{0} is not in the secret that SECRET_ID names: docs/CONFIGURATION.md says where to find it")]
+    #[error("{0} is not in the secret of SECRET_ID: docs/CONFIGURATION.md says where to find it")]
     MissingSecret(&'static str),
-    /// A variable is set to something that is not understood.
+    /// A variable has an invalid value.
     #[error("{name} is not usable: {reason}")]
     Unusable {
         /// The variable.
         name: &'static str,
-        /// What is wrong with it.
+        /// The fault of its value.
         reason: String,
     },
 }
 
-/// The value of `name`, without surrounding white space; `None` when unset or empty.
+/// Returns the value of `name`, without surrounding white space; `None` when unset or empty.
 ///
 /// # Errors
 /// [`EnvError::Unusable`] when it is not UTF-8.
@@ -38,7 +38,7 @@ pub fn optional(name: &'static str) -> Result<Option<String>, EnvError> {
     }
 }
 
-/// The value of `name`.
+/// Returns the value of `name`.
 ///
 /// # Errors
 /// [`EnvError::Missing`] when unset or empty.
@@ -46,7 +46,7 @@ pub fn required(name: &'static str) -> Result<String, EnvError> {
     optional(name)?.ok_or(EnvError::Missing(name))
 }
 
-/// The value of `name` as a type that does not print.
+/// Returns the value of `name` as a type that does not print it.
 ///
 /// # Errors
 /// [`EnvError::Missing`] when unset or empty.
@@ -54,7 +54,7 @@ pub fn secret(name: &'static str) -> Result<SecretString, EnvError> {
     required(name).map(SecretString::from)
 }
 
-/// The value of `name`, parsed.
+/// Returns the value of `name`, parsed.
 ///
 /// # Errors
 /// [`EnvError::Missing`] when unset or empty, [`EnvError::Unusable`] when it cannot be parsed.
@@ -62,7 +62,7 @@ pub fn parsed<T: FromStr<Err: Display>>(name: &'static str) -> Result<T, EnvErro
     parse(name, &required(name)?)
 }
 
-/// The value of `name`, parsed; `None` when unset or empty.
+/// Returns the value of `name`, parsed; `None` when unset or empty.
 ///
 /// # Errors
 /// [`EnvError::Unusable`] when it is set and cannot be parsed.
@@ -78,7 +78,7 @@ fn parse<T: FromStr<Err: Display>>(name: &'static str, value: &str) -> Result<T,
 mod tests {
     use super::*;
 
-    // Tests only read: changing the environment of a process with threads is not safe.
+    // The tests only read the environment: changing it is not safe in a process with threads.
     #[test]
     fn an_unset_variable_is_named_in_the_error() {
         let error = required("SHARED_TEST_UNSET").expect_err("unset");
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_value_is_not_repeated() {
+    fn an_invalid_value_is_not_repeated_in_the_error() {
         let error = parse::<u8>("NAME", "hunter2").expect_err("not a number");
         assert_eq!(error.to_string(), "NAME is not usable: invalid digit found in string");
     }

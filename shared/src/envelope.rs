@@ -1,12 +1,12 @@
-//! What travels on the queues: a message, a status or an event from Meta, and all that Meta said around it; or rows
-//! that could not be written yet.
+//! The body of a queue message: a message, a status or an event from Meta with its context, or rows that could not be
+//! written yet.
 //!
-//! The envelope is tagged by version and kind (`{"v1":{"message":{…}}}`), so that a function that was
-//! deployed later reads what an earlier one has put on the queue. A kind or version that a function
-//! does not know is an error: the message goes back to the queue, and is never dropped.
+//! The envelope is tagged by version and kind (`{"v1":{"message":{…}}}`), so that a later version of a function reads
+//! the messages that an earlier one has put on the queue. An unknown kind or version is an error: the message returns
+//! to the queue and is never dropped.
 //!
-//! Everything that Meta sent is carried as the very text that arrived ([`RawValue`]): unknown fields
-//! survive, and nothing is parsed or written twice.
+//! Meta's JSON is carried byte for byte as it arrived ([`RawValue`]): unknown fields are preserved, and no value is
+//! parsed and serialized again.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::sender::Sender;
 use crate::wamid::{self, MessageKey, Wamid};
 
-/// Bytes of a body at most: below the 1 MiB of SQS, so that it fits a dead-letter queue with its cause, too.
+/// Maximum size in bytes of a body: below the 1 MiB of SQS, so that it also fits a dead-letter queue with its cause.
 pub const MAX_BODY: usize = 1020 * 1024;
 
 /// A queue message's body, by version.
@@ -29,33 +29,32 @@ pub enum Envelope<'a> {
     V1(V1<'a>),
 }
 
-/// What a version 1 envelope may hold.
+/// The content of a version 1 envelope.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum V1<'a> {
     /// One entry of `value.messages`.
     #[serde(borrow)]
     Message(ReceivedMessage<'a>),
-    /// One entry of `value.message_echoes`: a message that the business wrote itself, in its app. `sender` and `contact`
-    /// are the person's to whom it went. A kind of its own, so that an older function returns it instead of taking it
-    /// for the person's words.
+    /// One entry of `value.message_echoes`: a message that the business wrote in its app. `sender` and `contact` are those
+    /// of the recipient. A separate kind, so that an older version of a function returns it to the queue instead of
+    /// handling it as a message of the user.
     #[serde(borrow)]
     Echo(ReceivedMessage<'a>),
     /// One entry of `value.statuses`.
     #[serde(borrow)]
     Status(ReceivedStatus<'a>),
-    /// Everything else that Meta sends.
+    /// Any other content of a webhook.
     #[serde(borrow)]
     Event(ReceivedEvent<'a>),
     /// Rows that could not be written when the answer was sent.
     Record(Box<RecordTask>),
 }
 
-/// One message as it arrived, with what is needed to answer it.
+/// One message as it arrived, with its context.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ReceivedMessage<'a> {
-    /// When the webhook received it: milliseconds, and below them, as microseconds, its position in the
-    /// request.
+    /// The time of receipt by the webhook, in milliseconds; its microseconds are the position in the request.
     pub received_at: DateTime<Utc>,
     /// The WhatsApp Business Account: `entry[].id`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
@@ -69,10 +68,10 @@ pub struct ReceivedMessage<'a> {
     /// The sender's entry in `value.contacts`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub contact: Option<&'a RawValue>,
-    /// Who wrote it, as the message and that contact say.
+    /// The sender, according to the message and the contact.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sender: Option<Sender>,
-    /// What was left out of the message.
+    /// The truncation of the message, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut: Option<Cut>,
     /// The message itself: `value.messages[]`, or `value.message_echoes[]`.
@@ -80,7 +79,7 @@ pub struct ReceivedMessage<'a> {
     pub message: &'a RawValue,
 }
 
-/// What became of a message that was sent, as it arrived.
+/// One status of a sent message, as it arrived.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ReceivedStatus<'a> {
     /// See [`ReceivedMessage::received_at`].
@@ -91,7 +90,7 @@ pub struct ReceivedStatus<'a> {
     /// The business number that sent the message: `value.metadata`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub metadata: Option<&'a RawValue>,
-    /// What was left out of the status.
+    /// The truncation of the status, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut: Option<Cut>,
     /// The status itself: `value.statuses[]`.
@@ -99,99 +98,99 @@ pub struct ReceivedStatus<'a> {
     pub status: &'a RawValue,
 }
 
-/// Something about the account, or something that this version does not know.
+/// An event of the account, or content that this version does not know.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ReceivedEvent<'a> {
     /// See [`ReceivedMessage::received_at`].
     pub received_at: DateTime<Utc>,
-    /// When it happened, where Meta says so: `entry[].time`.
+    /// The time of the event, where Meta gives one: `entry[].time`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub time: Option<&'a RawValue>,
     /// The WhatsApp Business Account: `entry[].id`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub waba_id: Option<&'a RawValue>,
-    /// The business number it is about: `value.metadata`.
+    /// The business number of the event: `value.metadata`.
     #[serde(borrow, skip_serializing_if = "Option::is_none", default)]
     pub metadata: Option<&'a RawValue>,
-    /// Its name: the webhook field, or what it is beside a field's messages (`errors`, `messages.calls`).
+    /// Its name: the webhook field, or the name of a field next to messages (`errors`, `messages.calls`).
     pub name: String,
-    /// What was left out of the value.
+    /// The truncation of the value, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut: Option<Cut>,
-    /// What Meta said: usually `changes[].value`.
+    /// The content: usually `changes[].value`.
     #[serde(borrow)]
     pub value: &'a RawValue,
 }
 
-/// What was left out because SQS takes no message of that size.
+/// The truncation of an update that is larger than SQS allows.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Cut {
-    /// Bytes of JSON as Meta sent it.
+    /// The size in bytes of the JSON as Meta sent it.
     pub bytes: usize,
-    /// Bytes of what is left.
+    /// The size in bytes after truncation.
     pub kept: usize,
 }
 
-/// Rows to be written, with everything that is needed to write them later.
+/// Rows to be written later, with all that this needs.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RecordTask {
-    /// Whose history they belong to; `None` when the look-up failed too.
+    /// The user of the rows; `None` when the lookup failed too.
     pub user_id: Option<Uuid>,
-    /// By what the user is found then.
+    /// The sender, by which the user is looked up later.
     pub sender: Sender,
-    /// The WhatsApp Business Account that the sender wrote to.
+    /// The WhatsApp Business Account that received the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waba_id: Option<String>,
-    /// When the message was written; a number may have had another owner then.
+    /// The time of the message: the number may have belonged to another user then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_at: Option<DateTime<Utc>>,
-    /// What of a long answer must be sent first; `None` when all of it was sent.
+    /// The rest of a long answer, to be sent first; `None` when all of it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsent: Option<Unsent>,
-    /// What was said.
+    /// The message and its answer.
     #[serde(flatten)]
     pub exchange: Exchange,
 }
 
-/// The rest of an answer whose first parts were sent.
+/// The unsent rest of an answer.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Unsent {
-    /// The id of the business number that sends it.
+    /// The phone number id that sends it.
     pub from: String,
-    /// The group that it is sent to; `None` when it goes to the sender.
+    /// The WhatsApp group that receives it; `None` when the recipient is the sender of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_id: Option<String>,
-    /// What is to be sent.
+    /// The text to send.
     pub text: String,
 }
 
 /// A message and its answer.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Exchange {
-    /// What the message is known by: the ids of both rows are derived from it.
+    /// The key of the message: the ids of both rows are derived from it.
     #[serde(rename = "wamid")]
     pub key: MessageKey,
-    /// The id of the business number that received the message and sent the answer.
+    /// The phone number id that received the message and sent the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_number_id: Option<String>,
-    /// What was asked.
+    /// The message of the user.
     pub question: Line,
-    /// What kind of message it was: `type`.
+    /// Meta's type of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The wamid of the message that it is about: of a reaction, an edit, a revoke.
+    /// The wamid that a reaction, an edit or a revoke refers to.
     #[serde(default, deserialize_with = "wamid::optional", skip_serializing_if = "Option::is_none")]
     pub refers_to: Option<Wamid>,
-    /// The column `payload`, as the text of JSON that PostgreSQL can hold.
+    /// The column `payload`, as JSON that PostgreSQL accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
-    /// What was answered; `None` when nothing was.
+    /// The answer; `None` when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Line>,
-    /// Meta's ids of the answer, one for each part of it, as far as Meta said them.
+    /// Meta's ids of the answer, one for each part, as far as Meta returned them.
     #[serde(default, deserialize_with = "wamid::list", skip_serializing_if = "Vec::is_empty")]
     pub answer_wamids: Vec<Wamid>,
-    /// Why nothing was answered, when Meta refused the answer permanently.
+    /// The reason for a missing answer, when Meta refused the answer permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
 }
@@ -199,14 +198,14 @@ pub struct Exchange {
 /// One side of an exchange.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Line {
-    /// What was written.
+    /// The content of the message.
     pub content: String,
-    /// When.
+    /// The time of the message.
     pub at: DateTime<Utc>,
 }
 
 impl std::fmt::Debug for RecordTask {
-    /// Without the number and what was written, which are personal data.
+    /// Writes neither the number nor the contents, which are personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("RecordTask");
         debug.field("user_id", &self.user_id).field("exchange", &self.exchange).finish_non_exhaustive()
@@ -214,16 +213,16 @@ impl std::fmt::Debug for RecordTask {
 }
 
 impl std::fmt::Debug for Exchange {
-    /// Without what was written, which is personal data.
+    /// Writes no contents, which are personal data.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exchange").field("wamid", &self.key).finish_non_exhaustive()
     }
 }
 
-/// A queue message that is no envelope this version knows. Its text holds nothing of the body.
+/// A queue message that is not an envelope of a known version. The error's message includes no part of the body.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
-    "not an envelope this version can read (newer sender, or not ours): {what} at line {line} column {column}"
+    "unknown envelope (from a newer version or another program): {what} at line {line} column {column}"
 )]
 pub struct UnreadableEnvelope {
     what: &'static str,
@@ -232,11 +231,11 @@ pub struct UnreadableEnvelope {
 }
 
 impl From<serde_json::Error> for UnreadableEnvelope {
-    /// The parser's own text repeats values that it did not expect, which may be numbers and messages.
+    /// The parser's own message repeats unexpected values, which may be phone numbers and message contents.
     fn from(error: serde_json::Error) -> Self {
         let what = match error.classify() {
             Category::Syntax => "not JSON",
-            Category::Eof => "cut off",
+            Category::Eof => "truncated",
             Category::Data => "an unknown version, kind or value",
             Category::Io => "not readable",
         };
@@ -248,21 +247,21 @@ impl<'a> Envelope<'a> {
     /// Reads a queue message's body.
     ///
     /// # Errors
-    /// When it is not JSON, or an envelope of an unknown version or kind.
+    /// When the body is not JSON, or is an envelope of an unknown version or kind.
     pub fn from_body(body: &'a str) -> Result<Self, UnreadableEnvelope> {
         Ok(serde_json::from_str(body)?)
     }
 
-    /// The queue message's body.
+    /// Writes the queue message's body.
     ///
-    /// SQS refuses a body with the characters U+FFFE and U+FFFF, which JSON allows: they are escaped.
+    /// The characters U+FFFE and U+FFFF are escaped: SQS refuses them in a body, although JSON allows them.
     /// Source: `SendMessage` in the Amazon SQS API reference.
     ///
     /// # Errors
-    /// Never in practice: every part is either text that was JSON already, or a time.
+    /// Never in practice: every part is either valid JSON already, or a time.
     pub fn to_body(&self) -> Result<String, serde_json::Error> {
         let body = serde_json::to_string(self)?;
-        // Looked for by their first byte, which is found faster than a character.
+        // A search for their first byte is faster than one for characters.
         if body.as_bytes().contains(&0xef) && body.contains(['\u{fffe}', '\u{ffff}']) {
             return Ok(body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff"));
         }
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_the_message_travels_unchanged() {
+    fn the_json_of_a_message_round_trips_unchanged() {
         let message = r#"{"id":"wamid.1", "from" : "16505551234","new_in_2027":[1.50,{"a":null}]}"#;
         let body = Envelope::V1(V1::Message(received(message))).to_body().expect("a body");
         assert!(
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_sqs_refuses_are_escaped_and_come_back() {
+    fn characters_refused_by_sqs_are_escaped_and_restored() {
         let message = "{\"text\":\"a\u{ffff}b\u{fffe}c\"}";
         let body = Envelope::V1(V1::Message(received(message))).to_body().expect("a body");
         assert!(!body.contains(['\u{fffe}', '\u{ffff}']));
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_task_survives_the_queue_and_does_not_print_what_was_said() {
+    fn a_record_task_round_trips_and_hides_contents_in_debug() {
         let line = |content: &str| Line { content: content.to_owned(), at: DateTime::UNIX_EPOCH };
         let exchange = Exchange {
             key: "wamid.1".into(),
@@ -352,7 +351,7 @@ mod tests {
         assert_eq!(*read, task);
         let printed = format!("{read:?}");
         assert!(!printed.contains("a question") && !printed.contains("rest of"), "{printed}");
-        // As versions without long answers, types and user ids wrote it.
+        // As written by versions without long answers, types and user ids.
         let body = r#"{"v1":{"record":{"user_id":null,"sender":"1","wamid":"w","question":{"content":"q","at":"2026-11-24T03:05:00Z"}}}}"#;
         let Ok(Envelope::V1(V1::Record(old))) = Envelope::from_body(body) else { panic!("{body}") };
         assert!(
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_an_earlier_version_that_are_no_wamids_keep_their_task_readable() {
+    fn a_task_with_invalid_wamids_of_an_earlier_version_is_read() {
         let long = "w".repeat(5000);
         let body = serde_json::json!({"v1": {"record": {"user_id": null, "sender": "1", "wamid": long, "refers_to": "a\0b",
             "answer_wamids": ["wamid.2", "", long], "question": {"content": "q", "at": "2026-11-24T03:05:00Z"}}}});
@@ -381,14 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn unknown_versions_and_kinds_are_errors_and_unknown_fields_are_not() {
+    fn unknown_versions_and_kinds_are_errors_unknown_fields_are_not() {
         assert!(Envelope::from_body(r#"{"v2":{}}"#).is_err());
         assert!(Envelope::from_body(r#"{"v1":{"telegram":{}}}"#).is_err());
         assert!(Envelope::from_body("hello").is_err());
         for body in [r#"{"v1":{"record":{"user_id":null,"sender":16505551234}}}"#, r#""a private word""#] {
             let error = Envelope::from_body(body).expect_err("unreadable");
-            let said = format!("{error} {error:?}");
-            assert!(!said.contains("16505551234") && !said.contains("private"), "{said}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("16505551234") && !shown.contains("private"), "{shown}");
         }
         let body = r#"{"v1":{"message":{"received_at":"2026-11-24T03:05:00Z","message":{},"later":1}}}"#;
         assert!(Envelope::from_body(body).is_ok());

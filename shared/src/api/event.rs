@@ -1,8 +1,8 @@
-//! An event of API Gateway's HTTP API (payload format 2.0) as a request.
+//! Conversion of an event of API Gateway's HTTP API (payload format 2.0) to a request.
 //!
-//! Not by `lambda_http`: its conversion panics on a raw `"`, `<` or blank in the query, on two values of
-//! `x-forwarded-proto`, on a body that is no base64, and fails on a header with a character outside ASCII. All of these
-//! come from the caller. (Read in version 1.3.2, 2026-11.)
+//! The conversion of `lambda_http` is not used: it panics on a raw `"`, `<` or space in the query, on two values of
+//! `x-forwarded-proto` and on a body that is not base64, and fails on a header with a character outside ASCII. A caller
+//! can send all of these. (Read in version 1.3.2, 2026-11.)
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use lambda_http::{Body, Request, RequestExt};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// An event that is no HTTP request.
+/// An event that is not an HTTP request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the event is no HTTP request of payload format 2.0")]
-pub struct NoRequest;
+#[error("the event is not an HTTP request of payload format 2.0")]
+pub struct InvalidEvent;
 
-/// Any JSON, and the request that it is. Reading it never fails: Lambda counts an event that a function cannot read as
-/// an error of the function.
-pub(super) struct Event(pub Result<Request, NoRequest>);
+/// The request of an event. Deserializing never fails for JSON: Lambda counts an event that a function cannot read as an
+/// error of the function.
+pub(super) struct Event(pub Result<Request, InvalidEvent>);
 
-/// What is read of an event.
+/// The fields of an event that are used.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Format2 {
@@ -52,25 +52,24 @@ impl<'de> Deserialize<'de> for Event {
     }
 }
 
-/// Reads an event. A header that HTTP does not allow is left out. A path that is none becomes `/`, which no function
-/// serves.
+/// Reads an event. A header that HTTP does not allow is left out. An invalid path becomes `/`, which no function serves.
 ///
 /// # Errors
-/// When it has no method, or a value has another type than format 2.0 says.
-pub fn request(event: &str) -> Result<Request, NoRequest> {
-    let event: Format2 = serde_json::from_str(event).map_err(|_| NoRequest)?;
+/// When the event has no method, or a value is not of the type of format 2.0.
+pub fn request(event: &str) -> Result<Request, InvalidEvent> {
+    let event: Format2 = serde_json::from_str(event).map_err(|_| InvalidEvent)?;
     let body = match event.body {
         None => Body::Empty,
         Some(text) if event.is_base64_encoded == Some(true) => {
-            Body::Binary(STANDARD.decode(text).map_err(|_| NoRequest)?)
+            Body::Binary(STANDARD.decode(text).map_err(|_| InvalidEvent)?)
         }
         Some(text) => Body::Text(text),
     };
-    // Never fails: what is no pair is a name without a value.
+    // Never fails: a part without `=` is a name without a value.
     let query: QueryMap = event.raw_query_string.unwrap_or_default().parse().unwrap_or_default();
     let mut request = Request::new(body).with_query_string_parameters(query);
     *request.method_mut() =
-        Method::from_bytes(event.request_context.http.method.as_bytes()).map_err(|_| NoRequest)?;
+        Method::from_bytes(event.request_context.http.method.as_bytes()).map_err(|_| InvalidEvent)?;
     let path = PathAndQuery::try_from(event.raw_path.unwrap_or_default());
     *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
     *request.headers_mut() = headers(event.headers.unwrap_or_default());
@@ -100,7 +99,7 @@ mod tests {
         })
     }
 
-    fn with(name: &str, value: Value) -> Result<Request, NoRequest> {
+    fn with(name: &str, value: Value) -> Result<Request, InvalidEvent> {
         let mut event = event();
         event[name] = value;
         request(&event.to_string())
@@ -117,19 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn a_base64_body_is_its_bytes() {
+    fn a_base64_body_is_decoded() {
         let mut event = event();
         event["isBase64Encoded"] = json!(true);
         event["body"] = json!("AP8=");
         let read = request(&event.to_string()).expect("a request");
         assert_eq!(read.body(), &Body::Binary(vec![0, 255]));
         event["body"] = json!("%");
-        assert_eq!(request(&event.to_string()).err(), Some(NoRequest));
+        assert_eq!(request(&event.to_string()).err(), Some(InvalidEvent));
     }
 
-    // Made after a public report: each of these made lambda_http panic, or refuse the event.
+    // From public reports: each of these made lambda_http panic, or refuse the event.
     #[test]
-    fn odd_values_from_a_caller_are_an_ordinary_request() {
+    fn unusual_values_of_a_caller_are_an_ordinary_request() {
         for query in ["limit=1&q=\"x\"", "limit=1&q=<x>", "limit=1&q=a b", "limit=1&%zz=%&=&\u{e9}"] {
             let request = with("rawQueryString", json!(query)).expect(query);
             assert_eq!(request.query_string_parameters().first("limit"), Some("1"), "{query}");
@@ -150,9 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_told_apart() {
+    fn an_invalid_event_is_an_error() {
         for event in ["{}", "[]", "null", "1", r#"{"requestContext":{"http":{"method":"A B"}}}"#] {
-            assert_eq!(request(event).err(), Some(NoRequest), "{event}");
+            assert_eq!(request(event).err(), Some(InvalidEvent), "{event}");
             let read: Event = serde_json::from_str(event).expect("any JSON");
             assert!(read.0.is_err());
         }
@@ -187,7 +186,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_in_any_place_is_a_request(
+        fn any_string_in_any_field_is_a_request(
             path: String, query: String, names: [String; 2], values: [String; 2], body: String
         ) {
             let mut event = event();

@@ -1,7 +1,7 @@
-//! A function behind API Gateway's HTTP API: from the event to the handler, and back.
+//! Runs a function behind API Gateway's HTTP API: event, handler, response.
 //!
-//! Whatever a caller sends, the function has an answer: Lambda counts an invocation without one as an error, and
-//! errors take a new deployment back (`template.yaml`).
+//! Every event gets a response: Lambda counts an invocation without one as an error, and errors roll a new deployment
+//! back (`template.yaml`).
 
 mod event;
 
@@ -23,17 +23,18 @@ use crate::metrics::{flush, record};
 use crate::trace;
 use event::Event;
 
-pub use event::{NoRequest, request};
+pub use event::{InvalidEvent, request};
 
-/// Why a request is refused, in one word for the log: an extension of the answer.
+/// The reason of a refusal, in one word for the log: an extension of the response.
 ///
-/// Anyone can send what is refused, as often as they like. It costs one short line, written by [`run`], and neither
-/// other lines nor metrics: a metric filter of `template.yaml` counts the lines.
+/// Any client can send refused requests, in any number. Each costs one short line, written by [`run`], without other
+/// lines or metrics: a metric filter of `template.yaml` counts the lines.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Refused(pub Cow<'static, str>);
 
-/// Answers requests with `handle`, for ever. Each has the [`Deadline`] of its invocation among its extensions. How long
-/// each that is not [`Refused`] took is recorded under `time`, one of [`crate::metrics::TIMES`].
+/// Handles requests with `handle` until the process ends. Each request has the [`Deadline`] of its invocation as an
+/// extension. The duration of each request that is not [`Refused`] is recorded under `time`, one of
+/// [`crate::metrics::TIMES`].
 ///
 /// # Errors
 /// When the runtime ends.
@@ -61,8 +62,8 @@ where
     .await
 }
 
-/// The answer of `handle`, or that there is none.
-async fn answer<F>(request: Result<Request, NoRequest>, handle: impl Fn(Request) -> F) -> Response<Body>
+/// Returns the response of `handle`; 400 without a request, and 500 after a panic.
+async fn answer<F>(request: Result<Request, InvalidEvent>, handle: impl Fn(Request) -> F) -> Response<Body>
 where
     F: Future<Output = Response<Body>>,
 {
@@ -74,13 +75,13 @@ where
     match AssertUnwindSafe(async { handle(request).await }).catch_unwind().await {
         Ok(answer) => answer,
         Err(_) => {
-            error!(counter = Counter::Panics.name(), "the handler panicked: answered 500");
+            error!(counter = Counter::Panics.name(), "handler panicked: answered 500");
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
     }
 }
 
-/// An answer as API Gateway itself gives it.
+/// Returns a response in the format of API Gateway's own.
 fn message(status: StatusCode, text: &str) -> Response<Body> {
     let mut answer = Response::new(Body::Text(format!(r#"{{"message":"{text}"}}"#)));
     *answer.status_mut() = status;
@@ -88,14 +89,14 @@ fn message(status: StatusCode, text: &str) -> Response<Body> {
     answer
 }
 
-/// The only line about a request that is refused, in some 200 bytes: in a span of its own, which has the runtime's
-/// `requestId` and nothing else of it.
+/// Logs the only line about a refused request, in some 200 bytes: in a span of its own, with `requestId` as its only
+/// field.
 async fn log_refusal(request_id: &str, status: StatusCode, reason: &str) {
     let line = async { warn!(target: "api", status = status.as_u16(), reason, "refused") };
     line.instrument(warn_span!(target: "api", parent: None, "api", requestId = request_id)).await;
 }
 
-/// The answer as API Gateway takes it. None of ours sets cookies, or a header twice.
+/// Converts a response to API Gateway's format. No response of the functions sets cookies, or a header twice.
 fn written(answer: Response<Body>) -> ApiGatewayV2httpResponse {
     let (parts, body) = answer.into_parts();
     let mut response = ApiGatewayV2httpResponse::default();
@@ -110,7 +111,7 @@ fn written(answer: Response<Body>) -> ApiGatewayV2httpResponse {
 mod tests {
     use super::*;
 
-    fn get() -> Result<Request, NoRequest> {
+    fn get() -> Result<Request, InvalidEvent> {
         Ok(Request::new(Body::Empty))
     }
 
@@ -126,8 +127,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_request_is_answered_400_without_the_handler() {
-        let answer = answer(Err(NoRequest), async |_| panic!("called")).await;
+    async fn an_invalid_event_is_answered_400_without_the_handler() {
+        let answer = answer(Err(InvalidEvent), async |_| panic!("called")).await;
         assert_eq!(answer.status(), 400);
         assert_eq!(answer.extensions().get(), Some(&Refused("no_request".into())));
     }

@@ -1,6 +1,6 @@
-//! The SDK's requests, sent by [`crate::http::client`]: one HTTP and TLS stack, whose trusted roots are compiled in.
+//! Sends the SDK's requests with [`crate::http::client`]: one HTTP and TLS stack, with trusted roots compiled in.
 //!
-//! The SDK's own HTTP client is the same hyper and rustls once more, and reads the system's roots at every cold start.
+//! The SDK's own HTTP client would be a second hyper and rustls, and would read the system's roots at every cold start.
 
 use aws_sdk_sqs::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_sqs::config::{HttpClient, RuntimeComponents, SharedHttpClient};
@@ -12,8 +12,8 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::http::{How, NoAnswer, attempt};
 
-/// Sends for a client of the SDK. How long a call and an attempt may take, the client itself says; how long opening a
-/// connection, [`crate::http::CONNECT_TIMEOUT`].
+/// Returns the HTTP client for a client of the SDK. The SDK sets the timeouts of calls and attempts;
+/// [`crate::http::CONNECT_TIMEOUT`] limits the opening of a connection.
 pub(super) fn client(http: reqwest::Client) -> SharedHttpClient {
     SharedHttpClient::new(Client(SharedHttpConnector::new(Connector(http))))
 }
@@ -45,23 +45,23 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Sends a call, and again at once while it meets connections that were kept and broke: the SDK, which repeats every call
-/// that broke off, would pause first.
+/// Sends a call, and retries it immediately while it fails on reused connections that were closed: the SDK would wait
+/// before its retry.
 async fn send(http: &reqwest::Client, mut call: HttpRequest) -> Result<reqwest::Response, ConnectorError> {
     loop {
-        let again = call.try_clone();
+        let retry = call.try_clone();
         let request = call.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
         let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))
             .map_err(|error| ConnectorError::user(error.into()))?;
-        call = match (attempt(http, request).await, again) {
+        call = match (attempt(http, request).await, retry) {
             (Ok(response), _) => return Ok(response),
-            (Err(NoAnswer { how: How::KeptConnectionBroke, .. }), Some(again)) => again,
+            (Err(NoAnswer { how: How::KeptConnectionBroke, .. }), Some(retry)) => retry,
             (Err(NoAnswer { error, .. }), _) => return Err(kind(error)),
         };
     }
 }
 
-/// What the SDK makes of it: it repeats a call that timed out or broke off, and no other.
+/// Maps an error to the SDK's kinds: the SDK retries timeouts and I/O errors, and no others.
 fn kind(error: reqwest::Error) -> ConnectorError {
     if error.is_timeout() {
         ConnectorError::timeout(error.into())

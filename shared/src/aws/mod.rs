@@ -1,4 +1,4 @@
-//! Clients of AWS, without `aws-config`, over our own HTTP client.
+//! Clients of AWS services, without `aws-config`, over the workspace's HTTP client.
 
 mod http;
 pub(crate) mod secrets_manager;
@@ -17,21 +17,21 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::env::{self, EnvError};
 use crate::trace;
 
-/// Another endpoint than SQS's own.
+/// The variable with another endpoint than AWS's for SQS.
 pub const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
-/// Another endpoint than Secrets Manager's own.
+/// The variable with another endpoint than AWS's for Secrets Manager.
 pub const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 
-/// Attempts of a call, the first included.
+/// Attempts of a call, including the first.
 const ATTEMPTS: u32 = 3;
 
-/// How to reach a service of AWS.
+/// Endpoint, region and credentials of an AWS service.
 ///
-/// On Lambda all of it is set by the service. Reading it here, instead of with `aws-config`, saves a good
-/// part of the binary and of a cold start.
+/// Lambda sets all of these variables. Reading them directly instead of with `aws-config` makes the binary and a cold
+/// start considerably smaller.
 #[derive(Clone, Debug)]
 pub struct AwsSettings {
-    /// [`SQS_ENDPOINT`] and the like: another endpoint than AWS's own.
+    /// [`SQS_ENDPOINT`] or [`SECRETS_MANAGER_ENDPOINT`]; `None` for AWS's endpoint.
     pub endpoint_url: Option<String>,
     /// `AWS_REGION`.
     pub region: String,
@@ -43,20 +43,20 @@ pub struct AwsSettings {
     pub session_token: Option<SecretString>,
 }
 
-/// How long calls may take.
+/// The timeouts of calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// A call, its repetitions included.
+    /// A call, including its retries.
     pub call: Duration,
-    /// One attempt of a call, with the connection that it may have to open.
+    /// One attempt of a call, including the opening of a connection.
     pub attempt: Duration,
 }
 
 impl AwsSettings {
-    /// Reads the variables that Lambda sets, and the one that names another `endpoint`.
+    /// Reads the variables that Lambda sets, and the variable `endpoint`.
     ///
     /// # Errors
-    /// Names the variable that is missing.
+    /// The error names the missing variable.
     pub fn from_env(endpoint: &'static str) -> Result<Self, EnvError> {
         Ok(Self {
             endpoint_url: env::optional(endpoint)?,
@@ -82,7 +82,7 @@ impl Timeouts {
     }
 }
 
-/// A client of SQS over `http`; connections are opened when they are needed, and kept.
+/// Builds a client of SQS over `http`; connections are opened on demand and reused.
 #[must_use]
 pub fn sqs(settings: &AwsSettings, timeouts: Timeouts, http: &reqwest::Client) -> aws_sdk_sqs::Client {
     let config = aws_sdk_sqs::Config::builder()
@@ -99,10 +99,10 @@ pub fn sqs(settings: &AwsSettings, timeouts: Timeouts, http: &reqwest::Client) -
     aws_sdk_sqs::Client::from_conf(config.build())
 }
 
-/// What a message sent to SQS carries of the trace that the work belongs to.
+/// Returns the system attributes that carry the current trace with a message to SQS.
 ///
 /// # Errors
-/// Never in practice: all that such an attribute needs is given.
+/// Never in practice: all required fields of the attribute are set.
 pub fn trace_attributes()
 -> Result<Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>>, BuildError> {
     let Some(header) = trace::current() else { return Ok(None) };
@@ -110,13 +110,13 @@ pub fn trace_attributes()
     Ok(Some([(MessageSystemAttributeNameForSends::AwsTraceHeader, value)].into()))
 }
 
-/// The kind of failure, without what the request held.
+/// Returns the kind of a failure, without content of the request.
 #[must_use]
 pub fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     match error {
         SdkError::TimeoutError(_) => "no answer in time".to_owned(),
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ServiceError(error) => error.err().code().unwrap_or("no error code").to_owned(),
-        _ => "the call could not be made or its answer not be read".to_owned(),
+        _ => "the request could not be built or the response not be parsed".to_owned(),
     }
 }

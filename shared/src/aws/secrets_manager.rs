@@ -10,9 +10,9 @@ use secrecy::SecretString;
 
 use super::{ATTEMPTS, AwsSettings, Timeouts, http, reason};
 
-/// An invocation waits for the call.
+/// The timeouts of the call, for which an invocation waits.
 const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(4), attempt: Duration::from_secs(2) };
-/// The longest pause before the second attempt; it doubles.
+/// The maximum backoff before the second attempt; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A secret of Secrets Manager.
@@ -21,16 +21,16 @@ pub(crate) struct Secret {
     id: String,
 }
 
-/// Its value now.
+/// The current value of a secret.
 pub(crate) struct SecretValue {
-    /// The text; `None` when the value is bytes.
+    /// The value as a string; `None` when it is binary.
     pub secret_string: Option<SecretString>,
-    /// Another value has another version.
+    /// The id of the version, different for each value.
     pub version_id: Option<String>,
 }
 
 impl Secret {
-    /// The secret with this name or ARN.
+    /// Creates a client for the secret with this name or ARN.
     pub(crate) fn new(settings: &AwsSettings, id: &str, http: &reqwest::Client) -> Self {
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -43,10 +43,10 @@ impl Secret {
         Self { client: Client::from_conf(config.build()), id: id.to_owned() }
     }
 
-    /// Reads its value.
+    /// Reads the current value.
     ///
     /// # Errors
-    /// Why not: AWS's code, or what kind of failure it was. It holds nothing of the request or the answer.
+    /// The error code of AWS, or the kind of failure, without content of the request or the response.
     pub(crate) async fn value(&self) -> Result<SecretValue, String> {
         let call = self.client.get_secret_value().secret_id(&self.id).send();
         let value = call.await.map_err(|error| reason(&error))?;
