@@ -221,9 +221,7 @@ impl std::fmt::Debug for Exchange {
 
 /// A queue message that is not an envelope of a known version. The error's message includes no part of the body.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "unknown envelope (from a newer version or another program): {what} at line {line} column {column}"
-)]
+#[error("unknown envelope (from a newer version or another program): {what} at line {line} column {column}")]
 pub struct UnreadableEnvelope {
     what: &'static str,
     line: usize,

@@ -1,9 +1,10 @@
-//! The one HTTP client: hyper 1 and rustls on ring, with trusted roots compiled in; and requests whose connection breaks.
+//! The only HTTP client: hyper 1 and rustls on ring, with trusted roots compiled in; and the retry of requests on broken
+//! connections.
 //!
-//! Between invocations Lambda freezes the process, and peers close its idle connections meanwhile. What reached the
-//! machine by the thaw hyper sees before it writes a request, which it then sends on another connection by itself. A
-//! close that is still to come, or that never arrived, shows only as a reset or an end in place of an answer. [`send`]
-//! repeats what may be repeated; [`attempt`] tells its caller what is known.
+//! Lambda freezes the process between invocations, and peers close its idle connections meanwhile. hyper detects a close
+//! that has arrived by the time of a request, and sends the request on another connection. A close that arrives later,
+//! or never arrived, appears only as a reset or as the end of the connection instead of a response. [`send`] retries
+//! idempotent requests; [`attempt`] reports the kind of failure to its caller.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -19,46 +20,46 @@ use tracing::info;
 
 use crate::counter::Counter;
 
-/// How long opening a connection may take, TLS included.
+/// The timeout for opening a connection, including TLS.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a connection is kept while it carries nothing: shorter than every peer keeps it, as far as is known.
+/// The timeout of an idle connection: shorter than the timeout of every peer, as far as is known.
 ///
 /// Supabase's gateway is Cloudflare's: 400 s (“Connection limits”, Cloudflare Fundamentals, updated 2026-07-23). Meta
-/// publishes nothing; its own HTTP server, Proxygen, keeps them 60 s unless told otherwise. AWS publishes nothing of SQS;
-/// S3 closes after about 20 s. A NAT gateway forgets them after 350 s (Amazon VPC User Guide).
+/// publishes no value; the default of its HTTP server, Proxygen, is 60 s. AWS publishes no value for SQS; S3 closes idle
+/// connections after about 20 s. A NAT gateway drops them after 350 s (Amazon VPC User Guide).
 ///
-/// It is measured with `CLOCK_MONOTONIC`, of which is reported both that it goes on while Lambda freezes the process (AWS
-/// Lambda Web Adapter, issue 830, 2026-09) and that it does not: nothing here relies on it alone.
+/// The clock is `CLOCK_MONOTONIC`. Reports contradict each other on whether it advances while Lambda freezes the process
+/// (AWS Lambda Web Adapter, issue 830, 2026-09): the code does not rely on this timeout alone.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How soon a connection that was closed before a request came breaks: a round trip, with a lost packet in it.
+/// The time within which a request fails on a connection that was already closed: a round trip with a lost packet.
 const ROUND_TRIP: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// Whether the request under way has opened a connection.
+    /// Whether the current request has opened a connection.
     static OPENED: Cell<bool>;
 }
 
-/// A client could not be built.
+/// The client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// rustls refused the configuration.
-    #[error("TLS cannot be set up: {0}")]
+    #[error("TLS cannot be configured: {0}")]
     Tls(#[from] rustls::Error),
     /// reqwest refused the configuration.
     #[error("the HTTP client cannot be built: {0}")]
     Http(#[from] reqwest::Error),
 }
 
-/// Builds the client. It is cheap to clone and keeps connections open: build one at start.
+/// Builds the client. It is cheap to clone and has a connection pool: build one at start.
 ///
-/// Roots are Mozilla's, compiled in: reading the system's costs milliseconds at every cold start.
-/// Redirects are not followed and proxies not used: every address it is given is an API's own, and
-/// requests carry credentials. Each request sets its own timeout.
+/// The trusted roots are Mozilla's, compiled in: reading the system's costs milliseconds at every cold start. Redirects
+/// are not followed and proxies not used, because requests carry credentials and go directly to APIs. Each request sets
+/// its own timeout.
 ///
 /// # Errors
-/// When TLS cannot be set up.
+/// When TLS cannot be configured.
 pub fn client() -> Result<Client, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
@@ -77,79 +78,81 @@ pub fn client() -> Result<Client, ClientError> {
         .build()?)
 }
 
-/// Notes that the request under way has opened this connection. One that is opened in the background is no request's.
+/// Records that the current request has opened a connection. Connections opened in the background are not recorded.
 fn opened<C>(connection: C) -> C {
     let _ = OPENED.try_with(|opened| opened.set(true));
     connection
 }
 
-/// A request that got no answer.
+/// A request without a response.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct NoAnswer {
-    /// What reqwest says.
+    /// The error of reqwest.
     pub error: reqwest::Error,
-    /// What is known of it.
+    /// The kind of failure.
     pub how: How,
 }
 
-/// What is known of a request that got no answer.
+/// The kind of failure of a request without a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum How {
-    /// It was not sent: no connection could be opened, or the one that was opened was closed before it was written.
+    /// The request was not sent: no connection could be opened, or the connection was closed before the request was
+    /// written.
     NotSent,
-    /// It went out on a connection that was kept from an earlier request, and broke within a round trip, before an answer
-    /// began. Most likely the peer had closed it before the request came.
+    /// The request was sent on a connection reused from an earlier request, which broke within a round trip, before a
+    /// response began. Most likely the peer had closed the connection before the request arrived.
     KeptConnectionBroke,
-    /// The connection broke before an answer began: it was opened for this request, or broke later than a round trip. The
-    /// peer may have taken the request.
+    /// The connection broke before a response began: it was opened for this request, or broke after more than a round
+    /// trip. The peer may have processed the request.
     Broke,
-    /// There was no answer in time, or one that is none.
+    /// The request timed out, or the response was invalid.
     Other,
 }
 
-/// Sends a request that may arrive twice: a read, a write that does nothing the second time. When its connection breaks
-/// before an answer begins, it is sent again at once: as long as connections are used that were kept, and once more
-/// after that. All within the request's timeout.
+/// Sends an idempotent request: a read, or a write without effect the second time. When its connection breaks before a
+/// response begins, the request is sent again immediately: on each reused connection, and once on a new one. All attempts
+/// share the request's timeout.
 ///
 /// # Errors
-/// As reqwest says.
+/// The error of reqwest.
 pub async fn send(http: &Client, request: Request) -> reqwest::Result<Response> {
     let mut may_break = true;
-    let repeats = |how| match how {
+    let is_retried = |how| match how {
         How::KeptConnectionBroke => true,
         How::Broke => std::mem::take(&mut may_break),
         How::NotSent | How::Other => false,
     };
-    send_while(http, request, repeats).await.map_err(|failed| failed.error)
+    send_while(http, request, is_retried).await.map_err(|failed| failed.error)
 }
 
-/// Sends a request, and again at once while it gets no answer in a way that `repeats`. All within the request's timeout.
+/// Sends a request, and again immediately while `is_retried` accepts the kind of failure. All attempts share the
+/// request's timeout.
 ///
 /// # Errors
-/// Says what is known of the last attempt.
+/// The failure of the last attempt.
 pub async fn send_while(
     http: &Client,
     mut request: Request,
-    mut repeats: impl FnMut(How) -> bool,
+    mut is_retried: impl FnMut(How) -> bool,
 ) -> Result<Response, NoAnswer> {
     let start = Instant::now();
     let timeout = request.timeout().copied();
     loop {
-        let again = request.try_clone();
-        request = match (attempt(http, request).await, again) {
+        let retry = request.try_clone();
+        request = match (attempt(http, request).await, retry) {
             (Ok(response), _) => return Ok(response),
-            (Err(failed), Some(again)) if repeats(failed.how) => again,
+            (Err(failed), Some(retry)) if is_retried(failed.how) => retry,
             (Err(failed), _) => return Err(failed),
         };
         *request.timeout_mut() = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
     }
 }
 
-/// Sends a request once, as far as anybody can tell: hyper sends one again that it had not begun to write.
+/// Sends a request once; hyper retries it only if it had not begun to write it.
 ///
 /// # Errors
-/// Says what is known of a request that got no answer.
+/// The kind of failure, when there is no response.
 pub async fn attempt(http: &Client, request: Request) -> Result<Response, NoAnswer> {
     let start = Instant::now();
     let sending = async { (http.execute(request).await, OPENED.with(Cell::get)) };
@@ -166,7 +169,7 @@ pub async fn attempt(http: &Client, request: Request) -> Result<Response, NoAnsw
     };
     if matches!(how, How::KeptConnectionBroke | How::Broke) {
         let kept = how == How::KeptConnectionBroke;
-        info!(counter = Counter::BrokenConnections.name(), kept, "a connection broke before an answer");
+        info!(counter = Counter::BrokenConnections.name(), kept, "connection closed before a response");
     }
     Err(NoAnswer { error, how })
 }
@@ -176,8 +179,8 @@ enum Broken {
     BeforeAnswer,
 }
 
-/// Whether a connection could not be opened, or broke. The beginning of an answer that ends in its head, which is
-/// sent in one piece, counts as none.
+/// Returns whether the connection failed before the request was written or before the response; `None` for another error.
+/// A response that ends within its head, which peers send in one piece, counts as no response.
 fn broken(error: &reqwest::Error) -> Option<Broken> {
     if error.is_connect() {
         return Some(Broken::BeforeRequest);
@@ -188,7 +191,7 @@ fn broken(error: &reqwest::Error) -> Option<Broken> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            // hyper hands the request back unwritten.
+            // hyper returns the request unwritten.
             if error.is_canceled() {
                 return Some(Broken::BeforeRequest);
             }

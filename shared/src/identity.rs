@@ -1,31 +1,31 @@
-//! A person gets another phone number, another user id, or both.
+//! Identity changes: a user gets another phone number, another user id, or both.
 //!
 //! A user id changes with the number. Source: “System messages webhook reference”, WhatsApp Business Platform
-//! documentation, August 2026. The field `user_id_update`, of which the documentation spoke before, is read too.
+//! documentation, August 2026. The field `user_id_update` of earlier documentation is read too.
 //!
-//! `webhook` reads a change for its message group, the one in which the new identity writes; `reply` applies it.
+//! `webhook` reads a change for its message group, that of the new identity; `reply` applies it.
 
 use serde_json::value::RawValue;
 
 use crate::lenient::{Object, list};
 use crate::sender::{PhoneNumber, Sender, UserId};
 
-/// The webhook field whose values are such changes.
+/// The webhook field of identity changes.
 pub const USER_ID_UPDATE: &str = "user_id_update";
 
-/// Who somebody was, and who they are now.
+/// A user's previous and current identity.
 #[derive(Clone, Debug)]
 pub struct IdentityChange<'a> {
-    /// By what they are linked.
+    /// The previous identity, by which the user is linked.
     pub previous: Sender,
-    /// What takes its place; what is not known in it is not said.
+    /// The current identity, as far as Meta gives it.
     pub current: Sender,
-    /// When it happened, as Meta says: seconds since 1970.
+    /// The time of the change according to Meta: seconds since 1970.
     pub timestamp: Option<&'a RawValue>,
 }
 
 impl<'a> IdentityChange<'a> {
-    /// What a `system` message says, if it says such a thing.
+    /// Reads the identity change of a `system` message, if it is one.
     #[must_use]
     pub fn of_system_message(message: &Object<'a>, system: &Object<'_>) -> Option<Self> {
         let kind = system.filled_text("type")?;
@@ -41,7 +41,7 @@ impl<'a> IdentityChange<'a> {
         let body = system.filled_text("body").unwrap_or_default();
         let (from, to) = changed(&body);
         let current_user_id = user_id(system, "user_id").or_else(|| UserId::recognize(to));
-        // Before August 2026 it stood nowhere else.
+        // Before August 2026 there was no field `previous_user_id`.
         let previous_user_id = user_id(system, "previous_user_id")
             .or_else(|| user_id(message, "from_user_id").filter(|id| Some(id) != current_user_id.as_ref()))
             .or_else(|| {
@@ -58,7 +58,7 @@ impl<'a> IdentityChange<'a> {
         )
     }
 
-    /// What the webhook field `user_id_update` says.
+    /// Reads the identity changes of the webhook field `user_id_update`.
     #[must_use]
     pub fn of_user_id_update(value: &'a RawValue) -> Vec<Self> {
         let updates = Object::of(Some(value)).get(USER_ID_UPDATE);
@@ -76,7 +76,7 @@ impl<'a> IdentityChange<'a> {
         Self::new(Sender::new(number, previous)?, Sender::new(None, current)?, update.get("timestamp"))
     }
 
-    /// Nothing when nothing changes.
+    /// Returns `None` when the identities are the same.
     fn new(previous: Sender, current: Sender, timestamp: Option<&'a RawValue>) -> Option<Self> {
         let same_number = current.number().is_none() || current.number() == previous.number();
         let same_user_id = current.user_id().is_none() || current.user_id() == previous.user_id();
@@ -84,7 +84,7 @@ impl<'a> IdentityChange<'a> {
     }
 }
 
-/// The two of “User … changed from … to …”.
+/// Returns the two values in “User … changed from … to …”.
 fn changed(body: &str) -> (&str, &str) {
     let Some((_, rest)) = body.rsplit_once(" changed from ") else { return ("", "") };
     rest.split_once(" to ").unwrap_or(("", ""))
@@ -100,7 +100,7 @@ mod tests {
         Sender::new(PhoneNumber::parse(number), UserId::parse(user_id)).expect("a sender")
     }
 
-    /// Who somebody was, and who they are now.
+    /// The previous and the current identity of a system message.
     fn of_system(message: &Value) -> Option<(Sender, Sender)> {
         let json = message.to_string();
         let message = Object::of(serde_json::from_str(&json).ok());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_change_is_read() {
+    fn every_form_of_an_identity_change_is_read() {
         let changed = |body: &str| format!("User Sheena Nelson changed from {body}");
         for (message, previous, current) in [
             (
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_no_change_is_none() {
+    fn a_message_without_an_identity_change_is_none() {
         for message in [
             json!({"from": "16505551234", "system": {"type": "customer_identity_changed", "wa_id": "1"}}),
             json!({"from": "16505551234", "system": {"type": "user_changed_number"}}),

@@ -1,4 +1,4 @@
-//! JSON logs on standard output, where Lambda collects them.
+//! JSON logs on standard output, from which Lambda collects them.
 
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -11,36 +11,36 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::metrics;
 
-/// Starts logging and counting for `function`: one JSON object a line, filtered by `RUST_LOG` (a level, and levels for
+/// Starts logging and counting for `function`: one JSON object per line, filtered by `RUST_LOG` (a level, and levels for
 /// modules: `warn,webhook=debug`; default `info`), with the id of the invocation in `span.requestId`.
 ///
-/// An event that is counted carries a field `counter` with the counter's name; it becomes a metric, whatever the filter:
-/// see [`metrics`].
+/// A line with a field `counter`, the name of a counter, becomes a metric, independent of the filter: see [`metrics`].
 /// Message bodies, full phone numbers and secrets are never logged; see [`Masked`] and [`ShortWamid`].
 pub fn init(function: &'static str) {
     let directives = std::env::var("RUST_LOG").unwrap_or_default();
     let filter = Some(directives.as_str()).filter(|directives| !directives.trim().is_empty());
-    // Not `EnvFilter`: its regular expressions, for the fields of spans, are 180 kB of code.
+    // `EnvFilter` is not used: its regular expressions, for the fields of spans, are 180 kB of code.
     let filter = filter.and_then(|directives| directives.parse().ok());
     let filter: Targets = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let logs = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
     let logs = logs.with_ansi(false).with_filter(filter);
     let counts = metrics::Counts::of_this_version().with_filter(LevelFilter::INFO);
     metrics::init(function);
-    // A second start, in a test, is not worth a panic.
+    // A second initialization, in a test, is ignored.
     let _ = tracing_subscriber::registry().with(logs).with(counts).try_init();
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Logs where a panic was. Not its text, which may quote a message; and what the default hook writes is no JSON.
+/// Logs the location of a panic, without its message, which may quote personal data. Replaces the default hook, which
+/// does not write JSON.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(tracing::field::display);
     tracing::error!(location, "panicked");
 }
 
-/// A name of Meta's (a type, a status, a webhook field) as it may appear in a log: letters, digits, `_`, `-` and `.`, at
-/// most 64 of them, and no seven digits in a row, which may be a phone number. What is no such name may be anything, and
-/// is called `strange-name`.
+/// Returns a name of Meta's (a type, a status, a webhook field) in a form that may be logged: at most 64 letters, digits,
+/// `_`, `-` and `.`, without seven digits in a row, which may be a phone number. Any other string is replaced by
+/// `strange-name`.
 ///
 /// ```
 /// # use shared::logging::plain;
@@ -56,7 +56,7 @@ pub fn plain(name: &str) -> &str {
     if usable { name } else { "strange-name" }
 }
 
-/// A phone number or user id as it may appear in a log: its last three characters.
+/// A phone number or user id in a form that may be logged: its last three characters.
 ///
 /// ```
 /// assert_eq!(shared::logging::Masked("16505551234").to_string(), "…234");
@@ -81,15 +81,15 @@ impl fmt::Debug for Masked<'_> {
     }
 }
 
-/// Characters of a wamid that appear in a log: enough to tell messages apart, and none of the number's.
+/// Number of characters of a wamid in a log: enough to distinguish messages, and none of the phone number's.
 const WAMID_TAIL: usize = 16;
 
-/// A message id of Meta's (wamid) as it may appear in a log: its last 16 characters.
+/// A message id of Meta's (wamid) in a form that may be logged: its last 16 characters.
 ///
-/// A wamid is `wamid.` and base64 of the other side's phone number, the message's own id and a zero byte, in this order:
+/// A wamid is `wamid.` and base64 of the user's phone number, the message's own id and a zero byte, in this order:
 /// `1C 18 0B "16503879439" 15 02 00 12 18 14 "3A4A6599AEE03810144F" 00` (as found in Meta's OpenAPI description v23.0 and
 /// in sample payloads of its documentation, November 2026; ids have 10 to 20 characters there). Sixteen characters of
-/// base64 are at most 12 bytes, so they lie within the id.
+/// base64 are at most 12 bytes, so they are part of the id.
 ///
 /// ```
 /// use shared::logging::ShortWamid;
@@ -102,20 +102,20 @@ const WAMID_TAIL: usize = 16;
 pub struct ShortWamid<'a>(&'a str);
 
 impl<'a> ShortWamid<'a> {
-    /// Shortens a wamid; one that is short already stays as it is.
+    /// Shortens a wamid; a short one is unchanged.
     #[must_use]
     pub fn of(wamid: &'a str) -> Self {
         let start = wamid.char_indices().rev().nth(WAMID_TAIL - 1).map_or(0, |(start, _)| start);
         Self(&wamid[start..])
     }
 
-    /// The same as a field of a log line.
+    /// Shortens a wamid for a field of a log line.
     #[must_use]
     pub fn field(wamid: &'a str) -> DisplayValue<Self> {
         tracing::field::display(Self::of(wamid))
     }
 
-    /// The characters that are shown.
+    /// Returns the shortened wamid.
     #[must_use]
     pub fn as_str(self) -> &'a str {
         self.0

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::wamid::Wamid;
 
-/// Who wrote a message.
+/// The role of a message's author.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "String", rename_all = "lowercase")]
 pub enum Role {
-    /// The person.
+    /// The user.
     User,
-    /// The business: what [`Role::User`] got as an answer.
+    /// The business, for answers and for messages that it wrote in its app.
     Assistant,
     /// A role that another program wrote into the table.
     #[serde(untagged)]
@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// As it stands in the table.
+    /// Returns the value in the table.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -42,11 +42,11 @@ impl From<String> for Role {
     }
 }
 
-/// Where a message was exchanged.
+/// The channel of a message.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(from = "String", rename_all = "lowercase")]
 pub enum Channel {
-    /// WhatsApp, the only channel that this product writes.
+    /// WhatsApp, the only channel that this project writes.
     Whatsapp,
     /// A channel that another program wrote into the table.
     #[serde(untagged)]
@@ -59,34 +59,34 @@ impl From<String> for Channel {
     }
 }
 
-/// A time that is only shown: RFC 3339, in UTC.
+/// A time for display: RFC 3339, in UTC.
 ///
-/// PostgREST writes most of them as they are to be shown, but for their last characters: a page holds hundreds, and
-/// reading each and writing it again would take longer than all the rest of the page. What RFC 3339 cannot say
-/// (`infinity`, a year before 1 or after 9999) is shown as PostgreSQL writes it.
+/// PostgREST's format of most times differs only in the last characters. A page holds hundreds of times, and parsing and
+/// formatting each would take longer than the rest of the page. A time outside RFC 3339 (`infinity`, a year before 1 or
+/// after 9999) is shown as PostgreSQL writes it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Moment(String);
+pub struct Timestamp(String);
 
-impl Moment {
-    /// As it is shown.
+impl Timestamp {
+    /// Returns the time as it is shown.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-impl From<String> for Moment {
+impl From<String> for Timestamp {
     fn from(text: String) -> Self {
         Self(of_another_era(&text).unwrap_or_else(|| in_utc(text)))
     }
 }
 
-/// A time of the years 1 to 9999 in UTC; any other text as it is.
+/// Converts a time of the years 1 to 9999 to UTC; returns any other string unchanged.
 fn in_utc(mut text: String) -> String {
     let has_four_digit_year = text.as_bytes().get(4) == Some(&b'-');
     if has_four_digit_year && text.ends_with("+00:00") {
         text.truncate(text.len() - "+00:00".len());
-        // PostgreSQL leaves zeros out at the end; a time is shown with three, six or nine digits, or none.
+        // PostgreSQL omits trailing zeros; a time is shown with three, six or nine digits, or none.
         if let Some((_, digits)) = text.rsplit_once('.') {
             text.extend(std::iter::repeat_n('0', digits.len().next_multiple_of(3) - digits.len()));
         }
@@ -99,7 +99,7 @@ fn in_utc(mut text: String) -> String {
     text
 }
 
-/// A time as PostgreSQL writes it, from a server that writes years before 1 and after 9999 as ISO 8601 does with a sign:
+/// Converts a year before 1 or after 9999 from ISO 8601 with a sign, as some servers write it, to PostgreSQL's format:
 /// `+57873-…`, and `-0043-…`, which is 44 BC.
 fn of_another_era(text: &str) -> Option<String> {
     if let Some(later) = text.strip_prefix('+') {
@@ -111,104 +111,104 @@ fn of_another_era(text: &str) -> Option<String> {
     Some(format!("{year:04}-{rest} BC"))
 }
 
-impl<'de> Deserialize<'de> for Moment {
+impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer).map(Self::from)
     }
 }
 
-/// A row to be written.
+/// A new row.
 #[derive(Clone, Serialize)]
 pub struct MessageCreate {
-    /// Derived from the wamid and the role, so that writing twice is writing once.
+    /// Derived from the wamid and the role, so that writing is idempotent.
     pub id: Uuid,
-    /// Whose history it belongs to.
+    /// The user of the history.
     pub user_id: Uuid,
-    /// Where it was exchanged.
+    /// The channel of the message.
     pub channel: Channel,
-    /// Who wrote it.
+    /// The role of the author.
     pub role: Role,
-    /// What was written.
+    /// The text of the message.
     pub content: String,
-    /// When. Orders the history.
+    /// The time of the message, which orders the history.
     pub created_at: DateTime<Utc>,
-    /// Why a user's message has no answer, when Meta refused it permanently.
+    /// The reason for a user's message without an answer, when Meta refused the answer permanently.
     pub unanswered_because: Option<String>,
     /// Meta's type of the message.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// What else is kept of a user's message, the raw one among it.
+    /// Further stored data of a user's message, including its JSON from Meta.
     pub payload: Option<Box<RawValue>>,
-    /// The id of the business number that received or sent it.
+    /// The phone number id that received or sent it.
     pub phone_number_id: Option<String>,
-    /// Meta's ids of it: of a long answer, one for each part.
+    /// Meta's ids of the message: of a long answer, one for each part.
     pub wamids: Option<Vec<Wamid>>,
-    /// The wamid of the message that it is about: of a reaction, an edit, a revoke.
+    /// The wamid that a reaction, an edit or a revoke refers to.
     pub refers_to: Option<Wamid>,
 }
 
-/// A row as its owner sees it. A row that another program left incomplete is shown as it is, with `null`; what
-/// came into the table after [`Self::created_at`] is left out where it is `null`.
+/// A row as its owner sees it. A row that another program left incomplete is shown with `null`; the columns after
+/// [`Self::created_at`], which are newer, are left out where they are `null`.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct MessageResponse {
     /// The row's id.
     pub id: Uuid,
-    /// Whose history it belongs to.
+    /// The user of the history.
     pub user_id: Uuid,
-    /// Where it was exchanged.
+    /// The channel of the message.
     pub channel: Option<Channel>,
-    /// Who wrote it.
+    /// The role of the author.
     pub role: Option<Role>,
-    /// What was written.
+    /// The text of the message.
     pub content: Option<String>,
-    /// When. Orders the history.
-    pub created_at: Moment,
-    /// What it is, in Meta's word: `text`, `image`, … One that we do not know is shown as it is.
+    /// The time of the message, which orders the history.
+    pub created_at: Timestamp,
+    /// Meta's type of the message: `text`, `image`, … An unknown type is shown unchanged.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The id of the business number that received or sent it.
+    /// The phone number id that received or sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone_number_id: Option<String>,
-    /// The wamid of the message that a reaction, an edit or a revoke is about.
+    /// The wamid that a reaction, an edit or a revoke refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refers_to: Option<String>,
-    /// How far an answer has come: `sent`, `delivered`, `read`, `played` or `failed`.
+    /// The delivery status of an answer: `sent`, `delivered`, `read`, `played` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// When Meta sent it.
+    /// The time at which Meta sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sent_at: Option<Moment>,
-    /// When it reached the person's device.
+    pub sent_at: Option<Timestamp>,
+    /// The time of delivery to the user's device.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivered_at: Option<Moment>,
-    /// When the person read it.
+    pub delivered_at: Option<Timestamp>,
+    /// The time at which the user read it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_at: Option<Moment>,
-    /// When the person played it, a voice message.
+    pub read_at: Option<Timestamp>,
+    /// The time at which the user played it, if it is a voice message.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub played_at: Option<Moment>,
-    /// When Meta gave it up.
+    pub played_at: Option<Timestamp>,
+    /// The time at which its delivery failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub failed_at: Option<Moment>,
-    /// Why, as one of Meta's error codes.
+    pub failed_at: Option<Timestamp>,
+    /// Meta's error code of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<i64>,
-    /// Why, in Meta's words.
+    /// Meta's error message of the failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_text: Option<String>,
-    /// When its author changed it.
+    /// The time of the author's last edit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub edited_at: Option<Moment>,
-    /// When its author took it back.
+    pub edited_at: Option<Timestamp>,
+    /// The time at which the author deleted it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<Moment>,
-    /// Meta's ids of it. Not shown: for the log, in which a message is followed by them.
+    pub revoked_at: Option<Timestamp>,
+    /// Meta's ids of the message. Not shown: the log identifies messages by them.
     #[serde(default, skip_serializing)]
     pub wamids: Option<Vec<String>>,
 }
 
 impl MessageResponse {
-    /// The columns that make one, as PostgREST's `select` wants them; the last is read and not shown.
+    /// The columns for PostgREST's `select`; the last one is read but not shown.
     pub const COLUMNS: &str = "id,user_id,channel,role,content,created_at,type,phone_number_id,refers_to,\
         status,sent_at,delivered_at,read_at,played_at,failed_at,error_code,error_text,edited_at,revoked_at,wamids";
 }
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_reads_as_postgrest_writes_it() {
+    fn a_row_of_postgrest_is_read() {
         let row = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111",
             "channel":"whatsapp","role":"assistant","content":"hi","created_at":"2026-11-24T03:05:00.123456+00:00"}"#;
         let row: MessageResponse = serde_json::from_str(row).expect("a row");
@@ -249,32 +249,32 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_shown_in_utc_whatever_the_database_s_zone() {
+    fn a_time_is_shown_in_utc_for_any_database_time_zone() {
         for (written, shown) in [
             ("2026-11-24T03:05:00+00:00", "2026-11-24T03:05:00Z"),
             ("2026-11-24T03:05:00.12345+00:00", "2026-11-24T03:05:00.123450Z"),
             ("2026-11-24T03:05:00.5+00:00", "2026-11-24T03:05:00.500Z"),
             ("2026-11-24T03:05:00Z", "2026-11-24T03:05:00Z"),
             ("2026-11-24T05:05:00.5+02:00", "2026-11-24T03:05:00.500Z"),
-            // What RFC 3339 cannot say.
+            // Times outside RFC 3339.
             ("infinity", "infinity"),
             ("-infinity", "-infinity"),
             ("0044-03-15T00:00:00+00:00 BC", "0044-03-15T00:00:00+00:00 BC"),
             ("57873-10-06T05:22:00.123+00:00", "57873-10-06T05:22:00.123+00:00"),
             ("0044-03-15T00:17:30+00:17:30 BC", "0044-03-15T00:17:30+00:17:30 BC"),
-            // The same by another server than PostgREST.
+            // The same times from a server other than PostgREST.
             ("+57873-10-06T05:22:00.123+00:00", "57873-10-06T05:22:00.123+00:00"),
             ("-0043-03-15T00:00:00+00:00", "0044-03-15T00:00:00+00:00 BC"),
             ("0000-12-31T23:59:00+00:00", "0001-12-31T23:59:00+00:00 BC"),
         ] {
-            let time: Moment = serde_json::from_value(json!(written)).expect(written);
+            let time: Timestamp = serde_json::from_value(json!(written)).expect(written);
             assert_eq!(serde_json::to_value(time).expect("JSON"), shown);
         }
-        assert!(serde_json::from_value::<Moment>(json!(5)).is_err());
+        assert!(serde_json::from_value::<Timestamp>(json!(5)).is_err());
     }
 
     #[test]
-    fn an_incomplete_row_is_no_error() {
+    fn an_incomplete_row_is_read() {
         let row = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111",
             "channel":null,"role":null,"content":null,"created_at":"2026-11-24T03:05:00+00:00"}"#;
         let row: MessageResponse = serde_json::from_str(row).expect("a row");
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_the_newer_columns_is_shown_as_it_always_was() {
+    fn a_row_without_the_newer_columns_is_shown_as_before() {
         let older = r#"{"id":"9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f","user_id":"11111111-1111-4111-8111-111111111111","channel":"whatsapp","role":"user","content":null,"created_at":"2026-11-24T03:05:00Z""#;
         let newer: String =
             MessageResponse::COLUMNS.split(',').skip(6).map(|name| format!(",\"{name}\":null")).collect();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_is_shown_in_its_order_and_nothing_else() {
+    fn only_the_columns_are_shown_and_in_their_order() {
         let id = "9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f";
         let value = |name: &str| match name {
             "id" | "user_id" => json!(id),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_wrote_into_the_table_is_read_as_it_is() {
+    fn roles_and_channels_of_other_programs_are_read_unchanged() {
         let role: Role = serde_json::from_str("\"system\"").expect("a role");
         let channel: Channel = serde_json::from_str("\"web\"").expect("a channel");
         assert_eq!(serde_json::to_string(&(role, channel)).expect("JSON"), r#"["system","web"]"#);

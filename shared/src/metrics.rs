@@ -1,8 +1,9 @@
-//! Metrics in CloudWatch's embedded metric format: JSON lines among the logs, from which CloudWatch makes metrics.
+//! Metrics in CloudWatch's embedded metric format: JSON lines in the logs, from which CloudWatch extracts metrics.
 //!
-//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which tells stacks apart. Every log
-//! line with a `counter` counts under that name; times are measured with [`timed`], in milliseconds. [`VERSION_ERRORS`] has
-//! a second dimension `version`. Source: “Embedded metric format specification”, Amazon CloudWatch User Guide.
+//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which distinguishes stacks. Every log
+//! line with a `counter` counts under that name; durations are measured with [`timed`], in milliseconds.
+//! [`VERSION_ERRORS`] has a second dimension `version`. Source: “Embedded metric format specification”, Amazon CloudWatch
+//! User Guide.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -20,21 +21,21 @@ use crate::env;
 /// The namespace of all metrics.
 const NAMESPACE: &str = "WhatsAppLambda";
 
-/// Times that are measured, in milliseconds.
+/// The measured durations in milliseconds: name and meaning.
 pub const TIMES: [(&str, &str); 8] = [
-    ("webhook_ms", "from a request to its answer"),
+    ("webhook_ms", "from a request to its response"),
     ("queue_ms", "all calls to SQS of a request"),
-    ("lookup_ms", "whose number it is, and whether it was answered"),
-    ("respond_ms", "what the responder takes"),
+    ("lookup_ms", "the lookups of a message: its user, and an earlier answer"),
+    ("respond_ms", "a call of the responder"),
     ("send_ms", "a call of the Graph API that sends"),
     ("insert_ms", "writing rows"),
     ("receipt_to_echo_ms", "from the webhook's receipt of a message to its answer"),
-    ("history_ms", "from a request for a page to its answer"),
+    ("history_ms", "from a request for a page to its response"),
 ];
 
-/// Counted log lines at level ERROR, by the function's version: a deployment whose new version has them is taken back.
-/// They are failures that the function answers with 5xx, returns to the queue or writes down, so that for Lambda the
-/// invocation has succeeded.
+/// The counter of log lines at level ERROR with a `counter`, by the function's version: they roll the deployment of a new
+/// version back. Lambda counts these invocations as successes, because the function answers with 5xx, returns the
+/// message to the queue or records the failure.
 pub const VERSION_ERRORS: &str = "version_errors";
 
 static COLLECTOR: OnceLock<&'static Collector> = OnceLock::new();
@@ -44,7 +45,7 @@ pub(crate) fn init(function: &'static str) {
     let name = env::optional("AWS_LAMBDA_FUNCTION_NAME").ok().flatten();
     let name = name.unwrap_or_else(|| function.to_owned());
     let collector = Builder::new().cloudwatch_namespace(NAMESPACE).with_dimension("function", name).init();
-    // A second start, in a test, keeps the first collector.
+    // A second initialization, in a test, keeps the first collector.
     if let Ok(collector) = collector {
         let _ = COLLECTOR.set(collector);
         for (name, what) in TIMES {
@@ -54,15 +55,15 @@ pub(crate) fn init(function: &'static str) {
     }
 }
 
-/// Writes what was collected since the last time. At the end of an invocation: after it the process is frozen.
+/// Writes the metrics collected since the last call. Called at the end of an invocation, before the process is frozen.
 pub fn flush() {
     if let Some(collector) = COLLECTOR.get() {
-        // Where standard output is gone there is nobody to be told.
+        // Without standard output there is no place to report the error.
         let _ = collector.flush(std::io::stdout());
     }
 }
 
-/// Runs `work` and records how long it took under a name of [`TIMES`], whatever became of it.
+/// Runs `work` and records its duration under a name of [`TIMES`], for any result.
 pub async fn timed<T>(name: &'static str, work: impl Future<Output = T>) -> T {
     let start = Instant::now();
     let result = work.await;
@@ -70,17 +71,17 @@ pub async fn timed<T>(name: &'static str, work: impl Future<Output = T>) -> T {
     result
 }
 
-/// Records a time under a name of [`TIMES`].
+/// Records a duration under a name of [`TIMES`].
 pub fn record(name: &'static str, time: Duration) {
     metrics::histogram!(name).record(time.as_secs_f64() * 1000.0);
 }
 
-/// Counts something beside the `counter` of a log line.
+/// Increments a counter without a log line.
 pub fn count(counter: Counter) {
     metrics::counter!(counter.name()).increment(1);
 }
 
-/// Whole milliseconds since `start`, as log lines give them.
+/// Returns the whole milliseconds since `start`, for log lines.
 #[must_use]
 pub fn milliseconds_since(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -92,7 +93,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// For the version of the function that this process is.
+    /// Creates the layer for the version of the function that this process runs.
     pub(crate) fn of_this_version() -> Self {
         let version = env::optional("AWS_LAMBDA_FUNCTION_VERSION").ok().flatten();
         Self { version: version.unwrap_or_else(|| "$LATEST".to_owned()) }

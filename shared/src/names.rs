@@ -1,6 +1,6 @@
-//! Enums whose variants have a name in logs, metrics or envelopes, and a meaning.
+//! Enums with a name in logs, metrics or envelopes, and a meaning, for each variant.
 
-/// Declares an enum from a table: each line is a variant, the name that logs and metrics have of it, and its meaning.
+/// Declares an enum from a table: each line is a variant, its name in logs and metrics, and its meaning.
 #[macro_export]
 macro_rules! names {
     ($(#[$attribute:meta])* $visibility:vis enum $Enum:ident {
@@ -13,10 +13,10 @@ macro_rules! names {
         }
 
         impl $Enum {
-            /// All of them, in the order of the table.
+            /// All variants, in the order of the table.
             pub const ALL: &'static [Self] = &[$(Self::$Variant,)+];
 
-            /// Its name in logs and metrics.
+            /// Returns the name in logs and metrics.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -24,7 +24,7 @@ macro_rules! names {
                 }
             }
 
-            /// What it means, in words.
+            /// Returns the meaning, in words.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self {
@@ -32,7 +32,7 @@ macro_rules! names {
                 }
             }
 
-            /// The one of this name.
+            /// Returns the variant with this name.
             #[must_use]
             pub fn from_name(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|one| one.name() == name)
@@ -42,12 +42,12 @@ macro_rules! names {
 }
 
 crate::names! {
-    /// Kinds of update, as the field `update` of log lines names them.
+    /// Kinds of update: the values of the field `update` in log lines.
     pub enum UpdateKind {
-        Message = "message": "a person's message",
+        Message = "message": "a message of a user",
         Echo = "echo": "a message that the business wrote in its app",
-        Status = "status": "a status of a message that was sent",
-        Event = "event": "everything else that Meta sends",
+        Status = "status": "a status of a sent message",
+        Event = "event": "any other content of a webhook",
         Record = "record": "rows that could not be written when the answer was sent",
         Unknown = "unknown": "an envelope that this version cannot read",
     }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_leads_back_to_its_variant() {
+    fn a_variant_is_found_by_its_name() {
         for update in UpdateKind::ALL {
             assert_eq!(UpdateKind::from_name(update.name()), Some(*update), "{}", update.meaning());
         }

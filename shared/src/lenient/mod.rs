@@ -1,7 +1,7 @@
-//! Reading what Meta sent without ever refusing it.
+//! Lenient reading of Meta's JSON: it never fails.
 //!
-//! Meta adds fields and types without notice, and some senders put a number where a string belongs. A
-//! field that cannot be read counts as absent; the message around it is never lost for it.
+//! Meta adds fields and types without notice, and some senders put a number in place of a string. A field that cannot be
+//! read counts as absent and never makes the rest of its message unreadable.
 
 mod object;
 
@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 
 pub use object::Object;
 
-/// A value that ought to be a string: a number counts as its digits, anything else as absent.
+/// Returns the string of a value; of a number, its digits. Any other value counts as absent.
 ///
-/// JSON can hold half of a surrogate pair (`"\ud83d"`), where a sender has cut a text in the middle of an
-/// emoji. It becomes U+FFFD, and the rest of the text is read.
+/// JSON can hold an unpaired surrogate (`"\ud83d"`), when a sender truncated a string in the middle of an emoji. It
+/// becomes U+FFFD, and the rest of the string is read.
 #[must_use]
 pub fn text<'a>(raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     #[derive(Deserialize)]
@@ -24,16 +24,15 @@ pub fn text<'a>(raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     match json.as_bytes().first()? {
         b'"' => match serde_json::from_str::<Text<'a>>(json) {
             Ok(text) => Some(text.0),
-            Err(_) => serde_json::from_str(&mend(json, |_| false)).ok().map(Cow::Owned),
+            Err(_) => serde_json::from_str(&repair(json, |_| false)).ok().map(Cow::Owned),
         },
         b'-' | b'0'..=b'9' => Some(Cow::Borrowed(json)),
         _ => None,
     }
 }
 
-/// JSON with an escaped U+FFFD for each half of a surrogate pair that stands alone, and for each escaped unit that is
-/// `unwanted`.
-fn mend(json: &str, unwanted: impl Fn(u16) -> bool) -> String {
+/// Replaces each escaped unpaired surrogate, and each escaped unit that is `unwanted`, by an escaped U+FFFD.
+fn repair(json: &str, unwanted: impl Fn(u16) -> bool) -> String {
     let mut whole = String::with_capacity(json.len());
     let mut rest = json;
     while let Some((plain, escape)) = rest.find('\\').and_then(|start| rest.split_at_checked(start)) {
@@ -52,25 +51,24 @@ fn mend(json: &str, unwanted: impl Fn(u16) -> bool) -> String {
     whole + rest
 }
 
-/// The UTF-16 unit of an escape `\uXXXX` at the start of `json`.
+/// Returns the UTF-16 unit of an escape `\uXXXX` at the beginning of `json`.
 fn escaped_unit(json: &str) -> Option<u16> {
     u16::from_str_radix(json.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
-/// Like [`text`]; an empty string counts as absent too.
+/// Like [`text`]; a blank string also counts as absent.
 #[must_use]
 pub fn filled_text<'a>(raw: Option<&'a RawValue>) -> Option<Cow<'a, str>> {
     text(raw).filter(|text| !text.trim().is_empty())
 }
 
-/// A value of type `T`; whatever else stands there counts as absent.
+/// Reads a value of type `T`; any other value counts as absent.
 #[must_use]
 pub fn read<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(raw?.get()).ok()
 }
 
-/// What ought to be an array: its elements. A value that stands there by itself is the only element, `null` is
-/// none, and counts for nothing among others.
+/// Returns the elements of an array, without `null`. A value that is not an array is the only element.
 #[must_use]
 pub fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
     let is_null = |raw: &RawValue| raw.get() == "null";
@@ -85,27 +83,27 @@ pub fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
     }
 }
 
-/// JSON as PostgreSQL's `jsonb` can hold it. It refuses U+0000, halves of surrogate pairs, and numbers beyond some
-/// size: the characters become U+FFFD, and a document with such a number becomes a string of its text.
+/// Converts JSON to a form that PostgreSQL's `jsonb` accepts. It refuses U+0000, unpaired surrogates, and numbers out of
+/// its range: the characters become U+FFFD, and a document with such a number becomes a string of its JSON.
 #[must_use]
 pub fn storable(json: &RawValue) -> Cow<'_, str> {
     let text = json.get();
     let text =
-        if text.contains("\\u") { Cow::Owned(mend(text, |unit| unit == 0)) } else { Cow::Borrowed(text) };
-    // serde_json refuses what is too large for an `f64`, and takes what is too small for one for 0.
+        if text.contains("\\u") { Cow::Owned(repair(text, |unit| unit == 0)) } else { Cow::Borrowed(text) };
+    // serde_json refuses a number too large for `f64`, and reads one too small for it as 0.
     if serde_json::from_str::<serde_json::Value>(&text).is_ok() && numbers(&text).all(fits_numeric) {
         return text;
     }
     serde_json::to_string(&text).map_or(Cow::Borrowed("null"), Cow::Owned)
 }
 
-/// A text as PostgreSQL's `text` can hold it: with U+FFFD in the place of each U+0000.
+/// Converts a string to a form that PostgreSQL's `text` accepts: each U+0000 becomes U+FFFD.
 #[must_use]
 pub fn storable_text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// The numbers in JSON, as they are written.
+/// Returns the numbers in JSON, as written.
 fn numbers(json: &str) -> impl Iterator<Item = &str> {
     let mut rest = json;
     std::iter::from_fn(move || {
@@ -130,13 +128,13 @@ fn numbers(json: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether PostgreSQL's `numeric` holds an `f64` that is written like this: it has 16383 digits after the point, and
+/// Whether PostgreSQL's `numeric` accepts this notation of an `f64`: it allows 16383 digits after the point, and
 /// `1e-20000` has 20000. Source: “Numeric Types”, PostgreSQL documentation.
 fn fits_numeric(number: &str) -> bool {
     const MAX_SCALE: usize = 16_383;
     let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let decimals = digits.split_once('.').map_or(0, |(_, decimals)| decimals.len());
-    // An exponent that is as large makes an `f64` only of 0.
+    // An `f64` with such a large exponent can only be 0.
     let exponent = exponent.trim_start_matches(['+', '-']).parse::<usize>().unwrap_or(usize::MAX);
     decimals.saturating_add(exponent) <= MAX_SCALE
 }
@@ -152,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_string_is_its_text_a_number_its_digits_and_the_rest_is_absent() {
+    fn strings_and_numbers_are_read_other_values_are_absent() {
         assert_eq!(text(Some(raw("\"a\\u00e9\""))).as_deref(), Some("aé"));
         assert!(matches!(text(Some(raw("\"plain\""))), Some(Cow::Borrowed("plain"))));
         assert_eq!(text(Some(raw("16505551234"))).as_deref(), Some("16505551234"));
@@ -164,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_surrogate_pair_becomes_the_replacement_character() {
+    fn an_unpaired_surrogate_becomes_the_replacement_character() {
         for (json, expected) in [
             (r#""\ud83d""#, "\u{fffd}"),
             (r#""\uDC4D!""#, "\u{fffd}!"),
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_an_array_s_elements_or_what_stands_in_its_place() {
+    fn a_value_that_is_not_an_array_is_a_list_of_one_element() {
         let elements =
             |json| list(Some(raw(json))).iter().map(|one| one.get().to_owned()).collect::<Vec<_>>();
         assert_eq!(elements("[1, null,{\"a\":2}]"), ["1", "{\"a\":2}"]);
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postgresql_refuses_is_replaced_and_the_rest_of_the_document_is_kept() {
+    fn only_values_that_postgresql_refuses_are_replaced() {
         for (json, expected) in [
             (
                 r#"{"a": 1.50, "b":"\u00e9\ud83d\udc4d\\u0000"}"#,
@@ -207,7 +205,7 @@ mod tests {
         }
     }
 
-    /// A JSON string in any spelling, and the UTF-16 that it spells: whole pairs only, or halves among them.
+    /// A JSON string with any mix of escapes, and its UTF-16: `units` selects whether unpaired surrogates occur.
     fn spelled(units: std::ops::RangeInclusive<u16>) -> impl Strategy<Value = (String, Vec<u16>)> {
         let plain = any::<String>().prop_map(|text| {
             let json = serde_json::to_string(&text).expect("JSON");
@@ -229,21 +227,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_string_that_serde_json_reads_is_read_as_it_reads_it((json, _) in spelled(0..=0xd7ff)) {
+        fn a_string_that_serde_json_accepts_is_read_equally((json, _) in spelled(0..=0xd7ff)) {
             let json = raw(&json);
             let expected: String = serde_json::from_str(json.get()).expect("a string");
             prop_assert_eq!(text(Some(json)), Some(Cow::Owned(expected)));
-            prop_assert_eq!(mend(json.get(), |_| false), json.get(), "nothing to mend");
+            prop_assert_eq!(repair(json.get(), |_| false), json.get(), "nothing to repair");
         }
 
         #[test]
-        fn every_string_of_json_is_read((json, units) in spelled(0xd7f0..=0xe00f)) {
+        fn every_json_string_is_read((json, units) in spelled(0xd7f0..=0xe00f)) {
             prop_assert_eq!(text(Some(raw(&json))), Some(Cow::Owned(String::from_utf16_lossy(&units))));
         }
 
         #[test]
-        fn no_text_makes_mending_panic(text: String, escapes in r#"[\\ud8c0f"é👍]{0,20}"#) {
-            let _ = (mend(&text, |_| true), mend(&escapes, |_| true));
+        fn any_string_is_repaired_without_a_panic(text: String, escapes in r#"[\\ud8c0f"é👍]{0,20}"#) {
+            let _ = (repair(&text, |_| true), repair(&escapes, |_| true));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A JSON object whose fields are read one by one, as far as they can be.
+//! A JSON object with fields that are read one by one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,20 +10,20 @@ use serde_json::value::RawValue;
 use super::{filled_text, list, read, text};
 use crate::wamid::Wamid;
 
-/// A JSON object, its values unread. Of a key that stands there twice, the last one counts.
+/// A JSON object with unparsed values. Of a repeated key, the last value counts.
 ///
-/// Everything can be asked of it, and what is not there, or is `null`, is absent.
+/// A field that is missing or `null` is absent.
 #[derive(Clone, Debug, Default)]
 pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    /// Reads an object; whatever else stands there counts as one without fields.
+    /// Reads an object; any other value counts as an object without fields.
     #[must_use]
     pub fn of(raw: Option<&'a RawValue>) -> Self {
         read(raw).unwrap_or_default()
     }
 
-    /// A field's value, unless it is `null`.
+    /// Returns the value of a field, unless it is `null`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         let field = self.0.iter().rev().find(|(name, _)| name == key);
@@ -42,19 +42,19 @@ impl<'a> Object<'a> {
         filled_text(self.get(key))
     }
 
-    /// See [`filled_text`]; for where it is kept.
+    /// See [`filled_text`]; returns an owned string.
     #[must_use]
     pub fn string(&self, key: &str) -> Option<String> {
         self.filled_text(key).map(Cow::into_owned)
     }
 
-    /// A wamid; whatever else stands there counts as absent.
+    /// Reads a wamid; any other value counts as absent.
     #[must_use]
     pub fn wamid(&self, key: &str) -> Option<Wamid> {
         self.string(key).and_then(|id| Wamid::parse(id).ok())
     }
 
-    /// An object inside; see [`Object::of`].
+    /// Reads a nested object; see [`Object::of`].
     #[must_use]
     pub fn object(&self, key: &str) -> Self {
         Self::of(self.get(key))
@@ -72,7 +72,7 @@ impl<'a> Object<'a> {
         read(self.get(key))
     }
 
-    /// The names and values of the fields that are not `null`, in their order.
+    /// Returns the names and values of the fields that are not `null`, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value)).filter(|(_, value)| value.get() != "null")
     }
@@ -89,9 +89,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             }
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
-                // As many as most objects of Meta's have.
+                // The number of fields of most of Meta's objects.
                 let mut fields = Vec::with_capacity(8);
-                // A key is a string in any spelling, so that half of a surrogate pair in one loses no other field.
+                // A key is read leniently, so that an unpaired surrogate in one key loses no other field.
                 while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                     fields.push((text(Some(key)).unwrap_or_default(), value));
                 }
@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn every_field_can_be_asked_for_and_a_strange_one_spoils_no_other() {
+    fn a_malformed_field_does_not_affect_the_others() {
         let message = object(r#"{"id":"w", "n": 7,"o":{"p":[1]},"gone":null,"\ud83d":1,"\u0074ype":"text"}"#);
         assert_eq!(message.text("id").as_deref(), Some("w"));
         assert_eq!(message.text("n").as_deref(), Some("7"));
         assert_eq!(message.text("type").as_deref(), Some("text"));
         assert_eq!(message.object("o").list("p").len(), 1);
         assert!(message.get("gone").is_none() && message.get("never").is_none());
-        assert!(message.object("id").fields().next().is_none(), "no object");
+        assert!(message.object("id").fields().next().is_none(), "not an object");
         let names: Vec<_> = message.fields().map(|(name, _)| name).collect();
         assert_eq!(names, ["id", "n", "o", "\u{fffd}", "type"]);
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_has_no_fields() {
+    fn a_value_that_is_not_an_object_has_no_fields() {
         for json in ["null", "[]", "7", "\"{}\""] {
             assert!(object(json).fields().next().is_none(), "{json}");
         }
