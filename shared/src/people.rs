@@ -1,7 +1,7 @@
-//! Whom a message is from, and which contact is theirs.
+//! Matches the sender or recipient of a message with a contact.
 //!
-//! A contact holds a phone number and a name. Given to somebody else's message, it would send one person's
-//! answer to another's phone. So a contact belongs to a message only when the two name the same person.
+//! A contact holds a phone number and a name. A wrong match would send the answer for one user to another user's phone.
+//! A contact therefore belongs to a message only when both name the same user.
 
 use std::collections::HashMap;
 
@@ -10,40 +10,40 @@ use serde_json::value::RawValue;
 use crate::lenient::{self, Object};
 use crate::sender::{PhoneNumber, Sender, UserId};
 
-/// Contacts that are read at most. Meta sends one for each message, of which a request has at most 1,000.
+/// Maximum number of contacts read. Meta sends one for each message, and at most 1,000 messages in a request.
 const MAX_CONTACTS: usize = 4000;
 
-/// What a contact or a message says about who it is about.
+/// The identity in a contact, or of a message's author or recipient.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Person {
     /// The phone number.
     pub number: Option<PhoneNumber>,
-    /// The business-scoped user id, which names one person and no other.
+    /// The business-scoped user id, which is unique to one person.
     pub user_id: Option<UserId>,
-    /// Whether it names anybody at all, even if nobody can say whom.
+    /// Whether an identifier is present, even if it is invalid.
     is_named: bool,
 }
 
 impl Person {
-    /// The author of an entry of `value.messages`.
+    /// Reads the author of an entry of `value.messages`.
     #[must_use]
     pub fn author(message: &Object<'_>) -> Self {
         Self::new(message, "from", ["from_user_id", "from_parent_user_id"])
     }
 
-    /// To whom an entry of `value.message_echoes` went.
+    /// Reads the recipient of an entry of `value.message_echoes`.
     #[must_use]
     pub fn recipient(message: &Object<'_>) -> Self {
         Self::new(message, "to", ["to_user_id", "to_parent_user_id"])
     }
 
-    /// The person of an entry of `value.contacts`.
+    /// Reads the person of an entry of `value.contacts`.
     #[must_use]
     pub fn contact(contact: &Object<'_>) -> Self {
         Self::new(contact, "wa_id", ["user_id", "parent_user_id"])
     }
 
-    /// A parent business's id counts where there is no other, and a user id may stand in the number's place.
+    /// The user id of a parent business counts in the absence of another, and a user id may be in the number's field.
     fn new(fields: &Object<'_>, number: &str, user_ids: [&str; 2]) -> Self {
         let [number, user_id, parent] = [number, user_ids[0], user_ids[1]].map(|key| fields.filled_text(key));
         Self {
@@ -56,14 +56,14 @@ impl Person {
     }
 }
 
-/// `value.contacts`, found by what names a person, in constant time: a request can hold a thousand contacts
+/// `value.contacts`, indexed by user id and number for lookups in constant time: a request can hold a thousand contacts
 /// and a thousand messages.
 #[derive(Debug, Default)]
 pub struct Contacts<'a> {
     people: Vec<(Person, &'a RawValue)>,
     by_user_id: HashMap<UserId, usize>,
     by_number: HashMap<String, usize>,
-    /// Of those that have no user id, which could contradict the message's.
+    /// Only contacts without a user id, which could contradict the message's.
     by_number_alone: HashMap<String, usize>,
 }
 
@@ -89,21 +89,22 @@ impl<'a> Contacts<'a> {
         contacts
     }
 
-    /// Who wrote `message`, as far as it and its author's contact say, and that contact.
+    /// Returns the sender of `message`, according to the message and the author's contact, and that contact.
     ///
-    /// The message's own number is the one to answer to: its contact's counts where it gives none.
+    /// The number in the message is the recipient of the answer; the contact's number counts only in its absence.
     #[must_use]
     pub fn author(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
         self.complete(Person::author(message))
     }
 
-    /// To whom `message` of the business went, as far as it and that person's contact say, and that contact.
+    /// Returns the recipient of `message` of the business, according to the message and the recipient's contact, and that
+    /// contact.
     #[must_use]
     pub fn recipient(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
         self.complete(Person::recipient(message))
     }
 
-    /// A person with what their contact knows of them.
+    /// Completes a person with the identifiers in their contact.
     fn complete(&self, person: Person) -> (Option<Sender>, Option<&'a RawValue>) {
         match self.of(&person) {
             Some((contact, raw)) => {
@@ -115,8 +116,8 @@ impl<'a> Contacts<'a> {
         }
     }
 
-    /// The contact of the same user id, whatever their numbers; else the one of the same number, unless both
-    /// have user ids. A message that names nobody has the contact that is the only one.
+    /// Returns the contact with the same user id, with any number; otherwise the contact with the same number, unless both
+    /// have user ids. A message without an identifier belongs to the only contact, if there is exactly one.
     fn of(&self, author: &Person) -> Option<&(Person, &'a RawValue)> {
         let number = author.number.as_ref().map(PhoneNumber::comparable);
         let position = match (&author.user_id, &number) {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contact_is_its_author_s_by_user_id_or_by_number() {
+    fn a_contact_is_matched_by_user_id_or_by_number() {
         let contacts = json!([
             {"wa_id": "1", "user_id": "US.1"}, {"wa_id": "2"}, {"user_id": "US.3"}, {"wa_id": "US.4"}, {"wa_id": 5}
         ]);
@@ -169,22 +170,22 @@ mod tests {
     }
 
     #[test]
-    fn the_only_contact_is_not_everybody_s() {
+    fn the_only_contact_is_not_matched_with_another_user() {
         let contacts = json!([{"wa_id": "16505551234", "user_id": "US.1"}]);
         for (message, is_theirs) in [
             (json!({"from_user_id": "US.2"}), false),
             (json!({"from": "16505555678"}), false),
-            // The same number, but another person: perhaps the number has changed hands.
+            // The same number, but another user id: the number may belong to another user now.
             (json!({"from": "16505551234", "from_user_id": "US.2"}), false),
             (json!({"from": "hello"}), false),
             (json!({"from": "16505551234"}), true),
             (json!({"from": "16505555678", "from_user_id": "US.1"}), true),
             (json!({"from": " ", "from_user_id": null}), true),
-            (json!("no object"), true),
+            (json!("not an object"), true),
         ] {
             assert_eq!(contact_of(&message, &contacts), is_theirs.then_some(0), "{message}");
         }
-        // Neither says that it is, nor that it is not.
+        // A match can neither be confirmed nor excluded.
         assert_eq!(contact_of(&json!({"from_user_id": "US.2"}), &json!([{"wa_id": "1"}])), None);
     }
 
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_author_s_contact_says_what_the_message_does_not_and_nobody_else_s_does() {
+    fn only_the_contact_of_the_author_completes_a_message() {
         let contacts = json!([{"wa_id": "16505551234", "user_id": "US.1"}]).to_string();
         let contacts = Contacts::read(serde_json::from_str(&contacts).ok());
         let sender = |message: Value| {
@@ -231,7 +232,7 @@ mod tests {
             (json!({"from": "somebody"}), None),
             (json!({"from_user_id": "93737957790"}), known("", "93737957790")),
             (json!({"from_user_id": "no id", "from": "US.2"}), known("", "US.2")),
-            // Made after a public bug report: an older form, and a number that is empty.
+            // From a public bug report: an older form, and an empty number.
             (json!({"from": "", "from_user_id": "user.9373795779eb"}), known("", "user.9373795779eb")),
             (json!({"from": "user.9373795779eb"}), known("", "user.9373795779eb")),
         ] {
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recipient_of_an_echo_is_whom_it_and_their_contact_name() {
+    fn the_recipient_of_an_echo_is_completed_from_their_contact() {
         let contacts = json!([{"wa_id": "16505551234", "user_id": "US.1"}]).to_string();
         let contacts = Contacts::read(serde_json::from_str(&contacts).ok());
         for (message, number, user_id) in [
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_the_other_kind_make_nobody_unknown() {
+    fn fields_of_the_other_kind_do_not_prevent_a_match() {
         let contacts = json!([{"wa_id": "1", "from": "7", "user_id": "US.1", "from_user_id": "US.7"}, {}]);
         let message = json!({"from": "1", "wa_id": "8", "from_user_id": "US.1", "user_id": "US.8"});
         assert_eq!(contact_of(&message, &contacts), Some(0));

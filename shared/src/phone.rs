@@ -1,9 +1,9 @@
-//! Phone numbers, and the two spellings that the numbers of some countries have.
+//! Phone numbers, and the two spellings of the numbers of some countries.
 //!
-//! WhatsApp knows an account by the spelling in which it was registered, a database by the one that somebody wrote down:
-//! one person, two numbers. The table below says which numbers these are, as of November 2026. It is written by hand
-//! because libphonenumber, which knows the newer spelling alone, would be half a megabyte of each function; the tests
-//! compare the table with it. Sources:
+//! WhatsApp uses the spelling in which an account was registered, a database the spelling that was entered: one user, two
+//! numbers. The table below lists these numbers, as of November 2026. It is maintained by hand, because libphonenumber
+//! knows only the newer spelling and would add half a megabyte to each function; the tests compare the table with it.
+//! Sources:
 //!
 //! | country | two spellings | source |
 //! |---|---|---|
@@ -13,31 +13,31 @@
 //! | Benin | all numbers, with and without 01 after the country code | ARCEP Bénin: ten digits since 2024-11-30 |
 //! | Ivory Coast | mobile numbers, with and without the operator's 01, 05 or 07 | ARTCI: ten digits since 2021-01-31; which operator's a number is, carrier data of libphonenumber 8.12.10 |
 //!
-//! A landline never becomes somebody's mobile number. In Brazil and Ivory Coast its digits tell it from one; in Argentina
-//! a block of numbers is either mobile or fixed, whatever stands before it; in Mexico a number is the same whichever it is;
-//! in Benin the prefix is before both.
+//! The other spelling of a landline is never the mobile number of another user. In Brazil and Ivory Coast the digits
+//! distinguish the two; in Argentina a block of numbers is either mobile or fixed, with any prefix; in Mexico mobile and
+//! fixed numbers have the same form; in Benin the prefix is added to both.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::logging::Masked;
 
-/// Digits of a phone number at most. E.164 allows 15; some more do no harm.
+/// Maximum number of digits of a phone number. E.164 allows 15; a few more are accepted.
 const MAX_DIGITS: usize = 20;
 
 /// A phone number: digits, with country code, without `+`, as Meta writes it.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct PhoneNumber(String);
 
-/// The numbers of a country that have a longer spelling beside the shorter one.
+/// The numbers of a country with a longer and a shorter spelling.
 struct Spellings {
     /// The country code.
     country: &'static str,
-    /// How many digits of the national number stand before the ones that are added.
+    /// The number of digits of the national number before the added ones.
     before: usize,
-    /// How many stand after them.
+    /// The number of digits after the added ones.
     after: usize,
-    /// The digits that are added to a shorter national number; `None` when it has no other spelling.
+    /// The digits added to a shorter national number; `None` when it has no other spelling.
     added: fn(&[u8]) -> Option<&'static str>,
 }
 
@@ -92,25 +92,25 @@ impl PhoneNumber {
         is_number.then(|| Self(digits.to_owned()))
     }
 
-    /// The digits. Personal data: not for logs.
+    /// Returns the digits. Personal data: not for logs.
     #[must_use]
     pub fn digits(&self) -> &str {
         &self.0
     }
 
-    /// As databases usually hold it, and as it is sent to: `+16505551234`. Personal data: not for logs.
+    /// Returns E.164, the usual form in databases and of a recipient: `+16505551234`. Personal data: not for logs.
     #[must_use]
     pub fn e164(&self) -> String {
         format!("+{}", self.0)
     }
 
-    /// The same number in its other spelling, if it has two: see the table of this module.
+    /// Returns the other spelling of the number, if it has two: see the table of this module.
     #[must_use]
     pub fn variant(&self) -> Option<Self> {
         TABLE.iter().find_map(|spellings| spellings.other(&self.0)).map(Self)
     }
 
-    /// The shorter of its spellings: equal for two spellings of one number.
+    /// Returns the shorter spelling, which is equal for both spellings of one number.
     #[must_use]
     pub fn comparable(&self) -> Cow<'_, str> {
         match self.variant() {
@@ -121,11 +121,11 @@ impl PhoneNumber {
 }
 
 impl Spellings {
-    /// The longer spelling of a shorter number, the shorter of a longer one.
+    /// Returns the longer spelling of a shorter number, or the shorter of a longer one.
     fn other(&self, digits: &str) -> Option<String> {
         let national = digits.strip_prefix(self.country)?;
         let (before, rest) = national.split_at_checked(self.before)?;
-        // What is more than the shorter spelling has.
+        // The digits beyond those of the shorter spelling.
         let (extra, after) = rest.split_at_checked(rest.len().checked_sub(self.after)?)?;
         let shorter = format!("{before}{after}");
         let added = (self.added)(shorter.as_bytes())?;
@@ -151,11 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn some_countries_numbers_have_two_spellings() {
+    fn numbers_of_some_countries_have_two_spellings() {
         for (longer, shorter) in [
             ("5511987654321", "551187654321"),
             ("5215512345678", "525512345678"),
-            // Made after a public bug report: one in the database, the other from Meta.
+            // From a public bug report: one spelling in the database, the other from Meta.
             ("5491155501234", "541155501234"),
             ("5492966412345", "542966412345"),
             ("5493514567890", "543514567890"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn libphonenumber_knows_the_spellings_as_the_table_does() {
+    fn the_table_agrees_with_libphonenumber() {
         for mobile in ["5511987654321", "5491155501234", "2290197123456", "2250140123456", "2250707123456"] {
             assert!(kinds(mobile).0, "{mobile}");
         }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_have_one_spelling_and_landlines_stay_landlines() {
+    fn landlines_and_other_numbers_have_one_spelling() {
         for one in [
             "16505551234",
             "15511987654",
@@ -211,7 +211,7 @@ mod tests {
             // Benin: no such number before 2024.
             "22901234567",
             "2290171234567",
-            // Ivory Coast: landlines, then and now; numbers given out since; another operator's prefix.
+            // Ivory Coast: landlines before and after 2021; numbers assigned since; the prefix of another operator.
             "22520212345",
             "2250120212345",
             "2252720212345",
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// Whether libphonenumber's newest metadata know a number as a mobile one, and as a fixed one.
+    /// Whether a number is a mobile one, and whether it is a fixed one, in libphonenumber's newest metadata.
     fn kinds(digits: &str) -> (bool, bool) {
         let country =
             TABLE.iter().find(|spellings| digits.starts_with(spellings.country)).expect("a country");
@@ -242,7 +242,7 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(1024))]
         #[test]
-        fn a_variant_s_variant_is_the_number_itself(
+        fn the_variant_of_a_variant_is_the_number(
             digits in "(55|52|521|54|549|229|22901|225|2250[157]|1)[0-9]{8,12}",
         ) {
             let number = PhoneNumber::parse(&digits).expect("a number");
@@ -252,9 +252,9 @@ mod tests {
             }
         }
 
-        /// In Benin and Mexico landlines have two spellings, too.
+        /// Without Benin and Mexico, where landlines have two spellings too.
         #[test]
-        fn a_longer_spelling_is_never_a_landline_of_libphonenumber_s(
+        fn a_longer_spelling_is_never_a_landline(
             digits in "55[1-9][1-9][2-9][0-9]{7}|54(11|2[0-9]{2}|3[0-9]{2})[2-8][0-9]{6,7}|225[0-9]{8}",
         ) {
             if let Some(longer) = variant(&digits).filter(|other| other.len() > digits.len()) {

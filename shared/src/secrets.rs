@@ -1,8 +1,8 @@
 //! The secrets of a function: from one secret of AWS Secrets Manager, or from the environment.
 //!
-//! On AWS, `SECRET_ID` names a secret whose value is a JSON object with the secrets by name. It is read before the first
-//! invocation and again from time to time, so that a rotated value is used without a deployment. Without `SECRET_ID`,
-//! here and in tests, each secret is an environment variable of its name.
+//! On AWS, `SECRET_ID` names a secret with a JSON object of the secrets by name. It is read before the first invocation
+//! and refreshed periodically, so that a rotated value is used without a deployment. Without `SECRET_ID`, as in local
+//! runs and tests, each secret is an environment variable with its name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::aws::{self, AwsSettings};
 use crate::counter::Counter;
 use crate::env::{self, EnvError};
 
-/// How long a value is used before it is read again.
+/// The time until the secrets are refreshed.
 pub const FRESH: Duration = Duration::from_secs(5 * 60);
 
-/// How long until the next attempt when it could not be read again; the old value is used meanwhile.
+/// The time until the next attempt after a failed refresh; the earlier value is used meanwhile.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// How long an invocation waits for a value to be read again. Meta waits for the whole of it.
+/// The time for which an invocation waits for a refresh: it delays the response to Meta.
 pub const REFRESH_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Secrets by name.
@@ -37,25 +37,25 @@ pub enum Secrets {
     Values(BTreeMap<String, SecretString>),
 }
 
-/// Secrets that could not be read. The text holds nothing of them.
+/// Secrets that could not be read. The message includes no secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SecretsError {
-    /// Secrets Manager did not hand the secret out.
+    /// Secrets Manager did not return the secret.
     #[error("the secret of SECRET_ID cannot be read: Secrets Manager: {0}")]
     Call(String),
-    /// It is not what is expected.
-    #[error("the secret of SECRET_ID is not a JSON object whose members are texts")]
+    /// The secret is not a JSON object of strings.
+    #[error("the secret of SECRET_ID is not a JSON object with strings as values")]
     Unreadable,
-    /// A setting is missing or cannot be used.
+    /// A setting is missing or invalid.
     #[error(transparent)]
     Setting(#[from] EnvError),
 }
 
 impl Secrets {
-    /// The secret of this name.
+    /// Returns the secret with this name.
     ///
     /// # Errors
-    /// [`EnvError::Missing`] when it is not there, or empty.
+    /// [`EnvError::Missing`] or [`EnvError::MissingSecret`] when it is missing or empty.
     pub fn required(&self, name: &'static str) -> Result<SecretString, EnvError> {
         match self {
             Self::Environment => env::secret(name),
@@ -66,7 +66,7 @@ impl Secrets {
         }
     }
 
-    /// The secret of this name, parsed.
+    /// Returns the secret with this name, parsed.
     ///
     /// # Errors
     /// As [`Secrets::required`], and [`EnvError::Unusable`] when it cannot be parsed.
@@ -82,16 +82,16 @@ impl Secrets {
     fn read(json: &str) -> Result<Self, SecretsError> {
         let values: BTreeMap<String, SecretString> =
             serde_json::from_str(json).map_err(|_| SecretsError::Unreadable)?;
-        // As with variables, which are often copied with a line's end.
+        // Trimmed like environment variables, because values are often copied with a line break.
         let trimmed = |value: SecretString| SecretString::from(value.expose_secret().trim().to_owned());
         Ok(Self::Values(values.into_iter().map(|(name, value)| (name, trimmed(value))).collect()))
     }
 }
 
-/// How something is built with secrets.
+/// A function that builds a value with secrets.
 type Build<T> = Box<dyn Fn(&Secrets) -> Result<T, EnvError> + Send + Sync>;
 
-/// Something that is built with secrets, and built anew when they have changed.
+/// A value that is built with secrets, and rebuilt when they have changed.
 pub struct Rotating<T> {
     source: Option<Secret>,
     build: Build<T>,
@@ -105,10 +105,10 @@ struct State<T> {
 }
 
 impl<T> Rotating<T> {
-    /// Reads the secrets, over `http`, and builds with them.
+    /// Reads the secrets, over `http`, and builds the value.
     ///
     /// # Errors
-    /// When they cannot be read, or `build` fails.
+    /// When the secrets cannot be read, or `build` fails.
     pub async fn start(
         http: &reqwest::Client,
         build: impl Fn(&Secrets) -> Result<T, EnvError> + Send + Sync + 'static,
@@ -123,10 +123,10 @@ impl<T> Rotating<T> {
         Self::with(source, build).await
     }
 
-    /// Like [`Rotating::start`], with the secret `id` of the Secrets Manager that `settings` lead to.
+    /// Like [`Rotating::start`], with the secret `id` of the Secrets Manager in `settings`.
     ///
     /// # Errors
-    /// When it cannot be read, or `build` fails.
+    /// When the secret cannot be read, or `build` fails.
     pub async fn start_with(
         settings: &AwsSettings,
         id: &str,
@@ -149,47 +149,44 @@ impl<T> Rotating<T> {
         Ok(Self { source, build: Box::new(build), state })
     }
 
-    /// What was built with the secrets as they are, or were [`FRESH`] ago, or longer ago when they cannot be read within
+    /// Returns the value, built with secrets that are at most [`FRESH`] old, or older when a refresh fails or exceeds
     /// [`REFRESH_TIMEOUT`].
     pub async fn current(&self) -> Arc<T> {
         let mut state = self.state.lock().await;
         if let Some(source) = &self.source
             && Instant::now() >= state.next
         {
-            state.next = Instant::now() + self.renew(source, &mut state).await;
+            state.next = Instant::now() + self.refresh(source, &mut state).await;
         }
         Arc::clone(&state.built)
     }
 
-    /// Reads the secrets again; returns when to do so next.
-    async fn renew(&self, source: &Secret, state: &mut State<T>) -> Duration {
+    /// Refreshes the secrets; returns the time until the next refresh.
+    async fn refresh(&self, source: &Secret, state: &mut State<T>) -> Duration {
         let reading = timeout(REFRESH_TIMEOUT, read(source)).await;
         let late = || Err(SecretsError::Call("no answer in time".to_owned()));
-        let renewed = match reading.unwrap_or_else(|_| late()) {
+        let refreshed = match reading.unwrap_or_else(|_| late()) {
             Ok((_, version)) if version.is_some() && version == state.version => return FRESH,
             Ok((secrets, version)) => {
                 (self.build)(&secrets).map(|built| (built, version)).map_err(SecretsError::from)
             }
             Err(error) => Err(error),
         };
-        match renewed {
+        match refreshed {
             Ok((built, version)) => {
-                info!(
-                    counter = Counter::RotatedSecrets.name(),
-                    "the secrets have changed, and are used from now on"
-                );
+                info!(counter = Counter::RotatedSecrets.name(), "secrets changed: new values in use");
                 (state.built, state.version) = (Arc::new(built), version);
                 FRESH
             }
             Err(cause) => {
-                warn!(counter = Counter::UnreadSecrets.name(), %cause, "the secrets are used as they were");
+                warn!(counter = Counter::UnreadSecrets.name(), %cause, "secrets not refreshed: earlier values in use");
                 RETRY
             }
         }
     }
 }
 
-/// The secrets, and the version of their value.
+/// Reads the secrets and their version.
 async fn read(source: &Secret) -> Result<(Secrets, Option<String>), SecretsError> {
     let value = source.value().await.map_err(SecretsError::Call)?;
     let secrets = value.secret_string.ok_or(SecretsError::Unreadable)?;

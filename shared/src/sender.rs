@@ -1,6 +1,6 @@
-//! Who writes: a phone number, a business-scoped user id, or both.
+//! The sender of a message: a phone number, a business-scoped user id, or both.
 //!
-//! Since April 2026 a person can write without a phone number, and every message carries a user id. Source:
+//! Since April 2026 a user can write without a phone number, and every message carries a user id. Source:
 //! “Business-scoped user IDs”, WhatsApp Business Platform documentation.
 
 use std::fmt;
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use crate::logging::Masked;
 pub use crate::phone::PhoneNumber;
 
-/// Characters of a user id at most: the country, `ENT` and 128, and some more.
+/// Maximum number of characters of a user id: the country, `ENT` and 128, and some more.
 const MAX_USER_ID: usize = 200;
 
-/// A person who writes to us, as far as Meta says who it is.
+/// The identity of a user on WhatsApp, as far as Meta gives it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "Serialized", into = "Serialized")]
 pub enum Sender {
-    /// Somebody of whom only the number is known.
+    /// Only the number is known.
     Phone(PhoneNumber),
-    /// Somebody who has no number for us: they have a username.
+    /// Only the user id is known: a user with a username hides the number.
     UserId(UserId),
-    /// Somebody of whom both are known.
+    /// Both are known.
     Both(PhoneNumber, UserId),
 }
 
-/// A business-scoped user id (BSUID). It names one person towards one business.
+/// A business-scoped user id (BSUID). It identifies one user for one business.
 ///
 /// Meta documents the country's two letters, a dot, and letters and digits (`US.13491208655302741918`, of a parent
-/// business `US.ENT.…`); `user.` and hexadecimal digits, digits alone, `_` and `-` have been seen, too. So nothing but its
-/// characters and its length is asked for.
+/// business `US.ENT.…`); `user.` and hexadecimal digits, digits alone, `_` and `-` have been observed too. Only its
+/// characters and its length are therefore validated.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct UserId(String);
 
@@ -39,7 +39,7 @@ pub struct UserId(String);
 pub struct UnknownSender;
 
 impl Sender {
-    /// Puts together what is known; nothing when nothing is.
+    /// Combines the known identifiers; returns `None` when there are none.
     #[must_use]
     pub fn new(number: Option<PhoneNumber>, user_id: Option<UserId>) -> Option<Self> {
         match (number, user_id) {
@@ -50,13 +50,13 @@ impl Sender {
         }
     }
 
-    /// Reads a phone number or a user id; which one it is shows in its form.
+    /// Reads a phone number or a user id, distinguished by their form.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {
         PhoneNumber::parse(id).map(Self::Phone).or_else(|| UserId::recognize(id).map(Self::UserId))
     }
 
-    /// The number, if it is known.
+    /// Returns the number, if it is known.
     #[must_use]
     pub fn number(&self) -> Option<&PhoneNumber> {
         match self {
@@ -65,7 +65,7 @@ impl Sender {
         }
     }
 
-    /// The user id, if it is known.
+    /// Returns the user id, if it is known.
     #[must_use]
     pub fn user_id(&self) -> Option<&UserId> {
         match self {
@@ -76,15 +76,16 @@ impl Sender {
 }
 
 impl UserId {
-    /// Reads what stands where a user id belongs: 1 to 200 letters, digits, dots, underscores and hyphens.
+    /// Reads the value of a user id's field: 1 to 200 letters, digits, dots, underscores and hyphens.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_of_id = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         ((1..=MAX_USER_ID).contains(&text.len()) && text.bytes().all(is_of_id)).then(|| Self(text.to_owned()))
     }
 
-    /// Reads a user id where something else may stand, such as a number or a word: letters, then a dot, an underscore
-    /// or a hyphen, then more. After the two capital letters of a country that may be anything, else a digit is in it.
+    /// Reads a user id from a field that may hold another value, such as a number or a word: letters, then a dot, an
+    /// underscore or a hyphen, then more characters, with at least one digit unless two capital letters and a dot (a
+    /// country) precede.
     #[must_use]
     pub fn recognize(text: &str) -> Option<Self> {
         let (prefix, rest) = text.split_once(['.', '_', '-'])?;
@@ -96,17 +97,17 @@ impl UserId {
         (has_prefix && !rest.is_empty() && is_id).then(|| Self::parse(text)).flatten()
     }
 
-    /// The id, as it is. Personal data: not for logs.
+    /// Returns the id. Personal data: not for logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// As a sender stands in an envelope. Before user ids it was a single text.
+/// The form of a sender in an envelope. Before user ids it was a single string.
 #[derive(Deserialize, Serialize)]
 #[serde(untagged)]
-enum Written {
+enum Serialized {
     One(String),
     Parts {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,13 +117,13 @@ enum Written {
     },
 }
 
-impl TryFrom<Written> for Sender {
+impl TryFrom<Serialized> for Sender {
     type Error = UnknownSender;
 
-    fn try_from(written: Written) -> Result<Self, UnknownSender> {
+    fn try_from(written: Serialized) -> Result<Self, UnknownSender> {
         match written {
-            Written::One(id) => Self::parse(&id),
-            Written::Parts { phone, user_id } => Self::new(
+            Serialized::One(id) => Self::parse(&id),
+            Serialized::Parts { phone, user_id } => Self::new(
                 phone.as_deref().and_then(PhoneNumber::parse),
                 user_id.as_deref().and_then(UserId::parse),
             ),
@@ -131,7 +132,7 @@ impl TryFrom<Written> for Sender {
     }
 }
 
-impl From<Sender> for Written {
+impl From<Sender> for Serialized {
     fn from(sender: Sender) -> Self {
         Self::Parts {
             phone: sender.number().map(|number| number.digits().to_owned()),
@@ -141,7 +142,7 @@ impl From<Sender> for Written {
 }
 
 impl fmt::Display for Sender {
-    /// Masked: it is personal data.
+    /// Writes the masked identity, which is personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Phone(number) | Self::Both(number, _) => fmt::Debug::fmt(number, f),
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_is_a_number_or_a_user_id_by_its_form() {
+    fn a_number_and_a_user_id_are_distinguished_by_form() {
         assert!(
             matches!(Sender::parse("+16505551234"), Some(Sender::Phone(number)) if number.digits() == "16505551234")
         );
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_is_any_name_of_letters_digits_and_marks() {
+    fn a_user_id_is_letters_digits_and_punctuation() {
         for id in ["US.1", "user.9373795779eb6441", "16505551234", "a_b-C.9", &"9".repeat(200)] {
             assert_eq!(UserId::parse(id).as_ref().map(UserId::as_str), Some(id));
         }
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_survives_an_envelope_and_an_older_one_is_read() {
+    fn a_sender_round_trips_and_the_older_form_is_read() {
         for json in [
             r#"{"phone":"16505551234"}"#,
             r#"{"user_id":"US.1"}"#,
@@ -202,13 +203,13 @@ mod tests {
         for id in ["16505551234", "US.1"] {
             assert_eq!(serde_json::from_str::<Sender>(&format!("\"{id}\"")).ok(), Sender::parse(id));
         }
-        for nobody in ["{}", r#"{"phone":"hello"}"#, "\"hello\"", "7"] {
-            assert!(serde_json::from_str::<Sender>(nobody).is_err(), "{nobody}");
+        for invalid in ["{}", r#"{"phone":"hello"}"#, "\"hello\"", "7"] {
+            assert!(serde_json::from_str::<Sender>(invalid).is_err(), "{invalid}");
         }
     }
 
     #[test]
-    fn neither_is_printed() {
+    fn debug_and_display_mask_both_identifiers() {
         let both = Sender::new(PhoneNumber::parse("16505551234"), UserId::parse("US.13491208655302741918"));
         let printed = format!("{both:?} {}", both.as_ref().expect("a sender"));
         assert!(!printed.contains("1650555") && !printed.contains("1349120"), "{printed}");
@@ -216,7 +217,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_recognized_can_be_parsed(text in "[A-Za-z0-9._+ -]{0,12}", any: String) {
+        fn a_recognized_user_id_can_be_parsed(text in "[A-Za-z0-9._+ -]{0,12}", any: String) {
             for text in [&text, &any] {
                 if let Some(id) = UserId::recognize(text) {
                     proptest::prop_assert_eq!(UserId::parse(text), Some(id));

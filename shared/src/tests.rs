@@ -1,4 +1,4 @@
-//! What holds for several modules: what is shown of personal data, what is counted and timed, what the environment says.
+//! Tests of several modules: masking of personal data, counters and durations, environment variables.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::metrics::{Counts, milliseconds_since, record, timed};
 use crate::sender::{PhoneNumber, Sender, UserId};
 
 #[test]
-fn debug_output_says_which_one_it_is_and_nothing_personal() {
+fn debug_output_shows_ids_and_no_personal_data() {
     let id = "9b2f0c1e-8a55-5c1e-9d3e-0a1b2c3d4e5f";
     let row = json!({"id": id, "user_id": id, "channel": "whatsapp", "role": "user", "content": "private",
         "created_at": "2026-11-24T03:05:00Z"});
@@ -41,7 +41,7 @@ fn debug_output_says_which_one_it_is_and_nothing_personal() {
 }
 
 #[test]
-fn a_sender_is_shown_by_the_last_three_characters() {
+fn a_sender_is_shown_by_its_last_three_characters() {
     for (sender, shown) in [("16505551234", "…234"), ("US.13491208655302741918", "…918"), ("1234567", "…")]
     {
         assert_eq!(Sender::parse(sender).expect("a sender").to_string(), shown);
@@ -51,7 +51,7 @@ fn a_sender_is_shown_by_the_last_three_characters() {
 }
 
 #[test]
-fn a_name_is_logged_only_if_it_is_one() {
+fn a_name_is_logged_only_if_it_is_safe() {
     let long = "a".repeat(65);
     for (name, shown) in [
         ("user_id-update.2", "user_id-update.2"),
@@ -66,7 +66,7 @@ fn a_name_is_logged_only_if_it_is_one() {
 }
 
 #[test]
-fn roles_of_a_table_are_the_same_as_ours() {
+fn roles_round_trip_through_the_table() {
     for role in [Role::User, Role::Assistant, Role::Other("system".to_owned())] {
         assert_eq!(Role::from(role.as_str().to_owned()), role);
     }
@@ -74,7 +74,7 @@ fn roles_of_a_table_are_the_same_as_ours() {
 }
 
 #[test]
-fn a_number_too_small_for_postgresql_is_found_behind_any_string() {
+fn a_number_too_small_for_postgresql_is_found_after_any_string() {
     let stored = |json: &str| storable(serde_json::from_str(json).expect("JSON")).into_owned();
     for found in
         [r#"["\\",1e-20000]"#, r#"["\"",1e-20000]"#, r#"["a\\\"b\\",1e-20000]"#, r#"{"a\\":1e-20000}"#]
@@ -88,7 +88,7 @@ fn a_number_too_small_for_postgresql_is_found_behind_any_string() {
 
 #[test]
 fn a_variable_that_is_set_is_read() {
-    // Tests only read the environment: changing it is not safe in a process with threads.
+    // The tests only read the environment: changing it is not safe in a process with threads.
     let path = std::env::var("PATH").expect("PATH");
     assert_eq!(env::optional("PATH"), Ok(Some(path.clone())));
     assert_eq!(env::required("PATH"), Ok(path.clone()));
@@ -99,9 +99,9 @@ fn a_variable_that_is_set_is_read() {
     assert_eq!(secrecy::ExposeSecret::expose_secret(&secret), path);
 }
 
-/// Keeps what is counted and timed.
+/// Records counts and durations.
 #[derive(Default)]
-struct Kept(Arc<Mutex<Vec<(String, f64)>>>);
+struct Recorded(Arc<Mutex<Vec<(String, f64)>>>);
 
 struct One(Arc<Mutex<Vec<(String, f64)>>>, String);
 
@@ -119,7 +119,7 @@ impl HistogramFn for One {
     }
 }
 
-impl metrics::Recorder for Kept {
+impl metrics::Recorder for Recorded {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -138,13 +138,13 @@ impl metrics::Recorder for Kept {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_are_milliseconds_and_a_line_with_a_counter_counts_once() {
+async fn durations_are_milliseconds_and_a_counter_counts_once() {
     let start = tokio::time::Instant::now();
     tokio::time::advance(Duration::from_millis(1500)).await;
     assert_eq!(milliseconds_since(start), 1500);
 
-    let kept = Kept::default();
-    metrics::with_local_recorder(&kept, || {
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || {
         record("send_ms", Duration::from_micros(2500));
         ready(timed("insert_ms", async {}));
         let counting = tracing_subscriber::registry().with(Counts::of_this_version());
@@ -159,10 +159,10 @@ async fn times_are_milliseconds_and_a_line_with_a_counter_counts_once() {
     });
     let expected = [("send_ms", 2.5), ("insert_ms", 0.0), ("answered_messages", 1.0)]
         .map(|(name, value)| (name.to_owned(), value));
-    assert_eq!(*kept.0.lock().expect("a lock"), expected);
+    assert_eq!(*recorded.0.lock().expect("a lock"), expected);
 }
 
-/// Runs what does not wait.
+/// Runs a future that completes without waiting.
 fn ready<T>(work: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(work).poll(&mut context) {

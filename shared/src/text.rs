@@ -1,13 +1,13 @@
-//! Cutting text where a reader sees no cut: between extended grapheme clusters, which are what a person takes for one
-//! character. A family emoji, a flag, a letter with its accent are several code points each.
+//! Truncation of text between extended grapheme clusters, which a reader perceives as one character each. A family emoji,
+//! a flag or a letter with its accent are several code points.
 //!
 //! Source: “Unicode Text Segmentation”, Unicode Standard Annex #29, in the version that `unicode-segmentation` has.
 
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
-/// The start of `text`, of at most `characters` code points, that ends between two clusters.
+/// Returns the beginning of `text`, of at most `characters` code points, that ends between two clusters.
 ///
-/// A first cluster that is longer than that is cut between two code points.
+/// A first cluster longer than that is split between two code points.
 #[must_use]
 pub fn head(text: &str, characters: usize) -> &str {
     match text.char_indices().nth(characters) {
@@ -16,16 +16,16 @@ pub fn head(text: &str, characters: usize) -> &str {
     }
 }
 
-/// The last place at or before byte `limit` of `text` where a cluster ends; `limit` itself where the first one does not
-/// end before it.
+/// Returns the last end of a cluster at or before byte `limit` of `text`; `limit` itself when the first cluster ends
+/// after it.
 ///
-/// `limit` is between two code points.
+/// `limit` must be between two code points.
 #[must_use]
 pub fn cut_before(text: &str, limit: usize) -> usize {
     if is_boundary(text, limit) {
         return limit;
     }
-    // The text is whole: neither call can ask for more of it.
+    // The text is complete: the call cannot require more of it.
     let before = GraphemeCursor::new(limit, text.len(), true).prev_boundary(text, 0);
     before.ok().flatten().filter(|before| *before > 0).unwrap_or(limit)
 }
@@ -36,14 +36,14 @@ pub fn is_boundary(text: &str, at: usize) -> bool {
     GraphemeCursor::new(at, text.len(), true).is_boundary(text, 0).unwrap_or(true)
 }
 
-/// `text` without the clusters of white space around it. A blank that carries an accent stays.
+/// Returns `text` without leading and trailing clusters of white space. A space with a combining accent is preserved.
 #[must_use]
 pub fn trim(text: &str) -> &str {
     let text = &text[blank_bytes(text.graphemes(true))..];
     &text[..text.len() - blank_bytes(text.graphemes(true).rev())]
 }
 
-/// Bytes of the clusters of white space before the first other one.
+/// Returns the size in bytes of the leading clusters of white space.
 fn blank_bytes<'a>(clusters: impl Iterator<Item = &'a str>) -> usize {
     clusters.take_while(|cluster| cluster.chars().all(char::is_whitespace)).map(str::len).sum()
 }
@@ -52,11 +52,11 @@ fn blank_bytes<'a>(clusters: impl Iterator<Item = &'a str>) -> usize {
 mod tests {
     use super::*;
 
-    /// What a reader takes for one character, and what is several code points.
+    /// Single characters for a reader, of several code points each.
     const CLUSTERS: [&str; 6] = ["👨‍👩‍👧‍👦", "🇩🇪", "e\u{301}", "👍🏽", "각", "\r\n"];
 
     #[test]
-    fn a_cut_is_between_two_visible_characters() {
+    fn text_is_truncated_between_two_visible_characters() {
         for cluster in CLUSTERS {
             let length = cluster.chars().count();
             let text = format!("a{cluster}{cluster}");
@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_is_longer_is_cut_between_code_points() {
+    fn a_longer_cluster_is_split_between_code_points() {
         let long = format!("e{}", "\u{301}".repeat(9));
         assert_eq!(head(&long, 4).chars().count(), 4);
         assert_eq!(head(&format!("a{long}"), 4), "a");
     }
 
     #[test]
-    fn white_space_is_trimmed_and_an_accent_keeps_its_blank() {
+    fn white_space_is_trimmed_but_not_a_space_with_an_accent() {
         assert_eq!(trim(" \r\n a b\t "), "a b");
         assert_eq!(trim("  \u{301}a \u{301}"), " \u{301}a \u{301}");
         assert_eq!(trim(" \n"), "");

@@ -1,31 +1,31 @@
-//! The X-Ray trace that a request belongs to, handed on from API Gateway through SQS to the Graph API and Supabase.
+//! The X-Ray trace of a request, propagated from API Gateway through SQS to the Graph API and Supabase.
 //!
 //! Source: “X-Ray tracing header”, AWS X-Ray Developer Guide; `AWSTraceHeader` in the Amazon SQS Developer Guide.
 
 use std::future::Future;
 
-/// The header of a request, and of a response, that names the trace.
+/// The header of a request or response with the trace.
 pub const HEADER: &str = "x-amzn-trace-id";
 
-/// SQS's name for the same.
+/// The system attribute of an SQS message with the trace.
 pub const SQS_ATTRIBUTE: &str = "AWSTraceHeader";
 
 tokio::task_local! {
     static TRACE: Option<String>;
 }
 
-/// Runs `work` as a part of `trace`.
+/// Runs `work` within `trace`.
 pub async fn within<T>(trace: Option<String>, work: impl Future<Output = T>) -> T {
     TRACE.scope(trace.filter(|trace| is_usable(trace)), work).await
 }
 
-/// The trace of the work under way.
+/// Returns the trace of the current work.
 #[must_use]
 pub fn current() -> Option<String> {
     TRACE.try_with(Clone::clone).ok().flatten()
 }
 
-/// A header's value, and one that SQS takes.
+/// Whether the trace is valid as the value of a header and of an SQS attribute.
 fn is_usable(trace: &str) -> bool {
     (1..=256).contains(&trace.len()) && trace.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_knows_its_own_trace_and_nothing_else_does() {
+    async fn a_trace_is_visible_only_to_its_own_work() {
         let trace = || Some("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1".to_owned());
         assert_eq!(current(), None);
         let outer = within(trace(), async {

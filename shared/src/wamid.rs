@@ -1,4 +1,4 @@
-//! Meta's id of a message (wamid), and what a message is known by in the history.
+//! Meta's id of a message (wamid), and the key of a message in the history.
 
 use std::fmt;
 
@@ -8,37 +8,37 @@ use uuid::Uuid;
 
 use crate::logging::ShortWamid;
 
-/// What the key of a message without a wamid begins with in the database and on the queues.
+/// The prefix of the key of a message without a wamid, in the database and on the queues.
 const UNNAMED: &str = "unnamed.";
 
 /// Meta's id of a message: not blank, without U+0000, and of at most [`Wamid::MAX_BYTES`].
 ///
-/// It contains the phone number of the other side: in a log it is shortened, see [`ShortWamid`].
+/// It contains the phone number of the user: in a log it is shortened, see [`ShortWamid`].
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Wamid(String);
 
-/// A text that is no wamid.
+/// A string that is not a wamid.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a wamid: blank, longer than 1024 bytes, or with a NUL character")]
-pub struct NoWamid;
+pub struct InvalidWamid;
 
 impl Wamid {
-    /// The longest one in bytes. Wamids have some 60; a btree index row of PostgreSQL takes at most 2704 bytes (a third of
-    /// a page), and the whole row would be refused with a longer one. Source: “Limitations” of B-tree indexes, PostgreSQL
+    /// The maximum size in bytes. Wamids have some 60; a B-tree index entry of PostgreSQL has at most 2704 bytes (a third
+    /// of a page), and PostgreSQL refuses a row with a longer entry. Source: “Limitations” of B-tree indexes, PostgreSQL
     /// documentation.
     pub const MAX_BYTES: usize = 1024;
 
     /// Reads a wamid.
     ///
     /// # Errors
-    /// When it is blank, too long, or holds U+0000, which PostgreSQL's text cannot.
-    pub fn parse(text: impl Into<String>) -> Result<Self, NoWamid> {
+    /// When it is blank, too long, or holds U+0000, which PostgreSQL's `text` refuses.
+    pub fn parse(text: impl Into<String>) -> Result<Self, InvalidWamid> {
         let text = text.into();
         let is_one = !text.trim().is_empty() && text.len() <= Self::MAX_BYTES && !text.contains('\0');
-        if is_one { Ok(Self(text)) } else { Err(NoWamid) }
+        if is_one { Ok(Self(text)) } else { Err(InvalidWamid) }
     }
 
-    /// As Meta writes it.
+    /// Returns the wamid as Meta writes it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -52,33 +52,33 @@ impl From<Wamid> for String {
 }
 
 impl fmt::Debug for Wamid {
-    /// Shortened.
+    /// Writes the shortened wamid.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ShortWamid::of(&self.0).fmt(f)
     }
 }
 
-/// Reads an optional wamid of an envelope; a text that is none counts as absent.
+/// Reads an optional wamid of an envelope; an invalid one counts as absent.
 ///
 /// # Errors
-/// When it is neither a string nor `null`.
+/// When the value is neither a string nor `null`.
 pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Wamid>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| Wamid::parse(text).ok()))
 }
 
-/// Reads the wamids of an envelope; texts that are none are left out.
+/// Reads the wamids of an envelope; invalid ones are left out.
 ///
 /// # Errors
-/// When it is not a list of strings.
+/// When the value is not a list of strings.
 pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Wamid>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     Ok(texts.into_iter().filter_map(|text| Wamid::parse(text).ok()).collect())
 }
 
-/// What a message is known by: the ids of its rows are derived from it.
+/// The key of a message, from which the ids of its rows are derived.
 ///
-/// On the queues and in the database it is one text, which [`MessageKey::as_str`] writes and `From<String>` reads.
+/// On the queues and in the database it is one string, which [`MessageKey::as_str`] writes and `From<String>` reads.
 #[derive(Clone, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(from = "String", into = "String")]
 pub enum MessageKey {
@@ -88,20 +88,20 @@ pub enum MessageKey {
     Unnamed(Unnamed),
 }
 
-/// The key of a message without a usable id: `unnamed.` and a UUIDv5 of the message's JSON, so that only the very same
-/// message has it; or the id that it came with, where that is no wamid.
+/// The key of a message without a usable id: `unnamed.` and a UUIDv5 of the message's JSON, so that only identical messages
+/// share it; or the id in the message, when that is not a wamid.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Unnamed(String);
 
 impl MessageKey {
-    /// The key of `message`, which came with this `id`.
+    /// Returns the key of `message` with this `id`.
     #[must_use]
     pub fn of(id: Option<String>, message: &RawValue) -> Self {
         let unnamed = || format!("{UNNAMED}{}", Uuid::new_v5(&Uuid::NAMESPACE_OID, message.get().as_bytes()));
         id.unwrap_or_else(unnamed).into()
     }
 
-    /// Meta's id of the message, if it has one.
+    /// Returns Meta's id of the message, if it has one.
     #[must_use]
     pub fn wamid(&self) -> Option<&Wamid> {
         match self {
@@ -110,7 +110,7 @@ impl MessageKey {
         }
     }
 
-    /// As it stands in the database and on the queues.
+    /// Returns the key as a string, for the database and the queues.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -125,7 +125,7 @@ impl From<String> for MessageKey {
         if key.starts_with(UNNAMED) {
             return Self::Unnamed(Unnamed(key));
         }
-        Wamid::parse(key.as_str()).map_or_else(|NoWamid| Self::Unnamed(Unnamed(key)), Self::Wamid)
+        Wamid::parse(key.as_str()).map_or_else(|InvalidWamid| Self::Unnamed(Unnamed(key)), Self::Wamid)
     }
 }
 
@@ -145,7 +145,7 @@ impl From<MessageKey> for String {
 }
 
 impl fmt::Debug for MessageKey {
-    /// Shortened.
+    /// Writes the shortened key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ShortWamid::of(self.as_str()).fmt(f)
     }
@@ -160,17 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_wamid_is_a_text_that_postgresql_can_hold_and_index() {
+    fn a_wamid_is_a_string_that_postgresql_can_store_and_index() {
         for wamid in ["wamid.HBgLMTY1MDU1NTEyMzQ=", "w", &"w".repeat(Wamid::MAX_BYTES)] {
             assert_eq!(Wamid::parse(wamid).as_ref().map(Wamid::as_str), Ok(wamid));
         }
         for none in ["", " ", "a\0b", &"w".repeat(Wamid::MAX_BYTES + 1)] {
-            assert_eq!(Wamid::parse(none), Err(NoWamid));
+            assert_eq!(Wamid::parse(none), Err(InvalidWamid));
         }
     }
 
     #[test]
-    fn a_key_is_written_and_read_as_one_text() {
+    fn a_key_is_written_and_read_as_one_string() {
         let long = "w".repeat(5000);
         for (key, has_wamid) in [
             (MessageKey::of(Some("wamid.1".to_owned()), message("{}")), true),
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_key_of_a_message_without_an_id_never_changes() {
-        // Written down, because rows in production tables carry it.
+        // A fixed value, because rows in production tables have it.
         let key = MessageKey::of(None, message(r#"{"type":"text"}"#));
         assert_eq!(key.as_str(), "unnamed.df59f072-e7ca-57ab-8b2c-fec24fdf1dd5");
         assert_ne!(key, MessageKey::of(None, message(r#"{"type":"image"}"#)));

@@ -1,18 +1,18 @@
-//! What can go wrong between us and Supabase.
+//! Errors of requests to Supabase.
 
 use serde::Deserialize;
 
-/// A request to the REST API that gave no rows. Its text never repeats what PostgREST said beyond the
-/// code, because messages and details may quote row values.
+/// A failed request to the REST API. The message never repeats more of PostgREST's error than the code, because its
+/// messages and details may quote row values.
 #[derive(Debug, thiserror::Error)]
 pub enum SupabaseError {
-    /// No whole answer within the time allowed. Whether the request took effect is unknown.
+    /// The request timed out. Whether it took effect is unknown.
     #[error("Supabase did not answer in time")]
     Timeout,
-    /// No connection, or one that broke off.
+    /// There was no connection, or it broke.
     #[error("Supabase cannot be reached")]
     Unreachable,
-    /// PostgREST, or the gateway before it, answered with an error.
+    /// PostgREST, or the gateway in front of it, returned an error.
     #[error("Supabase answered {status} ({})", code.as_deref().unwrap_or("no code"))]
     Rejected {
         /// The HTTP status.
@@ -20,25 +20,25 @@ pub enum SupabaseError {
         /// PostgREST's code (`PGRST…`) or PostgreSQL's (`42501`).
         code: Option<String>,
     },
-    /// The role that a token names is none that the API may take on. PostgREST answers 403 and 42501 to it, as to a role
-    /// that lacks a grant; but another token would help.
+    /// The API may not assume the role in a token. PostgREST returns 403 and 42501, as for a role that lacks a grant; but
+    /// in this case another token would help.
     #[error("Supabase refused the token's role")]
     RefusedRole,
-    /// The request could not be written down, for example because a token holds a line break.
-    #[error("the request cannot be sent")]
+    /// The request could not be built, for example because a token holds a line break.
+    #[error("the request to Supabase cannot be built")]
     Unsendable,
 }
 
 impl SupabaseError {
-    /// Whether what a row refers to is gone: PostgreSQL's `foreign_key_violation`.
+    /// Whether the row that a row refers to is missing: PostgreSQL's `foreign_key_violation`.
     #[must_use]
     pub fn is_missing_reference(&self) -> bool {
         matches!(self, Self::Rejected { code: Some(code), .. } if code == "23503")
     }
 
-    /// Whether the values of the rows are refused, which neither another attempt nor an operator changes: PostgreSQL's
-    /// class 22 (`data_exception`), `not_null_violation`, `check_violation` and `program_limit_exceeded`, and a body
-    /// that is too large. Source: “PostgreSQL Error Codes”.
+    /// Whether the values of the rows are refused, so that neither a retry nor an operator can help: PostgreSQL's class 22
+    /// (`data_exception`), `not_null_violation`, `check_violation` and `program_limit_exceeded`, and a body that is too
+    /// large. Source: “PostgreSQL Error Codes”.
     #[must_use]
     pub fn is_about_values(&self) -> bool {
         let Self::Rejected { status, code } = self else { return false };
@@ -59,7 +59,7 @@ impl SupabaseError {
         if message.is_some_and(|message| message.starts_with("permission denied to set role")) {
             return Self::RefusedRole;
         }
-        // A code is short and of letters and digits: anything else is not a code.
+        // A code is short and of letters and digits: any other string is not a code.
         let code = code.filter(|code| code.len() <= 10 && code.bytes().all(|b| b.is_ascii_alphanumeric()));
         Self::Rejected { status, code }
     }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_no_retry_repairs_is_told_from_what_an_operator_can() {
+    fn refused_values_are_distinguished_from_other_errors() {
         let rejected = |status, code: &str| SupabaseError::Rejected { status, code: Some(code.to_owned()) };
         for error in [
             rejected(400, "22P02"),

@@ -25,34 +25,34 @@ enum Kind {
     Jwt(JwtRole),
 }
 
-/// The role that an older key acts as, which its claim `role` names.
+/// The role of an older key, from its claim `role`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum JwtRole {
     Anon,
     Service,
-    /// A role of the project's own.
+    /// A custom role of the project.
     Other,
 }
 
-/// Text that is no API key. The text itself is not repeated.
+/// A string that is not an API key. The error does not repeat the string.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a Supabase API key: expected sb_publishable_…, sb_secret_… or a whole JWT (eyJ…)")]
 pub struct ApiKeyError;
 
 impl ApiKey {
-    /// Whether it is one of the older keys, a JWT.
+    /// Whether the key is one of the older ones, a JWT.
     #[must_use]
     pub fn is_jwt(&self) -> bool {
         matches!(self.kind, Kind::Jwt(_))
     }
 
-    /// Whether it is a publishable key or the older `anon` key, which may not write.
+    /// Whether the key is publishable, or the older `anon` key: it may not write.
     #[must_use]
     pub fn is_publishable(&self) -> bool {
         matches!(self.kind, Kind::Publishable | Kind::Jwt(JwtRole::Anon))
     }
 
-    /// Whether it is a secret key or the older `service_role` key, which passes row-level security.
+    /// Whether the key is secret, or the older `service_role` key: it bypasses row-level security.
     #[must_use]
     pub fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::Secret | Kind::Jwt(JwtRole::Service))
@@ -81,7 +81,7 @@ impl FromStr for ApiKey {
     }
 }
 
-/// The role in a JWT's claims; `None` when it is no JWT. Its signature is for Supabase to verify.
+/// Returns the role in a JWT's claims; `None` for a string that is not a JWT. Supabase verifies the signature.
 fn role(jwt: &str) -> Option<JwtRole> {
     #[derive(Deserialize)]
     struct Claims {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_are_told_apart_and_none_is_printed() {
+    fn both_kinds_are_distinguished_and_neither_is_printed() {
         let publishable: ApiKey = "sb_publishable_abc".parse().expect("a key");
         let secret: ApiKey = "sb_secret_abc".parse().expect("a key");
         let jwt: ApiKey = jwt("{}").parse().expect("a key");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_being_repeated() {
+    fn an_invalid_key_is_refused_and_not_repeated() {
         let (garbage, list) = (jwt("garbage"), jwt("[]"));
         for text in [
             "",

@@ -1,7 +1,7 @@
-//! Supabase's REST API (PostgREST) over our own HTTP client.
+//! Supabase's REST API (PostgREST) over the workspace's HTTP client.
 //!
-//! `postgrest` builds the requests, with [`crate::http::client`]; [`Supabase::run`] adds who asks and how long it may
-//! take, sends them and reads the answers.
+//! `postgrest` builds the requests, with [`crate::http::client`]; [`Supabase::run`] adds credentials and a timeout, sends
+//! the requests and reads the responses.
 
 mod error;
 mod key;
@@ -18,34 +18,34 @@ use crate::trace;
 pub use error::SupabaseError;
 pub use key::{ApiKey, ApiKeyError};
 
-/// On whose behalf a request is made, which is what row-level security goes by.
+/// The identity of a request, to which row-level security applies.
 #[derive(Clone, Copy, Debug)]
 pub enum Caller<'a> {
     /// The API key's own role.
     Key,
-    /// The user whose JWT this is; PostgREST verifies it.
+    /// The user of this JWT; PostgREST verifies it.
     User(&'a SecretString),
 }
 
-/// One request to the REST API: one that may arrive twice, because it is sent again when its connection breaks.
+/// One request to the REST API. It must be idempotent, because it is sent again when its connection breaks.
 #[derive(Clone)]
 pub struct Query<'a> {
-    /// What `postgrest` built.
+    /// The request of `postgrest`.
     pub request: Builder,
-    /// On whose behalf.
+    /// The identity of the request.
     pub caller: Caller<'a>,
-    /// The whole `Prefer` header. (`postgrest` sets one of its own that cannot be changed.)
+    /// The complete `Prefer` header. (The one that `postgrest` sets cannot be changed.)
     pub prefer: Option<&'static str>,
-    /// How long until the whole answer must be there.
+    /// The timeout for the complete response.
     pub timeout: Duration,
 }
 
-/// An answer's body, or the beginning of it.
+/// The body of a response, or its beginning.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Answer {
-    /// Its bytes.
+    /// The bytes.
     pub body: Vec<u8>,
-    /// Whether nothing follows them.
+    /// Whether the body is complete.
     pub is_whole: bool,
 }
 
@@ -58,12 +58,12 @@ pub struct Supabase {
     http: reqwest::Client,
 }
 
-/// `SUPABASE_URL` is not the address of a project.
+/// A string that is not the URL of a project.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a project's URL: expected https://<project>.supabase.co")]
 pub struct UrlError;
 
-/// The address of a Supabase project, `https://<project>.supabase.co`.
+/// The URL of a Supabase project, `https://<project>.supabase.co`.
 #[derive(Clone, Debug)]
 pub struct ProjectUrl(Url);
 
@@ -78,21 +78,21 @@ impl std::str::FromStr for ProjectUrl {
 }
 
 impl Supabase {
-    /// A client for the project at `url`, using `key` where the caller brings no token.
+    /// Creates a client for the project at `url`, with `key` for requests without a user's token.
     #[must_use]
     pub fn new(url: &ProjectUrl, key: ApiKey, http: reqwest::Client) -> Self {
         let rest = format!("{}/rest/v1", url.0.as_str().trim_end_matches('/'));
         Self { rest, key, http }
     }
 
-    /// Begins a request on `table`.
+    /// Returns a builder of a request on `table`.
     #[must_use]
     pub fn from(&self, table: &str) -> Builder {
-        // Not by `Postgrest::new`, which would make a client of its own.
+        // `Postgrest::new` would create another HTTP client.
         Builder::new(format!("{}/{table}", self.rest), None, HeaderMap::new(), self.http.clone())
     }
 
-    /// Sends a request and returns the answer's body.
+    /// Sends a request and returns the body of the response.
     ///
     /// # Errors
     /// See [`SupabaseError`].
@@ -100,7 +100,7 @@ impl Supabase {
         Ok(self.run_up_to(usize::MAX, query).await?.body)
     }
 
-    /// Sends a request and returns the answer's body, of which no more than `max` bytes are kept in memory.
+    /// Sends a request and returns the body of the response, truncated to at most `max` bytes.
     ///
     /// # Errors
     /// See [`SupabaseError`].
@@ -122,7 +122,7 @@ impl Supabase {
             (Caller::Key, true) => {
                 headers.insert(AUTHORIZATION, secret_header("Bearer ", self.key.secret())?);
             }
-            // A new key is not a JWT and must not stand in `Authorization`.
+            // A new key is not a JWT and must not be in `Authorization`.
             (Caller::Key, false) => {}
         }
 
@@ -145,7 +145,7 @@ impl Supabase {
     }
 }
 
-/// A header value that is never printed.
+/// Builds a header value that is never printed.
 fn secret_header(scheme: &str, secret: &SecretString) -> Result<HeaderValue, SupabaseError> {
     let value = format!("{scheme}{}", secret.expose_secret());
     let mut value = HeaderValue::try_from(value).map_err(|_| SupabaseError::Unsendable)?;

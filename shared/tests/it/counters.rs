@@ -1,4 +1,4 @@
-//! The table of counters, compared with what the template, the documentation and the sources name.
+//! The table of counters agrees with the template, the documentation and the sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{:?}: {error}", path.as_ref()))
 }
 
-/// All files with this ending in a folder.
+/// All files with an extension in a directory.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     let of_entry = |path: PathBuf| match path.is_dir() {
@@ -27,7 +27,7 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     entries.flat_map(of_entry).collect()
 }
 
-/// What stands between each `before` and the next `after`.
+/// The strings between each `before` and the next `after`.
 fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(before).skip(1).filter_map(move |rest| rest.split(after).next())
 }
@@ -53,7 +53,7 @@ fn names_are_unique_and_in_snake_case() {
 }
 
 #[test]
-fn every_metric_of_the_template_is_a_counter_or_a_time() {
+fn every_metric_of_the_template_is_a_counter_or_a_duration() {
     let template = read("template.yaml");
     let is_time = |name: &str| TIMES.iter().any(|(time, _)| *time == name);
     for name in between(&template, "[\"WhatsAppLambda\", \"", "\"") {
@@ -93,7 +93,7 @@ fn every_counter_that_the_documentation_names_exists() {
 }
 
 #[test]
-fn no_source_spells_a_counter_out() {
+fn no_source_repeats_the_name_of_a_counter() {
     for folder in ["functions/webhook/src", "functions/reply/src", "functions/messages/src", "shared/src"] {
         for file in files(&root().join(folder), "rs") {
             let source = fs::read_to_string(&file).expect("a source file");

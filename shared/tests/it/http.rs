@@ -1,4 +1,4 @@
-//! Requests whose connection breaks, over real sockets.
+//! Requests on broken connections, over real sockets.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ async fn how(http: &Client, url: &str) -> How {
 }
 
 #[tokio::test]
-async fn a_request_that_meets_a_closed_connection_is_sent_again_at_once() {
+async fn a_request_on_a_closed_connection_is_retried_immediately() {
     let peer = Peer::start(Breaks::AtSecond, 200, "[]").await;
     let http = client().expect("a client");
     for _ in 0..3 {
@@ -27,7 +27,7 @@ async fn a_request_that_meets_a_closed_connection_is_sent_again_at_once() {
 }
 
 #[tokio::test]
-async fn it_does_not_matter_how_many_connections_were_closed() {
+async fn requests_succeed_after_any_number_of_closed_connections() {
     let peer = Peer::start(Breaks::AtSecond, 200, "[]").await;
     let http = client().expect("a client");
     let five = async || {
@@ -42,7 +42,7 @@ async fn it_does_not_matter_how_many_connections_were_closed() {
 }
 
 #[tokio::test]
-async fn a_new_connection_that_breaks_is_repeated_once() {
+async fn a_request_on_a_broken_new_connection_is_retried_once() {
     let peer = Peer::start(Breaks::AtFirst, 200, "[]").await;
     let http = client().expect("a client");
     assert!(send(&http, get(&http, &peer.url)).await.is_ok());
@@ -51,7 +51,7 @@ async fn a_new_connection_that_breaks_is_repeated_once() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_kept_is_told_from_a_new_one_and_a_late_break_from_one_at_once() {
+async fn the_kind_of_failure_depends_on_connection_and_time() {
     for (breaks, first, second) in [
         (Breaks::AtSecond, None, Some(How::KeptConnectionBroke)),
         (Breaks::LateAtSecond, None, Some(How::Broke)),
@@ -73,7 +73,7 @@ async fn a_connection_that_was_kept_is_told_from_a_new_one_and_a_late_break_from
 }
 
 #[tokio::test]
-async fn what_is_no_break_is_not_repeated() {
+async fn a_failure_without_a_broken_connection_is_not_retried() {
     let http = client().expect("a client");
     assert_eq!(how(&http, "http://127.0.0.1:1").await, How::NotSent);
     let garbage = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");

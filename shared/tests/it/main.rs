@@ -1,4 +1,4 @@
-//! The tests of what `shared` does over real sockets and in a process of its own, in one program.
+//! Integration tests of `shared`, over real sockets and in processes of their own, in one binary.
 
 mod counters;
 mod http;

@@ -1,4 +1,4 @@
-//! Secrets from Secrets Manager over real HTTP: request, success, errors, timeout; and what a rotation does.
+//! Secrets from Secrets Manager over real HTTP: request, success, errors, timeout, rotation.
 #![cfg(feature = "aws")]
 
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn start(server: &MockServer) -> Result<Rotating<String>, SecretsError> {
 }
 
 #[tokio::test]
-async fn the_secret_is_read_once_and_its_members_are_the_secrets() {
+async fn the_secret_is_read_once_and_its_values_are_used() {
     let server = MockServer::start().await;
     let secret = json!({"WHATSAPP_ACCESS_TOKEN": "EAAx\n", "OTHER": ""});
     Mock::given(any()).respond_with(answer("1", &secret)).expect(1).mount(&server).await;
@@ -67,11 +67,14 @@ async fn the_secret_is_read_once_and_its_members_are_the_secrets() {
 }
 
 #[tokio::test]
-async fn a_start_without_its_secrets_says_what_is_missing_and_shows_nothing() {
-    for (answer, said) in [
+async fn a_failed_start_names_the_missing_secret_and_shows_none() {
+    for (answer, expected) in [
         (refusal(400, "ResourceNotFoundException"), "Secrets Manager: ResourceNotFoundException"),
         (refusal(400, "AccessDeniedException"), "Secrets Manager: AccessDeniedException"),
-        (answer("1", &json!({"OTHER": "hunter2"})), "WHATSAPP_ACCESS_TOKEN is not in the secret"),
+        (
+            answer("1", &json!({"OTHER": "hunter2"})),
+            "WHATSAPP_ACCESS_TOKEN is not in the secret of SECRET_ID",
+        ),
         (answer("1", &json!({"WHATSAPP_ACCESS_TOKEN": " "})), "WHATSAPP_ACCESS_TOKEN is not in the secret"),
         (answer("1", &json!({"WHATSAPP_ACCESS_TOKEN": ["hunter2"]})), "is not a JSON object"),
         (answer("1", &json!("hunter2")), "is not a JSON object"),
@@ -80,12 +83,15 @@ async fn a_start_without_its_secrets_says_what_is_missing_and_shows_nothing() {
         Mock::given(any()).respond_with(answer).mount(&server).await;
         let error = start(&server).await.err().expect("an error");
         let shown = format!("{error} {error:?}");
-        assert!(shown.contains(said) && !shown.contains("hunter2") && !shown.contains("message"), "{shown}");
+        assert!(
+            shown.contains(expected) && !shown.contains("hunter2") && !shown.contains("message"),
+            "{shown}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_failure_that_passes_is_tried_again_and_a_refusal_is_not() {
+async fn a_transient_failure_is_retried_and_a_refusal_is_not() {
     let secret = json!({"WHATSAPP_ACCESS_TOKEN": "EAAx"});
     for (passing, refused) in
         [(refusal(500, "InternalServiceError"), 2), (refusal(400, "ThrottlingException"), 2)]
@@ -105,7 +111,7 @@ async fn a_failure_that_passes_is_tried_again_and_a_refusal_is_not() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_tried_three_times() {
+async fn a_call_on_broken_connections_is_tried_three_times() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let (settings, http) = (settings(&url), http());
@@ -120,7 +126,7 @@ async fn a_connection_that_breaks_is_tried_three_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secrets_manager_that_says_nothing_is_waited_for_four_seconds() {
+async fn an_unresponsive_service_is_waited_for_four_seconds() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
     let start = tokio::time::Instant::now();
@@ -130,20 +136,20 @@ async fn a_secrets_manager_that_says_nothing_is_waited_for_four_seconds() {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_is_used_after_a_while_and_an_outage_changes_nothing() {
+async fn a_rotated_secret_is_used_and_an_outage_keeps_the_old_one() {
     let server = MockServer::start().await;
     let value = |token: &str| json!({"WHATSAPP_ACCESS_TOKEN": token});
     let once = |answer: ResponseTemplate| Mock::given(any()).respond_with(answer).up_to_n_times(1);
     once(answer("1", &value("old"))).mount(&server).await;
     let rotating = start(&server).await.expect("read");
-    // Only the clock of the runtime is moved on, not that of the sockets.
+    // Only the clock of the runtime is advanced; the sockets use real time.
     let later = async |time: Duration| {
         tokio::time::pause();
         tokio::time::advance(time).await;
         tokio::time::resume();
         rotating.current().await
     };
-    once(answer("1", &value("not looked at: it is the same version"))).mount(&server).await;
+    once(answer("1", &value("not used: the version is the same"))).mount(&server).await;
     assert_eq!(*later(FRESH).await, "old");
     once(refusal(400, "AccessDeniedException")).mount(&server).await;
     assert_eq!(*later(FRESH).await, "old");
@@ -156,7 +162,7 @@ async fn a_rotated_secret_is_used_after_a_while_and_an_outage_changes_nothing() 
 }
 
 #[tokio::test]
-async fn a_refresh_that_takes_too_long_does_not_hold_its_invocation_up() {
+async fn a_slow_refresh_does_not_delay_the_invocation() {
     let server = MockServer::start().await;
     let secret = json!({"WHATSAPP_ACCESS_TOKEN": "EAAx"});
     Mock::given(any()).respond_with(answer("1", &secret)).mount(&server).await;
@@ -164,13 +170,13 @@ async fn a_refresh_that_takes_too_long_does_not_hold_its_invocation_up() {
     server.reset().await;
     let slow = answer("2", &json!({"WHATSAPP_ACCESS_TOKEN": "new"})).set_delay(Duration::from_secs(60));
     Mock::given(any()).respond_with(slow).mount(&server).await;
-    // Time stands still, except that the next timer passes at once when there is nothing else to do.
+    // Time is paused: when the runtime is idle, it advances to the next timer.
     tokio::time::pause();
     tokio::time::advance(FRESH).await;
     let start = tokio::time::Instant::now();
     assert_eq!(*rotating.current().await, "EAAx");
     assert!(start.elapsed() <= REFRESH_TIMEOUT + Duration::from_millis(10), "{:?}", start.elapsed());
-    // And the next invocations do not wait again at once.
+    // The next invocations do not wait.
     let start = tokio::time::Instant::now();
     assert_eq!(*rotating.current().await, "EAAx");
     assert_eq!(start.elapsed(), Duration::ZERO);

@@ -36,7 +36,7 @@ fn header<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
 }
 
 #[tokio::test]
-async fn a_user_s_token_goes_beside_the_publishable_key() {
+async fn a_token_is_sent_next_to_the_publishable_key() {
     let server = server(ResponseTemplate::new(200).set_body_string("[]")).await;
     let supabase = client(&server, "sb_publishable_k");
     let token = SecretString::from("user.jwt.token");
@@ -52,7 +52,7 @@ async fn a_user_s_token_goes_beside_the_publishable_key() {
 }
 
 #[tokio::test]
-async fn a_request_says_which_trace_it_belongs_to() {
+async fn a_request_carries_the_current_trace() {
     let server = server(ResponseTemplate::new(200).set_body_string("[]")).await;
     let supabase = client(&server, "sb_secret_k");
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
@@ -64,7 +64,7 @@ async fn a_request_says_which_trace_it_belongs_to() {
 }
 
 #[tokio::test]
-async fn a_new_key_stands_in_apikey_alone_and_an_old_one_in_both_headers() {
+async fn a_new_key_is_in_one_header_an_old_one_in_both() {
     let server = server(ResponseTemplate::new(200).set_body_string("[]")).await;
     let supabase = client(&server, "sb_secret_k");
     supabase.run(select(&supabase, Caller::Key)).await.expect("an answer");
@@ -80,7 +80,7 @@ async fn a_new_key_stands_in_apikey_alone_and_an_old_one_in_both_headers() {
 }
 
 #[tokio::test]
-async fn an_insert_carries_its_rows_and_our_prefer() {
+async fn an_insert_carries_its_rows_and_the_prefer_header() {
     let server = server(ResponseTemplate::new(201)).await;
     let supabase = client(&server, "sb_secret_k");
     let rows = r#"[{"id":1},{"id":2}]"#;
@@ -100,7 +100,7 @@ async fn an_insert_carries_its_rows_and_our_prefer() {
 }
 
 #[tokio::test]
-async fn an_error_keeps_its_status_and_code_and_nothing_else() {
+async fn an_error_includes_only_its_status_and_code() {
     let body =
         r#"{"code":"23503","message":"insert violates …","details":"Key (user_id)=(secret) …","hint":null}"#;
     let server = server(ResponseTemplate::new(409).set_body_string(body)).await;
@@ -119,7 +119,7 @@ async fn a_server_error_without_json_has_no_code() {
 }
 
 #[tokio::test]
-async fn what_is_no_code_is_not_repeated() {
+async fn an_invalid_code_is_not_repeated() {
     for code in ["12345678901", "a number", "naïve", "16505551234 "] {
         let body = serde_json::json!({"code": code, "message": "…"});
         let server = server(ResponseTemplate::new(400).set_body_json(body)).await;
@@ -130,7 +130,7 @@ async fn what_is_no_code_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn silence_is_a_timeout_and_a_closed_port_is_unreachable() {
+async fn no_response_is_a_timeout_and_a_closed_port_unreachable() {
     let server = server(ResponseTemplate::new(200).set_delay(Duration::from_secs(60))).await;
     let supabase = client(&server, "sb_secret_k");
     let mut query = select(&supabase, Caller::Key);
@@ -146,7 +146,7 @@ async fn silence_is_a_timeout_and_a_closed_port_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_token_with_a_line_break_is_an_error_and_not_a_panic() {
+async fn a_token_with_a_line_break_is_an_error() {
     let server = server(ResponseTemplate::new(200)).await;
     let supabase = client(&server, "sb_publishable_k");
     let token = SecretString::from("a\nb");
