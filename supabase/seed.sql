@@ -1,9 +1,9 @@
--- Two users with linked numbers, for one machine only: `supabase db reset` and `cargo run -p local` load it.
+-- Two users with linked numbers, for local use only: `supabase db reset` and `cargo run -p local` load them.
 -- User A has the sender's number of Meta's sample webhooks. Both sign in with the password "local-password".
 
 insert into auth.users (
   instance_id, id, aud, role, email, encrypted_password, email_confirmed_at,
-  -- Supabase Auth reads these as text and fails on null.
+  -- Supabase Auth reads these as strings and fails on null.
   confirmation_token, recovery_token, email_change_token_new, email_change,
   raw_app_meta_data, raw_user_meta_data, created_at, updated_at
 )

@@ -26,7 +26,8 @@ impl Deadline {
         Self(Instant::now().checked_add(time))
     }
 
-    /// Returns a deadline earlier by `reserve`, the time for work that must follow, but by at most half of the time left.
+    /// Returns a deadline earlier by `reserve`, the time for work that must follow, but by at most half of the time
+    /// left.
     #[must_use]
     pub fn keeping(self, reserve: Duration) -> Self {
         let Some(left) = self.left() else { return self };

@@ -36,9 +36,9 @@ pub enum V1<'a> {
     /// One entry of `value.messages`.
     #[serde(borrow)]
     Message(ReceivedMessage<'a>),
-    /// One entry of `value.message_echoes`: a message that the business wrote in its app. `sender` and `contact` are those
-    /// of the recipient. A separate kind, so that an older version of a function returns it to the queue instead of
-    /// handling it as a message of the user.
+    /// One entry of `value.message_echoes`: a message that the business wrote in its app. `sender` and `contact` are
+    /// those of the recipient. A separate kind, so that an older version of a function returns it to the queue instead
+    /// of handling it as a message of the user.
     #[serde(borrow)]
     Echo(ReceivedMessage<'a>),
     /// One entry of `value.statuses`.

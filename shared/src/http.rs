@@ -1,10 +1,10 @@
-//! The only HTTP client: hyper 1 and rustls on ring, with trusted roots compiled in; and the retry of requests on broken
-//! connections.
+//! The only HTTP client: hyper 1 and rustls on ring, with trusted roots compiled in; and the retry of requests on
+//! broken connections.
 //!
-//! Lambda freezes the process between invocations, and peers close its idle connections meanwhile. hyper detects a close
-//! that has arrived by the time of a request, and sends the request on another connection. A close that arrives later,
-//! or never arrived, appears only as a reset or as the end of the connection instead of a response. [`send`] retries
-//! idempotent requests; [`attempt`] reports the kind of failure to its caller.
+//! Lambda freezes the process between invocations, and peers close its idle connections meanwhile. hyper detects a
+//! close that has arrived by the time of a request, and sends the request on another connection. A close that arrives
+//! later, or never arrived, appears only as a reset or as the end of the connection instead of a response. [`send`]
+//! retries idempotent requests; [`attempt`] reports the kind of failure to its caller.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -26,11 +26,11 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The timeout of an idle connection: shorter than the timeout of every peer, as far as is known.
 ///
 /// Supabase's gateway is Cloudflare's: 400 s (“Connection limits”, Cloudflare Fundamentals, updated 2026-07-23). Meta
-/// publishes no value; the default of its HTTP server, Proxygen, is 60 s. AWS publishes no value for SQS; S3 closes idle
-/// connections after about 20 s. A NAT gateway drops them after 350 s (Amazon VPC User Guide).
+/// publishes no value; the default of its HTTP server, Proxygen, is 60 s. AWS publishes no value for SQS; S3 closes
+/// idle connections after about 20 s. A NAT gateway drops them after 350 s (Amazon VPC User Guide).
 ///
-/// The clock is `CLOCK_MONOTONIC`. Reports contradict each other on whether it advances while Lambda freezes the process
-/// (AWS Lambda Web Adapter, issue 830, 2026-09): the code does not rely on this timeout alone.
+/// The clock is `CLOCK_MONOTONIC`. Reports contradict each other on whether it advances while Lambda freezes the
+/// process (AWS Lambda Web Adapter, issue 830, 2026-09): the code does not rely on this timeout alone.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The time within which a request fails on a connection that was already closed: a round trip with a lost packet.
@@ -111,8 +111,8 @@ pub enum How {
 }
 
 /// Sends an idempotent request: a read, or a write without effect the second time. When its connection breaks before a
-/// response begins, the request is sent again immediately: on each reused connection, and once on a new one. All attempts
-/// share the request's timeout.
+/// response begins, the request is sent again immediately: on each reused connection, and once on a new one. All
+/// attempts share the request's timeout.
 ///
 /// # Errors
 /// The error of reqwest.
@@ -179,8 +179,8 @@ enum Broken {
     BeforeAnswer,
 }
 
-/// Returns whether the connection failed before the request was written or before the response; `None` for another error.
-/// A response that ends within its head, which peers send in one piece, counts as no response.
+/// Returns whether the connection failed before the request was written or before the response; `None` for another
+/// error. A response that ends within its head, which peers send in one piece, counts as no response.
 fn broken(error: &reqwest::Error) -> Option<Broken> {
     if error.is_connect() {
         return Some(Broken::BeforeRequest);

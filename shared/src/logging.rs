@@ -11,8 +11,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::metrics;
 
-/// Starts logging and counting for `function`: one JSON object per line, filtered by `RUST_LOG` (a level, and levels for
-/// modules: `warn,webhook=debug`; default `info`), with the id of the invocation in `span.requestId`.
+/// Starts logging and counting for `function`: one JSON object per line, filtered by `RUST_LOG` (a level, and levels
+/// for modules: `warn,webhook=debug`; default `info`), with the id of the invocation in `span.requestId`.
 ///
 /// A line with a field `counter`, the name of a counter, becomes a metric, independent of the filter: see [`metrics`].
 /// Message bodies, full phone numbers and secrets are never logged; see [`Masked`] and [`ShortWamid`].
@@ -38,7 +38,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(location, "panicked");
 }
 
-/// Returns a name of Meta's (a type, a status, a webhook field) in a form that may be logged: at most 64 letters, digits,
+/// Returns a name of Meta's (a type, a status, a webhook field) in a form that may be logged: at most 64 letters,
+/// digits,
 /// `_`, `-` and `.`, without seven digits in a row, which may be a phone number. Any other string is replaced by
 /// `strange-name`.
 ///

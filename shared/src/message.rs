@@ -61,9 +61,9 @@ impl From<String> for Channel {
 
 /// A time for display: RFC 3339, in UTC.
 ///
-/// PostgREST's format of most times differs only in the last characters. A page holds hundreds of times, and parsing and
-/// formatting each would take longer than the rest of the page. A time outside RFC 3339 (`infinity`, a year before 1 or
-/// after 9999) is shown as PostgreSQL writes it.
+/// PostgREST's format of most times differs only in the last characters. A page holds hundreds of times, and parsing
+/// and formatting each would take longer than the rest of the page. A time outside RFC 3339 (`infinity`, a year before
+/// 1 or after 9999) is shown as PostgreSQL writes it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Timestamp(String);
 

@@ -1,9 +1,9 @@
 //! Metrics in CloudWatch's embedded metric format: JSON lines in the logs, from which CloudWatch extracts metrics.
 //!
-//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which distinguishes stacks. Every log
-//! line with a `counter` counts under that name; durations are measured with [`timed`], in milliseconds.
-//! [`VERSION_ERRORS`] has a second dimension `version`. Source: “Embedded metric format specification”, Amazon CloudWatch
-//! User Guide.
+//! Namespace `WhatsAppLambda`, one dimension `function`: the function's name on AWS, which distinguishes stacks. Every
+//! log line with a `counter` counts under that name; durations are measured with [`timed`], in milliseconds.
+//! [`VERSION_ERRORS`] has a second dimension `version`. Source: “Embedded metric format specification”, Amazon
+//! CloudWatch User Guide.
 
 use std::future::Future;
 use std::sync::OnceLock;
@@ -33,8 +33,8 @@ pub const TIMES: [(&str, &str); 8] = [
     ("history_ms", "from a request for a page to its response"),
 ];
 
-/// The counter of log lines at level ERROR with a `counter`, by the function's version: they roll the deployment of a new
-/// version back. Lambda counts these invocations as successes, because the function answers with 5xx, returns the
+/// The counter of log lines at level ERROR with a `counter`, by the function's version: they roll the deployment of a
+/// new version back. Lambda counts these invocations as successes, because the function answers with 5xx, returns the
 /// message to the queue or records the failure.
 pub const VERSION_ERRORS: &str = "version_errors";
 

@@ -97,8 +97,8 @@ impl<'a> Contacts<'a> {
         self.complete(Person::author(message))
     }
 
-    /// Returns the recipient of `message` of the business, according to the message and the recipient's contact, and that
-    /// contact.
+    /// Returns the recipient of `message` of the business, according to the message and the recipient's contact, and
+    /// that contact.
     #[must_use]
     pub fn recipient(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
         self.complete(Person::recipient(message))
@@ -116,8 +116,8 @@ impl<'a> Contacts<'a> {
         }
     }
 
-    /// Returns the contact with the same user id, with any number; otherwise the contact with the same number, unless both
-    /// have user ids. A message without an identifier belongs to the only contact, if there is exactly one.
+    /// Returns the contact with the same user id, with any number; otherwise the contact with the same number, unless
+    /// both have user ids. A message without an identifier belongs to the only contact, if there is exactly one.
     fn of(&self, author: &Person) -> Option<&(Person, &'a RawValue)> {
         let number = author.number.as_ref().map(PhoneNumber::comparable);
         let position = match (&author.user_id, &number) {

@@ -1,9 +1,9 @@
 //! Phone numbers, and the two spellings of the numbers of some countries.
 //!
-//! WhatsApp uses the spelling in which an account was registered, a database the spelling that was entered: one user, two
-//! numbers. The table below lists these numbers, as of November 2026. It is maintained by hand, because libphonenumber
-//! knows only the newer spelling and would add half a megabyte to each function; the tests compare the table with it.
-//! Sources:
+//! WhatsApp uses the spelling in which an account was registered, a database the spelling that was entered: one user,
+//! two numbers. The table below lists these numbers, as of November 2026. It is maintained by hand, because
+//! libphonenumber knows only the newer spelling and would add half a megabyte to each function; the tests compare the
+//! table with it. Sources:
 //!
 //! | country | two spellings | source |
 //! |---|---|---|
@@ -14,8 +14,8 @@
 //! | Ivory Coast | mobile numbers, with and without the operator's 01, 05 or 07 | ARTCI: ten digits since 2021-01-31; which operator's a number is, carrier data of libphonenumber 8.12.10 |
 //!
 //! The other spelling of a landline is never the mobile number of another user. In Brazil and Ivory Coast the digits
-//! distinguish the two; in Argentina a block of numbers is either mobile or fixed, with any prefix; in Mexico mobile and
-//! fixed numbers have the same form; in Benin the prefix is added to both.
+//! distinguish the two; in Argentina a block of numbers is either mobile or fixed, with any prefix; in Mexico mobile
+//! and fixed numbers have the same form; in Benin the prefix is added to both.
 
 use std::borrow::Cow;
 use std::fmt;

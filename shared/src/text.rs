@@ -1,5 +1,5 @@
-//! Truncation of text between extended grapheme clusters, which a reader perceives as one character each. A family emoji,
-//! a flag or a letter with its accent are several code points.
+//! Truncation of text between extended grapheme clusters, which a reader perceives as one character each. A family
+//! emoji, a flag or a letter with its accent are several code points.
 //!
 //! Source: “Unicode Text Segmentation”, Unicode Standard Annex #29, in the version that `unicode-segmentation` has.
 

@@ -23,9 +23,9 @@ pub struct Wamid(String);
 pub struct InvalidWamid;
 
 impl Wamid {
-    /// The maximum size in bytes. Wamids have some 60; a B-tree index entry of PostgreSQL has at most 2704 bytes (a third
-    /// of a page), and PostgreSQL refuses a row with a longer entry. Source: “Limitations” of B-tree indexes, PostgreSQL
-    /// documentation.
+    /// The maximum size in bytes. Wamids have some 60; a B-tree index entry of PostgreSQL has at most 2704 bytes (a
+    /// third of a page), and PostgreSQL refuses a row with a longer entry. Source: “Limitations” of B-tree indexes,
+    /// PostgreSQL documentation.
     pub const MAX_BYTES: usize = 1024;
 
     /// Reads a wamid.
@@ -88,8 +88,8 @@ pub enum MessageKey {
     Unnamed(Unnamed),
 }
 
-/// The key of a message without a usable id: `unnamed.` and a UUIDv5 of the message's JSON, so that only identical messages
-/// share it; or the id in the message, when that is not a wamid.
+/// The key of a message without a usable id: `unnamed.` and a UUIDv5 of the message's JSON, so that only identical
+/// messages share it; or the id in the message, when that is not a wamid.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Unnamed(String);
 

@@ -1,36 +1,38 @@
--- Tools of the next migration, which adopts an older program's tables, and a table for what it changes of them or cannot
--- put right: the Supabase CLI shows neither warnings nor hints. `doctor` shows it until somebody deletes it.
+-- Functions for the next migration, which adopts the tables of an older program, and a table of notes on its changes
+-- and on faults that it cannot correct: the Supabase CLI shows neither warnings nor hints. `doctor` shows the notes
+-- until they are deleted.
 
--- Not among the schemas that the API exposes.
+-- Not one of the schemas that the API exposes.
 create schema if not exists adoption;
 grant usage on schema adoption to service_role;
 
 create table if not exists adoption.notes (
   id bigint generated always as identity primary key,
   noted_at timestamptz not null default now(),
-  -- The table.
+  -- The name of the table.
   about text not null,
   note text not null,
-  -- What to do about it, where something is to be done.
+  -- The remedy, if the note requires one.
   remedy text
 );
 comment on table adoption.notes is
-  'What the migrations changed of an older program''s tables, or could not put right. Delete what was read.';
+  'Changes of the migrations to the tables of an older program, and faults that they could not correct. Delete notes'
+  ' after reading them.';
 revoke all on table adoption.notes from public, anon, authenticated;
 grant select on table adoption.notes to service_role;
 
--- Says it as a warning, and writes it down, once.
+-- Raises a note as a warning, and stores it, once.
 create or replace function adoption.note(about text, note text, remedy text default null)
 returns void language plpgsql set search_path = '' as $$
 begin
-  raise warning '%: %', about, note using hint = coalesce(remedy, 'It is written down in adoption.notes.');
+  raise warning '%: %', about, note using hint = coalesce(remedy, 'The note is stored in adoption.notes.');
   insert into adoption.notes (about, note, remedy)
     select $1, $2, $3 where not exists (select 1 from adoption.notes known where (known.about, known.note) = ($1, $2));
 end
 $$;
 revoke all on function adoption.note(text, text, text) from public;
 
--- The notes, for `doctor`: as a call of the API, which does not expose the table.
+-- Returns the notes, for `doctor`: a function, because the API does not expose the table.
 create or replace function public.adoption_notes()
 returns setof adoption.notes language sql stable set search_path = '' as $$
   select * from adoption.notes order by id
@@ -38,7 +40,8 @@ $$;
 revoke all on function public.adoption_notes() from public, anon, authenticated;
 grant execute on function public.adoption_notes() to service_role;
 
--- Runs a statement; if it concerns rows, notes how many. What to do about rows that are only found is to look at them.
+-- Runs a statement and notes the number of affected rows, if any. A `select` is the remedy of its own note: it shows
+-- the rows.
 create or replace function adoption.note_rows(about text, note text, statement text)
 returns void language plpgsql set search_path = '' as $$
 declare
@@ -52,15 +55,16 @@ begin
 end
 $$;
 
--- The columns of a table's primary key, in the order of their names; null if it has none.
+-- Returns the columns of a table's primary key, in the order of their names; null without a primary key.
 create or replace function adoption.key_of(owner regclass) returns name[] language sql set search_path = '' as $$
   select array_agg(attname order by attname)
   from pg_constraint join pg_attribute on attrelid = conrelid and attnum = any (conkey)
   where conrelid = owner and contype = 'p'
 $$;
 
--- Leaves a table to the service role; what users may, its own migration grants. Permissive policies are joined by OR: an
--- old `using (true)` would keep showing every row. Restrictive ones can only hide rows, and stay.
+-- Restricts a table to the service role; the table's own migration grants rights to users. Permissive policies are
+-- combined by OR: an old `using (true)` would still show every row. Restrictive policies can only hide rows, and
+-- remain.
 create or replace function adoption.close(about text) returns void language plpgsql set search_path = '' as $$
 declare
   owner constant regclass := 'public.' || about;
@@ -95,8 +99,8 @@ begin
 end
 $$;
 
--- Changes a column's type. Policies and checks, at which PostgreSQL would stop, are taken down and put up again. Where
--- that is not possible, and for views and the like, it is an error that says what to do.
+-- Changes the type of a column. Policies and checks on the column, which prevent the change, are dropped and created
+-- again. Where that is not possible, and for views and the like, the change fails with an error that gives the remedy.
 create or replace function adoption.change_type(owner regclass, changed name, wanted text)
 returns void language plpgsql set search_path = '' as $$
 declare
@@ -105,7 +109,7 @@ declare
   is_enum boolean;
   take_down text[];
   put_up text[];
-  -- What is being put up.
+  -- The index of the object that is being created again.
   object int;
   remedy text;
 begin
@@ -138,10 +142,10 @@ begin
     execute take_down[n];
   end loop;
   if wanted = 'uuid' then
-    -- A value of the old type. Where a default is needed, it is set afterwards.
+    -- The default is of the old type. A required default is set afterwards.
     execute format('alter table %s alter column %I drop default', owner, changed);
   end if;
-  -- A time without a zone is UTC: what Supabase's databases and `datetime.utcnow()` write.
+  -- A time without a zone is in UTC, as Supabase's databases and `datetime.utcnow()` write it.
   execute format('alter table %s alter column %I type %s using ', owner, changed, wanted) || format(case wanted
     when 'uuid' then '%I::text::uuid' when 'timestamp with time zone' then '%I at time zone ''UTC'''
     else '%I::' || wanted end, changed);
@@ -151,7 +155,7 @@ begin
   end loop;
 exception
   when invalid_text_representation then
-    -- Without the value itself, which may be anything.
+    -- Without the value, which may be personal data.
     raise exception E'%.% is of type % and holds values that are no %\n%', owner, changed, kind, wanted,
       format('Correct them or delete their rows, and apply again. select * from %s where %I !~*'
         ' ''^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'';', owner, changed);
@@ -160,7 +164,7 @@ exception
     if object is null then
       select 'Drop what stands in the way, apply again, and create it for the new type. On the column depend: '
           || string_agg(distinct case when rule.oid is null then pg_describe_object(d.classid, d.objid, 0)
-            -- A view depends through the rule that it is made of.
+            -- The dependency of a view is that of its rule.
             else pg_describe_object('pg_class'::regclass, rule.ev_class, 0) end, ', ')
         into remedy
         from pg_depend d left join pg_rewrite rule on d.classid = 'pg_rewrite'::regclass and rule.oid = d.objid
@@ -172,7 +176,8 @@ exception
 end
 $$;
 
--- Adds columns of ours that a table lacks. Those that it has must hold the like, get our type, and may be null.
+-- Adds required columns that a table lacks. Existing ones must have a compatible type; they are changed to the required
+-- type and become nullable.
 create or replace function adoption.adopt_columns(about text, columns text[])
 returns void language plpgsql set search_path = '' as $$
 declare
@@ -199,10 +204,10 @@ begin
       where attrelid = owner and attname = ours and not attisdropped;
     if not is_like_ours then
       raise exception E'%.% is of type %\n%', owner, ours, kind,
-        format('Rename it, or change it to %s in the way that suits its values, and apply again.', wanted);
+        format('Rename it, or change it to %s with a conversion of its values, and apply again.', wanted);
     elsif reference is not null then
       raise exception E'%.% refers to another table, which does not hold our values\n%', owner, ours, format('Rename the'
-        ' column, or take the foreign key away, and apply again: alter table %s drop constraint %I;', owner, reference);
+        ' column, or drop the foreign key, and apply again: alter table %s drop constraint %I;', owner, reference);
     end if;
     perform adoption.change_type(owner, ours, wanted);
     if is_required and ours <> 'created_at' then
@@ -213,7 +218,8 @@ begin
 end
 $$;
 
--- Makes a value of user_preferences unique, but for users who share one already. A row without a user owns none.
+-- Makes an expression on user_preferences unique, except for users that share a value already and for rows without a
+-- user.
 create or replace function adoption.one_owner(what text, index text, expression text)
 returns void language plpgsql set search_path = '' as $$
 declare
@@ -228,7 +234,7 @@ begin
   if clashing is not null and to_regclass('public.' || index) is null then
     execute format('%s and user_id <> all (%L::uuid[])', making, clashing);
     perform adoption.note('user_preferences', format('one %s, several rows; their owners: %s', what, clashing),
-      format('The reply function treats what has several owners as nobody''s. Decide whose it is, then:'
+      format('The reply function treats a value with several owners as unlinked. Decide on its owner, then:'
         ' drop index public.%I; %s;', index, making));
   end if;
 end

@@ -1,11 +1,12 @@
--- Adopts `user_preferences` and `messages` of an older program, so that the next migrations find them as they make them.
--- Without such tables it changes nothing, nor when it is applied again. Every row is kept. What cannot be put right is
--- noted (in adoption.notes) and left alone; where our rows would be refused, or something would be lost, it is an error
--- that says what to do, and nothing is changed. Notes name user ids, never numbers.
+-- Adopts the tables `user_preferences` and `messages` of an older program: changes them to the form that the next
+-- migrations create. Without such tables, and when it is applied again, it changes nothing. Every row is preserved. A
+-- fault that cannot be corrected is noted (in adoption.notes) and left unchanged; where new rows would be refused, or
+-- data would be lost, the migration fails with an error that gives the remedy, and changes nothing. Notes include user
+-- ids, never phone numbers.
 --
--- On a large table: a change of type and the conversion of integer ids rewrite it under an exclusive lock.
+-- On a large table: a change of type and the conversion of integer ids rewrite the table under an exclusive lock.
 
--- Tables of our names that are others.
+-- Refuses unrelated tables with the same names.
 do $$
 declare
   about text;
@@ -27,7 +28,7 @@ begin
     group by name
   loop
     raise exception E'public.% has no column %\n%', about, missing,
-      'It is not the table that the migrations make. Rename it, or add what is missing, and apply again.';
+      'It is not the table that the migrations make. Rename it, or add the missing columns, and apply again.';
   end loop;
 end
 $$;
@@ -51,7 +52,7 @@ begin
   exception when duplicate_object then null;
   end;
 
-  -- One row a user.
+  -- One row per user.
   if adoption.key_of('public.user_preferences') is distinct from array['user_id']::name[] then
     select count(*) into doubtful from (
       select 1 from public.user_preferences group by user_id having count(*) > 1 or user_id is null) repeated;
@@ -67,7 +68,7 @@ begin
     end if;
   end if;
 
-  -- The user exists, and takes the row along when deleted. An older foreign key is respected.
+  -- The user must exist, and deleting the user deletes the row. An older foreign key is left unchanged.
   if not exists (select 1 from pg_constraint join pg_attribute on attrelid = conrelid and attnum = any (conkey)
     where conrelid = 'public.user_preferences'::regclass and contype = 'f' and attname = 'user_id')
   then
@@ -77,20 +78,20 @@ begin
       alter table public.user_preferences validate constraint user_preferences_user_id_fkey;
     exception when foreign_key_violation then
       perform adoption.note('user_preferences',
-        'some rows belong to no user of auth.users; they are kept, new ones are refused');
+        'some rows refer to no user of auth.users; they are preserved, new ones are refused');
     end;
   end if;
 
-  -- `+1 650-555-1234` is a number that nobody would find. Taking the separators out changes no number.
+  -- `+1 650-555-1234` would never be found. Removing the separators does not change the number.
   begin
     perform adoption.note_rows('user_preferences', 'wrote %s numbers in E.164, without separators',
       $e$update public.user_preferences set whatsapp_phone = regexp_replace(whatsapp_phone, '[^+0-9]', '', 'g')
         where whatsapp_phone ~ '^\s*\+[0-9() ./-]*\s*$' and whatsapp_phone ~ '[^+0-9]'$e$);
   exception when unique_violation then
     perform adoption.note('user_preferences',
-      'left the separators in all numbers, because one number is there without them, too');
+      'left the separators in all numbers, because one number also exists without them');
   end;
-  -- No number and no id is null. A column for the number that cannot hold null keeps its empty texts.
+  -- A missing number or id is null. A number column that is not nullable keeps its empty strings.
   perform adoption.note_rows('user_preferences', 'made %s empty numbers null',
       $e$update public.user_preferences set whatsapp_phone = null where whatsapp_phone = ''$e$)
     from pg_attribute
@@ -103,7 +104,7 @@ begin
     $e$select user_id from public.user_preferences where whatsapp_user_id !~ '^[A-Za-z0-9._-]{1,200}$'$e$);
 
   perform adoption.one_owner('id of WhatsApp', 'user_preferences_whatsapp_user_id_key', 'whatsapp_user_id');
-  -- As in the index that `user_preferences` makes, which says why.
+  -- The same expression as in the index of the migration `user_preferences`, where it is explained.
   perform adoption.one_owner('number', 'user_preferences_whatsapp_phone_digits_key',
     $e$nullif(regexp_replace(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'),
     '(?<=^55[0-9]{2})9(?=[6-9][0-9]{7}$)|(?<=^52)1(?=[2-9][0-9]{9}$)|(?<=^54)9(?=(11|[23][0-9])[0-9]{8}$)'
@@ -112,7 +113,7 @@ begin
 end
 $$;
 
--- `messages` gets neither a foreign key nor constraints on values: the older program may count on that.
+-- `messages` gets neither a foreign key nor constraints on values: the older program may rely on their absence.
 do $$
 declare
   kind constant text := (select format_type(atttypid, null) from pg_attribute
@@ -130,7 +131,7 @@ begin
   end if;
   perform adoption.close('messages');
 
-  -- Row ids are UUIDs: the reply function derives them, so that writing twice is writing once.
+  -- Row ids are UUIDs: the reply function derives them, so that writing is idempotent.
   if kind <> 'uuid' then
     in_place := kind in ('text', 'character', 'character varying') and not exists (
       select 1 from public.messages where id::text !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$');
@@ -156,13 +157,13 @@ begin
       alter table public.messages rename column id to old_id;
       alter table public.messages add column id uuid not null default gen_random_uuid();
       if sequence is not null then
-        -- New rows still draw a number from it.
+        -- New rows still take a number from the sequence.
         execute format('grant usage on sequence %s to service_role', sequence);
       end if;
     end if;
   end if;
 
-  -- An enum without our values and a limit on the length would refuse our rows.
+  -- An enum without the new values, or a limit on the length, would refuse new rows.
   perform adoption.change_type('public.messages', 'user_id', 'uuid');
   perform adoption.change_type('public.messages', ours, 'text') from unnest(array['channel', 'role', 'content']) as ours;
   perform adoption.adopt_columns('messages', array['unanswered_because text', 'created_at timestamptz', 'type text',
@@ -172,7 +173,7 @@ begin
   perform adoption.note_rows('messages',
     '%s rows have a status that is none of WhatsApp''s; they keep it, and it is shown',
     $e$select status from public.messages where status not in ('sent', 'delivered', 'read', 'played', 'failed')$e$);
-  -- Columns we know nothing of (the older program's avatar_id) must not refuse our rows.
+  -- Unknown columns (such as an avatar_id of the older program) must not refuse new rows.
   for name in
     select attname from pg_attribute where attrelid = 'public.messages'::regclass and attnum > 0 and not attisdropped
       and attnotnull and not atthasdef and attidentity = '' and attgenerated = ''
@@ -183,7 +184,7 @@ begin
     execute format('alter table public.messages alter column %I drop not null', name);
   end loop;
 
-  -- A history without times has no order and no pages. What was written without one is not among the newest.
+  -- Pagination requires a time in each row. A row without a time is not sorted among the newest.
   perform adoption.note_rows('messages', '%s rows had no created_at and were given the earliest known of their user',
     'update public.messages set created_at = coalesce(of_user, of_all, now())
       from (select user_id, min(created_at) as of_user, min(min(created_at)) over () as of_all
@@ -193,7 +194,7 @@ begin
   if exists (select 1 from pg_attribute
     where attrelid = 'public.messages'::regclass and attname = 'created_at' and not attnotnull)
   then
-    -- An older program may write null by name, as object-relational mappers do, and then no default applies.
+    -- An older program may write an explicit null, as object-relational mappers do, to which no default applies.
     execute $f$
       create or replace function public.messages_created_at() returns trigger
       language plpgsql set search_path = '' as $t$
@@ -223,14 +224,15 @@ begin
     if adoption.key_of('public.messages') is null then
       alter table public.messages add primary key (id);
     else
-      -- Insert with `on_conflict=id`: it names this index or the primary key, whichever there is.
+      -- For inserts with `on_conflict=id`, which require a unique index or the primary key.
       create unique index if not exists messages_id_key on public.messages (id);
     end if;
   end if;
 
-  -- Checks know the older program's channels, roles and lengths. Rows as the reply function writes them, and as statuses,
-  -- edits and revokes change them, are tried on an empty copy, which has no triggers, keys and policies; a check that
-  -- refuses one goes, with a note that repeats it. Whatever else refuses one is an error: better now than with every message.
+  -- Checks may allow only the channels, roles and lengths of the older program. Rows as the reply function writes them,
+  -- and as statuses, edits and revokes change them, are inserted into an empty copy without triggers, keys and
+  -- policies. A check that refuses one is dropped, with a note of its definition. Any other refusal fails the
+  -- migration, because it would refuse every message later.
   create temporary table messages (like public.messages
     including defaults including constraints including generated including identity);
   loop
@@ -242,7 +244,7 @@ begin
           case type when 'text' then repeat('long ', 20000) else 'Hi' end, now(), unanswered_because,
           type, payload, '106540352242922', array['wamid.one'], refers_to, changed_at, changed_at
         from unnest(array['user', 'user', 'assistant'], array[null, 'refused', null]) as rows (role, unanswered_because),
-          -- Those that Meta has now, and any that it may add.
+          -- Meta's types, and a future one.
           unnest(array['text', 'image', 'interactive', 'edit', 'revoke', 'unsupported', repeat('new_', 20)]) as type,
           unnest(array['{"raw": {"type": "text"}}', '{}', null]::jsonb[]) as payload,
           unnest(array[null, 'wamid.other']) as refers_to, unnest(array[null, now()]) as changed_at;
@@ -275,6 +277,6 @@ begin
 end
 $$;
 
--- The next migrations need the notes only.
+-- The next migrations need only the notes.
 drop function adoption.note_rows(text, text, text), adoption.key_of(regclass), adoption.close(text),
   adoption.change_type(regclass, name, text), adoption.adopt_columns(text, text[]), adoption.one_owner(text, text, text);

@@ -1,11 +1,11 @@
--- Whose WhatsApp number and business-scoped user id is it: one row a user, one user a number or id. The latter is
--- WhatsApp's name for a person towards one business, which comes with every message, also with those of a person who
--- shows no number.
+-- The links of users to a WhatsApp number and a business-scoped user id: one row per user, one user per number or id.
+-- The business-scoped user id identifies a person for one business and is part of every message, also of a person who
+-- hides the phone number.
 --
--- Only the service role writes. A user who could write a number could write somebody else's, and would then be shown that
--- person's messages: link a number from a server that has seen proof of it.
+-- Only the service role writes. A user with write access could enter the number of another person and would then see
+-- the messages of that person: link a number only from a server that has verified it.
 --
--- Row-level security is enabled, not forced: forcing concerns the table's owner, which is `postgres` on Supabase and
+-- Row-level security is enabled, not forced: forcing applies to the table's owner, which is `postgres` on Supabase and
 -- bypasses row-level security in any case.
 
 create table if not exists public.user_preferences (
@@ -22,29 +22,29 @@ comment on column public.user_preferences.whatsapp_phone is
 comment on column public.user_preferences.whatsapp_user_id is
   'Business-scoped user id (BSUID), as Meta writes it: US.13491208655302741918. Written by the service role only.';
 comment on column public.user_preferences.whatsapp_waba_id is
-  'The WhatsApp Business Account towards which whatsapp_user_id names the person; null while it is not known.'
+  'The WhatsApp Business Account to which whatsapp_user_id is scoped; null while it is unknown.'
   ' Written by the reply function.';
 comment on column public.user_preferences.whatsapp_identity_at is
-  'How recent the link is: the time of the message or event that taught it, or when somebody else wrote it.'
+  'The time of the link: of the message or event that completed or changed it, or of a write by another program.'
   ' Set by reply and by a trigger.';
 comment on column public.user_preferences.whatsapp_number_at is
-  'Since when whatsapp_phone is this user''s; null if the row was inserted with it. What was written before by the number'
-  ' alone may be its former owner''s. Set by a trigger.';
+  'The time since which whatsapp_phone belongs to this user; null if the row was inserted with it. An earlier message'
+  ' from the number without a user id may be from its former owner. Set by a trigger.';
 comment on column public.user_preferences.whatsapp_link_state is
-  'Null: as it was inserted. changed: number or user id was changed since. learned_number, learned_user_id: reply added'
-  ' it. removed: one of the two was taken out, and reply adds nothing. Set by reply and by a trigger.';
+  'Null: as inserted. changed: the number or user id was changed since. learned_number, learned_user_id: reply added it'
+  ' to complete the link. removed: one of the two was removed, and reply adds none. Set by reply and by a trigger.';
 
--- The reply function looks a sender up by either, the number in both spellings:
+-- The reply function looks up a sender by the user id or the number, in both spellings:
 -- or=(whatsapp_user_id.eq.…,whatsapp_phone.in.("+16505551234","16505551234")).
 create index if not exists user_preferences_whatsapp_phone_idx on public.user_preferences (whatsapp_phone);
 create index if not exists user_preferences_whatsapp_user_id_idx on public.user_preferences (whatsapp_user_id);
 
--- One user an id. A row without a user, of an older program, owns none.
+-- One user per id, except in rows of an older program without a user.
 create unique index if not exists user_preferences_whatsapp_user_id_key
   on public.user_preferences (whatsapp_user_id) where user_id is not null;
 
--- One user a number, in any spelling: the digits alone, in the shorter of a number's two spellings. Which numbers have
--- two, and why, says shared/src/phone.rs; a test compares the two.
+-- One user per number, in any spelling: the index is on the digits, in the shorter of a number's two spellings.
+-- shared/src/phone.rs lists the numbers with two spellings; a test compares the two files.
 create unique index if not exists user_preferences_whatsapp_phone_digits_key
   on public.user_preferences ((nullif(regexp_replace(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'),
     '(?<=^55[0-9]{2})9(?=[6-9][0-9]{7}$)|(?<=^52)1(?=[2-9][0-9]{9}$)|(?<=^54)9(?=(11|[23][0-9])[0-9]{8}$)'
@@ -61,20 +61,20 @@ drop policy if exists "A user reads their own preferences" on public.user_prefer
 create policy "A user reads their own preferences" on public.user_preferences
   for select to authenticated using ((select auth.uid()) = user_id);
 
--- New numbers are E.164. The digits alone are let through: they are found (Meta writes numbers so), and an
--- older program may store them. A trigger and not a check, because a check that is "not valid" refuses every
--- change of a row whose number was there before, and an older program must be able to make it.
+-- New numbers must be E.164. The digits alone are also accepted: they are found (Meta writes numbers this way), and an
+-- older program may store them. A trigger instead of a check, because a check that is "not valid" refuses every update
+-- of a row with an older invalid number, which an older program must be able to make.
 create or replace function public.user_preferences_whatsapp_phone() returns trigger
 language plpgsql set search_path = '' as $$
 begin
-  -- An older program's spelling of "no number"; where the column cannot hold null, it stays.
+  -- An older program's value for a missing number; it remains where the column is not nullable.
   if new.whatsapp_phone = '' then
     if not (select attnotnull from pg_attribute where attrelid = tg_relid and attname = 'whatsapp_phone') then
       new.whatsapp_phone := null;
     end if;
-  -- There is no old row in an insert: then the old number is null.
+  -- An insert has no old row: the old number is null.
   elsif new.whatsapp_phone !~ '^\+?[1-9][0-9]{6,14}$' and new.whatsapp_phone is distinct from old.whatsapp_phone then
-    -- Without the number itself, which would stand in logs.
+    -- Without the number, which would appear in logs.
     raise exception 'whatsapp_phone is not in E.164'
       using errcode = 'check_violation', table = 'user_preferences', column = 'whatsapp_phone',
         hint = 'Write a plus sign, the country code and the number, all digits: +16505551234. No number is null.';
@@ -83,23 +83,23 @@ begin
 end
 $$;
 
--- Nobody calls it but the trigger, which asks for no right.
+-- Only the trigger calls the function, and needs no right to do so.
 revoke all on function public.user_preferences_whatsapp_phone() from public, anon, authenticated, service_role;
 
 create or replace trigger user_preferences_whatsapp_phone before insert or update on public.user_preferences
   for each row execute function public.user_preferences_whatsapp_phone();
 
--- New ids are as Meta writes them: letters, digits, dots, underscores and hyphens, in several forms. A trigger and not a
--- check, for the reason given with whatsapp_phone.
+-- New ids must be in Meta's form: letters, digits, dots, underscores and hyphens. A trigger instead of a check, for the
+-- same reason as for whatsapp_phone.
 create or replace function public.user_preferences_whatsapp_user_id() returns trigger
 language plpgsql set search_path = '' as $$
 begin
   if new.whatsapp_user_id = '' then
     new.whatsapp_user_id := null;
-  -- There is no old row in an insert: then the old id is null.
+  -- An insert has no old row: the old id is null.
   elsif new.whatsapp_user_id !~ '^[A-Za-z0-9._-]{1,200}$'
     and new.whatsapp_user_id is distinct from old.whatsapp_user_id then
-    -- Without the id itself, which would stand in logs.
+    -- Without the id, which would appear in logs.
     raise exception 'whatsapp_user_id is not a business-scoped user id'
       using errcode = 'check_violation', table = 'user_preferences', column = 'whatsapp_user_id',
         hint = 'Write it as Meta does, letters, digits, dots, underscores and hyphens, 200 at most:'
@@ -109,7 +109,7 @@ begin
 end
 $$;
 
--- Nobody calls it but the trigger, which asks for no right.
+-- Only the trigger calls the function, and needs no right to do so.
 revoke all on function public.user_preferences_whatsapp_user_id() from public, anon, authenticated, service_role;
 
 create or replace trigger user_preferences_whatsapp_user_id before insert or update on public.user_preferences

@@ -1,5 +1,5 @@
--- The conversation, a row for each message: what the user wrote and what was answered, what a message is and what became
--- of it. Users read, the service role writes. Row-level security is enabled, not forced: see user_preferences.
+-- The conversation, one row per message of the user or of the business, with its type and delivery status. Users read,
+-- the service role writes. Row-level security is enabled, not forced: see user_preferences.
 
 create table if not exists public.messages (
   id uuid primary key default gen_random_uuid(),
@@ -26,50 +26,50 @@ create table if not exists public.messages (
   revoked_at timestamptz
 );
 comment on column public.messages.unanswered_because is
-  'Why a user''s message has no answer: the Graph API''s error, when it is final. Null otherwise.';
+  'The reason for a user''s message without an answer: the permanent error of the Graph API. Null otherwise.';
 comment on column public.messages.type is
   'Meta''s type of the message: text, image, reaction, …; of an answer: text. Null in rows of older programs.';
 comment on column public.messages.payload is
-  'Of a message that came by webhook, a user''s or one that the business wrote in its app: "raw", as Meta sent it, and '
-  'what was found in it ("media", "quoted", "referral", …); "field", when that is not messages.';
+  'For a message from the webhook, of a user or of the business in its app: "raw", as Meta sent it, and values '
+  'extracted from it ("media", "quoted", "referral", …); "field", when that is not messages.';
 comment on column public.messages.phone_number_id is
   'The business number that received or sent it: Meta''s id of the number.';
 comment on column public.messages.wamids is
-  'Meta''s ids of it: one of a user''s message, one for each part of a long answer.';
+  'Meta''s ids of the message: one for a user''s message, one for each part of a long answer.';
 comment on column public.messages.refers_to is
-  'Meta''s id of the message that a reaction, an edit or a revoke is about.';
+  'Meta''s id of the message that a reaction, an edit or a revoke refers to.';
 comment on column public.messages.status is
-  'How far an answer got: sent, delivered, read, played or failed. From message_statuses; of an answer in parts, the '
-  'part that is least far, null while one has no status, and failed when one failed.';
+  'The delivery status of an answer: sent, delivered, read, played or failed. From message_statuses; for an answer in '
+  'parts, the lowest status of all parts, null while a part has no status, and failed when a part failed.';
 comment on column public.messages.sent_at is
-  'When Meta sent it: in parts, the last of them. Null until all were.';
+  'The time at which Meta sent it; for an answer in parts, the last of them. Null until all were sent.';
 comment on column public.messages.delivered_at is
-  'When it reached the phone: in parts, the last of them. Null until all did.';
+  'The time of delivery to the phone; for an answer in parts, of the last of them. Null until all were delivered.';
 comment on column public.messages.read_at is
-  'When it was read: in parts, the last of them. Null until all were.';
+  'The time at which it was read; for an answer in parts, the last of them. Null until all were read.';
 comment on column public.messages.played_at is
-  'When it was played, a voice message: in parts, the last of them. Null until all were.';
+  'The time at which a voice message was played; for an answer in parts, the last of them. Null until all were played.';
 comment on column public.messages.failed_at is
-  'When it, or the first part of it, failed. It stays when the message arrived later on all the same.';
+  'The time at which it, or the first part of it, failed. It remains when the message was delivered later.';
 comment on column public.messages.error_code is
-  'Meta''s error code of the latest failure. It stays when the message arrived later on all the same: see status.';
+  'Meta''s error code of the latest failure. It remains when the message was delivered later: see status.';
 comment on column public.messages.error_text is
   'Meta''s text for the latest failure, like error_code.';
 comment on column public.messages.edited_at is
-  'When its author last edited it, which is a row of its own: type edit, refers_to. The content is the first one.';
+  'The time of the author''s last edit, which is a separate row: type edit, refers_to. The content is the original.';
 comment on column public.messages.revoked_at is
-  'When its author deleted it, which is a row of its own: type revoke, refers_to. The content is kept.';
+  'The time at which the author deleted it, which is a separate row: type revoke, refers_to. The content remains.';
 
--- The order in which pages are read, led by the column of the policy.
+-- The order of pagination, after the column of the policy.
 create index if not exists messages_user_id_created_at_id_idx
   on public.messages (user_id, created_at desc, id desc);
 
--- Statuses, edits and revokes find their message by it. Each row is looked for soon after it is written: without
--- `fastupdate`, whose list of new entries every look-up would read through.
+-- For lookups of a message by its statuses, edits and revokes, often soon after it is written: without `fastupdate`,
+-- because every lookup would scan its list of new entries.
 create index if not exists messages_wamids_idx
   on public.messages using gin (wamids) with (fastupdate = off) where wamids is not null;
 
--- A message finds the edits and revokes that came before it.
+-- For lookups of the edits and revokes that arrived before their message.
 create index if not exists messages_refers_to_idx on public.messages (refers_to) where refers_to is not null;
 
 revoke all on table public.messages from public, anon, authenticated;

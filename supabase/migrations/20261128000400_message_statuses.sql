@@ -1,9 +1,9 @@
--- What Meta says became of each answer: sent, delivered, read, played or failed. Statuses come in any order, several
--- times, and before the answer's row; each is kept here, once, and the answer's row is made from all of them, so
--- that it does not depend on when they came.
+-- Meta's statuses of each answer: sent, delivered, read, played or failed. Statuses arrive in any order, several times,
+-- and before the row of the answer. Each is stored here once, and the status columns of the answer are computed from
+-- all of them, so that they do not depend on the order of arrival.
 --
--- The program only inserts, here and into `messages`; the triggers below do the rest. It gives a status an id that it
--- derives from what the status says, so that writing twice is writing once.
+-- The program only inserts, here and into `messages`; the triggers below do the rest. The id of a status is derived
+-- from its content, so that writing is idempotent.
 --
 -- For the service role only.
 
@@ -20,33 +20,33 @@ create table if not exists public.message_statuses (
   received_at timestamptz not null default now()
 );
 
-comment on table public.message_statuses is 'What Meta said became of each answer, as it came. Service role only.';
-comment on column public.message_statuses.wamid is 'Meta''s id of the answer, or of the part of it.';
+comment on table public.message_statuses is 'Meta''s statuses of each answer, as they arrived. Service role only.';
+comment on column public.message_statuses.wamid is 'Meta''s id of the answer, or of a part of it.';
 comment on column public.message_statuses.status is
-  'As Meta names it. Names other than sent, delivered, read, played and failed change no message.';
-comment on column public.message_statuses.at is 'When it happened, says Meta, in whole seconds.';
-comment on column public.message_statuses.error_code is 'Of failed: Meta''s error code.';
+  'Meta''s name of the status. Names other than sent, delivered, read, played and failed change no message.';
+comment on column public.message_statuses.at is 'The time of the status according to Meta, in whole seconds.';
+comment on column public.message_statuses.error_code is 'Meta''s error code, for the status failed.';
 comment on column public.message_statuses.phone_number_id is
-  'The business number that sent the answer: Meta''s id of it.';
+  'The phone number id of the business number that sent the answer.';
 comment on column public.message_statuses.message_id is
   'The answer''s row, set by triggers; null while there is none. The status is deleted with it.';
 comment on column public.message_statuses.payload is 'The status as Meta sent it.';
 
 create index if not exists message_statuses_wamid_idx on public.message_statuses (wamid);
--- A message that is deleted finds its statuses.
+-- For the deletion of a message with its statuses.
 create index if not exists message_statuses_message_id_idx on public.message_statuses (message_id);
 
 -- Supabase's default privileges grant everything to every role of the API.
 revoke all on table public.message_statuses from public, anon, authenticated;
 grant all on table public.message_statuses to service_role;
 
--- Without a policy: nobody whom row-level security concerns sees anything.
+-- Without a policy: a role that is subject to row-level security sees no row.
 alter table public.message_statuses enable row level security;
 
--- Makes transactions that are about one of these wamids follow each other: the later one waits until the earlier one
--- has committed, and what its next statement reads is not older than that. Always in one order, so that two never wait
--- for each other. The purpose keeps statuses and edits apart; a thousand locks are enough for each, and a bound on
--- what one transaction can hold, because the server's memory for locks has one.
+-- Serializes transactions on the same wamids: the later one waits until the earlier one has committed, and its next
+-- statement sees the committed rows. Locks are taken in a fixed order, which excludes deadlocks. The purpose separates
+-- statuses and edits. The number of locks is limited to 1024 for each, which bounds the locks of a transaction, because
+-- the server's lock memory is limited.
 create or replace function public.lock_wamids(purpose integer, wamids text[]) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -58,18 +58,18 @@ begin
 end
 $$;
 
--- Makes the status columns of these rows from all statuses of their wamids. The caller holds the wamids' locks.
+-- Computes the status columns of these rows from all statuses of their wamids. The caller holds the wamids' locks.
 --
--- Of one part: sent < delivered < read < played. Failed is above sent, and against the others the later one counts
--- (in the same second: failed). Of several parts: failed when one failed; else the part that is least far, and null
--- while one has none.
+-- For one part: sent < delivered < read < played. Failed ranks above sent; against the others, the later one counts
+-- (in the same second: failed). For several parts: failed when a part failed; otherwise the lowest status of all parts,
+-- and null while a part has none.
 create or replace function public.apply_message_statuses(message_ids uuid[]) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
   ranks constant text[] := array['sent', 'delivered', 'read', 'played'];
 begin
-  -- Statuses of two parts of one answer hold different locks, and meet here. In a statement of its own: the next ones
-  -- read what is committed after the wait.
+  -- Statuses of two parts of one answer hold different locks and are serialized here, in a separate statement: the next
+  -- statements see the rows that were committed during the wait.
   perform 1 from public.messages where id = any (message_ids) order by id for no key update;
 
   update public.message_statuses known set message_id = answer.id
@@ -92,7 +92,7 @@ begin
         case when bool_and(parts.read_at is not null) then max(parts.read_at) end as read_at,
         case when bool_and(parts.played_at is not null) then max(parts.played_at) end as played_at,
         min(parts.failed_at) as failed_at,
-        -- Of the latest failure. The id decides between two of one second, whichever came first.
+        -- From the latest failure. Between two of the same second the id decides, independent of the order of arrival.
         (array_agg(parts.error_code order by parts.last_failed_at desc nulls last, parts.failure))[1] as error_code,
         (array_agg(parts.error_text order by parts.last_failed_at desc nulls last, parts.failure))[1] as error_text
       from (
@@ -126,7 +126,7 @@ begin
         where messages.id = any (message_ids)
       ) parts
       group by id
-      -- Only names that we do not know: not a reason to touch the row.
+      -- Unknown names alone do not change the row.
       having bool_or(parts.status is not null)
     ) now_is
     where answer.id = now_is.id
@@ -137,12 +137,13 @@ begin
 end
 $$;
 
--- The triggers. Without just-in-time compilation: the planner knows nothing about a single wamid, and on a large table
--- would take finding one for so much work that compiling it is worth while. And without reading whole tables: a plan is
--- kept for as long as the connection, and one that was made when the table was small would go on reading all of it.
+-- The triggers. Without just-in-time compilation: the planner has no statistics on a single wamid and, on a large
+-- table, overestimates its lookup so much that compilation seems worthwhile. And without sequential scans: a plan is
+-- cached for the life of the connection, and a plan made for a small table would still scan the whole table when it is
+-- large.
 
--- A status finds its answer, if that is there. This alone is for the writer, to whom `return=representation` shows
--- message_id; what is on its way at the same moment, only the next trigger sees.
+-- Finds the answer of a status, if it exists. This serves only the writer, to whom `return=representation` shows
+-- message_id; only the next trigger sees the rows of concurrent transactions.
 create or replace function public.message_statuses_find_message() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin
@@ -152,7 +153,7 @@ begin
 end
 $$;
 
--- Statuses change their answers. For the whole statement, so that all its locks are taken in one order.
+-- Applies statuses to their answers. Per statement, so that all its locks are taken in one order.
 create or replace function public.message_statuses_change_messages() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
@@ -169,7 +170,7 @@ begin
 end
 $$;
 
--- Answers take up the statuses that came before them. Most have none, and are not written a second time.
+-- Applies the statuses that arrived before their answer. Most answers have none, and are not written a second time.
 create or replace function public.messages_take_up_statuses() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
@@ -189,8 +190,8 @@ begin
 end
 $$;
 
--- Nobody calls them but the triggers, which ask for no right. They act as their owner (security definer): an older
--- program's role that may write messages need not know of statuses.
+-- Only the triggers call the functions, and need no right to do so. They run with the rights of their owner (security
+-- definer): the role of an older program that may write messages needs no rights on statuses.
 revoke all on function public.lock_wamids(integer, text[]) from public, anon, authenticated, service_role;
 revoke all on function public.apply_message_statuses(uuid[]) from public, anon, authenticated, service_role;
 revoke all on function public.message_statuses_find_message() from public, anon, authenticated, service_role;

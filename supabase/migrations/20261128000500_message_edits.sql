@@ -1,15 +1,15 @@
--- Edits and revokes mark the message that they are about. Each is a row of its own, as it came: its type is `edit` or
--- `revoke`, and `refers_to` is Meta's id of the message. They may be written before it, and again.
+-- Edits and revokes mark the message that they refer to. Each is a separate row: its type is `edit` or `revoke`, and
+-- `refers_to` is Meta's id of the message. They may be written before the message, and repeatedly.
 --
--- Only the author's count: the same user's history, the same role. The business edits what it wrote in its app, which
--- has a payload; answers of the reply function have none and are not looked for. The content of the message stays what
--- it was.
+-- Only edits and revokes of the author count: in the history of the same user, with the same role. The business edits
+-- messages that it wrote in its app, which have a payload; answers of the reply function have none and are not
+-- searched. The content of the message is not changed.
 
--- Without just-in-time compilation and reading whole tables: see the triggers of message_statuses.
+-- Without just-in-time compilation and sequential scans: see the triggers of message_statuses.
 create or replace function public.messages_mark_edited() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
-  -- What the new rows are about, and what they are.
+  -- The wamids that the new rows refer to, and those of the new rows.
   concerned constant text[] := (
     select array_agg(wamid) from (
       select refers_to as wamid from inserted where role in ('user', 'assistant') and type in ('edit', 'revoke')
@@ -20,8 +20,8 @@ begin
   if concerned is null then
     return null;
   end if;
-  -- A message has one wamid: whoever changes its row holds the same lock. See lock_wamids. An answer in parts has
-  -- several, and the latest change of any of them counts.
+  -- A message has one wamid, so all changes of its row hold the same lock. See lock_wamids. An answer in parts has
+  -- several wamids, and the latest change of any of them counts.
   perform public.lock_wamids(2, concerned);
   update public.messages marked set edited_at = greatest(marked.edited_at, latest.edited_at),
       revoked_at = greatest(marked.revoked_at, latest.revoked_at)
@@ -31,7 +31,8 @@ begin
         max(change.created_at) filter (where change.type = 'revoke') as revoked_at
       from unnest(concerned) as wamid
       join public.messages change on change.refers_to = wamid
-      -- By its wamid first (`offset 0` keeps it apart), and not among all of the user's messages.
+      -- By its wamid first, not among all of the user's messages: `offset 0` prevents the planner from merging the
+      -- conditions.
       cross join lateral (
         select id, user_id, role from public.messages
           where role in ('user', 'assistant') and wamids @> array[wamid] offset 0
@@ -45,7 +46,7 @@ begin
 end
 $$;
 
--- Nobody calls it but the trigger, which asks for no right. It acts as its owner: see message_statuses.
+-- Only the trigger calls the function, and needs no right to do so. Security definer: see message_statuses.
 revoke all on function public.messages_mark_edited() from public, anon, authenticated, service_role;
 
 create or replace trigger messages_mark_edited after insert on public.messages

@@ -1,15 +1,16 @@
--- What is linked of a person, and for how long it counts: a number or user id that reply learned does not outlive the
--- link that taught it, and a change of number or user id that Meta tells is applied once, and never after a later one.
+-- The validity of links: a number or user id that reply added to complete a link is removed together with the value by
+-- which the link was found, and an identity change from Meta is applied once, and never after a later one.
 
--- Whoever changes or clears the number or the user id, what reply learned with it goes, too. The same digits in another
--- form are no change. Empty texts count as null: the triggers that make them so come after this one, in the order of names.
+-- A change or removal of the number or the user id also removes the value that reply added because of it. The same
+-- digits in another form are not a change. Empty strings count as null: the triggers that replace them run after this
+-- one, in the order of names.
 create or replace function public.user_preferences_whatsapp_identity() returns trigger
 language plpgsql set search_path = '' as $$
 declare
   number_was text;
   user_id_was text;
-  is_learned boolean;
-  is_told boolean;
+  is_completion boolean;
+  is_from_meta boolean;
   number_is constant text := nullif(regexp_replace(new.whatsapp_phone, '[^0-9]', '', 'g'), '');
   user_id_is constant text := nullif(new.whatsapp_user_id, '');
 begin
@@ -26,30 +27,31 @@ begin
     return new;
   end if;
 
-  -- A change that Meta told brings its own time; so does what reply learned, which says that it did.
-  is_learned := new.whatsapp_link_state in ('learned_number', 'learned_user_id')
+  -- An identity change from Meta sets its own time, and so does reply when it completes a link, with its own link
+  -- state.
+  is_completion := new.whatsapp_link_state in ('learned_number', 'learned_user_id')
     and new.whatsapp_link_state is distinct from old.whatsapp_link_state;
-  is_told := coalesce(current_setting('whatsapp.writer', true), '') = 'keep_identity_event';
-  if not (is_learned or is_told) then
+  is_from_meta := coalesce(current_setting('whatsapp.writer', true), '') = 'keep_identity_event';
+  if not (is_completion or is_from_meta) then
     new.whatsapp_identity_at := now();
   end if;
   if number_is is distinct from number_was then
     new.whatsapp_number_at := case when number_is is not null then new.whatsapp_identity_at end;
   end if;
-  if is_learned or is_told then
+  if is_completion or is_from_meta then
     return new;
   end if;
 
   new.whatsapp_link_state := 'changed';
   if number_was is not null and number_is is distinct from number_was then
-    -- Another number, or none. The user id goes with it, unless it is given anew or was there before the number.
+    -- Another number, or none. The user id is removed too, unless it changes as well or was linked before the number.
     if user_id_is is not distinct from user_id_was and old.whatsapp_link_state is distinct from 'learned_number' then
       new.whatsapp_user_id := null;
     elsif number_is is null and user_id_is is not null then
       new.whatsapp_link_state := 'removed';
     end if;
   elsif user_id_was is not null and user_id_is is distinct from user_id_was then
-    -- Another user id, or none. The number goes with it if the user id taught it.
+    -- Another user id, or none. The number is removed too, if reply added it because of the user id.
     if old.whatsapp_link_state = 'learned_number' then
       new.whatsapp_phone := case when (select attnotnull from pg_catalog.pg_attribute
         where attrelid = tg_relid and attname = 'whatsapp_phone') then '' end;
@@ -64,24 +66,24 @@ begin
 end
 $$;
 
--- Nobody calls it but the trigger, which asks for no right.
+-- Only the trigger calls the function, and needs no right to do so.
 revoke all on function public.user_preferences_whatsapp_identity() from public, anon, authenticated, service_role;
 
 create or replace trigger user_preferences_whatsapp_identity before insert or update on public.user_preferences
   for each row execute function public.user_preferences_whatsapp_identity();
 
--- Keeps an event in which Meta tells that people have another number or user id, and gives these to the users who are
--- linked by what they had before: both in one transaction, and only the first time that the event is written.
+-- Stores an event with identity changes (new phone numbers or user ids), and applies each change to the user linked by
+-- the previous identity: in one transaction, and only the first time that the event is written.
 --
 -- `event` is a row of account_events. Each of `changes` has `previous_numbers` (one number in every spelling, or none),
--- `previous_user_id`, `numbers` (the new one, the spelling to be stored first), `user_id` and `at`. For each the answer
--- says `outcome` and the `user_id` of ours that it is about:
+-- `previous_user_id`, `numbers` (the new one, the spelling to be stored first), `user_id` and `at`. The result has for
+-- each change the `outcome` and the affected user, `user_id`:
 --   applied         the user has the new number or user id
---   nobody          no user is linked by what it names as previous
---   ambiguous       several users are
+--   nobody          no user is linked by the previous identity
+--   ambiguous       several users are linked by the previous identity
 --   stale           the link is more recent than the change
---   clash           somebody else has the new number or user id
--- One answer `applied_before`, when the event was kept before.
+--   clash           another user has the new number or user id
+-- The result is a single `applied_before` when the event was stored before.
 create or replace function public.keep_identity_event(event jsonb, changes jsonb) returns jsonb
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -112,8 +114,8 @@ begin
     now_user_id := change ->> 'user_id';
     changed_at := (change ->> 'at')::timestamptz;
 
-    -- By the user id; by the number where the row has no user id of this account, which would be somebody else's.
-    -- Whose link is being changed at this moment is waited for, and looked at as it is then.
+    -- By the user id, or by the number if the row has no user id of this account, which would be that of another user.
+    -- `for update` waits for concurrent changes of a link, and reads the link after them.
     select array_agg(distinct named.user_id) into owners from (
       select linked.user_id from public.user_preferences linked
       where linked.user_id is not null and (linked.whatsapp_user_id = was_user_id
@@ -138,12 +140,12 @@ begin
     else
       begin
         perform set_config('whatsapp.writer', 'keep_identity_event', true);
-        -- Where one of the two was taken out it stays so.
+        -- A removed number or user id is not added again.
         update public.user_preferences set
           whatsapp_phone = case
             when whatsapp_link_state = 'removed' and coalesce(whatsapp_phone, '') = '' then whatsapp_phone
             else coalesce(now_numbers[1], whatsapp_phone) end,
-          -- With another number a person has another user id; which one, the next message says.
+          -- A new number comes with a new user id; the next message contains it.
           whatsapp_user_id = case
             when whatsapp_link_state = 'removed' then
               case when whatsapp_user_id is not null then coalesce(now_user_id, whatsapp_user_id) end
@@ -160,7 +162,7 @@ begin
           where user_id = owner;
         outcome := 'applied';
       exception when unique_violation then
-        -- Written at the same moment.
+        -- Another transaction linked it concurrently.
         outcome := 'clash';
       end;
       perform set_config('whatsapp.writer', '', true);

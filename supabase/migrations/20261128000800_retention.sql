@@ -1,17 +1,17 @@
--- How long phone numbers and user ids of WhatsApp are kept outside a user's own rows. docs/PRIVACY.md has the whole
--- picture.
+-- Retention of phone numbers and user ids of WhatsApp outside a user's own rows. docs/PRIVACY.md describes the
+-- retention of all data.
 --
--- Statuses of messages that have no row (texts to people whom nobody linked) go after 30 days, events after 90.
--- Deleting a user also deletes those that name them. No scheduler: each insert deletes some of what has expired in its
--- table.
+-- Statuses of messages without a row (registration texts to unlinked senders) are deleted after 30 days, events after
+-- 90. Deleting a user also deletes those that contain the user's number or user id. There is no scheduler: each insert
+-- deletes some expired rows of its table.
 
 create index if not exists message_statuses_unmatched_idx on public.message_statuses (received_at)
   where message_id is null;
 
--- Deletes what has expired, at most 200 rows: more than an insert adds, and a bounded wait for the statement that it
--- follows. Rows that another transaction holds are left to the next time. It is looked for first: an ordinary insert
--- finds nothing, and to begin a deletion takes longer. A plan is kept for as long as the connection: one that was made
--- when the table was small must not read all of it later.
+-- Deletes at most 200 expired rows: more than an insert adds, and a bounded delay of the insert. Rows locked by another
+-- transaction are left to a later call. The function checks for expired rows first, because most calls find none, and a
+-- check is faster than a deletion. Without sequential scans: a plan is cached for the life of the connection, and a
+-- plan made for a small table must not scan the whole table when it is large.
 create or replace function public.message_statuses_expire() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin
@@ -43,8 +43,8 @@ create or replace trigger message_statuses_expire after insert on public.message
 create or replace trigger account_events_expire after insert on public.account_events
   for each statement execute function public.account_events_expire();
 
--- The ways to write one number, as digits: mobile numbers of some countries have two. `PhoneNumber` in
--- shared/src/sender.rs reads them alike; here a way too many does no harm.
+-- The spellings of one number, as digits: numbers of some countries have two. `PhoneNumber` in shared/src/phone.rs
+-- treats them as equal; an additional spelling does no harm here.
 create or replace function public.phone_spellings(phone text) returns text[]
 language sql immutable set search_path = '' as $$
   select array_agg(distinct spelling) from (
@@ -65,15 +65,15 @@ language sql immutable set search_path = '' as $$
   ) spellings (spelling) where digits <> ''
 $$;
 
--- What names this person in a text: the number in any spelling, the user id, or a wamid, which begins with three bytes
--- (the last is the number's length), the number and the byte 15, in base64. Each as a text that is searched for quickly,
--- and a regular expression that is exact.
+-- The identifiers of a person in stored JSON: the number in any spelling, the user id, or a wamid, which begins with
+-- three bytes (the last is the number's length), the number and the byte 15, in base64. Each as a substring for a fast
+-- search, and as an exact regular expression.
 create or replace function public.names_of_person(phone text, whatsapp_user_id text)
 returns table (part text, pattern text)
 language sql stable set search_path = '' as $$
   select spelling, format('(?<![0-9])%s(?![0-9])', spelling) from unnest(public.phone_spellings(phone)) as spelling
   union all
-  -- The characters that no byte after these changes: four are three bytes.
+  -- Only base64 characters that do not depend on the following bytes: four characters are three bytes.
   select part, format('wamid\.[A-Za-z0-9+/_-]{3}%s%s', substr('ABCDEFGHIJKLMNOPQRSTUVWXYZ', 1 + length(spelling), 1), part)
     from unnest(public.phone_spellings(phone)) as spelling
     cross join lateral left(encode(convert_to(spelling, 'UTF8') || '\x15', 'base64'), (1 + length(spelling)) * 4 / 3) as part
@@ -83,7 +83,8 @@ language sql stable set search_path = '' as $$
     where whatsapp_user_id <> ''
 $$;
 
--- A user who is deleted, and with them the link, leaves no status without a row and no event that names them.
+-- The deletion of a link, with its user or alone, also deletes the statuses without a row and the events that contain
+-- its identifiers.
 create or replace function public.user_preferences_forget() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off as $$
 declare
@@ -107,7 +108,7 @@ create or replace trigger user_preferences_forget after delete on public.user_pr
   referencing old table as deleted
   for each statement execute function public.user_preferences_forget();
 
--- Nobody calls them but the triggers, which ask for no right.
+-- Only the triggers call the functions, and need no right to do so.
 revoke all on function public.message_statuses_expire() from public, anon, authenticated, service_role;
 revoke all on function public.account_events_expire() from public, anon, authenticated, service_role;
 revoke all on function public.phone_spellings(text) from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- Who may do what, allowed and denied: every role of the API, every verb, every table.
+-- The rights on every table, for every role of the API and every verb: allowed and denied.
 -- Run by `supabase test db` and by `cargo test -p local-supabase`. Prints TAP; needs no pgTAP.
 
 begin;
@@ -7,7 +7,8 @@ insert into auth.users (id, email) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'rls-a@example.com'),
   ('aaaaaaaa-0000-4000-8000-000000000002', 'rls-b@example.com'),
   ('aaaaaaaa-0000-4000-8000-000000000003', 'rls-c@example.com');
--- The cases below count rows: those of other tests and of the seed are put aside, and come back at the end.
+-- The cases below count rows: the rows of other tests and of the seed are deleted, and the rollback at the end restores
+-- them.
 delete from public.messages;
 delete from public.user_preferences;
 insert into public.user_preferences (user_id, whatsapp_phone) values
@@ -27,7 +28,7 @@ insert into public.message_statuses (id, wamid, status, at) values
 insert into public.account_events (id, received_at, field, payload) values
   ('cccccccc-0000-4000-8000-000000000001', now(), 'account_update', '{}');
 
--- What a statement comes to for a role: the number of rows, or the error's code. It leaves nothing changed.
+-- Returns the outcome of a statement for a role: the number of rows, or the error code. The statement is rolled back.
 create function pg_temp.outcome(who text, signed_in_as text, statement text) returns text
 language plpgsql as $$
 declare
@@ -38,7 +39,7 @@ begin
   begin
     execute statement;
     get diagnostics touched = row_count;
-    raise exception 'take it back' using errcode = 'UNDO1';
+    raise exception 'roll back' using errcode = 'UNDO1';
   exception
     when sqlstate 'UNDO1' then null;
     when others then touched := null; perform set_config('test.code', sqlstate, true);
@@ -53,7 +54,7 @@ create temporary table cases (
   who text, signed_in_as uuid, statement text, expected text
 );
 
--- 42501 is "insufficient privilege": no grant, so no policy is even asked.
+-- 42501 is "insufficient privilege": a grant is missing, so policies are not evaluated.
 insert into cases (who, signed_in_as, statement, expected)
 select who, signed_in_as, statement, expected
 from (values
@@ -79,7 +80,7 @@ from (values
     '42501', '42501', '42501', '1 rows'),
   ('delete from public.user_preferences', '42501', '42501', '42501', '2 rows'),
   ('truncate public.user_preferences', '42501', '42501', '42501', '0 rows'),
-  -- One user a number, in any spelling.
+  -- One user per number, in any spelling.
   ('update public.user_preferences set whatsapp_phone = ''16505550002''
       where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
     '42501', '42501', '42501', '23505'),
@@ -89,11 +90,11 @@ from (values
   ('update public.user_preferences set whatsapp_user_id = ''US.13491208655302741918''
       where user_id = ''aaaaaaaa-0000-4000-8000-000000000001''',
     '42501', '42501', '42501', '1 rows'),
-  -- One user an id, and nothing that is none.
+  -- One user per id, and only valid ids.
   ('update public.user_preferences set whatsapp_user_id = ''US.13491208655302741918''',
     '42501', '42501', '42501', '23505'),
   ('update public.user_preferences set whatsapp_user_id = ''us 1''', '42501', '42501', '42501', '23514'),
-  -- Of statuses a user sees what they come to, in their own messages.
+  -- A user sees statuses only as columns of their own messages.
   ('select * from public.messages where status = ''sent''', '42501', '1 rows', '0 rows', '1 rows'),
   ('select * from public.message_statuses', '42501', '42501', '42501', '2 rows'),
   ('insert into public.message_statuses (id, wamid, status, at)
@@ -109,12 +110,12 @@ from (values
   ('update public.account_events set field = ''changed''', '42501', '42501', '42501', '1 rows'),
   ('delete from public.account_events', '42501', '42501', '42501', '1 rows'),
   ('truncate public.account_events', '42501', '42501', '42501', '0 rows'),
-  -- What the migrations noted.
+  -- The notes of the migrations.
   ('select * from public.adoption_notes()', '42501', '42501', '42501', '1 rows'),
   ('select * from adoption.notes', '42501', '42501', '42501', '1 rows'),
   ('delete from adoption.notes', '42501', '42501', '42501', '42501'),
   ('select adoption.note(''messages'', ''changed'')', '42501', '42501', '42501', '42501'),
-  -- The triggers' functions, which the API could offer as calls.
+  -- The functions of triggers, which the API could expose.
   ('select public.lock_wamids(1, array[''wamid.a2''])', '42501', '42501', '42501', '42501'),
   ('select public.apply_message_statuses(array[gen_random_uuid()])', '42501', '42501', '42501', '42501'),
   ('select public.message_statuses_find_message()', '42501', '42501', '42501', '42501'),
@@ -139,7 +140,7 @@ cross join lateral (values
   ('service_role', null::uuid, as_service)
 ) as expectations (who, signed_in_as, expected);
 
--- A role that the API's key has, without anybody signed in, sees nothing.
+-- The role `authenticated` without a signed-in user sees no rows.
 insert into cases (who, signed_in_as, statement, expected) values
   ('authenticated', null, 'select * from public.messages', '0 rows'),
   ('authenticated', null, 'select * from public.user_preferences', '0 rows'),

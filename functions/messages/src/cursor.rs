@@ -13,8 +13,8 @@ use postgrest::Builder;
 use shared::message::MessageResponse;
 use uuid::Uuid;
 
-/// The last row of the previous page, as an opaque string: base64url of its time and the 16 bytes of its id. The time is
-/// 8 bytes of microseconds since 1970, or, outside the years 1 to 9999, the text that PostgreSQL writes.
+/// The last row of the previous page, as an opaque string: base64url of its time and the 16 bytes of its id. The time
+/// is 8 bytes of microseconds since 1970, or, outside the years 1 to 9999, the text that PostgreSQL writes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Cursor {
     created_at: Time,

@@ -58,8 +58,8 @@ impl Page {
         Ok(Self { limit, before, filter: Filter::parse(channel, role)? })
     }
 
-    /// Returns the value of the `Link` header (RFC 8288) from the page with the last message `last` to the next page with
-    /// the same filter. The address is relative, so that it is valid under any domain.
+    /// Returns the value of the `Link` header (RFC 8288) from the page with the last message `last` to the next page
+    /// with the same filter. The address is relative, so that it is valid under any domain.
     #[must_use]
     pub fn link_to_next(&self, last: &MessageResponse) -> String {
         let Self { limit, filter, .. } = self;

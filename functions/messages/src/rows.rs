@@ -4,9 +4,9 @@ use serde_json::Deserializer;
 use shared::message::MessageResponse;
 use shared::supabase::Answer;
 
-/// Maximum size in bytes of a response's body, as Lambda counts it. Lambda allows a response of 6,291,556 bytes (“Lambda
-/// quotas”, 2026-11), in which the body is a JSON string: quotation marks and backslashes take another byte each. The
-/// difference is a reserve for the headers.
+/// Maximum size in bytes of a response's body, as Lambda counts it. Lambda allows a response of 6,291,556 bytes
+/// (“Lambda quotas”, 2026-11), in which the body is a JSON string: quotation marks and backslashes take another byte
+/// each. The difference is a reserve for the headers.
 pub const MAX_BODY: usize = 5_500_000;
 
 /// Maximum number of bytes read of Supabase's response. A row that fits [`MAX_BODY`] is complete within this limit:

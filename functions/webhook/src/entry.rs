@@ -248,7 +248,8 @@ fn body(
 }
 
 /// Returns SHA-256 in 64 hexadecimal digits. A wamid and a user id can be longer than the 128 characters that SQS
-/// allows and can hold characters that it refuses; and a phone number must not be readable in a queue's metrics and logs.
+/// allows and can hold characters that it refuses; and a phone number must not be readable in a queue's metrics and
+/// logs.
 fn hash(parts: &[&str]) -> String {
     let mut context = Context::new(&SHA256);
     for (position, part) in parts.iter().enumerate() {

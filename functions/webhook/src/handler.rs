@@ -137,7 +137,8 @@ impl<Q: Queue> Webhook<Q> {
         results.into_iter().collect()
     }
 
-    /// Sends the batches of a lane in order, and none after a failed one: it may hold later messages of the same sender.
+    /// Sends the batches of a lane in order, and none after a failed one: it may hold later messages of the same
+    /// sender.
     async fn send_lane(&self, lane: Lane) -> Result<(), QueueError> {
         for batch in lane.batches {
             self.queue.send(batch).await?;

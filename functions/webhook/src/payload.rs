@@ -93,8 +93,8 @@ pub enum Kind<'a> {
     },
 }
 
-/// Reads the updates of a request's body, in the body's order. An event `surplus` at the end holds the updates beyond the
-/// limit, an event `unreadable` the unreadable part. Returns no updates for a body of another Meta product.
+/// Reads the updates of a request's body, in the body's order. An event `surplus` at the end holds the updates beyond
+/// the limit, an event `unreadable` the unreadable part. Returns no updates for a body of another Meta product.
 #[must_use]
 pub fn read<'a>(body: &'a Readable<'_>) -> Vec<Update<'a>> {
     let mut updates = Updates::default();

@@ -1,7 +1,7 @@
 //! Reads the bytes of a signed body as JSON, as far as they are valid.
 //!
-//! Valid JSON is used unchanged. A body with a fault (a byte order mark, bytes that are not UTF-8, a character that JSON
-//! does not allow in a string, NUL characters around it, a missing end, several documents in a row) loses only its
+//! Valid JSON is used unchanged. A body with a fault (a byte order mark, bytes that are not UTF-8, a character that
+//! JSON does not allow in a string, NUL characters around it, a missing end, several documents in a row) loses only its
 //! unreadable part, which is stored as text.
 
 use std::borrow::Cow;
@@ -199,8 +199,8 @@ fn surrogate(bytes: &[u8]) -> Option<u32> {
     }
 }
 
-/// Makes every string of JSON valid: escapes control characters in strings, and backslashes that do not begin an escape.
-/// Outside strings, byte order marks and control characters become spaces. Valid JSON is unchanged.
+/// Makes every string of JSON valid: escapes control characters in strings, and backslashes that do not begin an
+/// escape. Outside strings, byte order marks and control characters become spaces. Valid JSON is unchanged.
 fn with_valid_strings(text: &str) -> String {
     let mut valid = String::with_capacity(text.len());
     let mut is_string = false;

@@ -20,8 +20,8 @@ use serde_json::value::RawValue;
 #[error("the event is not an HTTP request of payload format 2.0")]
 pub struct InvalidEvent;
 
-/// The request of an event. Deserializing never fails for JSON: Lambda counts an event that a function cannot read as an
-/// error of the function.
+/// The request of an event. Deserializing never fails for JSON: Lambda counts an event that a function cannot read as
+/// an error of the function.
 pub(super) struct Event(pub Result<Request, InvalidEvent>);
 
 /// The fields of an event that are used.
@@ -52,7 +52,8 @@ impl<'de> Deserialize<'de> for Event {
     }
 }
 
-/// Reads an event. A header that HTTP does not allow is left out. An invalid path becomes `/`, which no function serves.
+/// Reads an event. A header that HTTP does not allow is left out. An invalid path becomes `/`, which no function
+/// serves.
 ///
 /// # Errors
 /// When the event has no method, or a value is not of the type of format 2.0.

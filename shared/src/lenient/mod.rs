@@ -1,7 +1,7 @@
 //! Lenient reading of Meta's JSON: it never fails.
 //!
-//! Meta adds fields and types without notice, and some senders put a number in place of a string. A field that cannot be
-//! read counts as absent and never makes the rest of its message unreadable.
+//! Meta adds fields and types without notice, and some senders put a number in place of a string. A field that cannot
+//! be read counts as absent and never makes the rest of its message unreadable.
 
 mod object;
 
@@ -83,8 +83,8 @@ pub fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
     }
 }
 
-/// Converts JSON to a form that PostgreSQL's `jsonb` accepts. It refuses U+0000, unpaired surrogates, and numbers out of
-/// its range: the characters become U+FFFD, and a document with such a number becomes a string of its JSON.
+/// Converts JSON to a form that PostgreSQL's `jsonb` accepts. It refuses U+0000, unpaired surrogates, and numbers out
+/// of its range: the characters become U+FFFD, and a document with such a number becomes a string of its JSON.
 #[must_use]
 pub fn storable(json: &RawValue) -> Cow<'_, str> {
     let text = json.get();

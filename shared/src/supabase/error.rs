@@ -20,8 +20,8 @@ pub enum SupabaseError {
         /// PostgREST's code (`PGRST…`) or PostgreSQL's (`42501`).
         code: Option<String>,
     },
-    /// The API may not assume the role in a token. PostgREST returns 403 and 42501, as for a role that lacks a grant; but
-    /// in this case another token would help.
+    /// The API may not assume the role in a token. PostgREST returns 403 and 42501, as for a role that lacks a grant;
+    /// but in this case another token would help.
     #[error("Supabase refused the token's role")]
     RefusedRole,
     /// The request could not be built, for example because a token holds a line break.
@@ -36,9 +36,9 @@ impl SupabaseError {
         matches!(self, Self::Rejected { code: Some(code), .. } if code == "23503")
     }
 
-    /// Whether the values of the rows are refused, so that neither a retry nor an operator can help: PostgreSQL's class 22
-    /// (`data_exception`), `not_null_violation`, `check_violation` and `program_limit_exceeded`, and a body that is too
-    /// large. Source: “PostgreSQL Error Codes”.
+    /// Whether the values of the rows are refused, so that neither a retry nor an operator can help: PostgreSQL's class
+    /// 22 (`data_exception`), `not_null_violation`, `check_violation` and `program_limit_exceeded`, and a body that is
+    /// too large. Source: “PostgreSQL Error Codes”.
     #[must_use]
     pub fn is_about_values(&self) -> bool {
         let Self::Rejected { status, code } = self else { return false };

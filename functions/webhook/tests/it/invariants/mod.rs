@@ -70,8 +70,8 @@ fn check_readable(body: &[u8], readable: &Readable<'_>) {
     }
 }
 
-/// The messages of a JSON body are read despite a byte order mark, NUL characters or a second document; without its end,
-/// no incomplete message is read.
+/// The messages of a JSON body are read despite a byte order mark, NUL characters or a second document; without its
+/// end, no incomplete message is read.
 fn check_damaged(json: &str, messages_of_json: &[String]) {
     let with_mark = [b"\xef\xbb\xbf\0", json.as_bytes(), b"\0\0"].concat();
     if json.starts_with(['{', '[']) {
