@@ -221,9 +221,9 @@ impl std::fmt::Debug for Exchange {
 
 /// A queue message that is not an envelope of a known version. The error's message includes no part of the body.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("unknown envelope (from a newer version or another program): {what} at line {line} column {column}")]
+#[error("unknown envelope (from a newer version or another program): {fault} at line {line} column {column}")]
 pub struct UnreadableEnvelope {
-    what: &'static str,
+    fault: &'static str,
     line: usize,
     column: usize,
 }
@@ -231,13 +231,13 @@ pub struct UnreadableEnvelope {
 impl From<serde_json::Error> for UnreadableEnvelope {
     /// The parser's own message repeats unexpected values, which may be phone numbers and message contents.
     fn from(error: serde_json::Error) -> Self {
-        let what = match error.classify() {
+        let fault = match error.classify() {
             Category::Syntax => "not JSON",
             Category::Eof => "truncated",
             Category::Data => "an unknown version, kind or value",
             Category::Io => "not readable",
         };
-        Self { what, line: error.line(), column: error.column() }
+        Self { fault, line: error.line(), column: error.column() }
     }
 }
 

@@ -102,7 +102,7 @@ pub enum How {
     NotSent,
     /// The request was sent on a connection reused from an earlier request, which broke within a round trip, before a
     /// response began. Most likely the peer had closed the connection before the request arrived.
-    KeptConnectionBroke,
+    ReusedConnectionBroke,
     /// The connection broke before a response began: it was opened for this request, or broke after more than a round
     /// trip. The peer may have processed the request.
     Broke,
@@ -111,15 +111,15 @@ pub enum How {
 }
 
 /// Sends an idempotent request: a read, or a write without effect the second time. When its connection breaks before a
-/// response begins, the request is sent again immediately: on each reused connection, and once on a new one. All
-/// attempts share the request's timeout.
+/// response begins, the request is sent again immediately: any number of times after breaks of reused connections, and
+/// once after another break. All attempts share the request's timeout.
 ///
 /// # Errors
 /// The error of reqwest.
 pub async fn send(http: &Client, request: Request) -> reqwest::Result<Response> {
     let mut may_break = true;
     let is_retried = |how| match how {
-        How::KeptConnectionBroke => true,
+        How::ReusedConnectionBroke => true,
         How::Broke => std::mem::take(&mut may_break),
         How::NotSent | How::Other => false,
     };
@@ -164,11 +164,11 @@ pub async fn attempt(http: &Client, request: Request) -> Result<Response, NoAnsw
     let how = match broken(&error) {
         Some(Broken::BeforeRequest) => How::NotSent,
         Some(Broken::BeforeAnswer) if is_new || start.elapsed() > ROUND_TRIP => How::Broke,
-        Some(Broken::BeforeAnswer) => How::KeptConnectionBroke,
+        Some(Broken::BeforeAnswer) => How::ReusedConnectionBroke,
         None => How::Other,
     };
-    if matches!(how, How::KeptConnectionBroke | How::Broke) {
-        let kept = how == How::KeptConnectionBroke;
+    if matches!(how, How::ReusedConnectionBroke | How::Broke) {
+        let kept = how == How::ReusedConnectionBroke;
         info!(counter = Counter::BrokenConnections.name(), kept, "connection closed before a response");
     }
     Err(NoAnswer { error, how })

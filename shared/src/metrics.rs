@@ -48,8 +48,8 @@ pub(crate) fn init(function: &'static str) {
     // A second initialization, in a test, keeps the first collector.
     if let Ok(collector) = collector {
         let _ = COLLECTOR.set(collector);
-        for (name, what) in TIMES {
-            metrics::describe_histogram!(name, metrics::Unit::Milliseconds, what);
+        for (name, meaning) in TIMES {
+            metrics::describe_histogram!(name, metrics::Unit::Milliseconds, meaning);
         }
         count(Counter::ColdStarts);
     }

@@ -142,8 +142,8 @@ $$;
 -- cached for the life of the connection, and a plan made for a small table would still scan the whole table when it is
 -- large.
 
--- Finds the answer of a status, if it exists. This serves only the writer, to whom `return=representation` shows
--- message_id; only the next trigger sees the rows of concurrent transactions.
+-- Finds the answer of a status, if it exists. This serves only the writer, which sees message_id with
+-- `return=representation`; only the next trigger sees the rows of concurrent transactions.
 create or replace function public.message_statuses_find_message() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin

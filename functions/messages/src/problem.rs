@@ -46,7 +46,7 @@ struct ProblemDetails<'a> {
 
 /// Returns the error code, if it means that the database refuses the caller's token.
 ///
-/// 401 and 403: PostgREST does not accept the token, or it is the token of an anonymous caller, whose role may not read
+/// 401 and 403: PostgREST does not accept the token, or it is the token of an anonymous caller, without the right to read
 /// messages (401 and 42501). With 403, 42501 means that the role of a signed-in user lacks a grant; another token would
 /// not help. A value that PostgreSQL cannot read is a signed but invalid claim of the token: a `sub` that is not a UUID
 /// (22P02, from `auth.uid()`), U+0000 in a claim (22P05), a `role` unknown to the database (22023; newer versions of

@@ -55,7 +55,7 @@ async fn send(http: &reqwest::Client, mut call: HttpRequest) -> Result<reqwest::
             .map_err(|error| ConnectorError::user(error.into()))?;
         call = match (attempt(http, request).await, retry) {
             (Ok(response), _) => return Ok(response),
-            (Err(NoAnswer { how: How::KeptConnectionBroke, .. }), Some(retry)) => retry,
+            (Err(NoAnswer { how: How::ReusedConnectionBroke, .. }), Some(retry)) => retry,
             (Err(NoAnswer { error, .. }), _) => return Err(kind(error)),
         };
     }

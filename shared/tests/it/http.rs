@@ -53,7 +53,7 @@ async fn a_request_on_a_broken_new_connection_is_retried_once() {
 #[tokio::test]
 async fn the_kind_of_failure_depends_on_connection_and_time() {
     for (breaks, first, second) in [
-        (Breaks::AtSecond, None, Some(How::KeptConnectionBroke)),
+        (Breaks::AtSecond, None, Some(How::ReusedConnectionBroke)),
         (Breaks::LateAtSecond, None, Some(How::Broke)),
         (Breaks::AtFirst, Some(How::Broke), None),
     ] {

@@ -107,7 +107,7 @@ impl From<NoAnswer> for GraphError {
     fn from(failed: NoAnswer) -> Self {
         match failed.how {
             How::NotSent => Self::Unreachable,
-            How::KeptConnectionBroke | How::Broke | How::Other => failed.error.into(),
+            How::ReusedConnectionBroke | How::Broke | How::Other => failed.error.into(),
         }
     }
 }

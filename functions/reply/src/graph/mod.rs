@@ -247,7 +247,7 @@ impl Graph {
     /// such a request was not processed. See [`idle`].
     async fn send_once(&self, request: Request) -> Result<Response, GraphError> {
         let was_idle = self.idle.is_exceeded();
-        let is_repeatable = |how| was_idle && how == http::How::KeptConnectionBroke;
+        let is_repeatable = |how| was_idle && how == http::How::ReusedConnectionBroke;
         Ok(http::send_while(&self.http, request, is_repeatable).await?)
     }
 

@@ -56,7 +56,7 @@ fn an_invalid_byte_loses_no_message() {
         let marked = format!("\u{feff}{}", body(&["👍 é"]));
         marked.encode_utf16().flat_map(bytes).collect()
     };
-    for (what, body, expected) in [
+    for (fault, body, expected) in [
         ("a byte order mark", WITH_BOM.to_vec(), vec!["w0 hi"]),
         (
             "two byte order marks and NULs",
@@ -87,14 +87,14 @@ fn an_invalid_byte_loses_no_message() {
         ("lines", [b"\xff", pretty.as_bytes()].concat(), vec!["w0 hi"]),
     ] {
         let (messages, events) = read(&body);
-        assert_eq!(messages, expected, "{what}");
+        assert_eq!(messages, expected, "{fault}");
         let has_unreadable = Readable::of(&body).unreadable.is_some();
         assert_eq!(
             (events.len(), has_unreadable),
-            if what == "lines" { (1, true) } else { (0, false) },
-            "{what}: {events:?}"
+            if fault == "lines" { (1, true) } else { (0, false) },
+            "{fault}: {events:?}"
         );
-        assert!(Readable::of(&body).is_repaired, "{what}");
+        assert!(Readable::of(&body).is_repaired, "{fault}");
     }
 }
 
