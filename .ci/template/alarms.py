@@ -8,7 +8,7 @@ from project import anchor, section, target
 NAMESPACE = "WhatsAppLambda"
 # Of the metric filters, whose metrics have no dimension that tells stacks apart.
 OF_FILTERS = {"Fn::Sub": "WhatsAppLambda/${AWS::StackName}"}
-# What shared/src/metrics.rs counts by the version of the function.
+# What shared/src/lambda/metrics.rs counts by the version of the function.
 BY_VERSION = "version_errors"
 ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK, COSTS = "docs/RUNBOOK.md", "docs/COSTS.md"
@@ -134,7 +134,7 @@ def watched_metrics(project):
 
 def written_by(project, folder):
     """The metrics of a function: texts in its code and in shared code, and the counters that the two name."""
-    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/counter.rs")))
+    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/lambda/counter.rs")))
     code = project.code(f"functions/{folder}/src", "shared/src")
     used = {counters[variant] for variant in re.findall(r"Counter::(\w+)", code) if variant in counters}
     return (strings(code) - set(counters.values())) | used

@@ -128,7 +128,7 @@ MUTATIONS = [
      "no rule says that ReplySecretArn is another secret"),
     (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "reply reads WHATSAPP_RECEIPTS, which"),
     (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "WHATSAPP_RECEIPTS is not in the table"),
-    ("shared/src/env.rs", r"\A", 'fn x() { optional("SHARED_THING"); }', "shared reads SHARED_THING"),
+    ("shared/src/lambda/env.rs", r"\A", 'fn x() { optional("SHARED_THING"); }', "shared reads SHARED_THING"),
     (CONFIGURATION, r"\| `WHATSAPP_ANSWER_GROUPS` .*\n", "", "WHATSAPP_ANSWER_GROUPS is not in the table"),
     (CONFIGURATION, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
     (CONFIGURATION, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),

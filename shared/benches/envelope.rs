@@ -6,8 +6,8 @@ use chrono::DateTime;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use shared::envelope::{Envelope, ReceivedMessage, V1};
-use shared::sender::Sender;
+use shared::meta::envelope::{Envelope, ReceivedMessage, V1};
+use shared::meta::sender::Sender;
 
 fn raw(value: Value) -> Box<RawValue> {
     to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned())

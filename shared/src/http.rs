@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tower::util::MapResponseLayer;
 use tracing::info;
 
-use crate::counter::Counter;
+use crate::lambda::counter::Counter;
 
 /// The timeout for opening a connection, including TLS.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

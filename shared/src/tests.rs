@@ -9,13 +9,13 @@ use metrics::{
 use serde_json::json;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::env::{self, EnvError};
-use crate::envelope::{Exchange, RecordTask};
-use crate::lenient::storable;
-use crate::logging::plain;
-use crate::message::{MessageResponse, Role};
-use crate::metrics::{Counts, milliseconds_since, record, timed};
-use crate::sender::{PhoneNumber, Sender, UserId};
+use crate::lambda::env::{self, EnvError};
+use crate::lambda::logging::plain;
+use crate::lambda::metrics::{Counts, milliseconds_since, record, timed};
+use crate::meta::envelope::{Exchange, RecordTask};
+use crate::meta::lenient::storable;
+use crate::meta::sender::{PhoneNumber, Sender, UserId};
+use crate::supabase::rows::{MessageResponse, Role};
 
 #[test]
 fn debug_output_shows_ids_and_no_personal_data() {
@@ -150,7 +150,7 @@ async fn durations_are_milliseconds_and_a_counter_counts_once() {
         let counting = tracing_subscriber::registry().with(Counts::of_this_version());
         tracing::subscriber::with_default(counting, || {
             tracing::info!(
-                counter = crate::counter::Counter::AnsweredMessages.name(),
+                counter = crate::lambda::counter::Counter::AnsweredMessages.name(),
                 outcome = "answered",
                 "message handled"
             );

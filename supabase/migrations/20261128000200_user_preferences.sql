@@ -44,7 +44,7 @@ create unique index if not exists user_preferences_whatsapp_user_id_key
   on public.user_preferences (whatsapp_user_id) where user_id is not null;
 
 -- One user per number, in any spelling: the index is on the digits, in the shorter of a number's two spellings.
--- shared/src/phone.rs lists the numbers with two spellings; a test compares the two files.
+-- shared/src/meta/phone.rs lists the numbers with two spellings; a test compares the two files.
 create unique index if not exists user_preferences_whatsapp_phone_digits_key
   on public.user_preferences ((nullif(regexp_replace(regexp_replace(whatsapp_phone, '[^0-9]', '', 'g'),
     '(?<=^55[0-9]{2})9(?=[6-9][0-9]{7}$)|(?<=^52)1(?=[2-9][0-9]{9}$)|(?<=^54)9(?=(11|[23][0-9])[0-9]{8}$)'

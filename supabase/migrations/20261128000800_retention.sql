@@ -43,7 +43,7 @@ create or replace trigger message_statuses_expire after insert on public.message
 create or replace trigger account_events_expire after insert on public.account_events
   for each statement execute function public.account_events_expire();
 
--- The spellings of one number, as digits: numbers of some countries have two. `PhoneNumber` in shared/src/phone.rs
+-- The spellings of one number, as digits: numbers of some countries have two. `PhoneNumber` in shared/src/meta/phone.rs
 -- treats them as equal; an additional spelling does no harm here.
 create or replace function public.phone_spellings(phone text) returns text[]
 language sql immutable set search_path = '' as $$

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Datelike, Utc};
 use postgrest::Builder;
-use shared::message::MessageResponse;
+use shared::supabase::rows::MessageResponse;
 use uuid::Uuid;
 
 /// The last row of the previous page, as an opaque string: base64url of its time and the 16 bytes of its id. The time

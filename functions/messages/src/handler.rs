@@ -3,9 +3,9 @@
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LINK};
 use http::{Method, Response};
 use lambda_http::{Body, Request, RequestExt};
-use shared::counter::Counter;
-use shared::logging::ShortWamid;
-use shared::metrics::milliseconds_since;
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::milliseconds_since;
 use tokio::time::Instant;
 use tracing::info;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use shared::message::MessageResponse;
+use shared::supabase::rows::MessageResponse;
 use shared::supabase::{Answer, Caller, Query, Supabase, SupabaseError};
 use tokio::time::Instant;
 

@@ -4,12 +4,12 @@ use lambda_http::Error;
 use messages::Messages;
 use messages::history::History;
 use messages::settings::Settings;
-use shared::api;
+use shared::lambda::api;
 use shared::supabase::Supabase;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::logging::init("messages");
+    shared::lambda::logging::init("messages");
     let messages = start().inspect_err(|error| tracing::error!(%error, "messages cannot start"))?;
     let messages = &messages;
     api::run("history_ms", async |request| messages.handle(request).await).await

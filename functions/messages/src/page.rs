@@ -1,7 +1,7 @@
 //! The requested page of the history, and the link to the next one.
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use shared::message::MessageResponse;
+use shared::supabase::rows::MessageResponse;
 
 use crate::cursor::{Cursor, CursorError};
 use crate::filter::{Filter, FilterError};

@@ -6,8 +6,8 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICA
 use http::{Response, StatusCode};
 use lambda_http::Body;
 use serde::Serialize;
-use shared::api::Refused;
-use shared::counter::Counter;
+use shared::lambda::api::Refused;
+use shared::lambda::counter::Counter;
 use shared::supabase::SupabaseError;
 use tracing::error;
 

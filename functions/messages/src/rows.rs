@@ -1,8 +1,8 @@
 //! Reads as many rows as a response can hold.
 
 use serde_json::Deserializer;
-use shared::message::MessageResponse;
 use shared::supabase::Answer;
+use shared::supabase::rows::MessageResponse;
 
 /// Maximum size in bytes of a response's body, as Lambda counts it. Lambda allows a response of 6,291,556 bytes
 /// (“Lambda quotas”, 2026-11), in which the body is a JSON string: quotation marks and backslashes take another byte

@@ -1,6 +1,6 @@
 //! The settings of `messages`, from environment variables.
 
-use shared::env::{self, EnvError};
+use shared::lambda::env::{self, EnvError};
 use shared::supabase::{ApiKey, ProjectUrl};
 
 /// All settings.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use shared::counter::Counter;
-use shared::envelope::{Exchange, Line, Unsent};
-use shared::logging::ShortWamid;
-use shared::metrics::{self, timed};
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::{self, timed};
+use shared::meta::envelope::{Exchange, Line, Unsent};
 use tracing::warn;
 
 use crate::budget::HANDOVER;

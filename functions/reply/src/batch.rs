@@ -10,9 +10,9 @@ use std::time::Duration;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
 use futures::future::{join, join_all};
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::trace;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::trace;
 use tracing::{error, info};
 
 use crate::budget::{MESSAGE_BUDGET, RESPONSE};

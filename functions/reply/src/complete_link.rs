@@ -1,10 +1,10 @@
 //! Completion of a link with the number, user id or account in a linked user's message.
 
 use chrono::{DateTime, Utc};
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::ShortWamid;
-use shared::wamid::MessageKey;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
+use shared::meta::wamid::MessageKey;
 use tracing::{info, warn};
 
 use crate::database::Database;

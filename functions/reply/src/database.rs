@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use shared::deadline::Deadline;
-use shared::envelope::Exchange;
+use shared::lambda::deadline::Deadline;
+use shared::meta::envelope::Exchange;
+use shared::meta::wamid::MessageKey;
 use shared::supabase::{Supabase, SupabaseError};
-use shared::wamid::MessageKey;
 use uuid::Uuid;
 
 use crate::events::{self, ChangeResult};

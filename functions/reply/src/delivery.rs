@@ -2,12 +2,12 @@
 
 use aws_lambda_events::event::sqs::SqsMessage;
 use chrono::{DateTime, Utc};
-use shared::deadline::Deadline;
-use shared::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
-use shared::logging::plain;
-use shared::names::UpdateKind;
-use shared::trace;
-use shared::wamid::Wamid;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::plain;
+use shared::lambda::names::UpdateKind;
+use shared::lambda::trace;
+use shared::meta::envelope::{Envelope, RecordTask, UnreadableEnvelope, V1};
+use shared::meta::wamid::Wamid;
 
 use crate::incoming::{Entry, Event, Incoming, MessageEvent, Status};
 

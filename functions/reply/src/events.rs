@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::counter::Counter;
-use shared::sender::{Sender, UserId};
+use shared::lambda::counter::Counter;
+use shared::meta::sender::{Sender, UserId};
 use shared::supabase::{Caller, Query, Supabase};
 use tracing::{error, info, warn};
 use uuid::Uuid;

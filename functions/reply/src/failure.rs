@@ -1,7 +1,7 @@
 //! Reasons to return a message to its queue, and their backoff.
 
-use shared::counter::Counter;
-use shared::envelope::UnreadableEnvelope;
+use shared::lambda::counter::Counter;
+use shared::meta::envelope::UnreadableEnvelope;
 
 use crate::graph::{Class, GraphError};
 use crate::history::RecordError;

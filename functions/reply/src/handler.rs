@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::ShortWamid;
-use shared::metrics::milliseconds_since;
-use shared::names::UpdateKind;
-use shared::trace;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::milliseconds_since;
+use shared::lambda::names::UpdateKind;
+use shared::lambda::trace;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 

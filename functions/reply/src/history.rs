@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use shared::envelope::{Exchange, Line};
-use shared::lenient::storable_text;
-use shared::message::{Channel, MessageCreate, Role};
+use shared::meta::envelope::{Exchange, Line};
+use shared::meta::lenient::storable_text;
+use shared::meta::wamid::MessageKey;
+use shared::supabase::rows::{Channel, MessageCreate, Role};
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
-use shared::wamid::MessageKey;
 use uuid::Uuid;
 
 use crate::graph::PhoneNumberId;
@@ -196,7 +196,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use chrono::{DateTime, Utc};
-    use shared::wamid::Wamid;
+    use shared::meta::wamid::Wamid;
 
     use super::*;
 

@@ -1,9 +1,9 @@
 //! Lookup of the user of a message, and of its rows if it was answered before.
 
-use shared::counter::Counter;
-use shared::logging::ShortWamid;
-use shared::metrics::timed;
-use shared::wamid::MessageKey;
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::timed;
+use shared::meta::wamid::MessageKey;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 

@@ -12,14 +12,14 @@ use reply::queues::Sqs;
 use reply::responder::Echo;
 use reply::settings::Settings;
 use reply::{Reply, batch};
-use shared::deadline::Deadline;
-use shared::metrics::flush;
-use shared::secrets::{Rotating, Secrets};
+use shared::lambda::deadline::Deadline;
+use shared::lambda::metrics::flush;
+use shared::lambda::secrets::{Rotating, Secrets};
 use shared::supabase::Supabase;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::logging::init("reply");
+    shared::lambda::logging::init("reply");
     let http = shared::http::client()?;
     // Shared by all builds, so that it outlives a rotation of the secrets.
     let memory = Arc::new(Memory::default());

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::sender::{PhoneNumber, Sender, UserId};
+use shared::meta::sender::{PhoneNumber, Sender, UserId};
 use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;

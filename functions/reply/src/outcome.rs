@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use shared::counter::Counter;
-use shared::names::UpdateKind;
+use shared::lambda::counter::Counter;
+use shared::lambda::names::UpdateKind;
 use uuid::Uuid;
 
 use crate::failure::Failure;

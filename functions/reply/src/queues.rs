@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use shared::aws::{self, AwsSettings, Timeouts, reason};
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 
 use crate::delivery::{Delivery, Source};
 

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::ShortWamid;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
 use tracing::warn;
 
 use crate::budget::HANDOVER;

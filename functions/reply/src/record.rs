@@ -1,10 +1,10 @@
 //! Rows: written now, or deferred as a record task until the database accepts them.
 
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V1};
-use shared::logging::ShortWamid;
-use shared::metrics::{milliseconds_since, timed};
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::{milliseconds_since, timed};
+use shared::meta::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V1};
 use shared::text::head;
 use tokio::time::Instant;
 use tracing::{error, info, warn};

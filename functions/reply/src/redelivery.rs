@@ -1,9 +1,9 @@
 //! Handling of a delivery that failed: it is returned, quarantined on the record queue, or dead-lettered.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::ShortWamid;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
 use tracing::{error, warn};
 
 use crate::batch::Disposition;

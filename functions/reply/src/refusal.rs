@@ -1,6 +1,6 @@
 //! The decision to retry an answer that was not sent.
 
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 
 use crate::budget::HANDOVER;
 use crate::database::{Database, within};

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::ShortWamid;
-use shared::metrics::milliseconds_since;
-use shared::wamid::Wamid;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::milliseconds_since;
+use shared::meta::wamid::Wamid;
 use tokio::time::Instant;
 use tracing::{error, info};
 

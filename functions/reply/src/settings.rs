@@ -1,7 +1,7 @@
 //! Settings of `reply`, from its environment variables and its secrets.
 
-use shared::env::{self, EnvError};
-use shared::secrets::Secrets;
+use shared::lambda::env::{self, EnvError};
+use shared::lambda::secrets::Secrets;
 use shared::supabase::{ApiKey, ProjectUrl};
 
 use shared::aws::{self, AwsSettings};

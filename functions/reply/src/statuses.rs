@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use shared::counter::Counter;
-use shared::logging::ShortWamid;
-use shared::metrics;
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics;
+use shared::meta::wamid::Wamid;
 use shared::supabase::{Caller, Query, Supabase};
-use shared::wamid::Wamid;
 use tracing::{info, warn};
 use uuid::Uuid;
 

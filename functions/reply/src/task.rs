@@ -1,8 +1,8 @@
 //! A record task: the rest of a long answer, if there is one, is sent, and the rows are written.
 
-use shared::counter::Counter;
-use shared::envelope::{RecordTask, Unsent};
-use shared::logging::ShortWamid;
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::meta::envelope::{RecordTask, Unsent};
 use tracing::{error, warn};
 
 use crate::database::{Database, within};

@@ -1,9 +1,9 @@
 //! Updates that get no answer: business echoes, statuses, events. An update that the database refuses waits on the
 //! record queue, where it does not delay the answer to any message.
 
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::plain;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::plain;
 use tracing::{info, warn};
 
 use crate::budget::HANDOVER;

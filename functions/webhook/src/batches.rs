@@ -113,7 +113,7 @@ mod tests {
     fn entry(group: u8, number: usize, bytes: usize) -> Entry {
         Entry {
             subject: Subject {
-                update: shared::names::UpdateKind::Message,
+                update: shared::lambda::names::UpdateKind::Message,
                 wamid: Some(number.to_string()),
                 name: None,
                 original_bytes: None,

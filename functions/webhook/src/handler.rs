@@ -8,13 +8,13 @@ use futures::stream;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use lambda_http::{Body, Request, RequestExt, Response};
-use shared::api::Refused;
-use shared::counter::Counter;
-use shared::deadline::Deadline;
-use shared::logging::ShortWamid;
-use shared::metrics::{milliseconds_since, timed};
-use shared::names::UpdateKind;
-use shared::trace;
+use shared::lambda::api::Refused;
+use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::{milliseconds_since, timed};
+use shared::lambda::names::UpdateKind;
+use shared::lambda::trace;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -192,7 +192,7 @@ fn log(Subject { update, wamid, name, original_bytes }: &Subject) {
 
 impl Refusal {
     /// Converts the refusal to a response, and logs a failure of this function. The mistakes of a caller are logged by
-    /// [`shared::api`].
+    /// [`shared::lambda::api`].
     fn into_response(self) -> Response<Body> {
         let (status, reason) = match &self {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),

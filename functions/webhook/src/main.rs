@@ -1,15 +1,15 @@
 //! Wiring: settings, the queue, the runtime.
 
 use lambda_http::Error;
-use shared::api;
-use shared::secrets::Rotating;
+use shared::lambda::api;
+use shared::lambda::secrets::Rotating;
 use webhook::Webhook;
 use webhook::queue::Sqs;
 use webhook::settings::Settings;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    shared::logging::init("webhook");
+    shared::lambda::logging::init("webhook");
     let http = shared::http::client()?;
     let client = http.clone();
     let webhook = Rotating::start(&http, move |secrets| {

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use shared::identity::IdentityChange;
-use shared::lenient::{self, Object};
-use shared::people::Contacts;
-use shared::sender::Sender;
+use shared::meta::contacts::Contacts;
+use shared::meta::identity::IdentityChange;
+use shared::meta::lenient::{self, Object};
+use shared::meta::sender::Sender;
 
 use crate::readable::{Readable, Unreadable};
 

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Error};
-use shared::lenient::Object;
+use shared::meta::lenient::Object;
 
 /// Maximum size in bytes of stored unreadable text.
 pub const MAX_STORED: usize = 64 * 1024;

@@ -1,8 +1,8 @@
 //! The settings of `webhook`, from environment variables and secrets.
 
 use shared::aws::{self, AwsSettings};
-use shared::env::{self, EnvError};
-use shared::secrets::Secrets;
+use shared::lambda::env::{self, EnvError};
+use shared::lambda::secrets::Secrets;
 
 use crate::handshake::VerifyToken;
 use crate::signature::AppSecret;

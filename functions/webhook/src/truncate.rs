@@ -3,8 +3,8 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, from_str};
-use shared::envelope::Cut;
-use shared::lenient::{self, Object};
+use shared::meta::envelope::Cut;
+use shared::meta::lenient::{self, Object};
 use shared::text::head;
 
 /// Maximum size in bytes of a field that is preserved unchanged.

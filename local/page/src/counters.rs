@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use reply::outcome::Outcome;
 use serde::Serialize;
-use shared::counter::Counter;
-use shared::logging::ShortWamid;
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
 
 use crate::queues::Places;
 use local_stack::journal::Entry;

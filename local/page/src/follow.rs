@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use local_graph::GraphEvent;
 use reply::history::row_id;
-use shared::message::Role;
+use shared::supabase::rows::Role;
 use sqlx::PgPool;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;

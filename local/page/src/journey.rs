@@ -7,7 +7,7 @@ use local_graph::Call;
 use reply::outcome::Outcome;
 use serde::Serialize;
 use serde_json::Value;
-use shared::logging::ShortWamid;
+use shared::lambda::logging::ShortWamid;
 
 use crate::posts::milliseconds;
 use crate::queues::{Dead, Place};

@@ -2,7 +2,7 @@
 
 use local_stack::journal::Entry;
 use reply::outcome::Outcome;
-use shared::counter::Counter;
+use shared::lambda::counter::Counter;
 
 use crate::line::Line;
 use crate::live::{Changed, Model};

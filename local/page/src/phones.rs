@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::sender::{PhoneNumber, Sender, UserId};
+use shared::meta::sender::{PhoneNumber, Sender, UserId};
 use uuid::Uuid;
 
 /// Characters of a name at most.

@@ -7,7 +7,7 @@ use local_sqs::{AttributeContent, MessageView, QueueView, SqsServer, State};
 use reply::delivery::Work;
 use reply::queues::CAUSE;
 use serde::Serialize;
-use shared::names::UpdateKind;
+use shared::lambda::names::UpdateKind;
 
 use local_stack::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
 use ops::dead_letters::cause::Finding;

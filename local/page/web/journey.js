@@ -203,7 +203,7 @@ function Logs({ state, wamid }) {
   `;
 }
 
-// As the functions log a wamid, whose beginning holds a phone number: ShortWamid in shared/src/logging.rs.
+// As the functions log a wamid, whose beginning holds a phone number: ShortWamid in shared/src/lambda/logging.rs.
 const shortened = (wamid) => wamid.slice(-16);
 
 // What is beside the message in a line of the log; its own wamid stands above.

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use shared::lenient;
+use shared::meta::lenient;
 
 /// How deep a payload may lie in its file, as in serde_json's own limit.
 const MAX_DEPTH: usize = 128;

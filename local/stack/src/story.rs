@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use reply::delivery::Work;
 use reply::outcome::Outcome;
-use shared::counter::Counter;
-use shared::logging::ShortWamid;
-use shared::wamid::MessageKey;
+use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::meta::wamid::MessageKey;
 use webhook::entry::Entry as QueueEntry;
 
 use crate::journal::{Entry, Journal, Mark};

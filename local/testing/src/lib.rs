@@ -6,7 +6,7 @@ use local_stack::queues::INBOUND;
 use local_stack::services::PHONE_NUMBER_ID;
 use local_stack::{Options, Stack};
 use serde_json::{Value, json};
-use shared::logging::ShortWamid;
+use shared::lambda::logging::ShortWamid;
 
 /// User A's number, as Meta writes it.
 pub const PHONE_A: &str = "16505551234";

@@ -16,7 +16,7 @@ use reply::settings::REGISTRATION_TEXT;
 use secrecy::SecretString;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use shared::envelope::{Envelope, V1};
+use shared::meta::envelope::{Envelope, V1};
 use webhook::entry::Entry;
 use webhook::payload;
 use webhook::readable::Readable;

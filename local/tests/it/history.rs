@@ -76,7 +76,7 @@ impl Project {
             "rawPath": "/messages", "rawQueryString": query, "headers": {"authorization": format!("Bearer {token}")},
             "requestContext": {"http": {"method": "GET"}}
         });
-        self.messages.handle(shared::api::request(&event.to_string()).expect("a request")).await
+        self.messages.handle(shared::lambda::api::request(&event.to_string()).expect("a request")).await
     }
 
     async fn page(&self, query: &str) -> Page {

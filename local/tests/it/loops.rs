@@ -2,7 +2,7 @@
 
 use local_stack::Stack;
 use reply::memory::TURNS;
-use shared::logging::ShortWamid;
+use shared::lambda::logging::ShortWamid;
 
 use local_testing::*;
 

@@ -10,8 +10,8 @@ use local_stack::journal::{Entry, Mark};
 use local_stack::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
 use secrecy::SecretString;
 use serde_json::json;
-use shared::logging::ShortWamid;
-use shared::metrics::VERSION_ERRORS;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::metrics::VERSION_ERRORS;
 use webhook::signature::{self, AppSecret};
 
 use local_testing::*;

@@ -14,8 +14,8 @@ use aws_sdk_sqs::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{MessageSystemAttributeNameForSends, MessageSystemAttributeValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::env::{self, EnvError};
-use crate::trace;
+use crate::lambda::env::{self, EnvError};
+use crate::lambda::trace;
 
 /// The variable with another endpoint than AWS's for SQS.
 pub const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shared::counter::Counter;
-use shared::metrics::{TIMES, VERSION_ERRORS};
+use shared::lambda::counter::Counter;
+use shared::lambda::metrics::{TIMES, VERSION_ERRORS};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -9,7 +9,7 @@ const IN_CHILD: &str = "PANIC_IN_CHILD";
 #[test]
 fn a_panic_is_one_line_of_json_without_its_message() {
     if std::env::var_os(IN_CHILD).is_some() {
-        shared::logging::init("child");
+        shared::lambda::logging::init("child");
         let private = "a private message";
         let _ = std::panic::catch_unwind(|| panic!("{private}"));
         let _ = std::thread::spawn(|| panic!("a private message")).join();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use shared::aws::AwsSettings;
-use shared::env::EnvError;
-use shared::secrets::{FRESH, REFRESH_TIMEOUT, Rotating, Secrets, SecretsError};
+use shared::lambda::env::EnvError;
+use shared::lambda::secrets::{FRESH, REFRESH_TIMEOUT, Rotating, Secrets, SecretsError};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 

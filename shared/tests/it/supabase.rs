@@ -57,7 +57,7 @@ async fn a_request_carries_the_current_trace() {
     let supabase = client(&server, "sb_secret_k");
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
     let asked = supabase.run(select(&supabase, Caller::Key));
-    shared::trace::within(Some(trace.to_owned()), asked).await.expect("an answer");
+    shared::lambda::trace::within(Some(trace.to_owned()), asked).await.expect("an answer");
     assert_eq!(header(&sent(&server).await, "x-amzn-trace-id"), Some(trace));
     supabase.run(select(&supabase, Caller::Key)).await.expect("an answer");
     assert_eq!(header(&sent(&server).await, "x-amzn-trace-id"), None);

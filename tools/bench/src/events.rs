@@ -3,8 +3,8 @@
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::envelope::{Envelope, ReceivedMessage, V1};
-use shared::sender::Sender;
+use shared::meta::envelope::{Envelope, ReceivedMessage, V1};
+use shared::meta::sender::Sender;
 use webhook::signature::{AppSecret, HEADER};
 
 use local_stack::services::{APP_SECRET, PHONE_NUMBER_ID};

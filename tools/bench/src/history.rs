@@ -135,7 +135,7 @@ async fn overhear(
     name: &'static str,
     before: Option<usize>,
 ) -> anyhow::Result<Page> {
-    let columns = shared::message::MessageResponse::COLUMNS;
+    let columns = shared::supabase::rows::MessageResponse::COLUMNS;
     let mut query = vec![("select", columns.to_owned()), ("order", "created_at.desc,id.desc".to_owned())];
     let mut parameters = Vec::new();
     if let Some(number) = before {

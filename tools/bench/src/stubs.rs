@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::message::MessageResponse;
+use shared::supabase::rows::MessageResponse;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -12,8 +12,8 @@ use messages::history::HistoryError;
 use messages::page::PageError;
 use messages::problem::Problem;
 use serde_json::{Map, Value, json};
-use shared::message::MessageResponse;
 use shared::supabase::SupabaseError;
+use shared::supabase::rows::MessageResponse;
 
 fn description() -> Value {
     serde_saphyr::from_str(include_str!("../../../../docs/openapi.yaml")).expect("YAML")

@@ -38,7 +38,7 @@ fn messages(url: &str) -> Messages<History> {
 fn event(method: &str, path: &str, query: &[(&str, &str)], headers: Value) -> Request {
     let query: Vec<_> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let event = event::http("GET /messages", method, path, &query.join("&"), &headers);
-    shared::api::request(&event.to_string()).expect("an event")
+    shared::lambda::api::request(&event.to_string()).expect("an event")
 }
 
 fn get(query: &[(&str, &str)]) -> Request {

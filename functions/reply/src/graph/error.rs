@@ -3,7 +3,7 @@
 use std::fmt;
 
 use shared::http::{How, NoAnswer};
-use shared::lenient::Object;
+use shared::meta::lenient::Object;
 
 /// The consequence of an error for the message to be sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

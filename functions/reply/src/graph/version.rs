@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
-use shared::counter::Counter;
+use shared::lambda::counter::Counter;
 use tracing::warn;
 
 use super::SettingError;

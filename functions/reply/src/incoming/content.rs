@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::lenient::Object;
-use shared::wamid::Wamid;
+use shared::meta::lenient::Object;
+use shared::meta::wamid::Wamid;
 
 use super::vcard;
 

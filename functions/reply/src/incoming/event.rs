@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use shared::envelope::{ReceivedEvent, ReceivedMessage, ReceivedStatus};
-use shared::identity::{IdentityChange, USER_ID_UPDATE};
-use shared::lenient::{Object, storable, storable_text, text};
-use shared::sender::Sender;
+use shared::meta::envelope::{ReceivedEvent, ReceivedMessage, ReceivedStatus};
+use shared::meta::identity::{IdentityChange, USER_ID_UPDATE};
+use shared::meta::lenient::{Object, storable, storable_text, text};
+use shared::meta::sender::Sender;
 use uuid::Uuid;
 
 use super::time;

@@ -25,15 +25,15 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use shared::envelope::ReceivedMessage;
-use shared::identity::IdentityChange;
-use shared::lenient::{self, Object, storable_text};
-use shared::logging::ShortWamid;
-use shared::names::UpdateKind;
-use shared::people::Contacts;
-use shared::sender::Sender;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::names::UpdateKind;
+use shared::meta::contacts::Contacts;
+use shared::meta::envelope::ReceivedMessage;
+use shared::meta::identity::IdentityChange;
+use shared::meta::lenient::{self, Object, storable_text};
+use shared::meta::sender::Sender;
+use shared::meta::wamid::{MessageKey, Wamid};
 use shared::text::head;
-use shared::wamid::{MessageKey, Wamid};
 use tracing::field::DisplayValue;
 
 pub use content::Content;

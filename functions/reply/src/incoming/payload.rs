@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::envelope::{Cut, ReceivedMessage};
-use shared::lenient::{Object, storable};
+use shared::meta::envelope::{Cut, ReceivedMessage};
+use shared::meta::lenient::{Object, storable};
 
 use super::content::{Content, Media};
 

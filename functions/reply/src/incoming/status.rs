@@ -1,11 +1,11 @@
 //! Statuses of sent messages.
 
 use chrono::{DateTime, Utc};
-use shared::envelope::ReceivedStatus;
-use shared::lenient::{Object, read, storable, storable_text};
-use shared::logging::plain;
+use shared::lambda::logging::plain;
+use shared::meta::envelope::ReceivedStatus;
+use shared::meta::lenient::{Object, read, storable, storable_text};
+use shared::meta::wamid::Wamid;
 use shared::text::head;
-use shared::wamid::Wamid;
 use uuid::Uuid;
 
 use super::time::plausible;

@@ -1,6 +1,6 @@
 //! The text of a message in the history: its words, or a placeholder in brackets.
 
-use shared::logging::plain;
+use shared::lambda::logging::plain;
 
 use super::content::{Content, Media, MediaKind};
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
-use shared::lenient;
+use shared::meta::lenient;
 
 /// Returns the time of sending: Meta's timestamp in seconds and, within that second, the order of arrival.
 ///

@@ -8,8 +8,8 @@ use reply::graph::{
 };
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::sender::Sender;
-use shared::wamid::Wamid;
+use shared::meta::sender::Sender;
+use shared::meta::wamid::Wamid;
 use shared_testing::stale::{Breaks, Peer};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};

@@ -5,7 +5,7 @@ use reply::batch::{Disposition, Handle};
 use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
 use serde_json::{Value, json};
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 use wiremock::matchers::{body_partial_json, method};
 use wiremock::{Mock, ResponseTemplate};
 

@@ -7,8 +7,8 @@ use reply::delivery::Delivery;
 use reply::history::row_id;
 use reply::responder::{Echo, Question, Responder};
 use serde_json::json;
-use shared::deadline::Deadline;
-use shared::message::Role;
+use shared::lambda::deadline::Deadline;
+use shared::supabase::rows::Role;
 use wiremock::ResponseTemplate;
 
 use shared_testing::logs::Logs;

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reply::outcome::Outcome;
-use shared::counter::Counter;
-use shared::names::UpdateKind;
+use shared::lambda::counter::Counter;
+use shared::lambda::names::UpdateKind;
 
 /// The files of this name in a folder.
 fn named(folder: &Path, name: &str) -> Vec<PathBuf> {

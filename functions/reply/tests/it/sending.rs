@@ -13,7 +13,7 @@ use reply::queues::{QueueClient, QueueError};
 use reply::responder::Echo;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 use shared::supabase::Supabase;
 use shared_testing::stale::{Breaks, Peer};
 use tokio::time::Instant;

@@ -93,7 +93,7 @@ async fn a_message_has_the_trace_of_its_delivery() {
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
     let sqs = sqs(&server.uri());
     let sending = sqs.record_later("a task".to_owned());
-    shared::trace::within(Some(trace.to_owned()), sending).await.expect("sent");
+    shared::lambda::trace::within(Some(trace.to_owned()), sending).await.expect("sent");
     let attributes = json!({"AWSTraceHeader": {"DataType": "String", "StringValue": trace}});
     assert_eq!(request(&server).await.1["MessageSystemAttributes"], attributes);
 }

@@ -3,7 +3,7 @@
 use reply::batch::{Disposition, Handle};
 use reply::responder::Echo;
 use serde_json::{Value, json};
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 use wiremock::ResponseTemplate;
 
 use crate::support::*;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lambda_http::Request;
 use secrecy::SecretString;
 use serde_json::json;
-use shared::names::UpdateKind;
+use shared::lambda::names::UpdateKind;
 use tokio::time::Instant;
 use webhook::Webhook;
 use webhook::batches::{Batch, MAX_BYTES, MAX_ENTRIES};

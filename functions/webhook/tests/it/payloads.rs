@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::envelope::Envelope;
-use shared::names::UpdateKind;
+use shared::lambda::names::UpdateKind;
+use shared::meta::envelope::Envelope;
 use webhook::entry::Entry;
 use webhook::payload::{self, Kind};
 use webhook::readable::Readable;

@@ -54,7 +54,7 @@ fn event(method: &str, path: &str, query: &str, headers: Value, body: Option<(&s
         event["body"] = body.into();
         event["isBase64Encoded"] = base64.into();
     }
-    shared::api::request(&event.to_string()).expect("an event")
+    shared::lambda::api::request(&event.to_string()).expect("an event")
 }
 
 fn signed(body: &str) -> Request {

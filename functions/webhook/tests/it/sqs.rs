@@ -5,9 +5,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::aws::AwsSettings;
-use shared::deadline::Deadline;
-use shared::names::UpdateKind;
-use shared::secrets::{FRESH, Rotating, Secrets};
+use shared::lambda::deadline::Deadline;
+use shared::lambda::names::UpdateKind;
+use shared::lambda::secrets::{FRESH, Rotating, Secrets};
 use shared_testing::stale::{Breaks, Peer};
 use webhook::Webhook;
 use webhook::batches::{Batch, pack};
@@ -95,7 +95,7 @@ async fn each_entry_carries_the_current_trace() {
     let server = server(answer(&["0", "1"], &[])).await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
     let sqs = sqs(&server.uri());
-    shared::trace::within(Some(trace.to_owned()), sqs.send(batch(2))).await.expect("sent");
+    shared::lambda::trace::within(Some(trace.to_owned()), sqs.send(batch(2))).await.expect("sent");
     let requests = server.received_requests().await.expect("recorded");
     let attributes = json!({"AWSTraceHeader": {"DataType": "String", "StringValue": trace}});
     for entry in body(&requests[0])["Entries"].as_array().expect("entries") {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use local_supabase::{Options, migrate};
 use serde_json::json;
-use shared::sender::PhoneNumber;
+use shared::meta::sender::PhoneNumber;
 use sqlx::{AssertSqlSafe, Executor as _};
 use uuid::Uuid;
 

@@ -6,8 +6,8 @@
 
 use reply::incoming::{Entry, Status};
 use serde_json::Value;
-use shared::envelope::{Envelope, V1};
-use shared::logging::plain;
+use shared::lambda::logging::plain;
+use shared::meta::envelope::{Envelope, V1};
 
 /// What a dead letter holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

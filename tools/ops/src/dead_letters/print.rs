@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use serde_json::Value;
-use shared::logging::{Masked, ShortWamid};
+use shared::lambda::logging::{Masked, ShortWamid};
 
 use super::cause::Kind;
 use super::queue::DeadLetter;

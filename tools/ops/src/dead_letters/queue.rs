@@ -11,8 +11,8 @@ use aws_sdk_sqs::types::{
 use chrono::{DateTime, Utc};
 use reply::queues::CAUSE;
 use shared::aws::{self, AwsSettings, Timeouts};
-use shared::env;
-use shared::logging::ShortWamid;
+use shared::lambda::env;
+use shared::lambda::logging::ShortWamid;
 
 use super::cause::Finding;
 

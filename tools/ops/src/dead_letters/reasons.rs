@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::Deserialize;
-use shared::logging::ShortWamid;
+use shared::lambda::logging::ShortWamid;
 
 /// The latest reason for which each message was returned to its queue, by shortened wamid.
 #[derive(Debug, Default)]

@@ -16,10 +16,10 @@ use reply::incoming::{Event, Incoming, Status};
 use reply::statuses::Applied;
 use reply::users::{Author, Linked, LookupError, Missing};
 use secrecy::{ExposeSecret, SecretString};
-use shared::envelope::Exchange;
-use shared::message::{MessageResponse, Role};
+use shared::meta::envelope::Exchange;
+use shared::meta::wamid::MessageKey;
 use shared::supabase::SupabaseError;
-use shared::wamid::MessageKey;
+use shared::supabase::rows::{MessageResponse, Role};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 

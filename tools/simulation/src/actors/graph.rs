@@ -7,8 +7,8 @@ use reply::graph::{
     GraphError, MARK_READ_TIMEOUT, Messenger, ReadReceipt, Recipient, Rejection, SEND_TIMEOUT, Text,
 };
 use reply::split::MAX_CHARACTERS;
-use shared::sender::{PhoneNumber, UserId};
-use shared::wamid::Wamid;
+use shared::meta::sender::{PhoneNumber, UserId};
+use shared::meta::wamid::Wamid;
 use tokio::time::{sleep, timeout};
 
 use crate::Defect;

@@ -9,7 +9,7 @@ use local_sqs::{Receive, Received, queue_arn};
 use reply::delivery::Delivery;
 use reply::responder::{Question, Responder};
 use reply::{Reply, batch};
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 

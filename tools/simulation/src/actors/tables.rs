@@ -3,7 +3,7 @@
 use reply::history::echo_row;
 use reply::incoming::{Event, Incoming, Status};
 use reply::statuses::Applied;
-use shared::message::Role;
+use shared::supabase::rows::Role;
 use uuid::Uuid;
 
 use crate::Defect;

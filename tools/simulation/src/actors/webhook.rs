@@ -6,7 +6,7 @@ use std::time::Duration;
 use local_sqs::NewMessage;
 use secrecy::SecretString;
 use serde_json::json;
-use shared::names::UpdateKind;
+use shared::lambda::names::UpdateKind;
 use tokio::time::timeout;
 use webhook::Webhook;
 use webhook::batches::Batch;
@@ -61,7 +61,7 @@ pub async fn invoke(world: &Arc<World>, what: &str, request: &str) -> Option<u16
         VerifyToken::new(SecretString::from("simulation")),
         Inbound { world: world.clone(), id },
     );
-    let request = shared::api::request(request).ok()?;
+    let request = shared::lambda::api::request(request).ok()?;
     let answer = timeout(TIMEOUT, run_until_crash(webhook.handle(request), steps)).await;
     let Ok(Some(answer)) = answer else {
         let mut state = world.lock();

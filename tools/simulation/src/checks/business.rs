@@ -1,7 +1,7 @@
 //! Messages that the business sends itself, in its app: Meta sends them to the webhook, and they belong in
 //! the user's history.
 
-use shared::message::Role;
+use shared::supabase::rows::Role;
 
 use crate::checks::findings::Findings;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use messages::Messages;
 use serde_json::json;
-use shared::message::MessageResponse;
+use shared::supabase::rows::MessageResponse;
 use uuid::Uuid;
 
 use crate::actors::database::Table;
@@ -51,7 +51,7 @@ async fn read(world: &Arc<World>, owner: Uuid, limit: u64) -> Result<Vec<Message
     for _ in 0..most {
         let headers = json!({"authorization": format!("Bearer {owner}")});
         let event = shared_testing::event::http("$default", "GET", "/messages", &query, &headers).to_string();
-        let request = shared::api::request(&event).map_err(|error| error.to_string())?;
+        let request = shared::lambda::api::request(&event).map_err(|error| error.to_string())?;
         let response = messages.handle(request).await;
         if response.status() != 200 {
             return Err(format!("status {}", response.status()));

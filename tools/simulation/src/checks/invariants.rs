@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reply::read_receipts::ReadReceipts;
 use reply::split;
-use shared::message::Role;
-use shared::wamid::Wamid;
+use shared::meta::wamid::Wamid;
+use shared::supabase::rows::Role;
 
 use crate::actors::queues::PAIRS;
 use crate::checks::echoes;

@@ -1,7 +1,7 @@
 //! Guarantee 6 for statuses, and their effects on rows.
 
-use shared::message::Role;
-use shared::wamid::Wamid;
+use shared::meta::wamid::Wamid;
+use shared::supabase::rows::Role;
 
 use crate::checks::findings::Findings;
 use crate::model::attempts::Attempt;

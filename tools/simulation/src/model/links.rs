@@ -7,7 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use reply::events::ChangeOutcome;
 use reply::incoming::Change;
 use reply::users::{Author, Link, Linked, Missing, choose};
-use shared::sender::{PhoneNumber, Sender, UserId};
+use shared::meta::sender::{PhoneNumber, Sender, UserId};
 use uuid::Uuid;
 
 use crate::Defect;

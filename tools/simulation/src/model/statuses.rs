@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use shared::wamid::Wamid;
+use shared::meta::wamid::Wamid;
 use uuid::Uuid;
 
 /// Statuses in rank order.

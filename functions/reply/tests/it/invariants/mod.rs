@@ -5,7 +5,7 @@ use reply::delivery::Work;
 use reply::history;
 use reply::incoming::MessageEvent;
 use serde_json::{Map, Value, json};
-use shared::envelope::{Exchange, Line};
+use shared::meta::envelope::{Exchange, Line};
 use uuid::Uuid;
 
 /// Fields with a user's words or contact data, which no log may show.

@@ -13,7 +13,7 @@ use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use shared::deadline::Deadline;
+use shared::lambda::deadline::Deadline;
 use shared::supabase::Supabase;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};

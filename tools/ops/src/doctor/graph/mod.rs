@@ -5,7 +5,7 @@ mod version;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Client;
-use shared::logging::Masked;
+use shared::lambda::logging::Masked;
 
 use self::api::{About, AboutNumber, AboutToken, Failure, Graph, Rejection};
 use super::connection::{safe_url, shown};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::wamid::Wamid;
+use crate::meta::wamid::Wamid;
 
 /// The role of a message's author.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

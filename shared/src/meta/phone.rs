@@ -20,7 +20,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::logging::Masked;
+use crate::lambda::logging::Masked;
 
 /// Maximum number of digits of a phone number. E.164 allows 15; a few more are accepted.
 const MAX_DIGITS: usize = 20;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{filled_text, list, read, text};
-use crate::wamid::Wamid;
+use crate::meta::wamid::Wamid;
 
 /// A JSON object with unparsed values. Of a repeated key, the last value counts.
 ///

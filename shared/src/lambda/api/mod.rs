@@ -17,10 +17,10 @@ use lambda_http::{Body, Error, LambdaEvent, Request, Response, lambda_runtime, s
 use tokio::time::Instant;
 use tracing::{Instrument, error, warn, warn_span};
 
-use crate::counter::Counter;
-use crate::deadline::Deadline;
-use crate::metrics::{flush, record};
-use crate::trace;
+use crate::lambda::counter::Counter;
+use crate::lambda::deadline::Deadline;
+use crate::lambda::metrics::{flush, record};
+use crate::lambda::trace;
 use event::Event;
 
 pub use event::{InvalidEvent, request};
@@ -34,7 +34,7 @@ pub struct Refused(pub Cow<'static, str>);
 
 /// Handles requests with `handle` until the process ends. Each request has the [`Deadline`] of its invocation as an
 /// extension. The duration of each request that is not [`Refused`] is recorded under `time`, one of
-/// [`crate::metrics::TIMES`].
+/// [`crate::lambda::metrics::TIMES`].
 ///
 /// # Errors
 /// When the runtime ends.

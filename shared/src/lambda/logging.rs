@@ -9,7 +9,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::metrics;
+use crate::lambda::metrics;
 
 /// Starts logging and counting for `function`: one JSON object per line, filtered by `RUST_LOG` (a level, and levels
 /// for modules: `warn,webhook=debug`; default `info`), with the id of the invocation in `span.requestId`.
@@ -44,7 +44,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 /// `strange-name`.
 ///
 /// ```
-/// # use shared::logging::plain;
+/// # use shared::lambda::logging::plain;
 /// assert_eq!(plain("message_template_status_update"), "message_template_status_update");
 /// assert_eq!(plain("16505551234"), "strange-name");
 /// assert_eq!(plain("two words"), "strange-name");
@@ -60,8 +60,8 @@ pub fn plain(name: &str) -> &str {
 /// A phone number or user id in a form that may be logged: its last three characters.
 ///
 /// ```
-/// assert_eq!(shared::logging::Masked("16505551234").to_string(), "…234");
-/// assert_eq!(shared::logging::Masked("123").to_string(), "…");
+/// assert_eq!(shared::lambda::logging::Masked("16505551234").to_string(), "…234");
+/// assert_eq!(shared::lambda::logging::Masked("123").to_string(), "…");
 /// ```
 #[derive(Clone, Copy)]
 pub struct Masked<'a>(pub &'a str);
@@ -93,7 +93,7 @@ const WAMID_TAIL: usize = 16;
 /// base64 are at most 12 bytes, so they are part of the id.
 ///
 /// ```
-/// use shared::logging::ShortWamid;
+/// use shared::lambda::logging::ShortWamid;
 ///
 /// let wamid = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA=";
 /// assert_eq!(ShortWamid::of(wamid).to_string(), "RTAzODEwMTQ0RgA=");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::logging::ShortWamid;
+use crate::lambda::logging::ShortWamid;
 
 /// The prefix of the key of a message without a wamid, in the database and on the queues.
 const UNNAMED: &str = "unnamed.";

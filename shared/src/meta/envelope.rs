@@ -14,8 +14,8 @@ use serde_json::error::Category;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::sender::Sender;
-use crate::wamid::{self, MessageKey, Wamid};
+use crate::meta::sender::Sender;
+use crate::meta::wamid::{self, MessageKey, Wamid};
 
 /// Maximum size in bytes of a body: below the 1 MiB of SQS, so that it also fits a dead-letter queue with its cause.
 pub const MAX_BODY: usize = 1020 * 1024;

@@ -1,7 +1,7 @@
 //! All counters: metrics of the namespace `WhatsAppLambda`, each with the meaning of the log lines that it counts.
 
 crate::names! {
-    /// A counter. A log line counts by its field `counter`, which holds [`Counter::name`]; see [`crate::metrics`].
+    /// A counter. A log line counts by its field `counter`, which holds [`Counter::name`]; see [`crate::lambda::metrics`].
     pub enum Counter {
         // webhook
         AcceptedMessages = "accepted_messages": "messages of users put on the inbound queue",

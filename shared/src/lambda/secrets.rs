@@ -15,8 +15,8 @@ use tracing::{info, warn};
 
 use crate::aws::secrets_manager::Secret;
 use crate::aws::{self, AwsSettings};
-use crate::counter::Counter;
-use crate::env::{self, EnvError};
+use crate::lambda::counter::Counter;
+use crate::lambda::env::{self, EnvError};
 
 /// The time until the secrets are refreshed.
 pub const FRESH: Duration = Duration::from_secs(5 * 60);

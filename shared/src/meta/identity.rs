@@ -7,8 +7,8 @@
 
 use serde_json::value::RawValue;
 
-use crate::lenient::{Object, list};
-use crate::sender::{PhoneNumber, Sender, UserId};
+use crate::meta::lenient::{Object, list};
+use crate::meta::sender::{PhoneNumber, Sender, UserId};
 
 /// The webhook field of identity changes.
 pub const USER_ID_UPDATE: &str = "user_id_update";

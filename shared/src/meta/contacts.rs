@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use crate::lenient::{self, Object};
-use crate::sender::{PhoneNumber, Sender, UserId};
+use crate::meta::lenient::{self, Object};
+use crate::meta::sender::{PhoneNumber, Sender, UserId};
 
 /// Maximum number of contacts read. Meta sends one for each message, and at most 1,000 messages in a request.
 const MAX_CONTACTS: usize = 4000;

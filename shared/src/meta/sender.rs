@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::logging::Masked;
-pub use crate::phone::PhoneNumber;
+use crate::lambda::logging::Masked;
+pub use crate::meta::phone::PhoneNumber;
 
 /// Maximum number of characters of a user id: the country, `ENT` and 128, and some more.
 const MAX_USER_ID: usize = 200;

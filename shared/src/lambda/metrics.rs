@@ -15,8 +15,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::counter::Counter;
-use crate::env;
+use crate::lambda::counter::Counter;
+use crate::lambda::env;
 
 /// The namespace of all metrics.
 const NAMESPACE: &str = "WhatsAppLambda";
