@@ -131,7 +131,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let at = (self.clock)();
         exchange.answer_wamids = wamids;
         if !matches!(progress, Progress::Failed(_)) {
-            metrics::record("receipt_to_echo_ms", (at - message.received_at).to_std().unwrap_or_default());
+            metrics::record("receipt_to_reply_ms", (at - message.received_at).to_std().unwrap_or_default());
             conversations.add_turn(conversation, message.sent_at, Some(send_started_at));
         }
 

@@ -24,14 +24,14 @@ pub(crate) async fn complete_link(
     // After a failure the next message completes the link, because it has the same identity.
     match deadline.run(LINK_TIMEOUT, database.complete_link(user_id, missing, author, at)).await {
         Ok(Ok(true)) => {
-            info!(counter = Counter::LearnedIdentities.name(), %wamid, %user_id, "link completed with a number, user id or account");
+            info!(counter = Counter::CompletedLinks.name(), %wamid, %user_id, "link completed with a number, user id or account");
         }
         Ok(Ok(false)) => info!(%wamid, %user_id, "link not completed: it was changed concurrently"),
         Ok(Err(cause)) => {
-            warn!(counter = Counter::UnlearnedIdentities.name(), %wamid, %user_id, %cause, "link not completed yet");
+            warn!(counter = Counter::IncompleteLinks.name(), %wamid, %user_id, %cause, "link not completed yet");
         }
         Err(_) => {
-            warn!(counter = Counter::UnlearnedIdentities.name(), %wamid, %user_id, "link not completed yet: timed out");
+            warn!(counter = Counter::IncompleteLinks.name(), %wamid, %user_id, "link not completed yet: timed out");
         }
     }
 }

@@ -63,7 +63,7 @@ impl ChangeResult {
         match self.outcome {
             ChangeOutcome::Applied => {
                 info!(
-                    counter = Counter::FollowedIdentities.name(),
+                    counter = Counter::AppliedIdentities.name(),
                     user_id, "identity change applied: a user's number or user id has changed"
                 );
                 "the user's number or user id has changed"

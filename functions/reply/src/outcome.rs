@@ -20,9 +20,9 @@ shared::names! {
         Silenced = "silenced": "it gets no answer, because its sender seems to be automatic",
         Dropped = "dropped": "its rows are discarded, because their user was deleted or is unlinked",
         Applied = "applied": "the status is applied to its message's row in the history",
-        Stored = "kept": "the status is stored, and its message has no row in the history yet, or never will",
+        Stored = "stored": "the status is stored, and its message has no row in the history yet, or never will",
         AppliedBefore = "applied_before": "the status was stored before",
-        EventStored = "event_kept": "the event is stored",
+        EventStored = "event_stored": "the event is stored",
         Deferred = "deferred": "it is on the record queue",
         Returned = "returned": "it is returned to its queue and will be redelivered",
     }

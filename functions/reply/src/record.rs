@@ -117,7 +117,7 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         };
         queued.map_err(|cause| {
             let wamid = ShortWamid::field(key.as_str());
-            error!(counter = Counter::SecondEchoRisk.name(), wamid, %cause, "message answered, but its rows are neither written nor queued: it will be answered again");
+            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "message answered, but its rows are neither written nor queued: it will be answered again");
             Failure::Unrecorded(cause)
         })
     }
@@ -139,7 +139,7 @@ fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
         return Ok(body);
     }
     let wamid = ShortWamid::field(task.exchange.key.as_str());
-    let counter = Counter::CutUpdates.name();
+    let counter = Counter::TruncatedUpdates.name();
     error!(counter, wamid, bytes = body.len(), "record task too large for the record queue: truncated");
     task.exchange.payload = Some(serde_json::json!({"cut": {"bytes": body.len(), "kept": 0}}).to_string());
     let body = write(&task)?;

@@ -33,7 +33,7 @@ pub(crate) async fn after(
     if failure.is_poison() && source == Source::Inbound && receive_count >= POISON_AFTER {
         match queues::within(deadline, queues.record_later(delivery.body.clone())).await {
             Ok(()) => {
-                let counter = Counter::SetAsideMessages.name();
+                let counter = Counter::QuarantinedMessages.name();
                 error!(
                     counter,
                     message_id,

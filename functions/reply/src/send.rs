@@ -110,7 +110,7 @@ impl<M: Messenger> Outbox<'_, M> {
                 }
                 Err(cause) => {
                     if cause == GraphError::Lost {
-                        error!(counter = Counter::SecondEchoRisk.name(), wamid, %cause, "answer may have been sent although the Graph API's response was lost: it will be sent again");
+                        error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "answer may have been sent although the Graph API's response was lost: it will be sent again");
                     }
                     let progress = match slowest {
                         Some(_) => Progress::Partial(rest, Stop::Error(cause)),

@@ -77,7 +77,7 @@ pub(crate) async fn store_event(
     let storing = database.store_event(event);
     let changes = within(deadline.keeping(HANDOVER), history::TIMEOUT, storing).await?;
     let name = plain(&event.name);
-    info!(counter = Counter::KeptEvents.name(), name, "event stored");
+    info!(counter = Counter::StoredEvents.name(), name, "event stored");
     let reasons: Vec<_> = changes.iter().map(|change| change.log()).collect();
     let user_id = changes.iter().rev().find_map(|change| change.user_id);
     let reason = reasons.last().map(|reason| (*reason).into());

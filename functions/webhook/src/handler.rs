@@ -184,7 +184,7 @@ fn log(Subject { update, wamid, name, original_bytes }: &Subject) {
     }
     if let Some(bytes) = original_bytes {
         warn!(
-            counter = Counter::CutUpdates.name(),
+            counter = Counter::TruncatedUpdates.name(),
             update, wamid, name, bytes, "{update} too large for the queue: truncated"
         );
     }

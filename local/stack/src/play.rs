@@ -95,7 +95,7 @@ pub struct Status {
     pub wamid: String,
     /// `sent`, `delivered`, …
     pub status: String,
-    /// `applied` to a row, `applied_before`, or `kept` for a row that is not there.
+    /// `applied` to a row, `applied_before`, or `stored` for a row that is not there.
     pub outcome: String,
 }
 
@@ -104,7 +104,7 @@ pub struct Status {
 pub struct Event {
     /// The webhook field, or what it is beside a field's messages.
     pub field: String,
-    /// `kept`
+    /// `stored`
     pub outcome: &'static str,
 }
 
@@ -288,7 +288,7 @@ impl Played {
     fn add(&mut self, expected: Expected, became: Became) {
         let Expected { what, work, .. } = expected;
         let Became { outcome, reason } = &became;
-        let event = |field: &str| Event { field: field.to_owned(), outcome: "kept" };
+        let event = |field: &str| Event { field: field.to_owned(), outcome: "stored" };
         match (Outcome::from_name(outcome), &work) {
             (Some(Outcome::Answered | Outcome::Recorded), _) => {}
             (

@@ -104,8 +104,8 @@ async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignore
     assert_eq!(summary, expected);
     let why = |line: usize| lines[line]["ignored"][0]["why"].as_str().expect("a reason").to_owned();
     assert_eq!(why(0), "registration sent: its sender is unlinked");
-    assert_eq!(lines[2]["events"], json!([{"field": "unreadable", "outcome": "kept"}]));
-    assert_eq!(lines[4]["statuses"], json!([{"wamid": "wamid.sent", "status": "read", "outcome": "kept"}]));
+    assert_eq!(lines[2]["events"], json!([{"field": "unreadable", "outcome": "stored"}]));
+    assert_eq!(lines[4]["statuses"], json!([{"wamid": "wamid.sent", "status": "read", "outcome": "stored"}]));
 }
 
 #[tokio::test]

@@ -264,7 +264,7 @@ async fn what_the_business_writes_is_in_the_history_with_its_statuses() {
     let sent =
         json!({"id": "wamid.echo", "status": "read", "timestamp": "1749416395", "recipient_id": PHONE_A});
     let early = with_value(json!({"statuses": [sent]}));
-    assert_eq!(stack.play(&early).await.expect("played").statuses[0].outcome, "kept");
+    assert_eq!(stack.play(&early).await.expect("played").statuses[0].outcome, "stored");
     let played = stack.play(echo.as_bytes()).await.expect("played");
     assert_eq!((played.queued, played.rows.len(), played.echoes.len()), (1, 1, 0));
     assert_eq!(

@@ -9,7 +9,7 @@ crate::names! {
         AcceptedStatuses = "accepted_statuses": "statuses put on the inbound queue",
         AcceptedEvents = "accepted_events": "events put on the inbound queue",
         UnqueuedRequests = "unqueued_requests": "requests answered with 500, because SQS did not confirm everything",
-        CutUpdates = "cut_updates": "updates and record tasks too large for SQS, stored truncated",
+        TruncatedUpdates = "truncated_updates": "updates and record tasks too large for SQS, stored truncated",
         RepairedPayloads = "repaired_payloads": "signed bodies with invalid JSON that were repaired",
         UnreadablePayloads = "unreadable_payloads": "signed bodies with an unreadable part, which is stored as an event",
         SurplusPayloads = "surplus_payloads": "bodies with more updates than Meta documents, the surplus stored as one event",
@@ -24,7 +24,7 @@ crate::names! {
         HandledEchoes = "handled_echoes": "messages of the business handled, with any outcome",
         HandledStatuses = "handled_statuses": "statuses handled, with any outcome",
         HandledEvents = "handled_events": "events handled, with any outcome",
-        KeptEvents = "kept_events": "events written to the table account_events",
+        StoredEvents = "stored_events": "events written to the table account_events",
 
         // reply: deliveries that were not
         GraphAccountErrors = "graph_account_errors": "answers refused because of the access token, the account or the business number",
@@ -38,13 +38,13 @@ crate::names! {
         WaitingIdentities = "waiting_identities": "identity changes returned because the database did not accept them",
         PostponedMessages = "postponed_messages": "rests of a message group returned because the invocation had too little time left",
         OverdueMessages = "overdue_messages": "messages returned more than ten minutes after they were put on the inbound queue",
-        FailedVisibilityChanges = "failed_set_backs": "failed changes of a visibility timeout",
+        FailedVisibilityChanges = "failed_visibility_changes": "failed changes of a visibility timeout",
         RepeatedAttempts = "repeated_attempts": "redeliveries of a message that is not recorded",
-        SetAsideMessages = "set_aside_messages": "messages quarantined: moved to the record queue because they fail each time",
+        QuarantinedMessages = "quarantined_messages": "messages quarantined: moved to the record queue because they fail each time",
         DeadLetters = "dead_letters": "messages that reply moved to a dead-letter queue",
 
         // reply: answers
-        SecondEchoRisk = "second_echo_risk": "answers that may be sent twice",
+        DuplicateReplyRisk = "duplicate_reply_risk": "answers that may be sent twice",
         UnnamedAnswers = "unnamed_answers": "answers sent for which the Graph API returned no wamid",
         UndeliverableAnswers = "undeliverable_answers": "answers that Meta refused permanently",
         DeferredAnswers = "deferred_answers": "long answers with a rest that is sent later",
@@ -67,9 +67,9 @@ crate::names! {
         AmbiguousNumbers = "ambiguous_numbers": "numbers or user ids that name several users",
         ReassignedNumbers = "reassigned_numbers": "numbers linked with another user id, or linked after the message was written",
         OtherUserIds = "other_user_ids": "users found by number with a user id of another account in their link",
-        LearnedIdentities = "learned_identities": "links completed with a number, user id or account",
-        UnlearnedIdentities = "unlearned_identities": "links that could not be completed yet",
-        FollowedIdentities = "followed_identities": "identity changes that were applied",
+        CompletedLinks = "completed_links": "links completed with a number, user id or account",
+        IncompleteLinks = "incomplete_links": "links that could not be completed yet",
+        AppliedIdentities = "applied_identities": "identity changes that were applied",
         StaleIdentities = "stale_identities": "identity changes not applied because the link is more recent",
         ClashingIdentities = "clashing_identities": "identity changes not applied because another user has the new number or user id",
 

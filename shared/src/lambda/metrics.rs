@@ -29,7 +29,7 @@ pub const TIMES: [(&str, &str); 8] = [
     ("respond_ms", "a call of the responder"),
     ("send_ms", "a call of the Graph API that sends"),
     ("insert_ms", "writing rows"),
-    ("receipt_to_echo_ms", "from the webhook's receipt of a message to its answer"),
+    ("receipt_to_reply_ms", "from the webhook's receipt of a message to its answer"),
     ("history_ms", "from a request for a page to its response"),
 ];
 

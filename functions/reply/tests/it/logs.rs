@@ -52,7 +52,7 @@ async fn each_outcome_has_its_counter() {
         (all_well(), inbound(&envelope(&image)), &["INFO recorded_messages"]),
         (Answers { recorded: before, ..all_well() }, inbound(&question), &["INFO handled_messages"]),
         (all_well(), inbound(&status()), &["INFO handled_statuses"]),
-        (all_well(), inbound(&event()), &["INFO kept_events", "INFO handled_events"]),
+        (all_well(), inbound(&event()), &["INFO stored_events", "INFO handled_events"]),
         (all_well(), record_delivery(&rows()), &["INFO handled_messages"]),
         (
             Answers { insert: ResponseTemplate::new(503), ..all_well() },
@@ -92,7 +92,7 @@ async fn each_failure_has_its_counter() {
     // Neither the database nor the queue accepts the rows of a sent answer.
     let mut world = World::new(Answers { insert: unavailable(), ..all_well() }).await;
     world.queues.refuses = true;
-    let expected = ["ERROR deferred_records", "ERROR second_echo_risk", "ERROR unrecorded_messages"];
+    let expected = ["ERROR deferred_records", "ERROR duplicate_reply_risk", "ERROR unrecorded_messages"];
     assert_eq!(counted(&world, question()).await, expected);
     assert_eq!(world.sends().await.len(), 1);
 }
@@ -176,7 +176,7 @@ async fn retries_and_quarantined_messages_are_counted() {
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
     assert_eq!(counters(), ["repeated_attempts", "missing_answers"], "every attempt after the first");
     assert_eq!(reply.panicked(&delivery(envelope(&text()), 3), Deadline::NONE).await, Disposition::Delete);
-    assert_eq!(counters(), ["set_aside_messages"]);
+    assert_eq!(counters(), ["quarantined_messages"]);
 }
 
 #[tokio::test]
@@ -184,8 +184,8 @@ async fn a_handled_delivery_is_one_log_line_with_its_outcome() {
     let world = World::new(all_well()).await;
     for (delivery, expected) in [
         (delivery(envelope(&text()), 1), ["message", "text", "answered"]),
-        (delivery(status(), 1), ["status", "read", "kept"]),
-        (delivery(event(), 1), ["event", "account_update", "event_kept"]),
+        (delivery(status(), 1), ["status", "read", "stored"]),
+        (delivery(event(), 1), ["event", "account_update", "event_stored"]),
         (record_delivery(&rows()), ["record", "", "recorded"]),
     ] {
         let logs = Logs::capture();

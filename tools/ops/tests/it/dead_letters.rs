@@ -196,7 +196,7 @@ async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up
     outcome(&stack, mark, "wamid.after", "answered").await;
     let set_aside = stack.journal.since(mark);
     assert!(
-        set_aside.iter().any(|entry| entry.field("counter") == "set_aside_messages"),
+        set_aside.iter().any(|entry| entry.field("counter") == "quarantined_messages"),
         "answered behind it"
     );
     until("it is a dead letter", async || letters.count().await.expect("counted") == 1).await;

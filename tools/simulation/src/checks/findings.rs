@@ -36,7 +36,7 @@ pub struct Findings {
     /// Missing events, or duplicates of events with a time.
     pub lost_events: u64,
     /// Links that were not completed.
-    pub unlearned: u64,
+    pub incomplete_links: u64,
     /// Invocations that timed out.
     pub cut: u64,
     /// Unbounded loops with automatic correspondents.

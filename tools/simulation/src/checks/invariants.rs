@@ -243,7 +243,7 @@ fn links(state: &State, findings: &mut Findings) {
         if person.always_says_both()
             && (link.whatsapp_phone != number || link.whatsapp_user_id != person.user_id)
         {
-            findings.unlearned += 1;
+            findings.incomplete_links += 1;
             findings.violations.push(format!("{}: its sender is not linked with both", send.wamid));
         }
     }

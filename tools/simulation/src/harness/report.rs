@@ -51,11 +51,11 @@ pub struct Summary {
     /// See [`Findings::duplicate_rows`].
     pub duplicate_rows: u64,
     /// Duplicate replies that are documented as possible.
-    pub second_echoes_inside: u64,
+    pub duplicate_replies_inside: u64,
     /// By cause: see [`Findings::inside`].
     pub second_echoes_by_cause: BTreeMap<&'static str, u64>,
     /// See [`Findings::outside`].
-    pub second_echoes_outside: u64,
+    pub duplicate_replies_outside: u64,
     /// See [`Findings::order_violations`].
     pub order_violations: u64,
     /// See [`Findings::delayed_answers`].
@@ -80,8 +80,8 @@ pub struct Summary {
     pub delayed_by_statuses: u64,
     /// See [`Findings::lost_events`].
     pub lost_events: u64,
-    /// See [`Findings::unlearned`].
-    pub unlearned: u64,
+    /// See [`Findings::incomplete_links`].
+    pub incomplete_links: u64,
     /// See [`Findings::cut`].
     pub cut_invocations: u64,
     /// See [`Findings::endless`].
@@ -109,12 +109,12 @@ impl Summary {
             *self.faults.entry(kind).or_default() += count;
         }
         for (cause, count) in &findings.inside {
-            self.second_echoes_inside += count;
+            self.duplicate_replies_inside += count;
             *self.second_echoes_by_cause.entry(cause).or_default() += count;
         }
         self.lost += findings.lost;
         self.duplicate_rows += findings.duplicate_rows;
-        self.second_echoes_outside += findings.outside;
+        self.duplicate_replies_outside += findings.outside;
         self.order_violations += findings.order_violations;
         self.delayed_answers += findings.delayed_answers;
         self.delayed_senders += findings.delayed_senders;
@@ -126,7 +126,7 @@ impl Summary {
         self.wrong_statuses += findings.wrong_statuses;
         self.delayed_by_statuses += findings.delayed_by_statuses;
         self.lost_events += findings.lost_events;
-        self.unlearned += findings.unlearned;
+        self.incomplete_links += findings.incomplete_links;
         self.cut_invocations += findings.cut;
         self.endless_loops += findings.endless;
         self.misfiled += findings.misfiled;
@@ -170,8 +170,8 @@ impl fmt::Display for Summary {
             self.faults.values().sum::<u64>(),
             self.lost,
             self.duplicate_rows,
-            self.second_echoes_inside,
-            self.second_echoes_outside,
+            self.duplicate_replies_inside,
+            self.duplicate_replies_outside,
             self.order_violations,
             self.delayed_answers,
             self.delayed_senders,
@@ -184,7 +184,7 @@ impl fmt::Display for Summary {
             self.duplicate_statuses,
             self.wrong_statuses,
             self.lost_events,
-            self.unlearned,
+            self.incomplete_links,
             self.cut_invocations,
             self.endless_loops,
             self.misfiled,

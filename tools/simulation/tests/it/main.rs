@@ -95,7 +95,7 @@ fn is_detected(what: Defect, detected: impl Fn(&Summary) -> u64) {
 
 #[test]
 fn missing_answer_check_is_detected_as_duplicate_replies() {
-    is_detected(Defect::SkipAnsweredCheck, |summary| summary.second_echoes_outside);
+    is_detected(Defect::SkipAnsweredCheck, |summary| summary.duplicate_replies_outside);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn dropped_events_are_detected_as_lost() {
 
 #[test]
 fn incomplete_links_are_detected() {
-    is_detected(Defect::NeverCompleteLinks, |summary| summary.unlearned);
+    is_detected(Defect::NeverCompleteLinks, |summary| summary.incomplete_links);
 }
 
 #[test]
@@ -252,7 +252,7 @@ async fn command_prints_the_summary() {
     for nothing in [
         "lost",
         "duplicate_rows",
-        "second_echoes_outside",
+        "duplicate_replies_outside",
         "order_violations",
         "lost_statuses",
         "duplicate_statuses",
