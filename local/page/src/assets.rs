@@ -8,7 +8,7 @@ use include_dir::{Dir, include_dir};
 /// The files, by path.
 static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/web");
 
-/// The page may use what is embedded here, and nothing else: no other host, and no script in its text.
+/// Allows only the embedded files: no other host, no inline script.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// `GET /`
@@ -27,7 +27,7 @@ fn serve(path: &str) -> Response {
     };
     let headers = [
         (header::CONTENT_TYPE, content_type(path)),
-        // A newer binary has newer files at the same address.
+        // A newer binary has newer files at the same URL.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -54,13 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_there_and_tests_of_it_are_not() {
+    fn the_page_is_embedded_and_its_tests_are_not() {
         assert!(FILES.get_file("index.html").is_some() && FILES.get_file("css/base.css").is_some());
         assert!(FILES.get_dir("tests").is_none() && FILES.get_dir("node_modules").is_none());
     }
 
     #[test]
-    fn every_file_has_a_type_of_its_own() {
+    fn each_extension_has_its_content_type() {
         assert_eq!(content_type("css/base.css"), "text/css; charset=utf-8");
         assert_eq!(content_type("main.js"), "text/javascript; charset=utf-8");
         assert_eq!(content_type("vendor/LICENSE"), "text/plain; charset=utf-8");

@@ -1,4 +1,4 @@
-//! What the phones show.
+//! The chats of the phones.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::posts::Posted;
 
-/// How many messages are kept.
+/// The maximum number of messages in memory.
 const KEPT: usize = 2000;
 
-/// Who wrote it.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum From {
@@ -19,11 +19,11 @@ pub(crate) enum From {
     Business,
 }
 
-/// How far a message has come, in the order in which that goes.
+/// The delivery state of a message, in ascending order.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Ticks {
-    /// Not taken yet: by the webhook, or by Meta.
+    /// Not yet accepted by the webhook or by Meta.
     Clock,
     Sent,
     Delivered,
@@ -31,7 +31,7 @@ pub(crate) enum Ticks {
     Failed,
 }
 
-/// A message that another quotes.
+/// A quoted message.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Quote {
     id: String,
@@ -55,10 +55,11 @@ pub(crate) struct ChatMessage {
     edited: bool,
     revoked: bool,
     pub(crate) error: Option<String>,
-    journey: Option<String>,
+    /// The message in the pipeline: this one, or the one that it answers.
+    pipeline_wamid: Option<String>,
 }
 
-/// All chats' messages by their wamids, and in their order.
+/// The messages of all chats, by wamid and in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Chats {
     messages: HashMap<String, ChatMessage>,
@@ -76,7 +77,7 @@ impl Chats {
         self.order.values().skip(skipped).filter_map(|id| self.messages.get(id))
     }
 
-    /// What the business has said to a phone and the person has not read.
+    /// The wamids of the business's messages that the phone's owner has not read.
     pub(crate) fn unread(&self, phone: &str) -> Vec<String> {
         let unread = |message: &&ChatMessage| {
             message.phone == phone && message.from == From::Business && message.ticks == Ticks::Delivered
@@ -89,8 +90,8 @@ impl Chats {
             .collect()
     }
 
-    /// A person has sent something. Names the bubble that is new or has changed, if one has.
-    pub(crate) fn person_wrote(&mut self, posted: &Posted, phone: &str, order: u64) -> Option<String> {
+    /// Adds a message of a phone. The id of the new or changed bubble.
+    pub(crate) fn add_sent(&mut self, posted: &Posted, phone: &str, order: u64) -> Option<String> {
         if self.messages.contains_key(&posted.wamid) {
             return None;
         }
@@ -117,21 +118,26 @@ impl Chats {
                 return Some(target.id.clone());
             }
         }
-        let journey = Some(posted.wamid.clone());
+        let pipeline_wamid = Some(posted.wamid.clone());
         let message = self.message(&posted.wamid, phone, From::Person, posted.quotes.as_deref(), order);
-        self.add(ChatMessage { kind: posted.kind.clone(), text: posted.text.clone(), journey, ..message })
+        self.add(ChatMessage {
+            kind: posted.kind.clone(),
+            text: posted.text.clone(),
+            pipeline_wamid,
+            ..message
+        })
     }
 
-    /// A message of the business is on its way to a phone. Names its bubble.
-    pub(crate) fn business_wrote(&mut self, received: &Received, phone: &str, order: u64) -> Option<String> {
+    /// Adds a message of the business to a phone. The id of its bubble.
+    pub(crate) fn add_received(&mut self, received: &Received, phone: &str, order: u64) -> Option<String> {
         let quotes = received.quotes.as_deref();
         let text = received.body.clone().unwrap_or_else(|| format!("[{}]", received.kind));
         let message = self.message(&received.id, phone, From::Business, quotes, order);
-        let (kind, journey) = (received.kind.clone(), received.quotes.clone());
-        self.add(ChatMessage { kind, text, journey, at: received.at, ..message })
+        let (kind, pipeline_wamid) = (received.kind.clone(), received.quotes.clone());
+        self.add(ChatMessage { kind, text, pipeline_wamid, at: received.at, ..message })
     }
 
-    /// A message has come at least so far. Whether that is new.
+    /// Raises the delivery state of a message. Whether it changed.
     pub(crate) fn tick(&mut self, id: &str, ticks: Ticks, error: Option<&str>) -> bool {
         let Some(message) = self.messages.get_mut(id).filter(|message| message.ticks < ticks) else {
             return false;
@@ -160,7 +166,7 @@ impl Chats {
             edited: false,
             revoked: false,
             error: None,
-            journey: None,
+            pipeline_wamid: None,
         }
     }
 
@@ -178,7 +184,7 @@ impl Chats {
 }
 
 impl Ticks {
-    /// By the name of a status; `None` when it is none that a phone shows.
+    /// The ticks of a status; `None` for a status that phones do not show.
     pub(crate) fn of_status(name: &str) -> Option<Self> {
         match name {
             "sent" => Some(Self::Sent),
@@ -210,18 +216,18 @@ mod tests {
     #[test]
     fn ticks_only_go_forward() {
         let mut chats = Chats::default();
-        chats.person_wrote(&posted("1", "text", "hi", None), "a", 1);
+        chats.add_sent(&posted("1", "text", "hi", None), "a", 1);
         assert!(chats.tick("1", Ticks::Delivered, None) && !chats.tick("1", Ticks::Sent, None));
         assert!(!chats.tick("2", Ticks::Sent, None));
         assert_eq!(chats.get("1").map(|message| message.ticks), Some(Ticks::Delivered));
     }
 
     #[test]
-    fn an_edit_a_revoke_and_a_reaction_change_the_bubble_that_they_are_about() {
+    fn an_edit_a_revoke_and_a_reaction_change_their_target() {
         let mut chats = Chats::default();
-        chats.person_wrote(&posted("1", "text", "Satruday", None), "a", 1);
+        chats.add_sent(&posted("1", "text", "Satruday", None), "a", 1);
         for (n, kind, text) in [(2, "edit", "Saturday"), (3, "reaction", "👍")] {
-            let changed = chats.person_wrote(&posted(&n.to_string(), kind, text, Some("1")), "a", n);
+            let changed = chats.add_sent(&posted(&n.to_string(), kind, text, Some("1")), "a", n);
             assert_eq!(changed.as_deref(), Some("1"));
         }
         let message = chats.get("1").expect("there");
@@ -229,17 +235,17 @@ mod tests {
             (message.text.as_str(), message.edited, message.reaction.as_deref()),
             ("Saturday", true, Some("👍"))
         );
-        chats.person_wrote(&posted("4", "revoke", "[deleted message]", Some("1")), "a", 4);
+        chats.add_sent(&posted("4", "revoke", "[deleted message]", Some("1")), "a", 4);
         assert!(chats.get("1").is_some_and(|message| message.revoked && message.text.is_empty()));
-        // What it is about may be older than the page.
-        assert_eq!(chats.person_wrote(&posted("5", "edit", "x", Some("0")), "a", 5).as_deref(), Some("5"));
+        // The target may be older than the page.
+        assert_eq!(chats.add_sent(&posted("5", "edit", "x", Some("0")), "a", 5).as_deref(), Some("5"));
     }
 
     #[test]
-    fn the_same_message_posted_again_is_one_bubble() {
+    fn a_redelivered_message_is_one_bubble() {
         let mut chats = Chats::default();
-        assert!(chats.person_wrote(&posted("1", "text", "hi", None), "a", 1).is_some());
-        assert!(chats.person_wrote(&posted("1", "text", "hi", None), "a", 2).is_none());
+        assert!(chats.add_sent(&posted("1", "text", "hi", None), "a", 1).is_some());
+        assert!(chats.add_sent(&posted("1", "text", "hi", None), "a", 2).is_none());
         assert_eq!(chats.newest(10).count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What people and Meta say, as webhook payloads.
+//! Webhook payloads of users and of Meta.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,20 +11,20 @@ use uuid::Uuid;
 use crate::phones::Phone;
 use local_stack::services::PHONE_NUMBER_ID;
 
-/// Messages of a burst at most.
+/// The maximum number of messages of a burst.
 const MAX_BURST: usize = 100;
 
-/// What a sample must point at.
+/// The required target of a sample.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RefersTo {
-    /// A message of the person's own.
+    /// A message of the same phone.
     Own,
     /// A message of the business.
     Business,
 }
 
-/// A kind of message that can be sent by one click.
+/// A sample of a kind of message.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
     id: &'static str,
@@ -53,7 +53,7 @@ const fn sample(
 const OWN: Option<RefersTo> = Some(RefersTo::Own);
 const BUSINESS: Option<RefersTo> = Some(RefersTo::Business);
 
-/// Every kind of message that people send.
+/// Every kind of message that users send.
 pub(crate) const SAMPLES: [Sample; 19] = [
     sample("image", "Image with caption", None, source!("image", "image with caption, phone number")),
     sample("sticker", "Sticker", None, source!("sticker", "sticker, phone number")),
@@ -69,23 +69,18 @@ pub(crate) const SAMPLES: [Sample; 19] = [
     sample("contacts", "Contact card", None, source!("contacts", "contact, phone number")),
     sample(
         "quote",
-        "Text that quotes an answer",
+        "Text that quotes a reply",
         BUSINESS,
         source!("text", "text that quotes an answer, phone number"),
     ),
-    sample(
-        "button",
-        "Button of a template",
-        BUSINESS,
-        source!("button", "button of a template, phone number"),
-    ),
+    sample("button", "Template button", BUSINESS, source!("button", "button of a template, phone number")),
     sample("button-reply", "Reply button", BUSINESS, source!("interactive", "button reply, phone number")),
-    sample("list-reply", "Choice from a list", BUSINESS, source!("interactive", "list reply, phone number")),
-    sample("flow-reply", "Filled form", BUSINESS, source!("interactive", "reply to a flow, phone number")),
+    sample("list-reply", "List reply", BUSINESS, source!("interactive", "list reply, phone number")),
+    sample("flow-reply", "Flow reply", BUSINESS, source!("interactive", "reply to a flow, phone number")),
     sample("reaction", "Reaction", BUSINESS, source!("reaction", "reaction, phone number")),
     sample(
         "reaction-removed",
-        "Reaction taken back",
+        "Reaction removed",
         BUSINESS,
         source!("reaction", "reaction removed, phone number"),
     ),
@@ -93,10 +88,10 @@ pub(crate) const SAMPLES: [Sample; 19] = [
     sample("revoke", "Deleted for everyone", OWN, source!("revoke", "revoke, phone number")),
     sample("order", "Order", None, source!("order", "order with text, phone number")),
     sample("unsupported", "Unsupported message", None, source!("unsupported", "unsupported, phone number")),
-    sample("future", "A type that nobody knows yet", None, source!("future", "type to come, phone number")),
+    sample("future", "Unknown message type", None, source!("future", "type to come, phone number")),
 ];
 
-/// Messages of one person, ready to be posted.
+/// Messages of one phone, ready to be posted.
 #[derive(Debug)]
 pub(crate) struct Composed {
     /// The payload.
@@ -110,32 +105,32 @@ pub(crate) fn text(phone: &Phone, text: &str) -> Composed {
     messages(phone, vec![json!({"type": "text", "text": {"body": text}})])
 }
 
-/// `count` texts in one payload, as Meta may bring what was written at once.
+/// `count` texts in one payload, as Meta may batch them.
 ///
 /// # Errors
-/// When there are none or too many.
+/// When `count` is zero or too large.
 pub(crate) fn burst(phone: &Phone, count: usize) -> Result<Composed, String> {
     if !(1..=MAX_BURST).contains(&count) {
-        return Err(format!("a burst has 1 to {MAX_BURST} messages"));
+        return Err(format!("a burst must have 1 to {MAX_BURST} messages"));
     }
     let text = |n| json!({"type": "text", "text": {"body": format!("Message {n} of {count}")}});
     Ok(messages(phone, (1..=count).map(text).collect()))
 }
 
-/// A sample, which points at the message `refers_to` where it must point at one.
+/// A sample, with the target `refers_to` if it requires one.
 ///
 /// # Errors
-/// When there is no such sample, or nothing that it could point at.
+/// When the sample is unknown, or its target is missing.
 pub(crate) fn from_sample(phone: &Phone, id: &str, refers_to: Option<&str>) -> Result<Composed, String> {
-    let sample = SAMPLES.iter().find(|sample| sample.id == id).ok_or("there is no such sample")?;
+    let sample = SAMPLES.iter().find(|sample| sample.id == id).ok_or("unknown sample")?;
     let target = match (sample.refers_to, refers_to) {
         (None, _) => None,
         (Some(_), Some(target)) => Some(target),
         (Some(_), None) => {
-            return Err(format!("“{}” needs a message that it is about: refers_to", sample.label));
+            return Err(format!("“{}” requires a target message: refers_to", sample.label));
         }
     };
-    let mut message = sample.message().ok_or("this sample cannot be read")?;
+    let mut message = sample.message().ok_or("the sample is invalid")?;
     if let Some(target) = target {
         point_at(&mut message, target);
     }
@@ -143,7 +138,7 @@ pub(crate) fn from_sample(phone: &Phone, id: &str, refers_to: Option<&str>) -> R
 }
 
 impl Sample {
-    /// The message without sender, id and time.
+    /// The message, with the sample's own sender, id and time.
     fn message(&self) -> Option<Value> {
         let (file, name) = self.source;
         let payloads: Value = serde_json::from_str(file).ok()?;
@@ -152,7 +147,7 @@ impl Sample {
     }
 }
 
-/// Replaces the message that a sample is about.
+/// Replaces the target of a sample.
 fn point_at(message: &mut Value, target: &str) {
     for pointer in
         ["/context/id", "/reaction/message_id", "/edit/original_message_id", "/revoke/original_message_id"]
@@ -189,7 +184,7 @@ fn messages(phone: &Phone, messages: Vec<Value>) -> Composed {
     Composed { body: payload(&json!({"contacts": [phone.contact()], "messages": messages})), wamids }
 }
 
-/// What became of a message that was sent to somebody: the webhook's `statuses`.
+/// A status of a message to `phone`: the webhook's `statuses`.
 pub(crate) fn status(phone: &Phone, wamid: &str, status: &str) -> Vec<u8> {
     let mut entry = json!({"id": wamid, "status": status, "timestamp": Utc::now().timestamp().to_string()});
     if let Some(number) = phone.sender.number() {
@@ -207,13 +202,13 @@ pub(crate) fn status(phone: &Phone, wamid: &str, status: &str) -> Vec<u8> {
     payload(&json!({"contacts": [phone.contact()], "statuses": [entry]}))
 }
 
-/// Where answers to a phone are sent.
+/// The recipient address of a phone.
 pub(crate) fn address(phone: &Phone) -> String {
     let number = phone.sender.number().map(|number| number.digits().to_owned());
     number.or_else(|| phone.sender.user_id().map(|id| id.as_str().to_owned())).unwrap_or_default()
 }
 
-/// Where a message of the business goes: a number, or a user id.
+/// The recipient of a message of the business: a number, or a user id.
 pub(crate) fn recipient(received: &Received) -> &str {
     received.to.as_deref().or(received.recipient.as_deref()).unwrap_or_default()
 }
@@ -245,7 +240,7 @@ mod tests {
     use super::*;
     use crate::phones::Phones;
 
-    /// The kinds that `reply` sees in a payload.
+    /// The kinds and targets that `reply` reads from a payload.
     fn kinds(composed: &Composed) -> Vec<(String, Option<String>)> {
         let body = Readable::of(&composed.body);
         let updates = webhook::payload::read(&body);
@@ -265,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_is_a_message_of_every_phone_and_points_where_it_is_told() {
+    fn every_sample_is_a_valid_message_of_every_phone() {
         for phone in Phones::new().all() {
             for sample in SAMPLES {
                 let composed = from_sample(phone, sample.id, Some("wamid.target")).expect("composed");
@@ -279,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_one_payload_with_ids_that_differ() {
+    fn a_burst_is_one_payload_with_distinct_ids() {
         let phones = Phones::new();
         let composed = burst(&phones.all()[0], 20).expect("composed");
         assert_eq!(kinds(&composed).len(), 20);
@@ -289,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_names_its_message_and_is_one() {
+    fn a_status_is_read_as_the_status_of_its_message() {
         for phone in Phones::new().all() {
             let body = status(phone, "wamid.1", "delivered");
             let body = Readable::of(&body);

@@ -1,5 +1,4 @@
-//! How many messages were accepted, and where they are now. Each number is from a source of its own, so that a message
-//! that is lost between two of them makes a difference.
+//! Counts messages by state. Each number comes from its own source, so that a lost message makes a difference.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -12,60 +11,60 @@ use shared::lambda::logging::ShortWamid;
 use crate::queues::Places;
 use local_stack::journal::Entry;
 
-/// How many finished messages are remembered. One that is delivered again after so many others counts as another one.
+/// The maximum number of finished messages in memory. One that is redelivered after more than these counts twice.
 const REMEMBERED: usize = 50_000;
 
-/// The numbers, of distinct messages with an id. Here they are known by the shortened wamid, as the log has it.
+/// Numbers of distinct messages with an id, identified by the short wamid of the logs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub(crate) struct Counters {
-    /// The log of `webhook` says that the queue has it.
+    /// Queued, according to the logs of `webhook`.
     pub(crate) accepted: usize,
-    /// A phone has got an answer to it, says the Graph API.
+    /// Replied to, according to the Graph API fake.
     pub(crate) answered: usize,
-    /// Its rows are in the database; or `reply` has said that it needs none.
+    /// With rows in the database, or without rows according to the logs of `reply`.
     pub(crate) recorded: usize,
-    /// It is on the inbound or the record queue, in the hands of `reply` included.
+    /// On the inbound or the record queue, including in flight.
     pub(crate) waiting: usize,
-    /// It is in a dead-letter queue.
+    /// In a dead-letter queue.
     pub(crate) dead: usize,
-    /// Accepted, and nowhere.
+    /// Accepted, and in none of the other states.
     pub(crate) difference: i64,
-    /// Whether the database could be asked.
+    /// Whether the database could be queried.
     pub(crate) known: bool,
 }
 
-/// What is remembered of each source.
+/// The messages of each source.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    /// What `webhook` has queued.
+    /// Messages that `webhook` queued.
     accepted: Distinct,
     answered: Distinct,
-    /// What `reply` is done with and has nothing to write of.
+    /// Messages that `reply` finished without rows.
     without_rows: Distinct,
-    /// What `reply` has put off, for which it does not always know whose it is.
+    /// Messages with deferred rows; their user is not always known.
     deferred: Distinct,
-    /// What `reply` has given up, for when the queues cannot be looked at.
-    given_up: HashSet<String>,
-    /// How many rows of people's messages the database had when it was last asked.
+    /// Messages that `reply` dead-lettered, for queues that cannot be inspected.
+    dead_lettered: HashSet<String>,
+    /// The number of rows of users' messages at the last query.
     rows: usize,
 }
 
-/// Messages, each counted once.
+/// Distinct messages.
 #[derive(Debug, Default)]
 struct Distinct {
     count: usize,
-    /// Those that are remembered, with their numbers in the order in which they came.
+    /// The messages in memory, numbered in the order of arrival.
     numbers: HashMap<Arc<str>, usize>,
-    /// The same, the next to be forgotten first.
+    /// The same messages, the next to be evicted first.
     order: VecDeque<Arc<str>>,
 }
 
-/// What the database says.
+/// The state of the database.
 #[derive(Debug)]
 pub(crate) struct Recorded {
-    /// How many messages of people it has.
+    /// The number of users' messages.
     pub(crate) rows: usize,
-    /// Which of those that were asked for.
+    /// Those of the queried messages that are present.
     pub(crate) present: HashSet<String>,
 }
 
@@ -83,7 +82,7 @@ impl Distinct {
         self.numbers.contains_key(wamid)
     }
 
-    /// Forgets the oldest beyond [`REMEMBERED`], except those that are `needed`.
+    /// Evicts the oldest beyond [`REMEMBERED`], except those that are `needed`.
     fn forget(&mut self, needed: impl Fn(&str) -> bool) {
         for _ in REMEMBERED..self.order.len() {
             let Some(oldest) = self.order.pop_front() else { return };
@@ -107,7 +106,7 @@ impl Ledger {
             ("webhook", Some(Counter::AcceptedMessages)) => self.accepted.insert(wamid),
             ("reply", Some(Counter::DeferredRecords)) => self.deferred.insert(wamid),
             ("reply", Some(Counter::DeadLetters)) => {
-                self.given_up.insert(wamid.to_owned());
+                self.dead_lettered.insert(wamid.to_owned());
             }
             ("reply", _) if ["message", "record"].contains(&entry.field("update")) => {
                 self.handled(entry, wamid)
@@ -118,10 +117,10 @@ impl Ledger {
 
     fn handled(&mut self, entry: &Entry, wamid: &str) {
         let Some(outcome) = Outcome::from_name(entry.field("outcome")) else { return };
-        self.given_up.remove(wamid);
+        self.dead_lettered.remove(wamid);
         let needs_none = match outcome {
-            Outcome::RegistrationSent | Outcome::Ignored | Outcome::EventStored | Outcome::Dropped => true,
-            // A user's refused answer is written; of nobody there is nothing to write.
+            Outcome::RegistrationSent | Outcome::Ignored | Outcome::EventKept | Outcome::Dropped => true,
+            // A refused reply to a linked user is recorded; an unlinked sender has no rows.
             Outcome::Undeliverable | Outcome::Silenced => {
                 entry.field("user_id").is_empty() && !self.deferred.contains(wamid)
             }
@@ -132,23 +131,23 @@ impl Ledger {
         }
     }
 
-    /// A phone has got an answer to this message.
+    /// Counts a reply to this message.
     pub(crate) fn answered(&mut self, wamid: &str) {
         self.answered.insert(ShortWamid::of(wamid).as_str());
     }
 
-    /// How many messages are accepted by now: [`Ledger::count`] counts these, and what it is told is newer.
+    /// The number of accepted messages so far, for [`Ledger::count`] with newer snapshots.
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.count
     }
 
-    /// The messages that are neither written nor without anything to write, for when the queues cannot be looked at.
+    /// The messages without a final outcome, for queues that cannot be inspected.
     pub(crate) fn open(&self) -> Vec<(String, bool)> {
         let open = self.accepted.numbers.keys().filter(|wamid| !self.without_rows.contains(wamid));
-        open.map(|wamid| (wamid.to_string(), self.given_up.contains(&**wamid))).collect()
+        open.map(|wamid| (wamid.to_string(), self.dead_lettered.contains(&**wamid))).collect()
     }
 
-    /// The messages on the queues whose rows are to be looked for, and whether each is a dead letter.
+    /// The unfinished messages to look up in the database, and whether each is a dead letter.
     pub(crate) fn unfinished(&self, places: Option<&Places>) -> Vec<(String, bool)> {
         match places {
             Some(places) => {
@@ -158,7 +157,8 @@ impl Ledger {
         }
     }
 
-    /// The first `accepted` messages, `unfinished` after them, and the database after that; `None` when it says nothing.
+    /// Counts from snapshots in this order: the first `accepted` messages, `unfinished`, and the database; `None` when it
+    /// is unavailable.
     pub(crate) fn count(
         &mut self,
         accepted: usize,
@@ -168,7 +168,7 @@ impl Ledger {
         if let Some(recorded) = recorded {
             self.rows = recorded.rows;
         }
-        // What is finished may still be on the queue for a moment, and what is new is not yet accepted.
+        // A finished message may still be on the queue for a moment, and a new one is not yet accepted.
         let counts = |wamid: &str| {
             !self.without_rows.contains(wamid)
                 && recorded.is_none_or(|recorded| !recorded.present.contains(wamid))
@@ -240,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn every_message_is_counted_once_wherever_it_is() {
+    fn every_message_is_counted_once_in_any_state() {
         let mut ledger = ledger(&[
             accepted("row"),
             accepted("row"),
-            accepted("nobody"),
-            handled("nobody", "registration_sent"),
+            accepted("unlinked"),
+            handled("unlinked", "registration_sent"),
             accepted("waiting"),
             accepted("dead"),
         ]);
@@ -265,30 +265,30 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_nowhere_makes_a_difference() {
+    fn a_lost_message_makes_a_difference() {
         let mut ledger = ledger(&[accepted("lost")]);
         assert_eq!(ledger.count(1, &[], Some(&recorded(0, &[]))).difference, 1);
         assert_eq!(ledger.count(0, &[], Some(&recorded(1, &[]))).difference, -1);
     }
 
     #[test]
-    fn a_refused_answer_is_finished_only_when_nobody_s_rows_are_to_be_written() {
+    fn a_refused_reply_is_finished_only_for_an_unlinked_sender() {
         let deferred = ("reply", json!({"counter": "deferred_records", "wamid": "later"}));
         let of_user = (
             "reply",
             json!({"wamid": "user", "update": "message", "outcome": "undeliverable", "user_id": "1"}),
         );
         let ledger = ledger(&[
-            handled("nobody", "undeliverable"),
+            handled("unlinked", "undeliverable"),
             deferred,
             handled("later", "undeliverable"),
             of_user,
         ]);
-        assert_eq!(Vec::from(ledger.without_rows.order), ["nobody".into()]);
+        assert_eq!(Vec::from(ledger.without_rows.order), ["unlinked".into()]);
     }
 
     #[test]
-    fn an_unreachable_database_leaves_the_last_number_and_says_so() {
+    fn an_unreachable_database_keeps_the_last_number_as_unknown() {
         let mut ledger = ledger(&[accepted("1")]);
         ledger.count(1, &[], Some(&recorded(1, &[])));
         let counters = ledger.count(1, &[], None);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn finished_messages_are_forgotten_and_make_no_difference() {
+    fn evicted_messages_make_no_difference() {
         let mut ledger = Ledger::default();
         let add = |ledger: &mut Ledger, wamid: &str| {
             let (function, fields) = accepted(wamid);

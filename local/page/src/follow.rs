@@ -1,4 +1,4 @@
-//! Following what the services do.
+//! Follows the services: logs, Graph API, queues and database.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,39 +17,39 @@ use uuid::Uuid;
 use crate::chat::Ticks;
 use crate::compose;
 use crate::counters::Recorded;
-use crate::journey::Row;
 use crate::live::{Changed, Hub, Model};
 use crate::meta::Meta;
+use crate::pipeline::Row;
 use crate::posts::{Post, milliseconds};
 use crate::queues::Places;
 use local_stack::journal::Entry;
 use local_stack::services::Services;
 
-/// How long the database may take to be asked; one that is away would take longer.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
-/// A pause between two looks at the queues, and at the database: many changes are one picture.
+/// The timeout of a query, shorter than that of a connection to a stopped database.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause between two snapshots of the queues, and of the database, which combines changes.
 const QUEUE_PAUSE: Duration = Duration::from_millis(25);
 const DATABASE_PAUSE: Duration = Duration::from_millis(100);
-/// When something is still to come, the database is asked again without being told to.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Messages whose rows are asked for at the same time.
+/// The polling interval while messages are unfinished.
+const POLL_EVERY: Duration = Duration::from_secs(1);
+/// The maximum number of messages in one query for rows.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Follows the functions' logs. No line may be missed: the counters rest on them.
-pub(crate) async fn journal(mut lines: UnboundedReceiver<Entry>, hub: Arc<Hub>) {
+/// Follows the functions' logs. The counters depend on every line.
+pub(crate) async fn logs(mut lines: UnboundedReceiver<Entry>, hub: Arc<Hub>) {
     while let Some(entry) = lines.recv().await {
         hub.change(|model| model.logged(&entry));
         hub.survey_soon();
     }
 }
 
-/// Follows what the business sends, and has Meta say what became of it.
+/// Follows the Graph API, and posts the statuses of the messages that it accepted.
 pub(crate) async fn graph(mut receiver: Receiver<GraphEvent>, hub: Arc<Hub>, meta: Meta) {
     loop {
         match receiver.recv().await {
-            Ok(happened) => {
-                let phone = hub.change(|model| model.graph_happened(&happened));
-                if let (GraphEvent::Accepted(received), Some(phone)) = (&happened, phone) {
+            Ok(event) => {
+                let phone = hub.change(|model| model.graph_called(&event));
+                if let (GraphEvent::Accepted(received), Some(phone)) = (&event, phone) {
                     meta.report(&phone, &received.id);
                 }
                 hub.survey_soon();
@@ -62,7 +62,7 @@ pub(crate) async fn graph(mut receiver: Receiver<GraphEvent>, hub: Arc<Hub>, met
     }
 }
 
-/// Follows our own queues.
+/// Follows the emulator's queues.
 pub(crate) async fn queues(services: Arc<Services>, hub: Arc<Hub>) {
     let Some(server) = &services.queues.server else { return };
     let mut changes = server.changes();
@@ -74,10 +74,10 @@ pub(crate) async fn queues(services: Arc<Services>, hub: Arc<Hub>) {
     }
 }
 
-/// Keeps rows and counters up to date.
+/// Updates rows and counters.
 pub(crate) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
     loop {
-        // In this order: a message goes from the first to the last, and must not be missed between two.
+        // In this order: a message moves from the first source to the last, and must not be missed in between.
         let accepted = hub.look(|model| model.ledger.accepted());
         let places = services.queues.server.as_ref().map(Places::look);
         let (unfinished, stale) = hub.look(|model| {
@@ -85,8 +85,8 @@ pub(crate) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
             (model.ledger.unfinished(places.as_ref()), stale)
         });
         let wamids: Vec<&str> = unfinished.iter().map(|(wamid, _)| wamid.as_str()).collect();
-        let asked = ask(services.supabase.pool(), &wamids, &stale);
-        let answer = timeout(DATABASE_PATIENCE, asked).await.ok().and_then(Result::ok);
+        let query = query(services.supabase.pool(), &wamids, &stale);
+        let answer = timeout(DATABASE_TIMEOUT, query).await.ok().and_then(Result::ok);
         let is_settled = hub.change(|model| {
             let (mut recorded, rows) = answer.unzip();
             if let Some(recorded) = &mut recorded {
@@ -106,19 +106,19 @@ pub(crate) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
         if is_settled {
             hub.survey_is_due().await;
         } else {
-            let _ = timeout(ASK_AGAIN, hub.survey_is_due()).await;
+            let _ = timeout(POLL_EVERY, hub.survey_is_due()).await;
         }
     }
 }
 
-/// How many people's messages are in the database, which of `wamids`, which are shortened, and the rows of `stale` and
-/// their answers.
-async fn ask(
+/// Queries the number of users' messages in the database, those of the short `wamids` among them, and the rows of
+/// `stale` and their replies.
+async fn query(
     pool: &PgPool,
     wamids: &[&str],
     stale: &[String],
 ) -> sqlx::Result<(Recorded, HashMap<Uuid, Row>)> {
-    // The end of a wamid is as long as `ShortWamid` has it.
+    // 16 characters: the length of a `ShortWamid`.
     let (rows, present): (i64, Vec<String>) = sqlx::query_as(
         "select count(*), coalesce(array_agg(right(wamids[1], 16)) filter (where right(wamids[1], 16) = any($1)), '{}')
            from messages where role = 'user' and wamids is not null",
@@ -141,11 +141,11 @@ async fn ask(
 }
 
 impl Model {
-    /// Somebody posts to the webhook.
+    /// Adds the messages of a POST to the webhook.
     pub(crate) fn post_arrived(&mut self, post: &Post) {
         for posted in &post.messages {
             let sender = posted.sender.as_ref().filter(|_| post.is_signed());
-            let phone = sender.and_then(|sender| self.phones.of_stranger(sender, posted.name.as_deref()));
+            let phone = sender.and_then(|sender| self.phones.find_or_add(sender, posted.name.as_deref()));
             let phone = phone.map(|(phone, is_new)| {
                 if is_new {
                     self.tell(Changed::Phone(phone.id.clone()));
@@ -153,48 +153,48 @@ impl Model {
                 phone.id
             });
             let order = self.next_order();
-            self.journeys.begin(&posted.wamid, phone.as_deref(), &posted.kind, &posted.text, order);
-            self.tell(Changed::Journey(posted.wamid.clone()));
+            self.pipeline.add(&posted.wamid, phone.as_deref(), &posted.kind, &posted.text, order);
+            self.tell(Changed::Message(posted.wamid.clone()));
             if let Some(phone) = phone
-                && let Some(bubble) = self.chats.person_wrote(posted, &phone, order)
+                && let Some(bubble) = self.chats.add_sent(posted, &phone, order)
             {
                 self.tell(Changed::Chat(bubble));
             }
         }
     }
 
-    /// The webhook has answered.
+    /// Applies the webhook's response.
     pub(crate) fn post_answered(&mut self, post: &Post, status: u16, took: Duration) {
         for posted in &post.messages {
             let ms = milliseconds(took);
-            self.journeys.change(&posted.wamid, |journey| journey.posted(status, ms, post.signature));
-            self.tell(Changed::Journey(posted.wamid.clone()));
+            self.pipeline.change(&posted.wamid, |message| message.posted(status, ms, post.signature));
+            self.tell(Changed::Message(posted.wamid.clone()));
             if status == 200 {
                 self.tick(&posted.wamid, Ticks::Sent, None);
             }
         }
-        for said in post.statuses.iter().filter(|_| status == 200) {
-            if let Some(ticks) = Ticks::of_status(&said.name) {
-                self.tick(&said.wamid, ticks, said.error.as_deref());
+        for status_update in post.statuses.iter().filter(|_| status == 200) {
+            if let Some(ticks) = Ticks::of_status(&status_update.name) {
+                self.tick(&status_update.wamid, ticks, status_update.error.as_deref());
             }
-            if let Some(wamid) = self.journeys.named(&said.wamid).map(str::to_owned) {
-                self.journeys.change(&wamid, |journey| journey.status(&said.name));
-                self.tell(Changed::Journey(wamid));
+            if let Some(wamid) = self.pipeline.resolve(&status_update.wamid).map(str::to_owned) {
+                self.pipeline.change(&wamid, |message| message.status(&status_update.name));
+                self.tell(Changed::Message(wamid));
             }
         }
     }
 
-    /// The Graph API was called. The phone that a message goes to, if it is one of those here.
-    fn graph_happened(&mut self, happened: &GraphEvent) -> Option<crate::phones::Phone> {
-        match happened {
+    /// Applies a call of the Graph API. The recipient's phone, if it is on the page.
+    fn graph_called(&mut self, event: &GraphEvent) -> Option<crate::phones::Phone> {
+        match event {
             GraphEvent::Accepted(received) => {
                 if let Some(quoted) = &received.quotes {
                     self.ledger.answered(quoted);
-                    self.journeys.answered_by(quoted, &received.id);
+                    self.pipeline.add_reply(quoted, &received.id);
                 }
                 let phone = self.phones.at(compose::recipient(received))?.clone();
                 let order = self.next_order();
-                if let Some(bubble) = self.chats.business_wrote(received, &phone.id, order) {
+                if let Some(bubble) = self.chats.add_received(received, &phone.id, order) {
                     self.tell(Changed::Chat(bubble));
                 }
                 Some(phone)
@@ -206,28 +206,28 @@ impl Model {
             GraphEvent::Called(call) => {
                 let id = ["/context/message_id", "/message_id"].into_iter();
                 let id = id.filter_map(|pointer| call.request.pointer(pointer)?.as_str()).next()?;
-                if self.journeys.change(id, |journey| journey.called(call)) {
-                    self.tell(Changed::Journey(id.to_owned()));
+                if self.pipeline.change(id, |message| message.called(call)) {
+                    self.tell(Changed::Message(id.to_owned()));
                 }
                 None
             }
         }
     }
 
-    /// The queues have changed.
+    /// Applies a snapshot of the queues.
     fn placed(&mut self, places: &Places) {
-        for wamid in self.journeys.wamids() {
+        for wamid in self.pipeline.wamids() {
             let (place, dead) = places.of(&wamid);
             let mut is_new = false;
-            self.journeys.change(&wamid, |journey| is_new = journey.placed(place, dead));
+            self.pipeline.change(&wamid, |message| is_new = message.placed(place, dead));
             if is_new {
                 self.stale.insert(wamid.clone());
-                self.tell(Changed::Journey(wamid));
+                self.tell(Changed::Message(wamid));
             }
         }
     }
 
-    /// The database was asked for the rows of `asked`.
+    /// Applies the rows that were found for the messages `asked`.
     fn rows_found(&mut self, asked: &[String], mut found: HashMap<Uuid, Row>) {
         for wamid in asked {
             let rows: Vec<Row> = [Role::User, Role::Assistant]
@@ -235,12 +235,12 @@ impl Model {
                 .filter_map(|role| found.remove(&row_id(&wamid.as_str().into(), role)))
                 .collect();
             let (mut is_new, mut lacks_rows) = (false, false);
-            self.journeys.change(wamid, |journey| {
-                is_new = journey.rows(rows);
-                lacks_rows = journey.lacks_rows();
+            self.pipeline.change(wamid, |message| {
+                is_new = message.rows(rows);
+                lacks_rows = message.lacks_rows();
             });
             if is_new {
-                self.tell(Changed::Journey(wamid.clone()));
+                self.tell(Changed::Message(wamid.clone()));
             }
             if !lacks_rows {
                 self.stale.remove(wamid);

@@ -1,5 +1,5 @@
-//! Only the page itself changes something: a form of another page on this machine cannot. What is not of this machine does
-//! not come this far: see `local-loopback`.
+//! Protection against cross-site requests of other pages on this machine. `local-loopback` refuses requests from
+//! elsewhere.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::problem::Problem;
 
-/// Passes on what the page itself may have asked.
+/// Refuses requests that the page does not send.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     match refusal(request.method(), request.headers()) {
         Some(problem) => problem.into_response(),
@@ -19,9 +19,9 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 fn refusal(method: &Method, headers: &HeaderMap) -> Option<Problem> {
     let changes = !matches!(*method, Method::GET | Method::HEAD);
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    // Other pages' forms cannot send it, and their scripts have to ask first and are not answered.
+    // Forms of other pages cannot send this content type; their scripts need a preflight, which is not answered.
     (changes && !content_type.is_some_and(is_json)).then(|| {
-        let detail = "a request that changes something has the content type application/json";
+        let detail = "a request with side effects needs the content type application/json";
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     })
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_no_json() {
+    fn a_form_is_not_json() {
         assert!(is_json("application/json; charset=utf-8") && is_json("Application/JSON"));
         for form in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
         {

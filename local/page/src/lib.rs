@@ -1,28 +1,28 @@
-//! The page that plays WhatsApp: phones to write with, and the way of every message, live.
+//! A web page for the pipeline on one machine: simulated phones, and each message in the pipeline, live.
 //!
-//! It watches the services and drives them; what becomes of a message is decided by the functions alone. It is served on
-//! the gateway's address, beside their routes. What draws all this in a browser is in `web`.
+//! It observes and controls the services; only the functions decide on the outcome of a message. It is served at the
+//! gateway's address, beside their routes. The browser's part is in `web`.
 //!
-//! | module | what it does |
+//! | module | content |
 //! |---|---|
 //! | `routes` | the page's requests |
 //! | `assets` | the page's files |
-//! | `guard` | nobody but the page uses it |
-//! | `problem` | why something was not done |
-//! | `live` | everything that is shown, and telling pages what has changed |
-//! | `phones` | whose phones are there |
-//! | `compose` | what people and Meta say, as webhook payloads |
-//! | `meta` | posts it, and posts it again |
-//! | `posts` | sees what is posted, by whomever |
-//! | `chat` | what phones show |
-//! | `journey` | the way of each message |
-//! | `queues` | where the queues have each message |
+//! | `guard` | refuses requests of other sites |
+//! | `problem` | errors of requests |
+//! | `live` | the page's state, and the stream of its changes |
+//! | `phones` | the simulated phones |
+//! | `compose` | webhook payloads of users and of Meta |
+//! | `meta` | posts payloads, with retries |
+//! | `posts` | reads every POST to the webhook |
+//! | `chat` | the chats of the phones |
+//! | `pipeline` | each message in the pipeline |
+//! | `queues` | the position of each message on the queues |
 //! | `line` | a line of a function's log |
-//! | `logs` | what the functions' log says of each message |
-//! | `counters` | how many messages are where |
-//! | `follow` | follows what the services do |
-//! | `trouble` | what can go wrong |
-//! | `faults` | makes it happen |
+//! | `logs` | applies log lines to messages |
+//! | `counters` | counts messages, each number from its own source |
+//! | `follow` | follows the services |
+//! | `faults` | the faults that can be injected |
+//! | `injector` | injects them |
 
 mod assets;
 mod chat;
@@ -31,17 +31,17 @@ mod counters;
 mod faults;
 mod follow;
 mod guard;
-mod journey;
+mod injector;
 mod line;
 mod live;
 mod logs;
 mod meta;
 mod phones;
+mod pipeline;
 mod posts;
 mod problem;
 mod queues;
 mod routes;
-mod trouble;
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ use local_supabase::USER_A;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::faults::Troubles;
+use crate::injector::Injector;
 use crate::live::Hub;
 use crate::meta::Meta;
 use crate::routes::App;
@@ -62,29 +62,29 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens the page on the gateway's address. From now on the Graph API's stand-in says what becomes of answers, as
-    /// Meta does.
+    /// Opens the page at the gateway's address. From then on statuses of replies are posted to the webhook, as Meta
+    /// does.
     ///
     /// # Errors
-    /// When a token cannot be signed, or there is no HTTP client.
+    /// When a token cannot be signed, or the HTTP client cannot be built.
     pub fn open(stack: &Stack) -> anyhow::Result<Self> {
         let services = &stack.services;
-        let hub = Arc::new(Hub::new(trouble::all(), history(stack)?));
+        let hub = Arc::new(Hub::new(faults::all(), history(stack)?));
         let meta = Meta::new(stack.webhook_url())?;
         let reply = stack.reply.clone();
-        let troubles = Troubles::new(Arc::downgrade(services), reply, Arc::clone(&hub), meta.clone());
-        let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), troubles });
+        let injector = Injector::new(Arc::downgrade(services), reply, Arc::clone(&hub), meta.clone());
+        let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), injector });
 
         let mut followers = JoinSet::new();
         followers.spawn(follow::graph(services.graph.subscribe(), Arc::clone(&hub), meta));
-        followers.spawn(follow::journal(stack.journal.subscribe(), Arc::clone(&hub)));
+        followers.spawn(follow::logs(stack.journal.subscribe(), Arc::clone(&hub)));
         followers.spawn(follow::queues(Arc::clone(services), Arc::clone(&hub)));
         followers.spawn(follow::survey(Arc::clone(services), hub));
         stack.serve(routes::router(&app, stack.routes()));
         Ok(Self { app, followers })
     }
 
-    /// Ends what pages are told, and what was under way.
+    /// Ends the streams of events, and pending posts.
     pub async fn close(mut self) {
         self.app.hub.close();
         self.app.meta.stop();
@@ -92,7 +92,7 @@ impl Page {
     }
 }
 
-/// Whose history the page can look at.
+/// The viewers of the history, with their tokens.
 fn history(stack: &Stack) -> anyhow::Result<Value> {
     let [(_, token_a), (_, token_b)] = stack.users()?;
     let mut tokens = vec![
@@ -100,7 +100,7 @@ fn history(stack: &Stack) -> anyhow::Result<Value> {
         json!({"id": "B", "label": "User B", "token": token_b}),
         json!({"id": "none", "label": "No token", "token": null}),
     ];
-    // Nobody else's project signs one.
+    // Only the emulator's project signs one.
     if let Ok(ours) = stack.services.supabase.own() {
         tokens.push(json!({"id": "expired", "label": "Expired token", "token": ours.expired_token(USER_A)?}));
     }

@@ -1,14 +1,14 @@
-//! A line of a function's log, as it is shown.
+//! A line of a function's log, for display.
 
 use chrono::{DateTime, Utc};
 use local_stack::journal::Entry;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Fields that stand in places of their own.
+/// Fields outside `fields`.
 const SHOWN_APART: [&str; 5] = ["timestamp", "level", "message", "target", "span"];
 
-/// One line.
+/// A log line.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Line {
     pub(crate) id: u64,
@@ -16,7 +16,7 @@ pub(crate) struct Line {
     function: String,
     level: String,
     message: String,
-    /// The person's message that it is about, also where the line names the answer.
+    /// The wamid of the user's message, also for a line that names the reply.
     wamid: Option<String>,
     fields: Value,
 }

@@ -1,4 +1,4 @@
-//! What the page shows, and telling it what has changed.
+//! The page's state, and the stream of its changes.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -15,57 +15,57 @@ use tokio::sync::{Notify, broadcast, watch};
 use crate::chat::Chats;
 use crate::compose::SAMPLES;
 use crate::counters::{Counters, Ledger};
-use crate::journey::Journeys;
+use crate::faults::Fault;
 use crate::line::Line;
 use crate::phones::Phones;
-use crate::trouble::Trouble;
+use crate::pipeline::Pipeline;
 
-/// Events that a page may be late with; one that is later gets everything anew.
+/// The maximum number of unread events of a connection; beyond it the connection ends, and the next one begins anew.
 const BACKLOG: usize = 8192;
-/// How much of the newest a page gets at first.
-const JOURNEYS: usize = 200;
+/// The newest items in the first event.
+const MESSAGES: usize = 200;
 const LOGS: usize = 1000;
 const CHATS: usize = 500;
-/// How often a silent connection says that it is alive.
+/// The keep-alive interval of an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Something has changed.
+/// A server-sent event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     name: &'static str,
     data: Arc<str>,
 }
 
-/// Everything that is shown.
+/// The state of the page.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) phones: Phones,
     pub(crate) chats: Chats,
-    pub(crate) journeys: Journeys,
+    pub(crate) pipeline: Pipeline,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
-    pub(crate) trouble: Vec<Trouble>,
-    /// Whose history can be looked at, with tokens.
+    pub(crate) faults: Vec<Fault>,
+    /// The viewers of the history, with their tokens.
     history: Value,
     logs: VecDeque<Line>,
-    /// Messages whose rows may be others than those that are shown.
+    /// Messages whose rows may have changed.
     pub(crate) stale: BTreeSet<String>,
     last_order: u64,
     changed: BTreeSet<Changed>,
 }
 
-/// What has changed since the page was told.
+/// A change that is not yet published.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Changed {
     Phone(String),
     Chat(String),
     Log(u64),
-    Journey(String),
-    Trouble(&'static str),
+    Message(String),
+    Fault(&'static str),
     Counters,
 }
 
-/// The model, and who is told of its changes.
+/// The model, and the subscribers of its changes.
 #[derive(Debug)]
 pub(crate) struct Hub {
     inner: Mutex<Inner>,
@@ -76,19 +76,19 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct Inner {
     model: Model,
-    /// `None` when there is nothing more to tell.
+    /// `None` after the end of the streams.
     pages: Option<broadcast::Sender<Event>>,
 }
 
 impl Hub {
-    pub(crate) fn new(trouble: Vec<Trouble>, history: Value) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>, history: Value) -> Self {
         let model = Model {
             phones: Phones::new(),
             chats: Chats::default(),
-            journeys: Journeys::default(),
+            pipeline: Pipeline::default(),
             ledger: Ledger::default(),
             counters: Counters::default(),
-            trouble,
+            faults,
             history,
             logs: VecDeque::new(),
             stale: BTreeSet::new(),
@@ -103,13 +103,13 @@ impl Hub {
         }
     }
 
-    /// Changes the model and tells every page.
+    /// Changes the model and publishes the changes.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
         let mut inner = self.lock();
         let result = change(&mut inner.model);
         let changed = std::mem::take(&mut inner.model.changed);
-        // Under the lock, so that events come in the order of the changes, and none between a page's first state and
-        // its first event.
+        // Under the lock, so that events keep the order of the changes, and none is lost between a page's first state
+        // and its first event.
         if let Some(pages) = inner.pages.as_ref().filter(|pages| pages.receiver_count() > 0) {
             for event in changed.iter().filter_map(|changed| inner.model.event(changed)) {
                 let _ = pages.send(event);
@@ -118,12 +118,12 @@ impl Hub {
         result
     }
 
-    /// Looks at the model.
+    /// Reads the model.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
         look(&self.lock().model)
     }
 
-    /// The counters and rows may be others now.
+    /// Requests an update of counters and rows.
     pub(crate) fn survey_soon(&self) {
         self.survey.notify_one();
     }
@@ -132,13 +132,13 @@ impl Hub {
         self.survey.notified().await;
     }
 
-    /// Ends what pages are told.
+    /// Ends the streams of events.
     pub(crate) fn close(&self) {
         self.lock().pages = None;
         self.closed.send_replace(true);
     }
 
-    /// Waits until that is so.
+    /// Waits for [`Hub::close`].
     pub(crate) async fn is_closed(&self) {
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
@@ -154,12 +154,12 @@ impl Hub {
     }
 }
 
-/// Everything that is shown, and then each change of it.
+/// The stream of events: the whole state, then each change.
 pub(crate) fn events(hub: &Hub) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + use<>> {
     let (first, rest) = hub.follow().unzip();
     let rest = stream::unfold(rest, |rest| async move {
         let mut receiver = rest?;
-        // One that stayed behind too far asks again, and gets everything anew.
+        // A connection that lags too far ends; the browser reconnects and gets the whole state.
         let event = receiver.recv().await.ok()?;
         Some((event, Some(receiver)))
     });
@@ -175,18 +175,18 @@ impl Event {
 }
 
 impl Model {
-    /// Notes a change.
+    /// Records a change for publication.
     pub(crate) fn tell(&mut self, changed: Changed) {
         self.changed.insert(changed);
     }
 
-    /// A number that grows: what comes later stands below.
+    /// The next number of the display order.
     pub(crate) fn next_order(&mut self) -> u64 {
         self.last_order += 1;
         self.last_order
     }
 
-    /// Keeps a line of a log.
+    /// Adds a log line.
     pub(crate) fn log(&mut self, line: impl FnOnce(u64) -> Line) {
         let id = self.next_order();
         self.logs.push_back(line(id));
@@ -200,12 +200,12 @@ impl Model {
         match changed {
             Changed::Phone(id) => Event::new("phone", self.phones.get(id)?),
             Changed::Chat(id) => Event::new("chat", self.chats.get(id)?),
-            Changed::Journey(wamid) => Event::new("journey", self.journeys.get(wamid)?),
+            Changed::Message(wamid) => Event::new("message", self.pipeline.get(wamid)?),
             Changed::Log(id) => {
                 let position = self.logs.binary_search_by_key(id, |log| log.id).ok()?;
                 Event::new("log", &self.logs[position])
             }
-            Changed::Trouble(id) => Event::new("trouble", self.trouble.iter().find(|one| one.id == *id)?),
+            Changed::Fault(id) => Event::new("fault", self.faults.iter().find(|one| one.id == *id)?),
             Changed::Counters => Event::new("counters", &self.counters),
         }
     }
@@ -215,10 +215,10 @@ impl Model {
         let state = json!({
             "phones": self.phones.all(),
             "samples": SAMPLES,
-            "trouble": self.trouble,
+            "faults": self.faults,
             "counters": self.counters,
             "chats": self.chats.newest(CHATS).collect::<Vec<_>>(),
-            "journeys": self.journeys.newest(JOURNEYS).collect::<Vec<_>>(),
+            "messages": self.pipeline.newest(MESSAGES).collect::<Vec<_>>(),
             "logs": logs,
             "history": self.history,
         });

@@ -1,4 +1,4 @@
-//! What the functions' log says of each message.
+//! Applies the functions' log lines to messages.
 
 use local_stack::journal::Entry;
 use reply::outcome::Outcome;
@@ -8,9 +8,9 @@ use crate::line::Line;
 use crate::live::{Changed, Model};
 
 impl Model {
-    /// A function has logged something.
+    /// Applies a log line of a function.
     pub(crate) fn logged(&mut self, entry: &Entry) {
-        // Metrics, which are for CloudWatch: what they count has lines of its own.
+        // Metrics for CloudWatch: their counters also appear in other lines.
         if entry.fields.get("_aws").is_some() {
             return;
         }
@@ -19,41 +19,41 @@ impl Model {
         if let Some(wamid) = named
             && &*entry.function == "reply"
         {
-            self.reply_said(entry, wamid);
+            self.reply_logged(entry, wamid);
         }
-        let wamid = named.map(|wamid| self.journeys.named(wamid).unwrap_or(wamid).to_owned());
+        let wamid = named.map(|wamid| self.pipeline.resolve(wamid).unwrap_or(wamid).to_owned());
         self.log(|id| Line::new(id, entry, wamid));
     }
 
-    /// What `reply` says of a message or its answer.
-    fn reply_said(&mut self, entry: &Entry, wamid: &str) {
-        let Some(journey) = self.journeys.named(wamid).map(str::to_owned) else { return };
+    /// Applies a line of `reply` about a message or its reply.
+    fn reply_logged(&mut self, entry: &Entry, wamid: &str) {
+        let Some(wamid) = self.pipeline.resolve(wamid).map(str::to_owned) else { return };
         let (outcome, error) = (entry.field("outcome"), failure(entry));
         let deferred = entry.field("counter") == Counter::DeferredRecords.name();
-        self.journeys.change(&journey, |journey| match entry.field("update") {
-            _ if deferred => journey.deferred(),
+        self.pipeline.change(&wamid, |message| match entry.field("update") {
+            _ if deferred => message.deferred(),
             _ if outcome.is_empty() => {}
-            "message" => journey.tried(outcome, error),
-            "record" => journey.recorded_later(outcome, error),
-            "status" => journey.status_handled(entry.field("name"), outcome),
+            "message" => message.attempted(outcome, error),
+            "record" => message.recorded_later(outcome, error),
+            "status" => message.status_handled(entry.field("name"), outcome),
             _ => {}
         });
-        self.stale.insert(journey.clone());
-        self.tell(Changed::Journey(journey));
+        self.stale.insert(wamid.clone());
+        self.tell(Changed::Message(wamid));
     }
 }
 
-/// Why something came to nothing, with the class of it.
+/// The reason of a failure, with its class.
 fn failure(entry: &Entry) -> Option<String> {
     let class = match Counter::from_name(entry.field("counter")) {
-        Some(Counter::GraphPassingErrors) => "passing",
+        Some(Counter::GraphPassingErrors) => "transient",
         Some(Counter::GraphAccountErrors) => "account",
-        Some(Counter::GraphSlowDownErrors) => "slow down",
+        Some(Counter::GraphSlowDownErrors) => "throttled",
         Some(Counter::UnreadableEnvelopes) => "unreadable",
         Some(Counter::Panics) => "panic",
-        Some(Counter::MissingAnswers) => "no answer",
-        Some(Counter::UnrecordedMessages | Counter::WaitingRecords) => "rows",
-        _ if entry.field("outcome") == Outcome::Undeliverable.name() => "final",
+        Some(Counter::MissingAnswers) => "no reply",
+        Some(Counter::UnrecordedMessages | Counter::WaitingRecords) => "database",
+        _ if entry.field("outcome") == Outcome::Undeliverable.name() => "permanent",
         _ => return None,
     };
     Some(format!("{class}: {}", entry.field("reason")))

@@ -1,4 +1,4 @@
-//! Meta's side of the webhook: what happens is posted, and posted again when it is not taken.
+//! A fake of Meta's side of the webhook: posts payloads, with retries.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,10 +10,10 @@ use crate::compose;
 use crate::phones::Phone;
 use local_stack::play;
 
-/// The waits before it is posted again, in seconds. Meta's own grow to hours, and end after seven days.
+/// The backoff between retries, in seconds. Meta's grows to hours and ends after seven days.
 const WAITS: [u64; 10] = [2, 4, 8, 16, 32, 60, 60, 60, 60, 60];
 
-/// Who posts.
+/// Posts to the webhook.
 #[derive(Clone)]
 pub(crate) struct Meta {
     shared: Arc<Shared>,
@@ -22,59 +22,59 @@ pub(crate) struct Meta {
 struct Shared {
     client: reqwest::Client,
     url: String,
-    /// Whether everything is posted twice.
+    /// Whether each payload is posted twice.
     twice: AtomicBool,
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Meta {
-    /// Posts to the webhook at `url`.
+    /// A poster to the webhook at `url`.
     ///
     /// # Errors
-    /// When there is no HTTP client.
+    /// When the HTTP client cannot be built.
     pub(crate) fn new(url: String) -> anyhow::Result<Self> {
         let client = shared::http::client()?;
         let shared = Shared { client, url, twice: AtomicBool::new(false), tasks: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Whether everything is delivered twice from now on, as Meta may do.
+    /// Sets whether each payload is posted twice, as Meta may do.
     pub(crate) fn set_twice(&self, twice: bool) {
         self.shared.twice.store(twice, Ordering::Relaxed);
     }
 
-    /// Posts `body` and says how that was answered. What is not taken is posted again, in the background.
+    /// Posts `body` and returns the HTTP status. A refused payload is retried in the background.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When the webhook cannot be reached.
     pub(crate) async fn deliver(&self, body: Vec<u8>) -> anyhow::Result<u16> {
         let status = self.post(&body).await?;
         if status != 200 {
             let meta = self.clone();
-            self.spawn(async move { meta.post_again(&body).await });
+            self.spawn(async move { meta.retry(&body).await });
         }
         Ok(status)
     }
 
-    /// Says of a message that was sent to `phone` that it is on its way, and that it has arrived.
+    /// Posts the statuses `sent` and `delivered` of a message to `phone`.
     pub(crate) fn report(&self, phone: &Phone, wamid: &str) {
         let bodies = ["sent", "delivered"].map(|status| compose::status(phone, wamid, status));
         let meta = self.clone();
         self.spawn(async move {
             for body in bodies {
                 if !matches!(meta.post(&body).await, Ok(200)) {
-                    meta.post_again(&body).await;
+                    meta.retry(&body).await;
                 }
             }
         });
     }
 
-    /// Ends what is under way.
+    /// Cancels pending posts.
     pub(crate) fn stop(&self) {
         *self.tasks() = JoinSet::new();
     }
 
-    async fn post_again(&self, body: &[u8]) {
+    async fn retry(&self, body: &[u8]) {
         for wait in WAITS {
             tokio::time::sleep(Duration::from_secs(wait)).await;
             if matches!(self.post(body).await, Ok(200)) {
@@ -83,7 +83,7 @@ impl Meta {
         }
     }
 
-    /// Posts once, or twice at the same time: then both must be taken.
+    /// Posts once, or twice at the same time: then both must be accepted.
     async fn post(&self, body: &[u8]) -> anyhow::Result<u16> {
         let Shared { client, url, twice, .. } = &*self.shared;
         let once = || play::post(client, url, body.to_vec());

@@ -1,34 +1,34 @@
-//! Whose phones are on the page.
+//! The simulated phones.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::meta::sender::{PhoneNumber, Sender, UserId};
 use uuid::Uuid;
 
-/// Characters of a name at most.
+/// The maximum length of a name, in characters.
 const MAX_NAME: usize = 40;
 
-/// Phones at most: who writes from outside the page then has none on it.
+/// The maximum number of phones. A further sender from outside the page has none.
 const MAX_PHONES: usize = 1000;
 
-/// A person and how they write.
+/// A phone and its owner.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Phone {
-    /// Names it in addresses.
+    /// Its id in URLs.
     pub(crate) id: String,
-    /// The person's name.
+    /// The owner's name.
     pub(crate) name: String,
-    /// What stands under the name: the number, or the username.
+    /// The number or the username, for display.
     pub(crate) address: String,
-    /// The username of somebody who shows no number.
+    /// The username of a sender without a number.
     pub(crate) username: Option<String>,
-    /// Whose history their messages go to.
+    /// The linked user, or `unlinked`, for display.
     pub(crate) about: String,
     #[serde(skip)]
     pub(crate) sender: Sender,
 }
 
-/// What is asked for when a phone is added.
+/// A phone to add.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NewPhone {
     name: String,
@@ -36,12 +36,12 @@ pub(crate) struct NewPhone {
     username: Option<String>,
 }
 
-/// All phones, in the order in which they came.
+/// All phones, in the order of their creation.
 #[derive(Debug)]
 pub(crate) struct Phones(Vec<Phone>);
 
 impl Phones {
-    /// The four that are there at the start.
+    /// The four phones that exist at the start.
     pub(crate) fn new() -> Self {
         let phone = |id: &str, name: &str, number: &str, about: &str| {
             PhoneNumber::parse(number).map(|number| Phone::with_number(id, name, number, about))
@@ -49,14 +49,14 @@ impl Phones {
         let phones = [
             phone("a", "User A", local_supabase::PHONE_A, "linked to user A"),
             phone("b", "User B", local_supabase::PHONE_B, "linked to user B"),
-            phone("nobody", "Nobody's number", "+447700900123", "belongs to nobody"),
+            phone("unlinked", "Unlinked sender", "+447700900123", "unlinked"),
             UserId::parse("GB.20261125004455667788").map(|id| {
                 Phone::with_username(
                     "username",
                     "Robin",
                     "robin.example",
                     id,
-                    "username, no number; belongs to nobody",
+                    "unlinked; username without a number",
                 )
             }),
         ];
@@ -71,12 +71,12 @@ impl Phones {
         self.0.iter().find(|phone| phone.id == id)
     }
 
-    /// The phone of somebody.
+    /// The phone of a sender.
     pub(crate) fn of(&self, sender: &Sender) -> Option<&Phone> {
         self.0.iter().find(|phone| phone.is_of(sender))
     }
 
-    /// The phone that an answer goes to: a number in any spelling, or a user id.
+    /// The phone at a recipient's address: a number in any format, or a user id.
     pub(crate) fn at(&self, address: &str) -> Option<&Phone> {
         let sender = Sender::parse(address)?;
         self.of(&sender)
@@ -85,15 +85,15 @@ impl Phones {
     /// Adds a phone.
     ///
     /// # Errors
-    /// Says what is wrong with what was asked for.
+    /// The reason why the phone is invalid or a duplicate.
     pub(crate) fn add(&mut self, new: NewPhone) -> Result<Phone, String> {
         let name = new.name.trim();
         if name.is_empty() || name.chars().count() > MAX_NAME {
-            return Err(format!("a name has 1 to {MAX_NAME} characters"));
+            return Err(format!("the name must have 1 to {MAX_NAME} characters"));
         }
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let id = format!("phone-{}", self.0.len() + 1);
-        let about = "belongs to nobody";
+        let about = "unlinked";
         let phone = match (filled(new.number), filled(new.username)) {
             (Some(_), Some(_)) => return Err("give a number or a username, not both".to_owned()),
             (None, None) => return Err("give a number or a username".to_owned()),
@@ -103,32 +103,34 @@ impl Phones {
                     .filter(|number| {
                         (7..=15).contains(&number.digits().len()) && !number.digits().starts_with('0')
                     })
-                    .ok_or("a number has 7 to 15 digits and begins with the country code: +44 7700 900123")?;
+                    .ok_or("the number must have 7 to 15 digits and begin with the country code: +44 7700 900123")?;
                 Phone::with_number(&id, name, number, about)
             }
             (None, Some(username)) => {
                 let username = username.trim().trim_start_matches('@');
                 let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._".contains(&byte);
                 if !(3..=35).contains(&username.len()) || !username.bytes().all(is_plain) {
-                    return Err("a username has 3 to 35 letters, digits, dots and underscores".to_owned());
+                    return Err(
+                        "the username must have 3 to 35 letters, digits, dots or underscores".to_owned()
+                    );
                 }
                 if self.0.iter().any(|phone| phone.username.as_deref() == Some(username)) {
-                    return Err("there is a phone with this username".to_owned());
+                    return Err("a phone with this username exists".to_owned());
                 }
                 let user_id = format!("GB.{}", Uuid::new_v4().as_u128());
-                let user_id = UserId::parse(&user_id).ok_or("this username cannot be used")?;
+                let user_id = UserId::parse(&user_id).ok_or("the username is invalid")?;
                 Phone::with_username(&id, name, username, user_id, about)
             }
         };
         if self.of(&phone.sender).is_some() {
-            return Err("there is a phone with this number".to_owned());
+            return Err("a phone with this number exists".to_owned());
         }
         self.0.push(phone.clone());
         Ok(phone)
     }
 
-    /// The phone of somebody who writes from outside the page, added if they are new and there is room.
-    pub(crate) fn of_stranger(&mut self, sender: &Sender, name: Option<&str>) -> Option<(Phone, bool)> {
+    /// The phone of a sender, and whether it was added just now. `None` when it does not exist and the limit is reached.
+    pub(crate) fn find_or_add(&mut self, sender: &Sender, name: Option<&str>) -> Option<(Phone, bool)> {
         if let Some(phone) = self.of(sender) {
             return Some((phone.clone(), false));
         }
@@ -136,8 +138,8 @@ impl Phones {
             return None;
         }
         let id = format!("phone-{}", self.0.len() + 1);
-        let about = "wrote from outside this page";
-        let name = name.unwrap_or("Somebody");
+        let about = "posted from outside this page";
+        let name = name.unwrap_or("Unknown sender");
         let mut phone = match sender {
             Sender::Phone(number) | Sender::Both(number, _) => {
                 Phone::with_number(&id, name, number.clone(), about)
@@ -189,7 +191,7 @@ impl Phone {
         same_number || same_user_id
     }
 
-    /// The person as an entry of a webhook's `contacts`.
+    /// The owner as an entry of a webhook's `contacts`.
     pub(crate) fn contact(&self) -> Value {
         let mut contact = json!({"profile": {"name": self.name}});
         if let Some(username) = &self.username {
@@ -205,7 +207,7 @@ impl Phone {
     }
 }
 
-/// A number as people read it: `+1 650 555 1234`.
+/// A number with spaces, for display: `+1 650 555 1234`.
 fn spaced(digits: &str) -> String {
     let (country, rest) = digits.split_at(if digits.starts_with('1') { 1 } else { 2.min(digits.len()) });
     let mut spaced = format!("+{country}");
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_is_found_by_its_number_in_any_spelling_and_by_its_user_id() {
+    fn a_phone_is_found_by_number_in_any_format_and_by_user_id() {
         let mut phones = Phones::new();
         assert_eq!(phones.all().len(), 4);
         assert_eq!(phones.at("+16505551234").map(|phone| phone.address.as_str()), Some("+1 650 555 1234"));
@@ -240,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_new_phone_is_said() {
+    fn an_invalid_or_duplicate_phone_is_refused_with_a_reason() {
         let mut phones = Phones::new();
-        let mut said =
+        let mut refusal =
             |name: &str, number, username| phones.add(new(name, number, username)).expect_err("refused");
-        assert!(said(" ", Some("+491701234567"), None).contains("a name has"));
-        assert!(said("X", None, None).contains("number or a username"));
-        assert!(said("X", Some("call me"), None).contains("7 to 15 digits"));
-        assert!(said("X", Some("+1 (650) 555-1234"), None).contains("there is a phone"));
-        assert!(said("X", None, Some("robin.example")).contains("there is a phone"));
-        assert!(said("X", None, Some("no spaces")).contains("a username has"));
+        assert!(refusal(" ", Some("+491701234567"), None).contains("the name must have"));
+        assert!(refusal("X", None, None).contains("number or a username"));
+        assert!(refusal("X", Some("call me"), None).contains("7 to 15 digits"));
+        assert!(refusal("X", Some("+1 (650) 555-1234"), None).contains("exists"));
+        assert!(refusal("X", None, Some("robin.example")).contains("exists"));
+        assert!(refusal("X", None, Some("no spaces")).contains("the username must have"));
     }
 }

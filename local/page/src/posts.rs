@@ -1,4 +1,4 @@
-//! What is posted to the webhook, by the page or by anybody else: seen at the gateway, on its way in and out.
+//! Every POST to the webhook, from the page or elsewhere, as observed at the gateway.
 
 use std::time::Duration;
 
@@ -26,24 +26,24 @@ pub(crate) struct Post {
     pub(crate) statuses: Vec<Status>,
 }
 
-/// A person's message.
+/// A user's message.
 #[derive(Debug)]
 pub(crate) struct Posted {
     pub(crate) wamid: String,
     pub(crate) sender: Option<Sender>,
-    /// The name that the sender gave themselves.
+    /// The sender's profile name.
     pub(crate) name: Option<String>,
     pub(crate) kind: String,
-    /// As the history shows it.
+    /// The text as in the history.
     pub(crate) text: String,
     pub(crate) quotes: Option<String>,
-    /// The message that a reaction, an edit or a revoke is about.
+    /// The target of a reaction, an edit or a revoke.
     pub(crate) refers_to: Option<String>,
     /// A reaction's emoji.
     pub(crate) emoji: Option<String>,
 }
 
-/// What became of a message of the business.
+/// A status of a message of the business.
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) wamid: String,
@@ -77,14 +77,14 @@ impl Post {
         post
     }
 
-    /// Whether it can be Meta's.
+    /// Whether Meta's signature is valid.
     pub(crate) fn is_signed(&self) -> bool {
         self.signature == "valid"
     }
 }
 
 impl Posted {
-    /// Without an id nobody can follow it.
+    /// `None` for a message without a wamid, which cannot be tracked.
     fn new(message: Incoming, kind: &Kind<'_>) -> Option<Self> {
         let raw = match kind {
             Kind::Message { message, .. } => serde_json::from_str(message.get()).unwrap_or_default(),
@@ -102,7 +102,7 @@ impl Posted {
         })
     }
 
-    /// A person's message that is kept as an event.
+    /// A user's message that is stored as an event.
     fn of_event(kept: MessageEvent, kind: &Kind<'_>) -> Option<Self> {
         let Kind::Message { sender, contact, message, .. } = kind else { return None };
         let (_, content) = Content::read(&Object::of(Some(message)));
@@ -119,7 +119,7 @@ impl Posted {
     }
 }
 
-/// Milliseconds with a tenth.
+/// Milliseconds, rounded to a tenth.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }

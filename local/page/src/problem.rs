@@ -1,14 +1,14 @@
-//! What a request is told that cannot be done, as RFC 9457 writes it.
+//! Errors of requests, in the format of RFC 9457.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// Why a request was not done.
+/// The error of a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
     status: StatusCode,
-    /// For people.
+    /// The reason, for display.
     detail: String,
 }
 
@@ -17,29 +17,29 @@ impl Problem {
         Self { status, detail: detail.into() }
     }
 
-    /// 400: the request says something that makes no sense.
+    /// 400: the request is invalid.
     pub(crate) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
     /// 404
     pub(crate) fn unknown(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no such {what}"))
+        Self::new(StatusCode::NOT_FOUND, format!("unknown {what}"))
     }
 
-    /// 409: not in this state of things.
+    /// 409: not possible in the current state.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
-    /// 503: everything is stopping.
+    /// 503: `local` is stopping.
     pub(crate) fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "local is stopping")
     }
 }
 
 impl From<anyhow::Error> for Problem {
-    /// 502: a service did not do as it was told.
+    /// 502: a service failed.
     fn from(error: anyhow::Error) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, format!("{error:#}"))
     }

@@ -1,4 +1,4 @@
-//! Where the queues have each message.
+//! The position of each message on the queues.
 
 use std::collections::HashMap;
 
@@ -12,26 +12,26 @@ use shared::lambda::names::UpdateKind;
 use local_stack::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
 use ops::dead_letters::cause::Finding;
 
-/// Characters of a message group that are shown.
+/// The displayed length of a message group, in characters.
 const GROUP: usize = 8;
 
 /// A message on a queue.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Place {
     name: &'static str,
-    /// The beginning of the message group, which is a digest.
+    /// The beginning of the message group, a digest.
     group: Option<String>,
     /// 1 is the first of its group.
     position: Option<usize>,
     receives: u32,
-    /// When it comes again.
+    /// The time of the next delivery.
     visible_at: Option<String>,
-    state: Stands,
+    state: PlaceState,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Stands {
+enum PlaceState {
     Waiting,
     #[serde(rename = "in flight")]
     InFlight,
@@ -39,7 +39,7 @@ enum Stands {
     Dead,
 }
 
-/// Why it is a dead letter, and where.
+/// The cause of a dead letter, and its queue.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Dead {
     pub(crate) queue: String,
@@ -51,11 +51,11 @@ pub(crate) struct Dead {
 pub(crate) struct Places(HashMap<String, (Place, Option<Dead>)>);
 
 impl Places {
-    /// Looks at the queues at one moment.
+    /// Takes a snapshot of the queues.
     pub(crate) fn look(server: &SqsServer) -> Self {
         let names = [INBOUND, RECORDS, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS];
         let mut places = Self::default();
-        // What is on a later one of these counts: a message is sent there before it is deleted here.
+        // The later queue wins: a message is sent there before it is deleted from the earlier one.
         for (name, view) in names.into_iter().zip(server.views(names)) {
             if let Some(view) = view {
                 places.add(name, &view);
@@ -75,7 +75,8 @@ impl Places {
                 *position
             });
             let Some(wamid) = message_on(message) else { continue };
-            let (state, visible_at) = if is_dead { (Stands::Dead, None) } else { stands(message.state) };
+            let (state, visible_at) =
+                if is_dead { (PlaceState::Dead, None) } else { place_state(message.state) };
             let group = group.map(|group| group.chars().take(GROUP).chain(['…']).collect());
             let place = Place { name, group, position, receives: message.receive_count, visible_at, state };
             let dead = is_dead.then(|| Dead { queue: name.to_owned(), cause: cause(name, message) });
@@ -87,20 +88,20 @@ impl Places {
         self.0.get(wamid).map_or((None, None), |(place, dead)| (Some(place.clone()), dead.clone()))
     }
 
-    /// The messages on the queues, and whether each is a dead letter.
+    /// The wamids on the queues, and whether each is a dead letter.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, bool)> {
         self.0.iter().map(|(wamid, (_, dead))| (wamid.as_str(), dead.is_some()))
     }
 }
 
 impl Place {
-    /// The same when it is on the queue no more.
+    /// The place after the message has left the queue.
     pub(crate) fn gone(&self) -> Self {
-        Self { state: Stands::Gone, position: None, visible_at: None, ..self.clone() }
+        Self { state: PlaceState::Gone, position: None, visible_at: None, ..self.clone() }
     }
 }
 
-/// The wamid of a person's message, or of its rows.
+/// The wamid of a user's message or record task.
 pub(crate) fn message_on(message: &MessageView) -> Option<String> {
     match Work::read(message.body.as_str()).ok()? {
         Work::Answer(message) => message.key.wamid().map(|wamid| wamid.as_str().to_owned()),
@@ -110,20 +111,20 @@ pub(crate) fn message_on(message: &MessageView) -> Option<String> {
     }
 }
 
-fn stands(state: State) -> (Stands, Option<String>) {
+fn place_state(state: State) -> (PlaceState, Option<String>) {
     let time = |millis: u64| {
         let time = DateTime::from_timestamp_millis(i64::try_from(millis).ok()?)?;
         Some(time.to_rfc3339_opts(SecondsFormat::Millis, true))
     };
     match state {
-        State::Visible => (Stands::Waiting, None),
-        State::Delayed { until } => (Stands::Waiting, time(until.as_millis())),
-        State::InFlight { until, changed: true, .. } => (Stands::Waiting, time(until.as_millis())),
-        State::InFlight { until, .. } => (Stands::InFlight, time(until.as_millis())),
+        State::Visible => (PlaceState::Waiting, None),
+        State::Delayed { until } => (PlaceState::Waiting, time(until.as_millis())),
+        State::InFlight { until, changed: true, .. } => (PlaceState::Waiting, time(until.as_millis())),
+        State::InFlight { until, .. } => (PlaceState::InFlight, time(until.as_millis())),
     }
 }
 
-/// As `reply` has noted it, or else as far as the body says.
+/// The cause from the attribute that `reply` sets, otherwise from the body.
 fn cause(name: &str, message: &MessageView) -> String {
     match message.attributes.get(CAUSE).map(|cause| &cause.content) {
         Some(AttributeContent::Text(cause)) => cause.clone(),

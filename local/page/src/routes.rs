@@ -1,4 +1,4 @@
-//! The page's requests: the routes, and what each does.
+//! The page's routes and their handlers.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::faults::Troubles;
+use crate::faults::Fault;
+use crate::injector::Injector;
 use crate::live::{Changed, Hub};
 use crate::meta::Meta;
 use crate::phones::{NewPhone, Phone};
 use crate::posts::Post;
 use crate::problem::Problem;
-use crate::trouble::Trouble;
 use crate::{assets, compose, guard, live};
 
-/// The largest body that the gateway takes.
+/// The largest body that the gateway accepts, in bytes.
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
-/// What requests need.
+/// The state that handlers share.
 pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) meta: Meta,
-    pub(crate) troubles: Troubles,
+    pub(crate) injector: Injector,
 }
 
 impl App {
@@ -39,7 +39,7 @@ impl App {
     }
 }
 
-/// The page's routes, and the functions' routes, whose webhook is watched.
+/// The page's routes and the functions' routes, with every POST to the webhook observed.
 pub(crate) fn router(app: &Arc<App>, functions: Router) -> Router {
     let page = Router::new()
         .route("/", get(assets::index))
@@ -48,7 +48,7 @@ pub(crate) fn router(app: &Arc<App>, functions: Router) -> Router {
         .route("/page/phones", post(add_phone))
         .route("/page/phones/{id}/messages", post(send))
         .route("/page/phones/{id}/read", post(read))
-        .route("/page/trouble/{id}", put(switch).post(act))
+        .route("/page/faults/{id}", put(switch).post(act))
         .route("/page/dead-letters/redrive", post(redrive))
         .route_layer(from_fn(guard::guard))
         .with_state(Arc::clone(app));
@@ -56,7 +56,7 @@ pub(crate) fn router(app: &Arc<App>, functions: Router) -> Router {
     page.merge(functions)
 }
 
-/// Looks at every POST to the webhook that passes.
+/// Observes every POST to the webhook.
 async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if request.method() != Method::POST || request.uri().path() != "/webhook" {
         return next.run(request).await;
@@ -80,7 +80,7 @@ async fn events(State(app): State<Arc<App>>) -> impl IntoResponse {
     live::events(&app.hub)
 }
 
-/// Does something that takes its time, unless the page is closed: nobody may hold the services then.
+/// Runs slow work until the page is closed: after that the services must be released.
 async fn unless_closed<T>(app: &App, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     tokio::select! {
         result = work => result,
@@ -101,10 +101,10 @@ async fn add_phone(State(app): State<Arc<App>>, body: Body<NewPhone>) -> Result<
         model.tell(Changed::Phone(phone.id.clone()));
         Ok(phone)
     });
-    Ok((StatusCode::CREATED, Json(added.map_err(|why: String| Problem::bad(why))?)).into_response())
+    Ok((StatusCode::CREATED, Json(added.map_err(|detail: String| Problem::bad(detail))?)).into_response())
 }
 
-/// What a person sends: one of the three.
+/// A message to send: one of `text`, `sample` and `burst`.
 #[derive(Deserialize)]
 struct NewMessage {
     text: Option<String>,
@@ -121,11 +121,11 @@ async fn send(
     let phone = app.phone(&id)?;
     let NewMessage { text, sample, refers_to, burst } = parsed(body)?;
     let composed = match (text, sample, burst) {
-        (Some(text), None, None) if text.trim().is_empty() => Err("a text is not empty".to_owned()),
+        (Some(text), None, None) if text.trim().is_empty() => Err("text must not be empty".to_owned()),
         (Some(text), None, None) => Ok(compose::text(&phone, &text)),
         (None, Some(sample), None) => compose::from_sample(&phone, &sample, refers_to.as_deref()),
         (None, None, Some(count)) => compose::burst(&phone, count),
-        _ => Err("give one of text, sample and burst".to_owned()),
+        _ => Err("exactly one of text, sample and burst is required".to_owned()),
     };
     let composed = composed.map_err(Problem::bad)?;
     let status = app.meta.deliver(composed.body).await?;
@@ -150,17 +150,17 @@ async fn switch(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     body: Body<Switch>,
-) -> Result<Json<Trouble>, Problem> {
+) -> Result<Json<Fault>, Problem> {
     let Switch { on } = parsed(body)?;
-    unless_closed(&app, app.troubles.switch(&id, on)).await.map(Json)
+    unless_closed(&app, app.injector.switch(&id, on)).await.map(Json)
 }
 
 async fn act(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    let done = unless_closed(&app, app.troubles.act(&id)).await?;
+    let done = unless_closed(&app, app.injector.act(&id)).await?;
     Ok(Json(json!({ "done": done })))
 }
 
 async fn redrive(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
-    let redriven = unless_closed(&app, app.troubles.redrive()).await?;
+    let redriven = unless_closed(&app, app.injector.redrive()).await?;
     Ok(Json(json!({"moved": redriven.moved, "left": redriven.left})))
 }

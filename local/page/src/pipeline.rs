@@ -1,4 +1,4 @@
-//! The way of each message through the pipeline.
+//! Each message in the pipeline: its state at every stage.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,13 +12,13 @@ use shared::lambda::logging::ShortWamid;
 use crate::posts::milliseconds;
 use crate::queues::{Dead, Place};
 
-/// How many journeys are kept.
+/// The maximum number of messages in memory.
 const KEPT: usize = 1000;
-/// How many calls of the Graph API are kept of each, the latest.
+/// The maximum number of Graph API calls of each message: the latest.
 const CALLS: usize = 20;
-/// Characters of a label's text at most.
+/// The maximum length of a label's text, in characters.
 const LABEL: usize = 60;
-/// Outcomes after which nothing is to be written, or nothing of a message's own.
+/// Outcomes without rows of the message's own.
 const WITHOUT_ROWS: [Outcome; 5] = [
     Outcome::RegistrationSent,
     Outcome::Ignored,
@@ -27,19 +27,19 @@ const WITHOUT_ROWS: [Outcome; 5] = [
     Outcome::AnsweredBefore,
 ];
 
-/// What the webhook said.
+/// The webhook's responses.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Webhook {
     status: u16,
     ms: f64,
     signature: &'static str,
     posts: u32,
-    /// Whether it has ever been taken.
+    /// Whether any post was accepted.
     #[serde(skip)]
-    taken: bool,
+    accepted: bool,
 }
 
-/// What `reply` made of it.
+/// The attempts of `reply`.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Reply {
     attempts: u32,
@@ -68,11 +68,11 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Default, Serialize)]
 struct Database {
     rows: Vec<Row>,
-    /// Whether they are still to be written.
+    /// Whether the rows wait on the record queue.
     deferred: bool,
 }
 
-/// What Meta said of the answer.
+/// A status of the reply, from Meta.
 #[derive(Clone, Debug, Serialize)]
 struct Status {
     status: String,
@@ -80,20 +80,20 @@ struct Status {
     outcome: Option<String>,
 }
 
-/// Where a message stands.
+/// The state of a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum State {
-    Travelling,
+    Processing,
     Done,
     Waiting,
     Dead,
     Refused,
 }
 
-/// One message's way.
+/// A message in the pipeline.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Journey {
+pub(crate) struct Message {
     pub(crate) wamid: String,
     pub(crate) phone: Option<String>,
     label: String,
@@ -109,22 +109,22 @@ pub(crate) struct Journey {
     dead: Option<Dead>,
 }
 
-/// All journeys by wamid, and in their order.
+/// All messages, by wamid and in their order.
 #[derive(Debug, Default)]
-pub(crate) struct Journeys {
-    all: HashMap<String, Journey>,
+pub(crate) struct Pipeline {
+    all: HashMap<String, Message>,
     order: BTreeMap<u64, String>,
-    /// The message of each further name: its shortened wamid, and both wamids of an answer to it.
-    names: HashMap<String, String>,
+    /// The wamid by each alias: its short form, and both forms of the wamid of a reply.
+    aliases: HashMap<String, String>,
 }
 
-impl Journeys {
-    pub(crate) fn get(&self, wamid: &str) -> Option<&Journey> {
+impl Pipeline {
+    pub(crate) fn get(&self, wamid: &str) -> Option<&Message> {
         self.all.get(wamid)
     }
 
     /// The newest `count`, in their order.
-    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = &Journey> {
+    pub(crate) fn newest(&self, count: usize) -> impl Iterator<Item = &Message> {
         let skipped = self.order.len().saturating_sub(count);
         self.order.values().skip(skipped).filter_map(|wamid| self.all.get(wamid))
     }
@@ -133,24 +133,24 @@ impl Journeys {
         self.all.keys().cloned().collect()
     }
 
-    /// The journey's wamid, by that of the message or of its answer, whole or shortened.
-    pub(crate) fn named<'a>(&'a self, wamid: &'a str) -> Option<&'a str> {
-        let wamid = self.names.get(wamid).map_or(wamid, String::as_str);
+    /// Resolves the wamid of a message or of its reply, full or short, to the message's wamid.
+    pub(crate) fn resolve<'a>(&'a self, wamid: &'a str) -> Option<&'a str> {
+        let wamid = self.aliases.get(wamid).map_or(wamid, String::as_str);
         self.all.contains_key(wamid).then_some(wamid)
     }
 
-    /// Notes whose answer a message of the business is.
-    pub(crate) fn answered_by(&mut self, wamid: &str, answer: &str) {
+    /// Adds the wamid of a reply as an alias.
+    pub(crate) fn add_reply(&mut self, wamid: &str, reply: &str) {
         if !self.all.contains_key(wamid) {
             return;
         }
-        for name in [answer, ShortWamid::of(answer).as_str()] {
-            self.names.insert(name.to_owned(), wamid.to_owned());
+        for alias in [reply, ShortWamid::of(reply).as_str()] {
+            self.aliases.insert(alias.to_owned(), wamid.to_owned());
         }
     }
 
-    /// A journey begins, unless it has before.
-    pub(crate) fn begin(&mut self, wamid: &str, phone: Option<&str>, kind: &str, text: &str, order: u64) {
+    /// Adds a message, unless it exists.
+    pub(crate) fn add(&mut self, wamid: &str, phone: Option<&str>, kind: &str, text: &str, order: u64) {
         if self.all.contains_key(wamid) {
             return;
         }
@@ -158,13 +158,13 @@ impl Journeys {
         if shown.len() < text.len() {
             shown.push('…');
         }
-        let journey = Journey {
+        let message = Message {
             wamid: wamid.to_owned(),
             phone: phone.map(str::to_owned),
             label: format!("{kind}: {shown}"),
             at: Utc::now(),
             order,
-            state: State::Travelling,
+            state: State::Processing,
             webhook: None,
             queue: None,
             reply: None,
@@ -174,48 +174,48 @@ impl Journeys {
             dead: None,
         };
         self.order.insert(order, wamid.to_owned());
-        self.names.insert(ShortWamid::of(wamid).to_string(), wamid.to_owned());
-        self.all.insert(wamid.to_owned(), journey);
+        self.aliases.insert(ShortWamid::of(wamid).to_string(), wamid.to_owned());
+        self.all.insert(wamid.to_owned(), message);
         while self.order.len() > KEPT {
             if let Some((_, oldest)) = self.order.pop_first() {
                 self.all.remove(&oldest);
-                self.names.retain(|_, question| *question != oldest);
+                self.aliases.retain(|_, wamid| *wamid != oldest);
             }
         }
     }
 
-    /// Changes a journey, and where it stands. Whether it is there.
-    pub(crate) fn change(&mut self, wamid: &str, change: impl FnOnce(&mut Journey)) -> bool {
-        let Some(journey) = self.all.get_mut(wamid) else { return false };
-        change(journey);
-        journey.state = journey.stands();
+    /// Changes a message and updates its state. Whether it exists.
+    pub(crate) fn change(&mut self, wamid: &str, change: impl FnOnce(&mut Message)) -> bool {
+        let Some(message) = self.all.get_mut(wamid) else { return false };
+        change(message);
+        message.state = message.current_state();
         true
     }
 }
 
-impl Journey {
+impl Message {
     pub(crate) fn posted(&mut self, status: u16, ms: f64, signature: &'static str) {
         let before = self.webhook.take();
         let posts = before.as_ref().map_or(0, |before| before.posts) + 1;
-        let taken = status == 200 || before.is_some_and(|before| before.taken);
-        self.webhook = Some(Webhook { status, ms, signature, posts, taken });
+        let accepted = status == 200 || before.is_some_and(|before| before.accepted);
+        self.webhook = Some(Webhook { status, ms, signature, posts, accepted });
     }
 
-    /// `reply` has tried once.
-    pub(crate) fn tried(&mut self, outcome: &str, error: Option<String>) {
+    /// Adds an attempt of `reply`.
+    pub(crate) fn attempted(&mut self, outcome: &str, error: Option<String>) {
         let reply = self.reply.get_or_insert_default();
         reply.attempts += 1;
         reply.outcome = Some(outcome.to_owned());
         reply.error = error;
     }
 
-    /// The rows are to be written later.
+    /// Marks the rows as waiting on the record queue.
     pub(crate) fn deferred(&mut self) {
         let database = self.database.get_or_insert_default();
         database.deferred = database.rows.is_empty();
     }
 
-    /// What became of a record task: nothing is to be written after all, or it failed again.
+    /// Applies the outcome of a record task: dropped, or failed again.
     pub(crate) fn recorded_later(&mut self, outcome: &str, error: Option<String>) {
         let reply = self.reply.get_or_insert_default();
         reply.error = error;
@@ -238,7 +238,7 @@ impl Journey {
         });
     }
 
-    /// What the database has of it. Whether that is new.
+    /// Sets the rows in the database. Whether they changed.
     pub(crate) fn rows(&mut self, rows: Vec<Row>) -> bool {
         let before = self.database.as_ref().map_or(&[][..], |database| &database.rows);
         if rows.is_empty() || before == rows {
@@ -256,7 +256,7 @@ impl Journey {
 
     pub(crate) fn status_handled(&mut self, name: &str, outcome: &str) {
         self.status(name);
-        // The second of two deliveries is the less interesting.
+        // Of duplicate deliveries the first outcome counts.
         let status = self.statuses.iter_mut().find(|status| status.status == name);
         if let Some(status) =
             status.filter(|status| outcome != Outcome::AppliedBefore.name() || status.outcome.is_none())
@@ -265,7 +265,7 @@ impl Journey {
         }
     }
 
-    /// Where the queues have it; `None`: in none of them. Whether that is new.
+    /// Sets the place on the queues; `None` when it is on none of them. Whether it changed.
     pub(crate) fn placed(&mut self, place: Option<Place>, dead: Option<Dead>) -> bool {
         let place = match (place, &self.queue) {
             (Some(place), _) => Some(place),
@@ -277,7 +277,7 @@ impl Journey {
         is_new
     }
 
-    /// Whether its rows should be there and are not known.
+    /// Whether rows are expected and not yet found.
     pub(crate) fn lacks_rows(&self) -> bool {
         self.database.as_ref().is_none_or(|database| database.rows.is_empty())
             && !self.needs_none()
@@ -292,7 +292,7 @@ impl Journey {
         })
     }
 
-    fn stands(&self) -> State {
+    fn current_state(&self) -> State {
         let has_rows = self.database.as_ref().is_some_and(|database| !database.rows.is_empty());
         let is_deferred = self.database.as_ref().is_some_and(|database| database.deferred);
         let has_failed =
@@ -300,9 +300,9 @@ impl Journey {
         match &self.webhook {
             _ if self.dead.is_some() => State::Dead,
             _ if has_rows || self.needs_none() => State::Done,
-            Some(webhook) if !webhook.taken => State::Refused,
+            Some(webhook) if !webhook.accepted => State::Refused,
             _ if is_deferred || has_failed => State::Waiting,
-            _ => State::Travelling,
+            _ => State::Processing,
         }
     }
 }
