@@ -15,7 +15,7 @@ const KEPT: usize = 2000;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum From {
-    Person,
+    User,
     Business,
 }
 
@@ -119,7 +119,7 @@ impl Chats {
             }
         }
         let pipeline_wamid = Some(posted.wamid.clone());
-        let message = self.message(&posted.wamid, phone, From::Person, posted.quotes.as_deref(), order);
+        let message = self.message(&posted.wamid, phone, From::User, posted.quotes.as_deref(), order);
         self.add(ChatMessage {
             kind: posted.kind.clone(),
             text: posted.text.clone(),

@@ -74,7 +74,7 @@ pub(crate) const SAMPLES: [Sample; 19] = [
         source!("text", "text that quotes an answer, phone number"),
     ),
     sample("button", "Template button", BUSINESS, source!("button", "button of a template, phone number")),
-    sample("button-reply", "Reply button", BUSINESS, source!("interactive", "button reply, phone number")),
+    sample("button-reply", "Button reply", BUSINESS, source!("interactive", "button reply, phone number")),
     sample("list-reply", "List reply", BUSINESS, source!("interactive", "list reply, phone number")),
     sample("flow-reply", "Flow reply", BUSINESS, source!("interactive", "reply to a flow, phone number")),
     sample("reaction", "Reaction", BUSINESS, source!("reaction", "reaction, phone number")),

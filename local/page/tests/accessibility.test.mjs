@@ -1,4 +1,4 @@
-// What axe finds, in every look of the page.
+// The rules of axe, in every colour scheme and layout.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -10,11 +10,11 @@ after(() => world?.tearDown());
 
 const NARROW = { width: 390, height: 844 };
 
-// Something of every kind to look at. Returns the text, another one each time.
+// Fills every section. Returns a text that is unique for each call.
 let filled = 0;
 async function fill(page) {
   filled += 1;
-  const text = `Something to look at, ${filled}`;
+  const text = `Sample text ${filled}`;
   await on.write(page, text);
   await on.received(page, text).waitFor();
   await on.sendSample(page, /^Reaction$/);
@@ -23,7 +23,7 @@ async function fill(page) {
 }
 
 for (const colorScheme of ["light", "dark"]) {
-  // Without motion: axe would meet colours on their way.
+  // Without motion: axe would see colours in transition.
   const looks = { colorScheme, reducedMotion: "reduce" };
 
   test(`the whole page, ${colorScheme}`, async (t) => {
@@ -32,7 +32,7 @@ for (const colorScheme of ["light", "dark"]) {
     await on.turn(page, "graph-429", true);
     await on.write(page, waiting);
     await on.row(page, waiting).locator(".countdown").first().waitFor();
-    await on.askAs(page, "No token");
+    await on.viewAs(page, "No token");
     await on.history(page).locator(".problem").waitFor();
     assert.deepEqual(await on.violations(page), []);
     await on.turn(page, "graph-429", false);
@@ -45,17 +45,17 @@ for (const colorScheme of ["light", "dark"]) {
     await on.row(page, text).first().getByRole("button").click();
     await page.getByRole("article").locator("pre").first().waitFor();
     assert.deepEqual(await on.violations(page), []);
-    await page.getByRole("button", { name: "Other kinds of message" }).click();
+    await page.getByRole("button", { name: "Message types" }).click();
     assert.deepEqual(await on.violations(page), []);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Add a phone" }).click();
     assert.deepEqual(await on.violations(page), []);
   });
 
-  test(`as wide as a phone, ${colorScheme}`, async (t) => {
+  test(`a narrow screen, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, { ...looks, viewport: NARROW });
     const text = await fill(page);
-    for (const name of ["Phones", "History", "Trouble", "The way through"]) {
+    for (const name of ["Phones", "History", "Faults", "Pipeline"]) {
       await page.getByRole("navigation", { name: "Sections" }).getByRole("button", { name }).click();
       await page.getByRole("region", { name }).waitFor();
       assert.deepEqual(await on.violations(page), [], name);
@@ -64,7 +64,7 @@ for (const colorScheme of ["light", "dark"]) {
     assert.deepEqual(await on.violations(page), [], "details");
   });
 
-  test(`disconnected before anything has come, ${colorScheme}`, async (t) => {
+  test(`disconnected before the first event, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, { ...looks, refused: ["/page/live"] });
     await page.route("**/page/live", (route) => route.abort());
     await page.reload();

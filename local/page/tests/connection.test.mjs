@@ -1,4 +1,4 @@
-// When the server goes away, and when it is there again.
+// A lost connection, and a restart of the server.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -17,20 +17,20 @@ after(async () => {
 
 const banner = (page) => page.getByRole("status").filter({ hasText: "Disconnected" });
 
-test("a lost connection is said, nothing can be sent, and what is new is there after it", async (t) => {
+test("a lost connection is shown and ends with a retry", async (t) => {
   const page = await on.open(t, { local, browser }, { refused: ["/page/live", "/messages"] });
   let away = true;
   await page.route("**/page/live", (route) => (away ? route.abort() : route.continue()));
   await page.reload();
   await banner(page).waitFor();
   away = false;
-  await page.getByRole("button", { name: "Try now" }).click();
+  await page.getByRole("button", { name: "Retry now" }).click();
   await banner(page).waitFor({ state: "detached" });
   await on.write(page, "Can you hear me?");
   await on.received(page, "Can you hear me?").waitFor();
 });
 
-test("a server that starts again finds the page waiting, which then shows its state", async (t) => {
+test("after a restart the page shows the new state", async (t) => {
   if (process.env.PAGE_URL) return t.skip("needs a local of its own");
   const page = await on.open(t, { local, browser }, { refused: ["/page/live", "/messages"] });
   await on.write(page, "Before the end");
@@ -40,7 +40,7 @@ test("a server that starts again finds the page waiting, which then shows its st
   await local.stop();
   await banner(page).waitFor();
   assert.ok(await on.composer(page).isDisabled());
-  assert.ok(await on.received(page, "Before the end").isVisible(), "what was known stays");
+  assert.ok(await on.received(page, "Before the end").isVisible(), "the last known state stays");
 
   local = await on.startLocal({ port });
   await banner(page).waitFor({ state: "detached" });

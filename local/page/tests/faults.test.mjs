@@ -1,4 +1,4 @@
-// What goes wrong in life, and what holds all the same.
+// Fault injection, and the guarantees that hold anyway.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -8,31 +8,31 @@ let world;
 before(async () => (world = await on.setUp()));
 after(() => world?.tearDown());
 
-test("while the database is down the echo comes and the rows wait; when it is up they are there", async (t) => {
+test("while the database is down, replies are sent and rows wait", async (t) => {
   const page = await on.open(t, world, { refused: ["/messages"] });
   await on.turn(page, "database-down", true);
-  await on.write(page, "Nobody writes this down yet");
-  await on.received(page, "Nobody writes this down yet").waitFor();
-  const row = on.row(page, "Nobody writes this down yet");
+  await on.write(page, "Recorded later");
+  await on.received(page, "Recorded later").waitFor();
+  const row = on.row(page, "Recorded later");
   await on.eventually(async () => assert.equal(await row.getAttribute("data-state"), "waiting"));
   await on.stage(row, "database").getByText("deferred").waitFor();
   await page.locator("[data-counter=difference][data-verdict=unknown]").waitFor();
 
   await on.turn(page, "database-down", false);
   await on.eventually(
-    async () => assert.equal(await on.seen(page, "Nobody writes this down yet").count(), 2),
+    async () => assert.equal(await on.seen(page, "Recorded later").count(), 2),
     on.PATIENT,
   );
   await on.eventually(async () => assert.equal(await row.getAttribute("data-state"), "done"));
   await on.reconciled(page);
 });
 
-test("what Meta delivers twice is answered once", async (t) => {
+test("a duplicate delivery gets one reply", async (t) => {
   const page = await on.open(t, world);
   await on.turn(page, "duplicate-delivery", true);
   await on.write(page, "Once or twice?");
   const row = on.row(page, "Once or twice?");
-  // Both deliveries have been answered, and the message has gone all the way.
+  // Both deliveries were accepted, and the message is done.
   await on.stage(row, "webhook").getByText("×2").waitFor();
   await on.eventually(async () => assert.equal(await row.getAttribute("data-state"), "done"));
   await on.ticks(on.received(page, "Once or twice?"), "read").waitFor();
@@ -41,11 +41,11 @@ test("what Meta delivers twice is answered once", async (t) => {
   await on.turn(page, "duplicate-delivery", false);
 });
 
-test("a message that is given up is a dead letter, and is answered when it is redriven", async (t) => {
+test("a dead-lettered message gets a reply after a redrive", async (t) => {
   const page = await on.open(t, world);
   await on.reconciled(page);
   const { dead } = await on.counters(page);
-  await page.getByRole("button", { name: "A dead letter" }).click();
+  await page.getByRole("button", { name: "Create a dead letter" }).click();
   await on.eventually(async () => assert.equal((await on.counters(page)).dead, dead + 1), on.PATIENT);
   const row = page.locator(".row[data-state=dead]");
   await row.waitFor();
@@ -53,23 +53,23 @@ test("a message that is given up is a dead letter, and is answered when it is re
   await on.reconciled(page);
 
   await page.getByRole("button", { name: /^Redrive/ }).click();
-  await page.getByText(/dead letters? sent again/).waitFor();
+  await page.getByText(/dead letters? redriven/).waitFor();
   await page.locator(`.row[data-wamid="${wamid}"][data-state=done]`).waitFor({ timeout: on.PATIENT });
   assert.equal((await on.counters(page)).dead, dead);
   await on.reconciled(page);
 });
 
-test("messages that SQS refuses are posted again by Meta", async (t) => {
+test("Meta retries while SQS is unavailable", async (t) => {
   const page = await on.open(t, world);
   await on.turn(page, "sqs-refusing", true);
   await on.write(page, "Knock, knock");
-  await page.getByText(/^The webhook answered 500/).waitFor();
+  await page.getByText(/^The webhook returned 500/).waitFor();
   await on.turn(page, "sqs-refusing", false);
   await on.received(page, "Knock, knock").waitFor({ timeout: on.PATIENT });
   await on.eventually(async () => assert.equal(await on.row(page, "Knock, knock").getAttribute("data-state"), "done"));
 });
 
-test("too many requests: the message waits with a countdown, and is answered later", async (t) => {
+test("after too many requests a message is retried", async (t) => {
   const page = await on.open(t, world);
   await on.turn(page, "graph-429", true);
   await on.write(page, "Are you busy?");

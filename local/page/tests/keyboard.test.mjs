@@ -1,4 +1,4 @@
-// Everything with the keyboard alone.
+// Keyboard navigation.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -20,7 +20,7 @@ async function tabTo(page, locator) {
 const focused = (locator) =>
   on.eventually(async () => assert.ok(await locator.evaluate((element) => element === document.activeElement)));
 
-test("choose a phone, write, and open the way of the message", async (t) => {
+test("select a phone, send, and open the details", async (t) => {
   const page = await on.open(t, world);
   await page.keyboard.press("Tab");
   await focused(page.getByRole("link", { name: "Skip to the phones" }));
@@ -48,7 +48,7 @@ test("choose a phone, write, and open the way of the message", async (t) => {
 
 test("the menu of samples opens, moves, closes and sends", async (t) => {
   const page = await on.open(t, world);
-  const button = page.getByRole("button", { name: "Other kinds of message" });
+  const button = page.getByRole("button", { name: "Message types" });
   const items = page.getByRole("menuitem");
   await tabTo(page, button);
   await page.keyboard.press("Enter");
@@ -59,13 +59,13 @@ test("the menu of samples opens, moves, closes and sends", async (t) => {
   await focused(button);
   await page.keyboard.press("Enter");
   await focused(items.nth(0));
-  const before = await page.locator(".bubble[data-from=person]").count();
+  const before = await page.locator(".bubble[data-from=user]").count();
   await page.keyboard.press("Enter");
-  await on.eventually(async () => assert.equal(await page.locator(".bubble[data-from=person]").count(), before + 1));
+  await on.eventually(async () => assert.equal(await page.locator(".bubble[data-from=user]").count(), before + 1));
   await focused(button);
 });
 
-test("a switch turns with Space, and the dialog gives the focus back", async (t) => {
+test("a switch turns with Space, a dialog restores the focus", async (t) => {
   const page = await on.open(t, world);
   const add = page.getByRole("button", { name: "Add a phone" });
   await tabTo(page, add);
@@ -74,7 +74,7 @@ test("a switch turns with Space, and the dialog gives the focus back", async (t)
   await page.keyboard.press("Escape");
   await focused(add);
 
-  const slow = on.trouble(page, "graph-slow");
+  const slow = on.fault(page, "graph-slow");
   await tabTo(page, slow);
   for (const wanted of ["true", "false"]) {
     await page.keyboard.press("Space");

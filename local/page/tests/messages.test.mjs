@@ -1,4 +1,4 @@
-// What a person sends, and what comes of it.
+// Messages of users, and their outcomes.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -8,48 +8,48 @@ let world;
 before(async () => (world = await on.setUp()));
 after(() => world?.tearDown());
 
-test("a text comes back as its echo, quotes what it answers, and is read", async (t) => {
+test("the reply to a text quotes it and is read", async (t) => {
   const page = await on.open(t, world);
   await on.write(page, "Is the green one in stock?");
-  const echo = on.received(page, "Is the green one in stock?");
-  await echo.waitFor();
-  assert.equal(await echo.locator("blockquote").innerText(), "Is the green one in stock?");
+  const reply = on.received(page, "Is the green one in stock?");
+  await reply.waitFor();
+  assert.equal(await reply.locator("blockquote").innerText(), "Is the green one in stock?");
   await on.ticks(on.sent(page, "Is the green one in stock?"), "sent").or(
     on.ticks(on.sent(page, "Is the green one in stock?"), "read"),
   ).waitFor();
-  await on.ticks(echo, "read").waitFor();
+  await on.ticks(reply, "read").waitFor();
   const row = on.row(page, "Is the green one in stock?");
   for (const stage of ["webhook", "queue", "reply", "graph", "database"]) {
     await on.eventually(async () => assert.equal(await on.stage(row, stage).getAttribute("data-is"), "good", stage));
   }
 });
 
-test("its owner sees it in the history; another user, nobody and an expired token do not", async (t) => {
+test("only the linked user sees a message in the history", async (t) => {
   const page = await on.open(t, world, { refused: ["/messages"] });
   await on.write(page, "A secret of user A");
   await on.eventually(async () => assert.equal(await on.seen(page, "A secret of user A").count(), 2));
 
-  await on.askAs(page, "User B");
+  await on.viewAs(page, "User B");
   await on.history(page).locator(".code", { hasText: "200" }).waitFor();
   assert.equal(await on.seen(page, "A secret of user A").count(), 0);
-  for (const who of ["No token", "Expired token"]) {
-    await on.askAs(page, who);
+  for (const viewer of ["No token", "Expired token"]) {
+    await on.viewAs(page, viewer);
     await on.history(page).locator(".code", { hasText: "401" }).waitFor();
     await on.history(page).locator(".problem").waitFor();
     assert.equal(await on.seen(page, "A secret of user A").count(), 0);
   }
 });
 
-test("user B's history has what user B wrote", async (t) => {
+test("user B has a history of their own", async (t) => {
   const page = await on.open(t, world);
   await on.phone(page, "User B").click();
   await on.write(page, "Only for user B");
   await on.received(page, "Only for user B").waitFor();
-  await on.askAs(page, "User B");
+  await on.viewAs(page, "User B");
   await on.seen(page, "Only for user B").first().waitFor();
 });
 
-test("the history goes back page by page", async (t) => {
+test("the history is paginated", async (t) => {
   const page = await on.open(t, world);
   for (const text of ["The first page", "The second page", "The third page", "The fourth page"]) {
     await on.write(page, text);
@@ -63,26 +63,26 @@ test("the history goes back page by page", async (t) => {
   await on.seen(page, "The fourth page").first().waitFor();
 });
 
-test("a number that belongs to nobody is told how to register, and nothing is written", async (t) => {
+test("an unlinked sender gets a registration reply and no rows", async (t) => {
   const page = await on.open(t, world);
-  await on.phone(page, /Nobody/i).click();
-  await on.write(page, "Does anybody know me?");
+  await on.phone(page, "Unlinked sender").click();
+  await on.write(page, "Am I registered?");
   await page.locator(".bubble[data-from=business]").first().waitFor();
-  assert.equal(await on.received(page, "Does anybody know me?").count(), 0);
-  await on.stage(on.row(page, "Does anybody know me?"), "database").getByText("needs none").waitFor();
+  assert.equal(await on.received(page, "Am I registered?").count(), 0);
+  await on.stage(on.row(page, "Am I registered?"), "database").getByText("no rows").waitFor();
 });
 
-test("a reaction shows at the answer, an image comes with its caption", async (t) => {
+test("a reaction and an image are shown", async (t) => {
   const page = await on.open(t, world);
   await on.write(page, "Do you like it?");
   await on.received(page, "Do you like it?").waitFor();
   await on.sendSample(page, /^Reaction$/);
   await page.locator(".bubble .reaction").first().waitFor();
   await on.sendSample(page, /image/i);
-  await page.locator(".bubble[data-from=person][data-type=image]").waitFor();
+  await page.locator(".bubble[data-from=user][data-type=image]").waitFor();
 });
 
-test("a phone of one's own is there at once, and what is wrong with it is said", async (t) => {
+test("a phone can be added, and an invalid one is refused", async (t) => {
   const page = await on.open(t, world, { refused: ["/page/phones"] });
   await page.getByRole("button", { name: "Add a phone" }).click();
   const dialog = page.getByRole("dialog", { name: "Add a phone" });
@@ -97,8 +97,8 @@ test("a phone of one's own is there at once, and what is wrong with it is said",
   await page.locator(".bubble[data-from=business]").first().waitFor();
 });
 
-test("the counters reconcile to nothing after a burst", async (t) => {
-  // A busy machine's database may be too late for the history, which is asked for all the while.
+test("the counters reconcile after a burst", async (t) => {
+  // On a busy machine the database may be too slow for the history, which is requested repeatedly.
   const page = await on.open(t, world, { refused: ["/messages"] });
   await on.reconciled(page);
   const start = await on.counters(page);
@@ -113,17 +113,17 @@ test("the counters reconcile to nothing after a burst", async (t) => {
   await on.reconciled(page);
 });
 
-test("the details of a message hold what was asked of Meta, and its log", async (t) => {
+test("the details show Graph API requests and logs", async (t) => {
   const page = await on.open(t, world);
-  await on.write(page, "Follow me");
-  const echo = on.received(page, "Follow me");
-  await on.ticks(echo, "read").waitFor();
-  await echo.getByRole("button", { name: "The way of this message" }).click();
+  await on.write(page, "Show the details");
+  const reply = on.received(page, "Show the details");
+  await on.ticks(reply, "read").waitFor();
+  await reply.getByRole("button", { name: "Show in the pipeline" }).click();
   const details = page.getByRole("article");
   await details.getByText("signature").waitFor();
-  await details.locator("pre").filter({ hasText: '"messaging_product"' }).filter({ hasText: "Follow me" }).waitFor();
+  await details.locator("pre").filter({ hasText: '"messaging_product"' }).filter({ hasText: "Show the details" }).waitFor();
   await details.locator("[data-part=Statuses]").getByText("read", { exact: true }).waitFor();
-  await details.locator("[data-part=Log] li").filter({ hasText: "reply" }).first().waitFor();
+  await details.locator("[data-part=Logs] li").filter({ hasText: "reply" }).first().waitFor();
   await page.keyboard.press("Escape");
   await details.waitFor({ state: "detached" });
 });

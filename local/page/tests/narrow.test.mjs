@@ -1,4 +1,4 @@
-// On a screen as wide as a phone.
+// Narrow screens.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -9,7 +9,7 @@ before(async () => (world = await on.setUp()));
 after(() => world?.tearDown());
 
 for (const width of [320, 390, 800, 1200]) {
-  test(`everything can be reached at ${width} pixels, and nothing is wider than the screen`, async (t) => {
+  test(`every section is usable at ${width} pixels`, async (t) => {
     const page = await on.open(t, world, { viewport: { width, height: 844 } });
     const fits = async () =>
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), "scrolls sideways");
@@ -26,10 +26,10 @@ for (const width of [320, 390, 800, 1200]) {
     assert.ok(await page.getByRole("button", { name: /^Burst/ }).isVisible());
     await show("History");
     await on.seen(page, text).first().waitFor();
-    await show("Trouble");
+    await show("Faults");
     await on.turn(page, "graph-slow", true);
     await on.turn(page, "graph-slow", false);
-    await show("The way through");
+    await show("Pipeline");
     await on.row(page, text).getByRole("button").click();
     await page.getByRole("article").getByText("signature").waitFor();
     await fits();

@@ -20,7 +20,7 @@ after(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-test("a picture of a lively moment", async (t) => {
+test("the screenshot", async (t) => {
   const page = await on.open(t, world, { reducedMotion: "reduce", refused: ["/messages"] });
   const say = async (text) => {
     await on.write(page, text);
@@ -28,26 +28,26 @@ test("a picture of a lively moment", async (t) => {
   };
   await on.phone(page, "User B").click();
   await say("Good morning!");
-  await on.phone(page, /Nobody/i).click();
-  await on.write(page, "Is anybody there?");
+  await on.phone(page, "Unlinked sender").click();
+  await on.write(page, "Is this shop open?");
   await page.locator(".bubble[data-from=business]").first().waitFor();
-  await page.getByRole("button", { name: "A dead letter" }).click();
+  await page.getByRole("button", { name: "Create a dead letter" }).click();
   await page.locator(".row[data-state=dead]").waitFor({ timeout: on.PATIENT });
   await on.phone(page, "User A").click();
   await say("And do you deliver to Lisbon?");
   await on.sendSample(page, /^Reaction$/);
   await page.locator(".bubble .reaction").first().waitFor();
-  // The database was away; a message waits for Meta.
+  // A fault of the database, then one of the Graph API.
   await on.turn(page, "database-down", true);
-  await say("The database is down. Do you still answer?");
-  const late = on.row(page, "Do you still answer?");
+  await say("The database is down. Do you still reply?");
+  const late = on.row(page, "Do you still reply?");
   await on.stage(late, "database").getByText("deferred").waitFor();
   await on.turn(page, "database-down", false);
   await late.and(page.locator("[data-state=done]")).waitFor({ timeout: on.PATIENT });
   await on.turn(page, "graph-429", true);
-  await on.write(page, "And when Meta says: too many requests?");
+  await on.write(page, "And with too many requests?");
   await on.row(page, "too many requests?").locator(".countdown").first().waitFor();
-  await on.seen(page, "Do you still answer?").first().waitFor();
+  await on.seen(page, "Do you still reply?").first().waitFor();
   await on.reconciled(page);
 
   const path = process.env.UPDATE_SCREENSHOT === "1" ? join(on.ROOT, "docs/page.png") : join(directory, "page.png");

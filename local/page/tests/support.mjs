@@ -1,5 +1,5 @@
-// Starts `local` and a browser, and finds things on the page as a person does.
-// PAGE_URL tests a page that is served already; CHROMIUM names another browser than Debian's.
+// Starts `local` and a browser, and locates elements by role and text.
+// PAGE_URL names a running page to test; CHROMIUM names another browser than Debian's.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -14,12 +14,12 @@ import { chromium } from "playwright-core";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-// Milliseconds for what takes no queue's time, and for what waits for a queue to try again.
+// Timeouts in milliseconds: without, and with a retry by a queue.
 export const SOON = 20_000;
 export const PATIENT = 120_000;
 const START = 300_000;
 
-// What is running ends with us, however we end.
+// Child processes end with this process.
 const running = new Set();
 process.on("exit", () => running.forEach((end) => end()));
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
@@ -33,10 +33,10 @@ export async function startLocal({ port } = {}) {
   const local = spawn("cargo", ["run", "--quiet", "-p", "local", "--", ...options], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
-    // Of its own group: a signal reaches cargo and what it runs.
+    // A process group: a signal reaches cargo and its children.
     detached: true,
   });
-  // Also what it has started has closed its output by then.
+  // The event `close` also waits for its children.
   const ended = once(local, "close");
   let log = "";
   local.stderr.on("data", (text) => (log = (log + text).slice(-200_000)));
@@ -102,8 +102,8 @@ export async function setUp() {
   return { local, browser, tearDown };
 }
 
-// Opens the page for one test. At its end: no error has come into the console, and no other host was asked.
-// `refused`: paths at which an HTTP error is part of the test; the browser writes it into the console by itself.
+// Opens the page for one test. At its end: no error is in the console, and no other host was requested.
+// `refused`: paths with an HTTP error that is part of the test; the browser logs it to the console.
 export async function open(test, { local, browser }, { refused = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
@@ -120,7 +120,7 @@ export async function open(test, { local, browser }, { refused = [], ...options 
   test.after(async () => {
     await context.close();
     assert.equal(errors.join("\n"), "", `errors in the console; local says:\n${local.warnings()}`);
-    assert.deepEqual([...hosts], [local.url], "hosts that were asked");
+    assert.deepEqual([...hosts], [local.url], "requested hosts");
   });
   await page.goto(local.url);
   await page.getByRole("tab", { name: "User A" }).first().waitFor();
@@ -149,14 +149,14 @@ export async function write(page, text) {
 }
 
 export async function sendSample(page, name) {
-  await page.getByRole("button", { name: "Other kinds of message" }).click();
+  await page.getByRole("button", { name: "Message types" }).click();
   await page.getByRole("menuitem", { name }).click();
 }
 
-// The bubbles with exactly `text`: what the person has sent, and what the person has received.
+// The bubbles with exactly `text`: sent, and received.
 const bubbles = (page, from, text) =>
   page.locator(`.bubble[data-from=${from}]`).filter({ has: page.locator(".text").getByText(text, { exact: true }) });
-export const sent = (page, text) => bubbles(page, "person", text);
+export const sent = (page, text) => bubbles(page, "user", text);
 export const received = (page, text) => bubbles(page, "business", text);
 export const ticks = (bubble, which) => bubble.locator(`.ticks[data-ticks=${which}]`);
 
@@ -165,12 +165,12 @@ export const stage = (row, name) => row.locator(`[data-stage=${name}]`);
 
 export const history = (page) => page.getByRole("region", { name: "History" });
 export const seen = (page, text) => history(page).getByRole("listitem").filter({ hasText: text });
-export const askAs = (page, who) => history(page).getByRole("tab", { name: who }).click();
-export const trouble = (page, id) => page.locator(`[data-trouble=${id}]`).getByRole("switch");
+export const viewAs = (page, viewer) => history(page).getByRole("tab", { name: viewer }).click();
+export const fault = (page, id) => page.locator(`[data-fault=${id}]`).getByRole("switch");
 
 export async function turn(page, id, on) {
   const wanted = String(on);
-  const it = trouble(page, id);
+  const it = fault(page, id);
   if ((await it.getAttribute("aria-checked")) !== wanted) await it.click();
   await eventually(async () => assert.equal(await it.getAttribute("aria-checked"), wanted));
 }
@@ -184,13 +184,13 @@ export async function counters(page) {
   return Object.fromEntries(await Promise.all(entries));
 }
 
-// The verdict of the counters is that all is accounted for.
+// Waits until the counters reconcile.
 export const reconciled = (page, milliseconds = SOON) =>
   page.locator("[data-counter=difference][data-verdict=reconciled]").waitFor({ timeout: milliseconds });
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-// Everything axe finds, one line each.
+// All violations that axe reports.
 export async function violations(page) {
   await page.evaluate(`${await readFile(AXE, "utf8")};0`);
   const { violations } = await page.evaluate("axe.run()");

@@ -1,4 +1,4 @@
-// The dialog for a phone of one's own.
+// The dialog that adds a phone.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { addPhone } from "./requests.js";
@@ -17,7 +17,7 @@ export function AddPhone({ close }) {
     setError(null);
     try {
       added.current = await addPhone(Object.fromEntries(entered.filter(([, value]) => value !== "")));
-      // Gives the focus back, and then tells us.
+      // Restores the focus, then fires `close`.
       dialog.current.close();
     } catch (error) {
       setError(error.message);
@@ -28,7 +28,7 @@ export function AddPhone({ close }) {
     <dialog class="dialog" ref=${dialog} aria-labelledby="add-heading" onClose=${() => close(added.current)}>
       <form onSubmit=${submit}>
         <h2 id="add-heading">Add a phone</h2>
-        <p>With a number or a username. It belongs to no user yet: its owner is told how to register.</p>
+        <p>With a number or a username. The sender is unlinked: the reply explains how to register.</p>
         <label>Name <input name="name" required maxlength="40" autocomplete="off" /></label>
         <label>
           Number, with country code

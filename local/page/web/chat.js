@@ -1,10 +1,10 @@
-// A chat as people know it: bubbles, times, ticks, quotes, reactions.
+// A chat: bubbles, times, ticks, quotes, reactions.
 
 import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { clock, shortened } from "./format.js";
 import { read } from "./requests.js";
 
-// Pixels from the end within which the chat follows new messages.
+// The distance from the end, in pixels, within which the chat scrolls to new messages.
 const NEAR = 120;
 
 export function Chat({ state, phone, open, view }) {
@@ -24,7 +24,7 @@ export function Chat({ state, phone, open, view }) {
   };
 
   if (messages.length === 0) {
-    return html`<div class="chat"><p class="empty">Nothing yet. Write something below.</p></div>`;
+    return html`<div class="chat"><p class="empty">No messages yet. Send one below.</p></div>`;
   }
   return html`
     <ol class="chat" ref=${list} tabindex="0" role="list" aria-label=${`Chat of ${phone.name}`} onScroll=${onScroll}>
@@ -33,23 +33,23 @@ export function Chat({ state, phone, open, view }) {
   `;
 }
 
-// Whoever looks at a chat has read it: the server is told of each delivered answer once.
+// A visible chat counts as read: each delivered reply is reported to the server once.
 function useReading(state, phone, messages, list, view) {
-  const told = useRef(new Set());
+  const reported = useRef(new Set());
   const visible = useVisible();
   const delivered = messages.filter(
-    ({ id, from, ticks }) => from === "business" && ticks === "delivered" && !told.current.has(id),
+    ({ id, from, ticks }) => from === "business" && ticks === "delivered" && !reported.current.has(id),
   );
   useEffect(() => {
     if (delivered.length === 0 || state.connection !== "live" || !visible) return;
     if (list.current === null || list.current.offsetParent === null) return;
-    for (const { id } of delivered) told.current.add(id);
-    // Not told: then the ticks stay as they are, and the next look tells again.
-    read(phone.id).catch(() => delivered.forEach(({ id }) => told.current.delete(id)));
+    for (const { id } of delivered) reported.current.add(id);
+    // After a failure the ticks stay, and the next update reports again.
+    read(phone.id).catch(() => delivered.forEach(({ id }) => reported.current.delete(id)));
   }, [delivered.map(({ id }) => id).join(), phone.id, state.connection, view, visible]);
 }
 
-// Whether the page is in front, as far as the browser knows.
+// Whether the page is visible.
 function useVisible() {
   const now = () => document.visibilityState === "visible";
   const [visible, setVisible] = useState(now());
@@ -93,23 +93,23 @@ class Bubble extends Component {
   }
 
   render({ message, open }) {
-    const { quotes, reaction, error, journey } = message;
-    const who = message.from === "person" ? "sent" : "received";
+    const { quotes, reaction, error, pipeline_wamid } = message;
+    const direction = message.from === "user" ? "sent" : "received";
     return html`
       <li class="bubble" data-from=${message.from} data-wamid=${message.id} data-type=${message.type}>
         <div class="paper" data-revoked=${message.revoked}>
-          <span class="for-screen-readers">${who}:</span>
+          <span class="for-screen-readers">${direction}:</span>
           ${quotes && html`<blockquote>${shortened(quotes.text ?? "", 160)}</blockquote>`}
           <p class="text">${message.revoked ? "This message was deleted." : message.text}</p>
           <p class="meta">
             ${message.edited && html`<span>edited</span>`}
             <time datetime=${message.at}>${clock(message.at)}</time>
             <${Ticks} ticks=${message.ticks} />
-            ${journey &&
+            ${pipeline_wamid &&
             html`
-              <button type="button" class="follow" onClick=${() => open(journey)} title="The way of this message">
+              <button type="button" class="to-pipeline" onClick=${() => open(pipeline_wamid)} title="Show in the pipeline">
                 <span aria-hidden="true">⇢</span>
-                <span class="for-screen-readers">The way of this message</span>
+                <span class="for-screen-readers">Show in the pipeline</span>
               </button>
             `}
           </p>

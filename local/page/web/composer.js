@@ -1,4 +1,4 @@
-// Where a person writes, or sends a ready sample or a burst.
+// The input for a text, a sample or a burst.
 
 import { html, useState } from "./vendor/preact-htm.js";
 import { counted } from "./format.js";
@@ -16,7 +16,7 @@ export function Composer({ state, phone, disabled }) {
     try {
       const answer = await send(phone.id, message);
       if (answer.status !== 200) {
-        setNote({ text: `The webhook answered ${answer.status}: Meta will post ${counted(answer.wamids.length, "message")} again.` });
+        setNote({ text: `The webhook returned ${answer.status}: Meta will retry ${counted(answer.wamids.length, "message")}.` });
       }
       return true;
     } catch (error) {
@@ -26,11 +26,11 @@ export function Composer({ state, phone, disabled }) {
   };
   const submit = async (event) => {
     event?.preventDefault();
-    const said = text.trim();
-    if (said === "" || disabled) return;
+    const entered = text.trim();
+    if (entered === "" || disabled) return;
     setText("");
-    // What could not be sent is there again, unless something else was written meanwhile.
-    if (!(await post({ text: said }))) setText((now) => (now === "" ? said : now));
+    // Restores a text that could not be sent, unless another was entered meanwhile.
+    if (!(await post({ text: entered }))) setText((now) => (now === "" ? entered : now));
   };
   const onKeyDown = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);

@@ -1,4 +1,4 @@
-// Says when the stream of events is lost: what is on the page then is from before.
+// Reports a lost connection: the page then shows old state.
 
 import { html } from "./vendor/preact-htm.js";
 import { connect } from "./live.js";
@@ -10,10 +10,10 @@ export function Connection({ connection, loaded }) {
       html`
         <p>
           <strong>Disconnected.</strong>
-          ${loaded ? " What you see is from before." : " Nothing has come yet."} The server does not answer: is${" "}
-          <code>cargo run -p local</code> still running? Trying again…
+          ${loaded ? " The page shows the last known state." : " No data was received yet."} The server does not respond: is${" "}
+          <code>cargo run -p local</code> still running? Reconnecting…
         </p>
-        <button type="button" onClick=${connect}>Try now</button>
+        <button type="button" onClick=${connect}>Retry now</button>
       `}
     </div>
   `;

@@ -1,8 +1,8 @@
-// Counts down to a time.
+// A countdown to a time.
 
 import { html, useEffect, useState } from "./vendor/preact-htm.js";
 
-// Seconds until the queue shows the message again.
+// Seconds until the message is visible on the queue.
 export function Countdown({ until }) {
   const seconds = () => Math.max(0, Math.ceil((Date.parse(until) - Date.now()) / 1000));
   const [left, setLeft] = useState(seconds());
@@ -11,5 +11,5 @@ export function Countdown({ until }) {
     const timer = setInterval(() => setLeft(seconds()), 250);
     return () => clearInterval(timer);
   }, [until]);
-  return left > 0 && html`<span class="countdown">again in ${left} s</span>`;
+  return left > 0 && html`<span class="countdown">retry in ${left} s</span>`;
 }

@@ -1,13 +1,13 @@
-// The sums, and whether they reconcile.
+// The counters, and whether they reconcile.
 
 import { html } from "./vendor/preact-htm.js";
 
 const COUNTERS = [
-  ["accepted", "The webhook said 200, and the queue has the message"],
-  ["answered", "Meta took an answer to the message"],
-  ["recorded", "Its rows are in the database, or it needs none"],
-  ["waiting", "On a queue, or in reply’s hands"],
-  ["dead", "In a dead-letter queue"],
+  ["accepted", "accepted", "The webhook returned 200 and queued the message"],
+  ["answered", "answered", "Meta accepted a reply to the message"],
+  ["recorded", "recorded", "Its rows are in the database, or none are needed"],
+  ["waiting", "waiting", "On a queue, or in flight"],
+  ["dead", "dead letters", "In a dead-letter queue"],
 ];
 
 export function Counters({ counters }) {
@@ -17,9 +17,9 @@ export function Counters({ counters }) {
     <section class="counters" aria-label="Counters">
       <dl>
         ${COUNTERS.map(
-          ([name, meaning]) => html`
+          ([name, label, meaning]) => html`
             <div key=${name} title=${meaning} data-counter=${name} data-zero=${counters[name] === 0}>
-              <dt>${name}</dt>
+              <dt>${label}</dt>
               <dd>${counters.known || name !== "recorded" ? counters[name] : "?"}</dd>
             </div>
           `,
@@ -28,7 +28,7 @@ export function Counters({ counters }) {
           class="difference"
           data-counter="difference"
           data-verdict=${verdict}
-          title="accepted − recorded − waiting − dead, each counted at its own source"
+          title="accepted − recorded − waiting − dead letters, each counted at its own source"
         >
           <dt>difference</dt>
           <dd>
@@ -36,8 +36,8 @@ export function Counters({ counters }) {
             <span class="verdict">
               ${{
                 reconciled: "✓ reconciled",
-                differs: "≠ not yet",
-                unknown: "database cannot be asked",
+                differs: "≠ not reconciled",
+                unknown: "database unavailable",
               }[verdict]}
             </span>
           </dd>

@@ -1,11 +1,11 @@
-// The details of one message: everything that is known about its way, with its log.
+// The details of one message: each stage of the pipeline, and the logs.
 
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { Countdown } from "./countdown.js";
 import { clockWithSeconds, counted, milliseconds, ok } from "./format.js";
 import { words } from "./stages.js";
 
-export function Journey({ state, wamid, journey, close }) {
+export function Details({ state, wamid, message, close }) {
   const heading = useRef(null);
   useEffect(() => {
     heading.current?.focus();
@@ -14,24 +14,24 @@ export function Journey({ state, wamid, journey, close }) {
     if (event.key === "Escape") close();
   };
   return html`
-    <article class="journey" aria-labelledby="journey-heading" onKeyDown=${onKeyDown}>
+    <article class="details" aria-labelledby="details-heading" onKeyDown=${onKeyDown}>
       <header>
-        <h3 id="journey-heading" tabindex="-1" ref=${heading}>${journey?.label ?? "The way of this message"}</h3>
+        <h3 id="details-heading" tabindex="-1" ref=${heading}>${message?.label ?? "Message"}</h3>
         <button type="button" class="quiet" onClick=${close}>Close</button>
       </header>
       <div class="scroll" tabindex="0" role="group" aria-label="Details">
         <p class="wamid"><code>${wamid}</code></p>
-        ${journey
-          ? html`<${Stages} journey=${journey} />`
-          : html`<p class="empty">Its way is no longer kept.</p>`}
+        ${message
+          ? html`<${Stages} message=${message} />`
+          : html`<p class="empty">No details: the message is too old.</p>`}
         <${Logs} state=${state} wamid=${wamid} />
       </div>
     </article>
   `;
 }
 
-function Stages({ journey }) {
-  const { state, webhook, queue, reply, graph, database, statuses, dead } = journey;
+function Stages({ message }) {
+  const { state, webhook, queue, reply, graph, database, statuses, dead } = message;
   return html`
     ${dead &&
     html`
@@ -45,13 +45,13 @@ function Stages({ journey }) {
             <${Facts}
               facts=${{
                 status: webhook.status,
-                took: milliseconds(webhook.ms),
+                duration: milliseconds(webhook.ms),
                 signature: webhook.signature,
                 posts: webhook.posts,
               }}
             />
           `
-        : html`<p class="empty">Not known.</p>`}
+        : html`<p class="empty">Unknown.</p>`}
     <//>
     <${Part} name="Queue" is=${!queue ? "nothing" : { gone: "good", dead: "bad", "in flight": "busy" }[queue.state] ?? "waits"}>
       ${queue
@@ -67,14 +67,14 @@ function Stages({ journey }) {
               }}
             />
           `
-        : html`<p class="empty">Not there yet.</p>`}
+        : html`<p class="empty">Not queued yet.</p>`}
     <//>
     <${Part} name="Reply" is=${!reply ? "nothing" : reply.error ? "bad" : reply.outcome ? "good" : "busy"}>
       ${reply
         ? html`
             <${Facts} facts=${{ attempts: reply.attempts, outcome: reply.outcome && words(reply.outcome), error: reply.error }} />
           `
-        : html`<p class="empty">Has not seen it yet.</p>`}
+        : html`<p class="empty">Not received yet.</p>`}
     <//>
     <${Part} name="Graph API" is=${graph.length === 0 ? "nothing" : ok(graph.at(-1).status) ? "good" : "bad"}>
       ${graph.length === 0
@@ -93,7 +93,7 @@ function Stages({ journey }) {
                 (status, at) => html`
                   <li key=${at}>
                     <strong>${status.status}</strong>
-                    <span>${words(status.outcome ?? "on its way")}</span>
+                    <span>${words(status.outcome ?? "in progress")}</span>
                     <time datetime=${status.at}>${clockWithSeconds(status.at)}</time>
                   </li>
                 `,
@@ -131,7 +131,7 @@ const Facts = ({ facts }) => html`
 const Call = ({ call, open }) => html`
   <details class="call" open=${open}>
     <summary>
-      <span class=${ok(call.status) ? "code good" : "code bad"}>${call.status ?? "no answer"}</span>
+      <span class=${ok(call.status) ? "code good" : "code bad"}>${call.status ?? "no response"}</span>
       <span>${[clockWithSeconds(call.at), milliseconds(call.ms)].filter(Boolean).join(" · ")}</span>
     </summary>
     <div class="json">
@@ -140,7 +140,7 @@ const Call = ({ call, open }) => html`
         <pre tabindex="0">${JSON.stringify(call.request, null, 2)}</pre>
       </div>
       <div>
-        <h5>answer</h5>
+        <h5>response</h5>
         <pre tabindex="0">${JSON.stringify(call.answer, null, 2)}</pre>
       </div>
     </div>
@@ -148,17 +148,17 @@ const Call = ({ call, open }) => html`
 `;
 
 function Database({ database, done }) {
-  if (!database) return html`<p class="empty">${done ? "It needs no rows." : "Nothing written yet."}</p>`;
+  if (!database) return html`<p class="empty">${done ? "No rows needed." : "No rows yet."}</p>`;
   const { rows, deferred } = database;
   if (rows.length === 0) {
     return html`
       <p class="empty">
-        ${deferred ? "Deferred: the rows wait on the record queue until the database is back." : "It needs no rows."}
+        ${deferred ? "Deferred: the rows wait on the record queue until the database is back." : "No rows needed."}
       </p>
     `;
   }
   return html`
-    ${deferred && html`<p class="aside">Written later: the rows had waited on the record queue.</p>`}
+    ${deferred && html`<p class="aside">Deferred: the rows waited on the record queue.</p>`}
     <ul class="written">
       ${rows.map(
         (row, at) => html`
@@ -174,11 +174,11 @@ function Database({ database, done }) {
 }
 
 function Logs({ state, wamid }) {
-  const ids = [wamid, ...state.chats.filter(({ journey }) => journey === wamid).map(({ id }) => id)];
+  const ids = [wamid, ...state.chats.filter(({ pipeline_wamid }) => pipeline_wamid === wamid).map(({ id }) => id)];
   const named = new Set(ids.flatMap((id) => [id, shortened(id)]));
   const logs = state.logs.filter((log) => named.has(log.wamid));
   return html`
-    <${Part} name="Log" is=${logs.length === 0 ? "nothing" : "good"}>
+    <${Part} name="Logs" is=${logs.length === 0 ? "nothing" : "good"}>
       ${logs.length === 0
         ? html`<p class="empty">No lines.</p>`
         : html`
@@ -203,10 +203,11 @@ function Logs({ state, wamid }) {
   `;
 }
 
-// As the functions log a wamid, whose beginning holds a phone number: ShortWamid in shared/src/lambda/logging.rs.
+// The short wamid of the logs, without the beginning, which contains a phone number: ShortWamid in
+// shared/src/logging.rs.
 const shortened = (wamid) => wamid.slice(-16);
 
-// What is beside the message in a line of the log; its own wamid stands above.
+// The fields of a log line, without the message's own wamid.
 const fields = (all, wamid) =>
   Object.entries(all ?? {})
     .filter(([, value]) => value !== shortened(wamid))

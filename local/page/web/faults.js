@@ -1,23 +1,23 @@
-// Switches for what goes wrong in life, and things to do at once.
+// Switches and actions for fault injection.
 
 import { html, useState } from "./vendor/preact-htm.js";
-import { doTrouble, setTrouble } from "./requests.js";
+import { runAction, setFault } from "./requests.js";
 
-export function Trouble({ state }) {
-  const on = state.trouble.filter((trouble) => trouble.on).length;
+export function Faults({ state }) {
+  const on = state.faults.filter((fault) => fault.on).length;
   const disabled = state.connection !== "live";
   return html`
-    <section class="section trouble" id="trouble" aria-labelledby="trouble-heading">
+    <section class="section faults" id="faults" aria-labelledby="faults-heading">
       <header>
-        <h2 id="trouble-heading">Trouble</h2>
+        <h2 id="faults-heading">Faults</h2>
         ${on > 0 && html`<span class="badge bad">${on} on</span>`}
       </header>
       ${!state.loaded
         ? html`<p class="empty">Waiting for the server…</p>`
         : html`
-            <ul class="scroll" tabindex="0" role="list" aria-label="What can go wrong">
-              ${state.trouble.map(
-                (trouble) => html`<${Item} key=${trouble.id} trouble=${trouble} disabled=${disabled} />`,
+            <ul class="scroll" tabindex="0" role="list" aria-label="Fault injection">
+              ${state.faults.map(
+                (fault) => html`<${Item} key=${fault.id} fault=${fault} disabled=${disabled} />`,
               )}
             </ul>
           `}
@@ -25,16 +25,16 @@ export function Trouble({ state }) {
   `;
 }
 
-function Item({ trouble, disabled }) {
+function Item({ fault, disabled }) {
   const [busy, setBusy] = useState(false);
   const [result, setResult] = useState(null);
-  const isSwitch = trouble.kind === "switch";
+  const isSwitch = fault.kind === "switch";
   const act = async () => {
     if (busy || disabled) return;
     setBusy(true);
     setResult(null);
     try {
-      const answer = isSwitch ? await setTrouble(trouble.id, !trouble.on) : await doTrouble(trouble.id);
+      const answer = isSwitch ? await setFault(fault.id, !fault.on) : await runAction(fault.id);
       if (!isSwitch) setResult({ text: answer?.done ?? "Done." });
     } catch (error) {
       setResult({ text: error.message, bad: true });
@@ -42,21 +42,21 @@ function Item({ trouble, disabled }) {
       setBusy(false);
     }
   };
-  const explanation = `trouble-${trouble.id}`;
+  const explanation = `fault-${fault.id}`;
   return html`
-    <li data-trouble=${trouble.id} data-on=${trouble.on}>
+    <li data-fault=${fault.id} data-on=${fault.on}>
       ${isSwitch
         ? html`
             <button
               type="button"
               role="switch"
               class="switch"
-              aria-checked=${trouble.on ? "true" : "false"}
+              aria-checked=${fault.on ? "true" : "false"}
               aria-describedby=${explanation}
               aria-disabled=${busy || disabled ? "true" : null}
               onClick=${act}
             >
-              <span>${trouble.label}</span><span class="knob" aria-hidden="true"></span>
+              <span>${fault.label}</span><span class="knob" aria-hidden="true"></span>
             </button>
           `
         : html`
@@ -67,10 +67,10 @@ function Item({ trouble, disabled }) {
               aria-disabled=${busy || disabled ? "true" : null}
               onClick=${act}
             >
-              ${trouble.label}
+              ${fault.label}
             </button>
           `}
-      <p id=${explanation} class="explanation">${trouble.explanation}</p>
+      <p id=${explanation} class="explanation">${fault.explanation}</p>
       <p class=${result?.bad ? "result bad" : "result"} role="status">${result?.text}</p>
     </li>
   `;

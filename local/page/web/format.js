@@ -1,4 +1,4 @@
-// Times, durations and counts as people read them.
+// Times, durations and counts for display.
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const CLOCK_SECONDS = new Intl.DateTimeFormat(undefined, {
@@ -25,5 +25,5 @@ export const shortened = (text, length) => {
   return shown.length > length ? `${shown.slice(0, length - 1).join("")}…` : text;
 };
 
-// The class of an HTTP status, for its colour.
+// Whether an HTTP status is a success.
 export const ok = (status) => status >= 200 && status < 300;

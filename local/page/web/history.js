@@ -1,4 +1,4 @@
-// `GET /messages` as each of the users, asked by the page itself: what row-level security lets each see.
+// `GET /messages` as each viewer, requested by the page: the rows that row-level security allows.
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact-htm.js";
 import { clockWithSeconds, ok } from "./format.js";
@@ -6,7 +6,7 @@ import { parsed } from "./requests.js";
 import { Tabs } from "./tabs.js";
 
 const FIRST = "/messages?limit=5";
-// Milliseconds in which changes of the database lead to one request.
+// Milliseconds in which changes of the database are combined into one request.
 const TOGETHER = 300;
 
 async function fetchPage(path, token) {
@@ -21,39 +21,39 @@ async function fetchPage(path, token) {
   return { path, status: response.status, body, next };
 }
 
-// Changes whenever a message of any journey, or its status, has come into the database.
-const written = (journeys) =>
-  journeys.map(({ database }) => database && database.rows.map(({ status }) => status).join()).join(";");
+// Changes with every row in the database, and with its status.
+const written = (messages) =>
+  messages.map(({ database }) => database && database.rows.map(({ status }) => status).join()).join(";");
 
 export function History({ state }) {
-  const [who, setWho] = useState("A");
+  const [viewerId, setViewerId] = useState("A");
   const [path, setPath] = useState(FIRST);
   const [page, setPage] = useState(null);
-  const [asked, setAsked] = useState(0);
+  const [refreshes, setRefreshes] = useState(0);
   const latest = useRef(0);
-  const viewer = state.history.find((viewer) => viewer.id === who) ?? state.history[0];
-  const change = useMemo(() => written(state.journeys), [state.journeys]);
+  const viewer = state.history.find((viewer) => viewer.id === viewerId) ?? state.history[0];
+  const change = useMemo(() => written(state.messages), [state.messages]);
 
   useEffect(() => {
     if (!viewer || state.connection !== "live") return;
     const timer = setTimeout(async () => {
       const mine = ++latest.current;
       const answer = await fetchPage(path, viewer.token);
-      if (mine === latest.current) setPage({ ...answer, who: viewer.id });
-    }, page?.who === viewer.id && page.path === path ? TOGETHER : 0);
+      if (mine === latest.current) setPage({ ...answer, viewer: viewer.id });
+    }, page?.viewer === viewer.id && page.path === path ? TOGETHER : 0);
     return () => clearTimeout(timer);
-  }, [viewer?.id, viewer?.token, path, change, asked, state.connection, state.counters?.known]);
+  }, [viewer?.id, viewer?.token, path, change, refreshes, state.connection, state.counters?.known]);
 
   const choose = (id) => {
-    setWho(id);
+    setViewerId(id);
     setPath(FIRST);
   };
-  const current = page?.who === viewer?.id && page?.path === path ? page : null;
+  const current = page?.viewer === viewer?.id && page?.path === path ? page : null;
   return html`
     <section class="section history" id="history" aria-labelledby="history-heading">
       <header>
         <h2 id="history-heading">History</h2>
-        <button type="button" class="quiet" onClick=${() => setAsked(asked + 1)} disabled=${state.connection !== "live"}>
+        <button type="button" class="quiet" onClick=${() => setRefreshes(refreshes + 1)} disabled=${state.connection !== "live"}>
           Refresh
         </button>
       </header>
@@ -61,7 +61,7 @@ export function History({ state }) {
         ? html`<p class="empty">Waiting for the server…</p>`
         : html`
             <${Tabs}
-              label="Who asks"
+              label="Viewer"
               tabs=${state.history.map(({ id, label }) => ({ id, label, panel: "history-panel" }))}
               selected=${viewer?.id}
               select=${choose}
@@ -85,7 +85,7 @@ export function History({ state }) {
 }
 
 function Answer({ page }) {
-  if (page === null) return html`<p class="empty">Asking…</p>`;
+  if (page === null) return html`<p class="empty">Loading…</p>`;
   if (page.failure) return html`<p class="problem">${page.failure}</p>`;
   if (!Array.isArray(page.body)) {
     return html`
@@ -95,7 +95,7 @@ function Answer({ page }) {
       </div>
     `;
   }
-  if (page.body.length === 0) return html`<p class="empty">No rows that this user may see.</p>`;
+  if (page.body.length === 0) return html`<p class="empty">No rows are visible to this user.</p>`;
   return html`
     <ol class="rows">
       ${page.body.map(

@@ -1,12 +1,12 @@
-// The connection to the server: one stream of events, and again when it is lost.
+// The connection to the server: one stream of events, with reconnects.
 
 import { EVENTS, connection } from "./store.js";
 
-// Milliseconds until the next try.
-const PATIENCE = { first: 500, longest: 5000 };
+// The backoff, in milliseconds.
+const BACKOFF = { first: 500, longest: 5000 };
 
 let source = null;
-let wait = PATIENCE.first;
+let wait = BACKOFF.first;
 let timer = null;
 
 export function connect() {
@@ -15,15 +15,15 @@ export function connect() {
   source = new EventSource("/page/live");
   for (const [name, apply] of Object.entries(EVENTS)) {
     source.addEventListener(name, (event) => {
-      wait = PATIENCE.first;
+      wait = BACKOFF.first;
       apply(JSON.parse(event.data));
     });
   }
   source.addEventListener("error", () => {
-    // The browser would try again by itself, but not after every kind of error, nor as soon.
+    // The browser's own reconnect is slower, and is not done after every error.
     source.close();
     connection("lost");
     timer = setTimeout(connect, wait);
-    wait = Math.min(wait * 2, PATIENCE.longest);
+    wait = Math.min(wait * 2, BACKOFF.longest);
   });
 }

@@ -1,4 +1,4 @@
-// Puts the page together: the header, the four sections, and which of them a narrow screen shows.
+// The page: the header, the four sections, and the one that a narrow screen shows.
 
 import { html, render, useEffect, useState } from "./vendor/preact-htm.js";
 import { connect } from "./live.js";
@@ -7,15 +7,15 @@ import { Announcer } from "./announcer.js";
 import { Connection } from "./connection.js";
 import { Counters } from "./counters.js";
 import { History } from "./history.js";
-import { Journeys } from "./journeys.js";
+import { Pipeline } from "./pipeline.js";
 import { Phones } from "./phones.js";
-import { Trouble } from "./trouble.js";
+import { Faults } from "./faults.js";
 
 const VIEWS = [
   ["phones", "Phones"],
-  ["journeys", "The way through"],
+  ["pipeline", "Pipeline"],
   ["history", "History"],
-  ["trouble", "Trouble"],
+  ["faults", "Faults"],
 ];
 
 function Page() {
@@ -28,7 +28,7 @@ function Page() {
   const phone = state.phones.find((phone) => phone.id === selected) ?? state.phones[0];
   const open = (wamid) => {
     setOpened(wamid);
-    if (wamid !== null) setView("journeys");
+    if (wamid !== null) setView("pipeline");
   };
   return html`
     <a class="skip" href="#phones">Skip to the phones</a>
@@ -54,9 +54,9 @@ function Page() {
     </nav>
     <main class="sections" data-view=${view}>
       <${Phones} state=${state} phone=${phone} select=${select} open=${open} view=${view} />
-      <${Journeys} state=${state} opened=${opened} open=${open} />
+      <${Pipeline} state=${state} opened=${opened} open=${open} />
       <${History} state=${state} />
-      <${Trouble} state=${state} />
+      <${Faults} state=${state} />
     </main>
     <${Announcer} state=${state} phone=${phone} />
   `;

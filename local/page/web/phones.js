@@ -1,4 +1,4 @@
-// The phones: one tab for each person, with what they have not read, and the chat of the chosen one.
+// The phones: a tab each, with the number of unread messages, and the chat of the selected one.
 
 import { html, useState } from "./vendor/preact-htm.js";
 import { AddPhone } from "./add-phone.js";
@@ -7,7 +7,7 @@ import { Composer } from "./composer.js";
 import { counted } from "./format.js";
 import { Tabs } from "./tabs.js";
 
-// Answers that have reached a phone and nobody has looked at.
+// The number of unread messages on a phone.
 const unread = (state, phone) =>
   state.chats.filter(
     ({ phone: id, from, ticks }) => id === phone.id && from === "business" && (ticks === "sent" || ticks === "delivered"),
@@ -33,7 +33,7 @@ export function Phones({ state, phone, select, open, view }) {
         : html`
             <${Tabs} label="Phones" tabs=${tabs} selected=${phone.id} select=${select} prefix="phone" />
             <div class="phone" role="tabpanel" id="chat-panel" aria-labelledby=${`phone-tab-${phone.id}`}>
-              <div class="person">
+              <div class="owner">
                 <span class="portrait" aria-hidden="true" data-hue=${hue(phone.id)}>${initials(phone.name)}</span>
                 <div>
                   <h3>${phone.name}</h3>
@@ -66,5 +66,5 @@ const initials = (name) =>
     .map((word) => [...word][0]?.toUpperCase() ?? "")
     .join("");
 
-// One of six, always the same for the same phone.
+// One of six hues, stable for each phone.
 const hue = (id) => [...id].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 6, 0);

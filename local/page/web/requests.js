@@ -1,6 +1,6 @@
-// What the page asks the server to do. An error is an `Error` whose message a person can read.
+// Requests to the server. A failure is an `Error` with a message for display.
 
-async function ask(method, path, body = {}) {
+async function request(method, path, body = {}) {
   let response;
   try {
     response = await fetch(path, {
@@ -13,7 +13,7 @@ async function ask(method, path, body = {}) {
   }
   const text = await response.text();
   const answer = parsed(text);
-  if (!response.ok) throw new Error(answer?.detail ?? answer?.title ?? `The server answered ${response.status}.`);
+  if (!response.ok) throw new Error(answer?.detail ?? answer?.title ?? `The server returned ${response.status}.`);
   return answer;
 }
 
@@ -25,11 +25,11 @@ export function parsed(text) {
   }
 }
 
-const phone = (id, what) => `/page/phones/${encodeURIComponent(id)}/${what}`;
+const phone = (id, resource) => `/page/phones/${encodeURIComponent(id)}/${resource}`;
 
-export const addPhone = (phone) => ask("POST", "/page/phones", phone);
-export const send = (id, message) => ask("POST", phone(id, "messages"), message);
-export const read = (id) => ask("POST", phone(id, "read"));
-export const setTrouble = (id, on) => ask("PUT", `/page/trouble/${encodeURIComponent(id)}`, { on });
-export const doTrouble = (id) => ask("POST", `/page/trouble/${encodeURIComponent(id)}`);
-export const redrive = () => ask("POST", "/page/dead-letters/redrive");
+export const addPhone = (phone) => request("POST", "/page/phones", phone);
+export const send = (id, message) => request("POST", phone(id, "messages"), message);
+export const read = (id) => request("POST", phone(id, "read"));
+export const setFault = (id, on) => request("PUT", `/page/faults/${encodeURIComponent(id)}`, { on });
+export const runAction = (id) => request("POST", `/page/faults/${encodeURIComponent(id)}`);
+export const redrive = () => request("POST", "/page/dead-letters/redrive");

@@ -1,16 +1,16 @@
-// The menu of ready samples, one of each kind of message. What a sample refers to is the last message that fits.
+// The menu of samples, one of each kind of message. A sample's target is the last message that fits.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { moved } from "./tabs.js";
 
-const NEEDED = { own: "write something first", business: "needs an answer first" };
+const NEEDED = { own: "requires a sent message", business: "requires a reply" };
 
 const FITS = {
-  own: (message) => message.from === "person" && message.ticks !== "clock",
+  own: (message) => message.from === "user" && message.ticks !== "clock",
   business: (message) => message.from === "business" && message.ticks !== "failed",
 };
 
-// The wamid that a sample points at; undefined when there is none.
+// The wamid of a sample's target, or undefined.
 const target = (sample, messages) =>
   messages.findLast((message) => !message.revoked && FITS[sample.refers_to]?.(message))?.id;
 
@@ -56,14 +56,14 @@ export function SampleMenu({ state, phone, disabled, choose }) {
         disabled=${disabled}
         aria-haspopup="menu"
         aria-expanded=${opened ? "true" : "false"}
-        aria-label="Other kinds of message"
+        aria-label="Message types"
         onClick=${() => setOpened(!opened)}
       >
         <span aria-hidden="true">+</span>
       </button>
       ${opened &&
       html`
-        <div class="menu" role="menu" aria-label="Other kinds of message" ref=${menu} onKeyDown=${onKeyDown}>
+        <div class="menu" role="menu" aria-label="Message types" ref=${menu} onKeyDown=${onKeyDown}>
           ${state.samples.map((sample) => {
             const refers_to = sample.refers_to === null ? undefined : target(sample, messages);
             const missing = sample.refers_to !== null && refers_to === undefined;

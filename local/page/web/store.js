@@ -1,4 +1,4 @@
-// What the server has said, as one immutable object; whoever draws it subscribes.
+// The state from the server, as one immutable object with subscriptions.
 
 const EMPTY = {
   loaded: false,
@@ -6,24 +6,24 @@ const EMPTY = {
   connection: "connecting",
   phones: [],
   samples: [],
-  trouble: [],
+  faults: [],
   counters: null,
   chats: [],
-  journeys: [],
+  messages: [],
   logs: [],
   history: [],
 };
 
-// The page stays quick when it is open for a day: as many as the server sends at the start.
-const KEPT = { chats: 500, journeys: 200, logs: 1000 };
+// Bounds for a page that stays open: as many as the first event contains.
+const KEPT = { chats: 500, messages: 200, logs: 1000 };
 
 let state = EMPTY;
 const listeners = new Set();
-// Milliseconds from one drawing to the next: a burst sends hundreds of events, which are drawn together.
+// Milliseconds between two renders: the hundreds of events of a burst are rendered together.
 const PAUSE = 80;
 
 let scheduled = false;
-let drawn = -PAUSE;
+let rendered = -PAUSE;
 
 export const getState = () => state;
 
@@ -39,22 +39,22 @@ function change(next) {
   scheduled = true;
   setTimeout(() => {
     scheduled = false;
-    drawn = performance.now();
+    rendered = performance.now();
     for (const listener of listeners) listener(state);
-  }, drawn + PAUSE - performance.now());
+  }, rendered + PAUSE - performance.now());
 }
 
 export const connection = (connection) => state.connection !== connection && change({ connection });
 
-// A reconnect begins with a new state, which replaces all that was known.
+// A reconnect begins with the whole state, which replaces the old one.
 export function replace(fresh) {
-  change({ ...EMPTY, ...fresh, chats: ordered(fresh.chats), journeys: ordered(fresh.journeys), loaded: true, connection: "live" });
+  change({ ...EMPTY, ...fresh, chats: ordered(fresh.chats), messages: ordered(fresh.messages), loaded: true, connection: "live" });
 }
 
 const byOrder = (a, b) => a.order - b.order;
 const ordered = (things) => [...things].sort(byOrder);
 
-// Puts `thing` where the one with the same id was, or else at the end.
+// Replaces the item with the same id, or appends.
 function put(things, thing, id) {
   const at = things.findLastIndex((other) => other[id] === thing[id]);
   return at < 0 ? [...things, thing] : things.with(at, thing);
@@ -69,13 +69,13 @@ function putOrdered(name, thing, id) {
   return { [name]: sorted.slice(-KEPT[name]) };
 }
 
-// How each event of the server changes what is known.
+// The change of the state by each event.
 export const EVENTS = {
   state: replace,
   phone: (phone) => change({ phones: put(state.phones, phone, "id") }),
   chat: (message) => change(putOrdered("chats", message, "id")),
-  journey: (journey) => change(putOrdered("journeys", journey, "wamid")),
+  message: (message) => change(putOrdered("messages", message, "wamid")),
   log: (log) => change({ logs: [...state.logs, log].slice(-KEPT.logs) }),
-  trouble: (trouble) => change({ trouble: put(state.trouble, trouble, "id") }),
+  fault: (fault) => change({ faults: put(state.faults, fault, "id") }),
   counters: (counters) => change({ counters }),
 };

@@ -1,11 +1,11 @@
-// A tab list as the ARIA authoring practices describe it: one stop for Tab, arrows move and choose.
+// A tab list according to the ARIA authoring practices: one stop for Tab; arrows move and select.
 // Source: <https://www.w3.org/WAI/ARIA/apg/patterns/tabs/>
 
 import { html } from "./vendor/preact-htm.js";
 
 const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
-// The index that a key leads to from `at` among `count`, or null.
+// The index after a key at index `at` of `count`, or null.
 export function moved(key, at, count) {
   if (key === "Home") return 0;
   if (key === "End") return count - 1;
