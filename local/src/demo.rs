@@ -104,7 +104,7 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
 }
 
 impl Demo {
-    /// Prints the sample's way through the pipeline.
+    /// Prints the sample's message at each stage of the pipeline.
     ///
     /// # Errors
     /// When a token cannot be signed.

@@ -1,4 +1,4 @@
-//! The page over HTTP, on a real stack: what is played on a phone, and what is shown of it, live.
+//! The page over HTTP, on a real stack: commands, and the stream of events.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use local_testing::{DEADLINE, PHONE_A, payload, rows, stack, text};
 
-/// What a page would show: the newest of each thing.
+/// The state of a page: the newest version of each item.
 #[derive(Clone, Debug, Default)]
 struct Shown {
     things: BTreeMap<&'static str, BTreeMap<String, Value>>,
@@ -23,9 +23,9 @@ struct Shown {
 const LISTS: [(&str, &str, &str); 5] = [
     ("phones", "phone", "id"),
     ("chats", "chat", "id"),
-    ("journeys", "journey", "wamid"),
+    ("messages", "message", "wamid"),
     ("logs", "log", "id"),
-    ("trouble", "trouble", "id"),
+    ("faults", "fault", "id"),
 ];
 
 impl Shown {
@@ -56,17 +56,17 @@ impl Shown {
         self.things.get(list).and_then(|things| things.get(id)).unwrap_or(&Value::Null)
     }
 
-    fn journey(&self, wamid: &str) -> &Value {
-        self.thing("journeys", wamid)
+    fn message(&self, wamid: &str) -> &Value {
+        self.thing("messages", wamid)
     }
 
-    /// What the business has said in answer to a message.
-    fn echoes(&self, wamid: &str) -> Vec<&Value> {
+    /// The replies to a message.
+    fn replies(&self, wamid: &str) -> Vec<&Value> {
         let chats = self.things.get("chats").into_iter().flat_map(|chats| chats.values());
         chats.filter(|one| one["from"] == "business" && one["quotes"]["id"] == wamid).collect()
     }
 
-    /// Whether every message is accounted for: this many are finished, and none is elsewhere.
+    /// Whether `count` messages are recorded, and none has another state.
     fn all_recorded(&self, count: u64) -> bool {
         let settled = json!({"accepted": count, "recorded": count, "waiting": 0, "dead": 0, "difference": 0});
         let settled = settled.as_object().expect("an object");
@@ -74,7 +74,7 @@ impl Shown {
     }
 }
 
-/// A stack with the page open, and somebody who looks at it.
+/// A stack with an open page, and a client of its events.
 struct Played {
     stack: Stack,
     page: Page,
@@ -96,8 +96,8 @@ impl Played {
         Self { stack, page, client, shown, follower }
     }
 
-    /// A request that changes something.
-    async fn ask(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
+    /// Sends a request with a JSON body.
+    async fn request(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}{path}", self.stack.url());
         let response = self.client.request(method, url).json(body).send().await.expect("an answer");
         let status = response.status().as_u16();
@@ -105,19 +105,19 @@ impl Played {
     }
 
     async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        self.ask(reqwest::Method::POST, path, body).await
+        self.request(reqwest::Method::POST, path, body).await
     }
 
-    /// Sends from a phone; the wamids of what was sent, and the webhook's status.
+    /// Sends from a phone. The wamids of the messages, and the webhook's status.
     async fn send(&self, phone: &str, message: &Value) -> (Vec<String>, u64) {
         let (status, answer) = self.post(&format!("/page/phones/{phone}/messages"), message).await;
         assert_eq!(status, 202, "{answer}");
         let wamids = answer["wamids"].as_array().expect("wamids").iter();
-        let wamids = wamids.map(|wamid| wamid.as_str().expect("a text").to_owned()).collect();
+        let wamids = wamids.map(|wamid| wamid.as_str().expect("a string").to_owned()).collect();
         (wamids, answer["status"].as_u64().expect("a status"))
     }
 
-    /// Sends a text that the webhook takes.
+    /// Sends a text that the webhook accepts.
     async fn text(&self, phone: &str, text: &str) -> String {
         let (wamids, status) = self.send(phone, &json!({ "text": text })).await;
         assert_eq!((wamids.len(), status), (1, 200));
@@ -126,19 +126,19 @@ impl Played {
 
     async fn switch(&self, id: &str, on: bool) {
         let (status, answer) =
-            self.ask(reqwest::Method::PUT, &format!("/page/trouble/{id}"), &json!({ "on": on })).await;
+            self.request(reqwest::Method::PUT, &format!("/page/faults/{id}"), &json!({ "on": on })).await;
         assert_eq!((status, &answer["on"]), (200, &json!(on)), "{answer}");
     }
 
-    /// Waits until the page shows something.
-    async fn until(&self, what: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
+    /// Waits until the state of the page fulfils a condition.
+    async fn until(&self, event: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
         let mut shown = self.shown.clone();
         let seen = tokio::time::timeout(DEADLINE, shown.wait_for(|shown| condition(shown))).await;
         match seen {
             Ok(seen) => seen.expect("the page is open").clone(),
             Err(_) => {
                 let shown = self.shown.borrow();
-                panic!("not in time: {what}: {:#?}, {:#?}", shown.counters, shown.things.get("journeys"))
+                panic!("timeout: {event}: {:#?}, {:#?}", shown.counters, shown.things.get("messages"))
             }
         }
     }
@@ -147,7 +147,7 @@ impl Played {
         self.until(&format!("{count} messages are recorded"), |shown| shown.all_recorded(count)).await
     }
 
-    /// Ends everything; the page's stream ends with it.
+    /// Stops everything, which also ends the page's stream.
     async fn stop(self) {
         self.page.close().await;
         self.follower.await.expect("the stream ends");
@@ -174,48 +174,48 @@ async fn follow(mut response: reqwest::Response, shown: watch::Sender<Shown>) {
 }
 
 #[tokio::test]
-async fn a_text_is_echoed_ticked_recorded_and_followed_all_the_way() {
+async fn a_text_is_replied_to_recorded_and_shown_at_every_stage() {
     let played = Played::start().await;
     let first = played.shown.borrow().clone();
     let phones: Vec<&str> =
         first.things["phones"].values().map(|phone| phone["id"].as_str().expect("an id")).collect();
-    assert_eq!(phones, ["a", "b", "nobody", "username"]);
+    assert_eq!(phones, ["a", "b", "unlinked", "username"]);
     assert!(first.samples.as_array().is_some_and(|samples| samples.len() >= 14));
     assert_eq!(first.history.as_array().map(Vec::len), Some(4));
 
     let wamid = played.text("a", "Hello").await;
-    let echo = |shown: &Shown, ticks: &str| matches!(shown.echoes(&wamid).as_slice(), [one] if one["text"] == "Hello" && one["ticks"] == ticks);
-    played.until("the echo has arrived", |shown| echo(shown, "delivered")).await;
+    let reply = |shown: &Shown, ticks: &str| matches!(shown.replies(&wamid).as_slice(), [one] if one["text"] == "Hello" && one["ticks"] == ticks);
+    played.until("the reply is delivered", |shown| reply(shown, "delivered")).await;
     assert_eq!(played.post("/page/phones/a/read", &json!({})).await.0, 204);
-    played.until("the echo was read", |shown| echo(shown, "read")).await;
+    played.until("the reply is read", |shown| reply(shown, "read")).await;
     assert_eq!(played.shown.borrow().thing("chats", &wamid)["ticks"], "sent");
 
     let statuses = |shown: &Shown| {
-        let statuses = shown.journey(&wamid)["statuses"].as_array().cloned().unwrap_or_default();
+        let statuses = shown.message(&wamid)["statuses"].as_array().cloned().unwrap_or_default();
         statuses.len() == 3 && statuses.iter().all(|status| !status["outcome"].is_null())
     };
-    let is_read = |shown: &Shown| shown.journey(&wamid)["database"]["rows"][1]["status"] == "read";
-    let shown = played.until("the row says so", |shown| statuses(shown) && is_read(shown)).await;
-    let journey = shown.journey(&wamid);
+    let is_read = |shown: &Shown| shown.message(&wamid)["database"]["rows"][1]["status"] == "read";
+    let shown = played.until("the row has the status", |shown| statuses(shown) && is_read(shown)).await;
+    let message = shown.message(&wamid);
     assert_eq!(
-        (&journey["state"], &journey["phone"], &journey["label"]),
+        (&message["state"], &message["phone"], &message["label"]),
         (&json!("done"), &json!("a"), &json!("text: Hello"))
     );
-    let webhook = &journey["webhook"];
+    let webhook = &message["webhook"];
     assert_eq!(
         (&webhook["status"], &webhook["signature"], &webhook["posts"]),
         (&json!(200), &json!("valid"), &json!(1))
     );
-    assert_eq!((&journey["queue"]["state"], &journey["queue"]["receives"]), (&json!("gone"), &json!(1)));
+    assert_eq!((&message["queue"]["state"], &message["queue"]["receives"]), (&json!("gone"), &json!(1)));
     assert_eq!(
-        (&journey["reply"]["outcome"], &journey["reply"]["attempts"]),
+        (&message["reply"]["outcome"], &message["reply"]["attempts"]),
         (&json!("answered"), &json!(1))
     );
     assert_eq!(
-        (&journey["graph"][0]["status"], &journey["graph"][0]["request"]["text"]["body"]),
+        (&message["graph"][0]["status"], &message["graph"][0]["request"]["text"]["body"]),
         (&json!(200), &json!("Hello"))
     );
-    assert_eq!((&journey["dead"], &journey["database"]["deferred"]), (&Value::Null, &json!(false)));
+    assert_eq!((&message["dead"], &message["database"]["deferred"]), (&Value::Null, &json!(false)));
     let logs = shown.things["logs"].values().filter(|log| log["wamid"] == wamid.as_str());
     let functions: std::collections::BTreeSet<_> = logs.filter_map(|log| log["function"].as_str()).collect();
     assert!(functions.contains("webhook") && functions.contains("reply"), "{functions:?}");
@@ -225,19 +225,20 @@ async fn a_text_is_echoed_ticked_recorded_and_followed_all_the_way() {
 }
 
 #[tokio::test]
-async fn nobody_s_numbers_new_phones_samples_bursts_and_strangers_all_add_up() {
+async fn the_counters_reconcile_for_every_kind_of_sender_and_message() {
     let played = Played::start().await;
-    let told = |shown: &Shown, wamid: &str| matches!(shown.echoes(wamid).as_slice(), [one] if one["text"] != "Hello" && one["ticks"] == "delivered");
-    for phone in ["nobody", "username"] {
+    let registers = |shown: &Shown, wamid: &str| matches!(shown.replies(wamid).as_slice(), [one] if one["text"] != "Hello" && one["ticks"] == "delivered");
+    for phone in ["unlinked", "username"] {
         let wamid = played.text(phone, "Hello").await;
-        let shown = played.until("they are told how to register", |shown| told(shown, &wamid)).await;
-        assert_eq!(shown.journey(&wamid)["database"], Value::Null);
+        let shown =
+            played.until("the registration reply is delivered", |shown| registers(shown, &wamid)).await;
+        assert_eq!(shown.message(&wamid)["database"], Value::Null);
     }
     let (status, phone) =
         played.post("/page/phones", &json!({"name": "Grace", "number": "+49 170 1234567"})).await;
-    assert_eq!((status, &phone["about"]), (201, &json!("belongs to nobody")));
+    assert_eq!((status, &phone["about"]), (201, &json!("unlinked")));
     let id = phone["id"].as_str().expect("an id");
-    played.until("the phone is there", |shown| !shown.thing("phones", id).is_null()).await;
+    played.until("the phone exists", |shown| !shown.thing("phones", id).is_null()).await;
     let (status, problem) = played.post("/page/phones", &json!({"name": "Grace", "number": "call me"})).await;
     assert!(
         status == 400 && problem["detail"].as_str().is_some_and(|text| text.contains("digits")),
@@ -245,13 +246,13 @@ async fn nobody_s_numbers_new_phones_samples_bursts_and_strangers_all_add_up() {
     );
 
     let question = played.text("a", "See you on Satruday").await;
-    let shown = played.until("the echo has come", |shown| shown.echoes(&question).len() == 1).await;
-    let echo = shown.echoes(&question)[0]["id"].as_str().expect("an id").to_owned();
+    let shown = played.until("the reply exists", |shown| shown.replies(&question).len() == 1).await;
+    let reply = shown.replies(&question)[0]["id"].as_str().expect("an id").to_owned();
     let mut count = 3;
     for sample in shown.samples.as_array().expect("samples") {
         let refers_to = match sample["refers_to"].as_str() {
             Some("own") => json!(question),
-            Some(_) => json!(echo),
+            Some(_) => json!(reply),
             None => Value::Null,
         };
         let message = json!({"sample": sample["id"], "refers_to": refers_to});
@@ -266,150 +267,154 @@ async fn nobody_s_numbers_new_phones_samples_bursts_and_strangers_all_add_up() {
 
     let (wamids, _) = played.send("b", &json!({"burst": 20})).await;
     count += 20;
-    played.until("all are answered", |shown| wamids.iter().all(|wamid| shown.echoes(wamid).len() == 1)).await;
-    // Somebody else's POST is seen as well, and one that is not signed is not taken for Meta's.
-    let body = payload(&[text("4915112345678", "wamid.stranger", "from outside")]);
+    played
+        .until("all have replies", |shown| wamids.iter().all(|wamid| shown.replies(wamid).len() == 1))
+        .await;
+    // A POST from outside the page is shown as well; an unsigned one does not count as Meta's.
+    let body = payload(&[text("4915112345678", "wamid.outside", "from outside")]);
     assert_eq!(played.stack.post(&body).await.expect("answered"), 200);
     count += 1;
-    let shown = played.until("the stranger is told", |shown| told(shown, "wamid.stranger")).await;
-    assert_eq!(shown.journey("wamid.stranger")["phone"], shown.thing("chats", "wamid.stranger")["phone"]);
+    let shown = played
+        .until("the outside sender gets a registration reply", |shown| registers(shown, "wamid.outside"))
+        .await;
+    assert_eq!(shown.message("wamid.outside")["phone"], shown.thing("chats", "wamid.outside")["phone"]);
     let forged = payload(&[text(PHONE_A, "wamid.forged", "forged")]);
     let url = played.stack.webhook_url();
     let answer = played.client.post(url).body(forged).send().await.expect("an answer");
     assert_eq!(answer.status(), 401);
-    let is_refused = |shown: &Shown| shown.journey("wamid.forged")["state"] == "refused";
-    let shown = played.until("the forged one is refused", is_refused).await;
-    assert_eq!(shown.journey("wamid.forged")["webhook"]["signature"], "missing");
+    let is_refused = |shown: &Shown| shown.message("wamid.forged")["state"] == "refused";
+    let shown = played.until("the forged message is refused", is_refused).await;
+    assert_eq!(shown.message("wamid.forged")["webhook"]["signature"], "missing");
     assert!(shown.thing("chats", "wamid.forged").is_null());
     played.until_all_are_recorded(count).await;
     played.stop().await;
 }
 
 #[tokio::test]
-async fn with_the_database_down_the_echo_comes_and_the_row_waits() {
+async fn with_the_database_down_the_reply_is_sent_and_the_row_waits() {
     let played = Played::start().await;
     played.switch("database-down", true).await;
     let wamid = played.text("a", "Are you there?").await;
     let waits = |shown: &Shown| {
-        let journey = shown.journey(&wamid);
-        shown.echoes(&wamid).len() == 1
-            && journey["database"]["deferred"] == true
-            && journey["state"] == "waiting"
-            && journey["queue"]["name"] == "records"
+        let message = shown.message(&wamid);
+        shown.replies(&wamid).len() == 1
+            && message["database"]["deferred"] == true
+            && message["state"] == "waiting"
+            && message["queue"]["name"] == "records"
             && shown.counters["waiting"] == 1
             && shown.counters["known"] == false
     };
-    played.until("the echo is there and the row waits", waits).await;
+    played.until("the reply exists and the row waits", waits).await;
     played.switch("database-down", false).await;
-    let shown = played.until("the row is there", |shown| shown.journey(&wamid)["state"] == "done").await;
-    assert_eq!(shown.journey(&wamid)["database"]["rows"].as_array().map(Vec::len), Some(2));
-    assert_eq!(shown.journey(&wamid)["database"]["deferred"], false);
+    let shown = played.until("the row exists", |shown| shown.message(&wamid)["state"] == "done").await;
+    assert_eq!(shown.message(&wamid)["database"]["rows"].as_array().map(Vec::len), Some(2));
+    assert_eq!(shown.message(&wamid)["database"]["deferred"], false);
     let shown = played.until_all_are_recorded(1).await;
-    assert_eq!(shown.echoes(&wamid).len(), 1);
+    assert_eq!(shown.replies(&wamid).len(), 1);
     assert_eq!(rows(&played.stack).await.len(), 2);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_delivered_twice_is_echoed_once() {
+async fn a_duplicate_delivery_gets_one_reply() {
     let played = Played::start().await;
     played.switch("duplicate-delivery", true).await;
     let wamid = played.text("a", "Once").await;
-    let nobody = played.text("nobody", "Once").await;
-    let delivered = |shown: &Shown, wamid: &str| matches!(shown.echoes(wamid).as_slice(), [one] if one["ticks"] == "delivered");
-    played.until("both are answered", |shown| delivered(shown, &wamid) && delivered(shown, &nobody)).await;
+    let unlinked = played.text("unlinked", "Once").await;
+    let delivered = |shown: &Shown, wamid: &str| matches!(shown.replies(wamid).as_slice(), [one] if one["ticks"] == "delivered");
+    played.until("both have replies", |shown| delivered(shown, &wamid) && delivered(shown, &unlinked)).await;
     let shown = played.until_all_are_recorded(2).await;
-    assert_eq!(shown.journey(&wamid)["webhook"]["posts"], 2);
-    assert_eq!((shown.echoes(&wamid).len(), shown.echoes(&nobody).len()), (1, 1));
+    assert_eq!(shown.message(&wamid)["webhook"]["posts"], 2);
+    assert_eq!((shown.replies(&wamid).len(), shown.replies(&unlinked).len()), (1, 1));
     assert_eq!(played.stack.services.graph.received().len(), 2);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn a_dead_letter_says_why_and_is_answered_when_it_is_redriven() {
+async fn a_dead_letter_has_a_cause_and_gets_a_reply_after_a_redrive() {
     let played = Played::start().await;
-    let (status, answer) = played.post("/page/trouble/dead-letter", &json!({})).await;
+    let (status, answer) = played.post("/page/faults/dead-letter", &json!({})).await;
     assert!(status == 200 && answer["done"].is_string(), "{answer}");
     let shown = played.until("it is counted", |shown| shown.counters["dead"] == 1).await;
-    let wamid = shown.things["journeys"].keys().next().expect("a journey").clone();
-    let shown = played.until("it is shown", |shown| shown.journey(&wamid)["state"] == "dead").await;
-    let dead = &shown.journey(&wamid)["dead"];
+    let wamid = shown.things["messages"].keys().next().expect("a message").clone();
+    let shown = played.until("it is shown", |shown| shown.message(&wamid)["state"] == "dead").await;
+    let dead = &shown.message(&wamid)["dead"];
     assert_eq!(dead["queue"], "inbound-dead-letters.fifo");
     assert!(dead["cause"].as_str().is_some_and(|cause| cause.contains("code 190")), "{dead}");
-    assert_eq!((&shown.counters["difference"], shown.echoes(&wamid).len()), (&json!(0), 0));
+    assert_eq!((&shown.counters["difference"], shown.replies(&wamid).len()), (&json!(0), 0));
 
     let (status, redriven) = played.post("/page/dead-letters/redrive", &json!({})).await;
     assert_eq!((status, redriven), (200, json!({"moved": 1, "left": null})));
-    played.until("it is answered", |shown| shown.echoes(&wamid).len() == 1).await;
-    played.until("it is done", |shown| shown.journey(&wamid)["state"] == "done").await;
+    played.until("it has a reply", |shown| shown.replies(&wamid).len() == 1).await;
+    played.until("it is done", |shown| shown.message(&wamid)["state"] == "done").await;
     let shown = played.until_all_are_recorded(1).await;
-    assert_eq!(shown.journey(&wamid)["dead"], Value::Null);
+    assert_eq!(shown.message(&wamid)["dead"], Value::Null);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn what_waits_too_long_dies_with_its_cause_and_every_wait_can_be_skipped() {
+async fn backoff_can_be_skipped_and_the_last_failure_dead_letters() {
     let played = Played::start().await;
     played.switch("graph-token-expired", true).await;
     let wamid = played.text("a", "Hello").await;
     let waits = |shown: &Shown| {
-        let queue = &shown.journey(&wamid)["queue"];
+        let queue = &shown.message(&wamid)["queue"];
         queue["state"] == "waiting" && !queue["visible_at"].is_null() && shown.counters["waiting"] == 1
     };
-    let shown = played.until("it waits for a quarter of an hour", waits).await;
-    let error = shown.journey(&wamid)["reply"]["error"].as_str().expect("an error").to_owned();
+    let shown = played.until("it is postponed", waits).await;
+    let error = shown.message(&wamid)["reply"]["error"].as_str().expect("an error").to_owned();
     assert!(error.starts_with("account: "), "{error}");
-    assert_eq!(shown.journey(&wamid)["graph"][0]["status"], 401);
-    let (_, answer) = played.post("/page/trouble/skip-waits", &json!({})).await;
-    assert_eq!(answer["done"], "1 message is tried now.");
+    assert_eq!(shown.message(&wamid)["graph"][0]["status"], 401);
+    let (_, answer) = played.post("/page/faults/skip-backoff", &json!({})).await;
+    assert_eq!(answer["done"], "1 message is retried now.");
     let again = |shown: &Shown| {
-        let journey = shown.journey(&wamid);
-        journey["reply"]["attempts"] == 2 && journey["queue"]["receives"] == 2 && waits(shown)
+        let message = shown.message(&wamid);
+        message["reply"]["attempts"] == 2 && message["queue"]["receives"] == 2 && waits(shown)
     };
     played.until("it has failed again", again).await;
-    let (_, answer) = played.post("/page/trouble/hours-pass", &json!({})).await;
-    assert_eq!(answer["done"], "1 message is tried for the last time now.");
-    played.until("it is dead", |shown| shown.counters["dead"] == 1).await;
+    let (_, answer) = played.post("/page/faults/last-attempt", &json!({})).await;
+    assert_eq!(answer["done"], "1 message is retried now, for the last time.");
+    played.until("it is a dead letter", |shown| shown.counters["dead"] == 1).await;
 
-    // A second one waits when the token is repaired, and is tried at once.
+    // A second message is retried at once when the token is replaced.
     let second = played.text("b", "Hello?").await;
     let waits = |shown: &Shown| {
-        !shown.journey(&second)["queue"]["visible_at"].is_null()
-            && shown.journey(&second)["queue"]["state"] == "waiting"
+        !shown.message(&second)["queue"]["visible_at"].is_null()
+            && shown.message(&second)["queue"]["state"] == "waiting"
     };
     played.until("the second waits", waits).await;
     played.switch("graph-token-expired", false).await;
-    played.until("the second is answered", |shown| shown.echoes(&second).len() == 1).await;
+    played.until("the second has a reply", |shown| shown.replies(&second).len() == 1).await;
     assert_eq!(played.post("/page/dead-letters/redrive", &json!({})).await.1["moved"], 1);
     played.until_all_are_recorded(2).await;
     played.stop().await;
 }
 
 #[tokio::test]
-async fn while_sqs_refuses_a_message_is_not_sent_and_meta_posts_it_again() {
+async fn meta_retries_a_message_while_sqs_is_unavailable() {
     let played = Played::start().await;
     played.switch("sqs-refusing", true).await;
     let (wamids, status) = played.send("a", &json!({"text": "Hello"})).await;
     assert_eq!(status, 500);
     let wamid = &wamids[0];
-    let shown = played.until("it is refused", |shown| shown.journey(wamid)["state"] == "refused").await;
+    let shown = played.until("it is refused", |shown| shown.message(wamid)["state"] == "refused").await;
     assert_eq!(shown.thing("chats", wamid)["ticks"], "clock");
     assert_eq!(shown.counters["accepted"], 0);
     played.switch("sqs-refusing", false).await;
-    let shown = played.until("it is answered", |shown| shown.echoes(wamid).len() == 1).await;
+    let shown = played.until("it has a reply", |shown| shown.replies(wamid).len() == 1).await;
     assert_eq!(shown.thing("chats", wamid)["ticks"], "sent");
-    assert!(shown.journey(wamid)["webhook"]["posts"].as_u64() >= Some(2));
+    assert!(shown.message(wamid)["webhook"]["posts"].as_u64() >= Some(2));
     played.until_all_are_recorded(1).await;
     played.stop().await;
 }
 
 #[tokio::test]
-async fn errors_of_the_graph_api_pass_and_a_killed_reply_comes_back() {
+async fn graph_api_errors_are_retried_and_a_killed_reply_recovers() {
     let played = Played::start().await;
     played.switch("graph-500", true).await;
     let wamid = played.text("a", "Hello").await;
     let failed = |shown: &Shown| {
-        shown.journey(&wamid)["state"] == "waiting" && shown.journey(&wamid)["graph"][0]["status"] == 500
+        shown.message(&wamid)["state"] == "waiting" && shown.message(&wamid)["graph"][0]["status"] == 500
     };
     played.until("it has failed", failed).await;
     played.switch("graph-500", false).await;
@@ -417,19 +422,19 @@ async fn errors_of_the_graph_api_pass_and_a_killed_reply_comes_back() {
 
     played.switch("graph-slow", true).await;
     let second = played.text("a", "Slowly").await;
-    let in_hand = |shown: &Shown| shown.journey(&second)["queue"]["state"] == "in flight";
-    played.until("reply has it in hand", in_hand).await;
-    let (_, answer) = played.post("/page/trouble/kill-reply", &json!({})).await;
+    let in_flight = |shown: &Shown| shown.message(&second)["queue"]["state"] == "in flight";
+    played.until("it is in flight", in_flight).await;
+    let (_, answer) = played.post("/page/faults/kill-reply", &json!({})).await;
     assert!(answer["done"].as_str().is_some_and(|done| done.contains("killed")), "{answer}");
     played.switch("graph-slow", false).await;
-    played.until("it is answered all the same", |shown| !shown.echoes(&second).is_empty()).await;
+    played.until("it has a reply anyway", |shown| !shown.replies(&second).is_empty()).await;
     played.until_all_are_recorded(2).await;
     assert_eq!(rows(&played.stack).await.len(), 4);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn nobody_but_the_page_itself_may_use_it() {
+async fn requests_of_other_sites_and_invalid_requests_are_refused() {
     let played = Played::start().await;
     let url = played.stack.url();
     let get = async |path: &str| played.client.get(format!("{url}{path}")).send().await.expect("an answer");
@@ -459,18 +464,18 @@ async fn nobody_but_the_page_itself_may_use_it() {
     let read = played.client.post(format!("{url}/page/phones/a/read")).send().await.expect("an answer");
     assert_eq!(read.status(), 415);
     for (path, body, status) in [
-        ("/page/phones/nobody-at-all/messages", json!({"text": "x"}), 404),
+        ("/page/phones/unknown/messages", json!({"text": "x"}), 404),
         ("/page/phones/a/messages", json!({"text": " "}), 400),
         ("/page/phones/a/messages", json!({"text": "x", "burst": 2}), 400),
         ("/page/phones/a/messages", json!({"text": 1}), 400),
         ("/page/phones/a/messages", json!({"sample": "nonsense"}), 400),
-        ("/page/trouble/nonsense", json!({}), 404),
-        ("/page/trouble/database-down", json!({}), 404),
+        ("/page/faults/nonsense", json!({}), 404),
+        ("/page/faults/database-down", json!({}), 404),
     ] {
         let (answered, problem) = played.post(path, &body).await;
         assert_eq!((answered, &problem["status"]), (status, &json!(status)), "{path} {problem}");
     }
-    // The functions' own routes are as they were.
+    // The functions' own routes are unchanged.
     assert_eq!(played.client.get(format!("{url}/messages")).send().await.expect("an answer").status(), 401);
     assert!(played.stack.services.graph.received().is_empty());
     played.stop().await;

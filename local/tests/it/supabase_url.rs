@@ -358,7 +358,7 @@ async fn the_page_says_what_it_cannot_do() {
     let stack = elsewhere.stack().await.expect("a stack");
     let page = Page::open(&stack).expect("a page");
     let client = shared::http::client().expect("a client");
-    let down = client.put(format!("{}/page/trouble/database-down", stack.url())).json(&json!({"on": true}));
+    let down = client.put(format!("{}/page/faults/database-down", stack.url())).json(&json!({"on": true}));
     let answer = down.send().await.expect("an answer");
     assert_eq!(answer.status(), 409);
     assert!(answer.text().await.expect("a body").contains("start local without --supabase"));
