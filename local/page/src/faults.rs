@@ -55,7 +55,7 @@ pub(crate) fn all() -> Vec<Fault> {
             "Every call fails with 401, code 190. Messages are retried every 15 minutes until the token is replaced.",
         ),
         (
-            "sqs-refusing",
+            "sqs-unavailable",
             "SQS unavailable",
             "The inbound queue rejects sends: webhook returns 500 and Meta retries later. No accepted message is lost.",
         ),

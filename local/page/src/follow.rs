@@ -98,7 +98,7 @@ pub(crate) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
             let counters = model.ledger.count(accepted, &unfinished, recorded.as_ref());
             if counters != model.counters {
                 model.counters = counters;
-                model.tell(Changed::Counters);
+                model.mark(Changed::Counters);
             }
             counters.known && counters.waiting == 0 && counters.difference == 0 && model.stale.is_empty()
         });
@@ -148,17 +148,17 @@ impl Model {
             let phone = sender.and_then(|sender| self.phones.find_or_add(sender, posted.name.as_deref()));
             let phone = phone.map(|(phone, is_new)| {
                 if is_new {
-                    self.tell(Changed::Phone(phone.id.clone()));
+                    self.mark(Changed::Phone(phone.id.clone()));
                 }
                 phone.id
             });
             let order = self.next_order();
             self.pipeline.add(&posted.wamid, phone.as_deref(), &posted.kind, &posted.text, order);
-            self.tell(Changed::Message(posted.wamid.clone()));
+            self.mark(Changed::Message(posted.wamid.clone()));
             if let Some(phone) = phone
                 && let Some(bubble) = self.chats.add_sent(posted, &phone, order)
             {
-                self.tell(Changed::Chat(bubble));
+                self.mark(Changed::Chat(bubble));
             }
         }
     }
@@ -168,7 +168,7 @@ impl Model {
         for posted in &post.messages {
             let ms = milliseconds(took);
             self.pipeline.change(&posted.wamid, |message| message.posted(status, ms, post.signature));
-            self.tell(Changed::Message(posted.wamid.clone()));
+            self.mark(Changed::Message(posted.wamid.clone()));
             if status == 200 {
                 self.tick(&posted.wamid, Ticks::Sent, None);
             }
@@ -179,7 +179,7 @@ impl Model {
             }
             if let Some(wamid) = self.pipeline.resolve(&status_update.wamid).map(str::to_owned) {
                 self.pipeline.change(&wamid, |message| message.status(&status_update.name));
-                self.tell(Changed::Message(wamid));
+                self.mark(Changed::Message(wamid));
             }
         }
     }
@@ -195,7 +195,7 @@ impl Model {
                 let phone = self.phones.at(compose::recipient(received))?.clone();
                 let order = self.next_order();
                 if let Some(bubble) = self.chats.add_received(received, &phone.id, order) {
-                    self.tell(Changed::Chat(bubble));
+                    self.mark(Changed::Chat(bubble));
                 }
                 Some(phone)
             }
@@ -207,7 +207,7 @@ impl Model {
                 let id = ["/context/message_id", "/message_id"].into_iter();
                 let id = id.filter_map(|pointer| call.request.pointer(pointer)?.as_str()).next()?;
                 if self.pipeline.change(id, |message| message.called(call)) {
-                    self.tell(Changed::Message(id.to_owned()));
+                    self.mark(Changed::Message(id.to_owned()));
                 }
                 None
             }
@@ -222,7 +222,7 @@ impl Model {
             self.pipeline.change(&wamid, |message| is_new = message.placed(place, dead));
             if is_new {
                 self.stale.insert(wamid.clone());
-                self.tell(Changed::Message(wamid));
+                self.mark(Changed::Message(wamid));
             }
         }
     }
@@ -240,7 +240,7 @@ impl Model {
                 lacks_rows = message.lacks_rows();
             });
             if is_new {
-                self.tell(Changed::Message(wamid.clone()));
+                self.mark(Changed::Message(wamid.clone()));
             }
             if !lacks_rows {
                 self.stale.remove(wamid);
@@ -250,7 +250,7 @@ impl Model {
 
     fn tick(&mut self, id: &str, ticks: Ticks, error: Option<&str>) {
         if self.chats.tick(id, ticks, error) {
-            self.tell(Changed::Chat(id.to_owned()));
+            self.mark(Changed::Chat(id.to_owned()));
         }
     }
 }

@@ -62,7 +62,7 @@ impl Injector {
                 done.map_err(|error| Problem::conflict(format!("{error:#}")))?;
             }
             "graph-token-expired" => services.graph.expire_access_token(on.then(Utc::now)),
-            "sqs-refusing" => {
+            "sqs-unavailable" => {
                 let refusal = on.then_some(QueueFault::Unavailable);
                 own_queues(&services)?.fail_always(Action::SendMessageBatch, refusal);
             }
@@ -76,7 +76,7 @@ impl Injector {
             }
             // All faults of the Graph API together: several may be on.
             services.graph.fail_always(graph_fault(&model.faults));
-            model.tell(Changed::Fault(fault.id));
+            model.mark(Changed::Fault(fault.id));
             Fault { on, ..fault }
         });
         if !on && let Ok(server) = own_queues(&services) {
@@ -110,7 +110,7 @@ impl Injector {
         }
     }
 
-    /// Sends all dead letters back to where they came from.
+    /// Redrives all dead letters to their source queues.
     pub(crate) async fn redrive(&self) -> Result<Redriven, Problem> {
         let services = self.services()?;
         let queues = &services.queues;

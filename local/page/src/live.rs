@@ -176,7 +176,7 @@ impl Event {
 
 impl Model {
     /// Records a change for publication.
-    pub(crate) fn tell(&mut self, changed: Changed) {
+    pub(crate) fn mark(&mut self, changed: Changed) {
         self.changed.insert(changed);
     }
 
@@ -193,7 +193,7 @@ impl Model {
         if self.logs.len() > LOGS {
             self.logs.pop_front();
         }
-        self.tell(Changed::Log(id));
+        self.mark(Changed::Log(id));
     }
 
     fn event(&self, changed: &Changed) -> Option<Event> {

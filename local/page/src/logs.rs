@@ -39,7 +39,7 @@ impl Model {
             _ => {}
         });
         self.stale.insert(wamid.clone());
-        self.tell(Changed::Message(wamid));
+        self.mark(Changed::Message(wamid));
     }
 }
 

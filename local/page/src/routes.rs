@@ -98,7 +98,7 @@ async fn add_phone(State(app): State<Arc<App>>, body: Body<NewPhone>) -> Result<
     let new = parsed(body)?;
     let added = app.hub.change(|model| {
         let phone = model.phones.add(new)?;
-        model.tell(Changed::Phone(phone.id.clone()));
+        model.mark(Changed::Phone(phone.id.clone()));
         Ok(phone)
     });
     Ok((StatusCode::CREATED, Json(added.map_err(|detail: String| Problem::bad(detail))?)).into_response())

@@ -61,10 +61,10 @@ test("a dead-lettered message gets a reply after a redrive", async (t) => {
 
 test("Meta retries while SQS is unavailable", async (t) => {
   const page = await on.open(t, world);
-  await on.turn(page, "sqs-refusing", true);
+  await on.turn(page, "sqs-unavailable", true);
   await on.write(page, "Knock, knock");
   await page.getByText(/^The webhook returned 500/).waitFor();
-  await on.turn(page, "sqs-refusing", false);
+  await on.turn(page, "sqs-unavailable", false);
   await on.received(page, "Knock, knock").waitFor({ timeout: on.PATIENT });
   await on.eventually(async () => assert.equal(await on.row(page, "Knock, knock").getAttribute("data-state"), "done"));
 });

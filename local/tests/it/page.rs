@@ -393,14 +393,14 @@ async fn backoff_can_be_skipped_and_the_last_failure_dead_letters() {
 #[tokio::test]
 async fn meta_retries_a_message_while_sqs_is_unavailable() {
     let played = Played::start().await;
-    played.switch("sqs-refusing", true).await;
+    played.switch("sqs-unavailable", true).await;
     let (wamids, status) = played.send("a", &json!({"text": "Hello"})).await;
     assert_eq!(status, 500);
     let wamid = &wamids[0];
     let shown = played.until("it is refused", |shown| shown.message(wamid)["state"] == "refused").await;
     assert_eq!(shown.thing("chats", wamid)["ticks"], "clock");
     assert_eq!(shown.counters["accepted"], 0);
-    played.switch("sqs-refusing", false).await;
+    played.switch("sqs-unavailable", false).await;
     let shown = played.until("it has a reply", |shown| shown.replies(wamid).len() == 1).await;
     assert_eq!(shown.thing("chats", wamid)["ticks"], "sent");
     assert!(shown.message(wamid)["webhook"]["posts"].as_u64() >= Some(2));
