@@ -138,7 +138,7 @@ pub(crate) fn from_sample(phone: &Phone, id: &str, refers_to: Option<&str>) -> R
 }
 
 impl Sample {
-    /// The message, with the sample's own sender, id and time.
+    /// The sample's message, before its sender, id and time are replaced.
     fn message(&self) -> Option<Value> {
         let (file, name) = self.source;
         let payloads: Value = serde_json::from_str(file).ok()?;

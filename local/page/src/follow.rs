@@ -227,9 +227,9 @@ impl Model {
         }
     }
 
-    /// Applies the rows that were found for the messages `asked`.
-    fn rows_found(&mut self, asked: &[String], mut found: HashMap<Uuid, Row>) {
-        for wamid in asked {
+    /// Applies the rows that were found for the messages `wamids`.
+    fn rows_found(&mut self, wamids: &[String], mut found: HashMap<Uuid, Row>) {
+        for wamid in wamids {
             let rows: Vec<Row> = [Role::User, Role::Assistant]
                 .iter()
                 .filter_map(|role| found.remove(&row_id(&wamid.as_str().into(), role)))

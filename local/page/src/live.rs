@@ -20,7 +20,7 @@ use crate::line::Line;
 use crate::phones::Phones;
 use crate::pipeline::Pipeline;
 
-/// The maximum number of unread events of a connection; beyond it the connection ends, and the next one begins anew.
+/// The maximum number of unread events of a connection; beyond it the connection ends.
 const BACKLOG: usize = 8192;
 /// The newest items in the first event.
 const MESSAGES: usize = 200;

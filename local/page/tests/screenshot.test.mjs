@@ -1,4 +1,4 @@
-// The picture of the README: docs/page.png with UPDATE_SCREENSHOT=1, otherwise a temporary file.
+// The screenshot of the README: docs/page.png with UPDATE_SCREENSHOT=1, otherwise a temporary file.
 
 import assert from "node:assert/strict";
 import { mkdtemp, rm, stat } from "node:fs/promises";
