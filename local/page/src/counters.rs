@@ -157,8 +157,8 @@ impl Ledger {
         }
     }
 
-    /// Counts from snapshots in this order: the first `accepted` messages, `unfinished`, and the database; `None` when it
-    /// is unavailable.
+    /// Counts from snapshots in this order: the first `accepted` messages, `unfinished`, and the database; `None` when
+    /// it is unavailable.
     pub(crate) fn count(
         &mut self,
         accepted: usize,

@@ -129,7 +129,7 @@ impl Phones {
         Ok(phone)
     }
 
-    /// The phone of a sender, and whether it was added just now. `None` when it does not exist and the limit is reached.
+    /// The phone of a sender, and whether it is new. `None` when it does not exist and the limit is reached.
     pub(crate) fn find_or_add(&mut self, sender: &Sender, name: Option<&str>) -> Option<(Phone, bool)> {
         if let Some(phone) = self.of(sender) {
             return Some((phone.clone(), false));
