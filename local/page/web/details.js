@@ -204,7 +204,7 @@ function Logs({ state, wamid }) {
 }
 
 // The short wamid of the logs, without the beginning, which contains a phone number: ShortWamid in
-// shared/src/logging.rs.
+// shared/src/lambda/logging.rs.
 const shortened = (wamid) => wamid.slice(-16);
 
 // The fields of a log line, without the message's own wamid.
