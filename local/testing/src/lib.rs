@@ -1,4 +1,5 @@
 //! For tests of the whole pipeline: a stack, payloads for it, and waiting for what comes of them.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
 use std::time::{Duration, Instant};
 
 use local_stack::journal::{Entry, Mark};

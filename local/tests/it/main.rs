@@ -1,5 +1,7 @@
 //! The tests of the whole pipeline and of the commands, in one program.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+
 mod commands;
 mod events;
 mod failures;

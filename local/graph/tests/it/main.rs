@@ -1,5 +1,7 @@
 //! The integration tests of the Graph API emulator over real HTTP, in one binary.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 mod faults;
 mod number;

@@ -1,5 +1,7 @@
 //! The integration tests of the API and the migrations on a real PostgreSQL, in one binary.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+
 mod adoption;
 mod api;
 mod checks;

@@ -1,5 +1,7 @@
 //! The fault simulation: the guarantees hold, runs are reproducible, and deliberate defects are detected.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::process::Stdio;
 
 use serde_json::Value;
