@@ -23,32 +23,32 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play one signed sample webhook, show what becomes of it, and exit: 0 if every step was as expected.
+    /// Play one signed sample webhook, show its outcome, and exit: 0 if every step was as expected.
     Demo {
         /// Print the result as one JSON object.
         #[arg(long)]
         json: bool,
     },
-    /// Post payload files, signed, and report what became of each.
+    /// Post payload files, signed, and report the outcome of each.
     Replay {
-        /// Files (one payload, an array of payloads, an object of named payloads, or one JSON a line) and
+        /// Files (one payload, an array of payloads, an object of named payloads, or one JSON per line) and
         /// directories of them.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
-        /// Print one JSON object a payload.
+        /// Print one JSON object per payload.
         #[arg(long)]
         json: bool,
-        /// Send every payload as it stands. Otherwise a wamid that an earlier payload of the run has used
-        /// is replaced, because the queue would take its message for a duplicate; with `--sqs-endpoint` every wamid is.
+        /// Send every payload unchanged. By default a wamid that an earlier payload of the run has used is replaced,
+        /// because the queue would discard its message as a duplicate; with `--sqs-endpoint` every wamid is replaced.
         #[arg(long)]
         keep_ids: bool,
     },
-    /// Send many messages and print how long it took, what was lost, what came twice, and memory.
+    /// Send many messages and print times, lost messages, duplicates, and memory.
     Load {
-        /// How many.
+        /// The number of messages.
         #[arg(long, default_value_t = 10_000)]
         messages: usize,
-        /// From how many senders. More than 30 messages of one sender within five minutes are taken for a loop.
+        /// The number of senders. More than 30 messages of one sender within five minutes are treated as a loop.
         #[arg(long, default_value_t = 500)]
         senders: usize,
         /// Print the result as one JSON object.
@@ -60,8 +60,8 @@ enum Command {
 }
 
 impl Cli {
-    /// Reads the command line and the variables; one that is empty counts as unset. Ends the process after
-    /// `--help`, or when they cannot be understood.
+    /// Reads the command line and the environment; an empty variable counts as unset. Ends the process after
+    /// `--help`, or when an argument is invalid.
     #[must_use]
     pub fn read() -> Self {
         let command = Self::command().mut_args(|arg| {
@@ -71,7 +71,7 @@ impl Cli {
         Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
-    /// Runs the command until it ends, or until Ctrl-C, SIGTERM or the terminal's end, and stops what it started.
+    /// Runs the command until it ends, or until Ctrl-C, SIGTERM or SIGHUP, and stops everything it started.
     ///
     /// # Errors
     /// When something cannot be started.
@@ -86,7 +86,7 @@ impl Cli {
                 None => std::future::pending().await,
             }
         };
-        let told_to_stop = async move {
+        let stop_signal = async move {
             tokio::select! {
                 _ = hung_up => ExitCode::from(129),
                 _ = interrupt.recv() => ExitCode::from(130),
@@ -94,22 +94,22 @@ impl Cli {
             }
         };
         match self.command {
-            // These stay up: being told to stop is how they end.
-            None => up::run(options, told_to_stop).await?,
-            Some(Command::Services) => up::services(options, told_to_stop).await?,
-            Some(Command::Demo { json }) => return until(told_to_stop, demo::run(options, json)).await,
+            // These run until a signal stops them.
+            None => up::run(options, stop_signal).await?,
+            Some(Command::Services) => up::services(options, stop_signal).await?,
+            Some(Command::Demo { json }) => return until(stop_signal, demo::run(options, json)).await,
             Some(Command::Load { messages, senders, json }) => {
-                return until(told_to_stop, load::run(options, messages, senders, json)).await;
+                return until(stop_signal, load::run(options, messages, senders, json)).await;
             }
             Some(Command::Replay { paths, json, keep_ids }) => {
-                return until(told_to_stop, replay::run(options, &paths, json, keep_ids)).await;
+                return until(stop_signal, replay::run(options, &paths, json, keep_ids)).await;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Whether we were started by `nohup`, which wants us to go on when the terminal closes.
+/// Returns whether SIGHUP is ignored, as under `nohup`: then the program continues after the terminal closes.
 #[cfg(target_os = "linux")]
 fn hangup_is_ignored() -> bool {
     let status = procfs::process::Process::myself().and_then(|us| us.status());
@@ -117,19 +117,19 @@ fn hangup_is_ignored() -> bool {
     status.is_ok_and(|status| status.sigign & 1 == 1)
 }
 
-/// Not known.
+/// Returns false: the signal mask is not known.
 #[cfg(not(target_os = "linux"))]
 fn hangup_is_ignored() -> bool {
     false
 }
 
-/// Does `work` unless told to stop, which ends what it has started.
+/// Runs `work` until a signal; then `work` is dropped, which ends everything it has started.
 async fn until(
-    told_to_stop: impl Future<Output = ExitCode>,
+    stop_signal: impl Future<Output = ExitCode>,
     work: impl Future<Output = anyhow::Result<bool>>,
 ) -> anyhow::Result<ExitCode> {
     tokio::select! {
         as_expected = work => Ok(if as_expected? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        code = told_to_stop => Ok(code),
+        code = stop_signal => Ok(code),
     }
 }

@@ -10,37 +10,37 @@ use uuid::Uuid;
 
 use crate::show;
 use local_stack::payloads::Payload;
-use local_stack::play::{Echo, Played, Row};
+use local_stack::play::{Played, Reply, Row};
 use local_stack::{Options, Stack};
 
 /// Meta's samples; see `local/samples/README.md`.
 const SAMPLES: &str = include_str!("../samples/meta-webhook-examples.json");
-/// The one that is played.
+/// The name of the played sample.
 const SAMPLE: &str = "Text Message";
 
-/// What became of the sample.
+/// The outcome of the sample.
 #[derive(Debug, Serialize)]
 pub struct Demo {
-    /// Whether the webhook answered 200 and the queue has the message.
+    /// Whether the webhook returned 200 and the queue accepted the message.
     pub accepted: bool,
-    /// What the phone received.
-    pub echoes: Vec<Echo>,
+    /// The replies that the phone received.
+    pub echoes: Vec<Reply>,
     /// The rows in the database.
     pub rows: Vec<Row>,
-    /// `GET /messages` for each user, without what was there before.
+    /// `GET /messages` for each user, without earlier messages.
     pub history: BTreeMap<Uuid, Vec<Value>>,
-    /// What was not as it should be.
+    /// The differences from the expected outcome.
     #[serde(skip)]
-    pub mistakes: Vec<String>,
-    /// The whole story, for people.
+    pub differences: Vec<String>,
+    /// The complete outcome, for display.
     #[serde(skip)]
     pub played: Played,
-    /// What the person wrote, and the wamid of it.
+    /// The user's message and its wamid.
     #[serde(skip)]
     pub question: (String, String),
 }
 
-/// Starts everything, plays, shows, stops. Whether every step was as expected.
+/// Starts everything, plays the sample, shows the outcome and stops. Returns whether every step was as expected.
 ///
 /// # Errors
 /// When something cannot be started.
@@ -52,14 +52,14 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
     } else {
         demo.show(&stack)?;
     }
-    for mistake in &demo.mistakes {
-        eprintln!("not as expected: {mistake}");
+    for difference in &demo.differences {
+        eprintln!("not as expected: {difference}");
     }
-    if !demo.mistakes.is_empty() {
-        show::log_since(&stack.journal, demo.played.since);
+    if !demo.differences.is_empty() {
+        show::log_since(&stack.logs, demo.played.since);
     }
     stack.stop().await?;
-    Ok(demo.mistakes.is_empty())
+    Ok(demo.differences.is_empty())
 }
 
 /// Plays the sample on a running stack.
@@ -70,7 +70,7 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
     let samples: Value = serde_json::from_str(SAMPLES)?;
     let body = samples.get(SAMPLE).context("the sample is missing")?.to_string().into_bytes();
     let mut sample = Payload { file: PathBuf::new(), name: SAMPLE.to_owned(), body };
-    stack.renewal().renew(&mut sample);
+    stack.fresh_ids().replace_used(&mut sample);
     let body = sample.body;
     let sample: Value = serde_json::from_slice(&body)?;
     let message = &sample["entry"][0]["changes"][0]["value"]["messages"][0];
@@ -91,36 +91,36 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
         entries.retain(|entry| !earlier.contains(&id(entry)));
         history.insert(*user, entries);
     }
-    let mistakes = mistakes(&played, &history, &users, &question, &text(&message["from"]));
+    let differences = differences(&played, &history, &users, &question, &text(&message["from"]));
     Ok(Demo {
         accepted: played.status == 200 && played.queued == 1,
         echoes: played.echoes.clone(),
         rows: played.rows.clone(),
         history,
-        mistakes,
+        differences,
         played,
         question,
     })
 }
 
 impl Demo {
-    /// Prints the sample's message at each stage of the pipeline.
+    /// Prints the sample's steps through the pipeline.
     ///
     /// # Errors
     /// When a token cannot be signed.
     pub fn show(&self, stack: &Stack) -> anyhow::Result<()> {
         let (question, wamid) = &self.question;
-        println!("\nA person writes “{question}”. Meta posts it to the webhook:");
+        println!("\nA user writes “{question}”. Meta posts the message to the webhook:");
         println!(
             "  webhook   {} {}",
             self.played.status,
             if self.accepted { "accepted" } else { "not accepted" }
         );
         println!("  queue     {} message, taken by reply", self.played.queued);
-        for echo in &self.echoes {
-            let body = echo.body.as_deref().unwrap_or_default();
-            println!("  phone     {} receives “{body}”", echo.to);
-            println!("            in answer to {}", echo.quotes.as_deref().unwrap_or("nothing"));
+        for reply in &self.echoes {
+            let body = reply.body.as_deref().unwrap_or_default();
+            println!("  phone     {} receives “{body}”", reply.to);
+            println!("            in answer to {}", reply.quotes.as_deref().unwrap_or("nothing"));
         }
         for row in &self.rows {
             println!("  database  {:<9} “{}”  (user {})", row.role, row.content, row.user_id);
@@ -142,12 +142,12 @@ impl Demo {
     }
 }
 
-/// A message's id in the history.
+/// Returns a message's id in the history.
 fn id(entry: &Value) -> String {
     entry["id"].to_string()
 }
 
-fn mistakes(
+fn differences(
     played: &Played,
     history: &BTreeMap<Uuid, Vec<Value>>,
     users: &[(Uuid, String); 2],
@@ -155,10 +155,10 @@ fn mistakes(
     sender: &str,
 ) -> Vec<String> {
     let [(owner, _), (other, _)] = users;
-    let echo = |echo: &Echo| {
-        echo.to.trim_start_matches('+') == sender
-            && echo.body.as_ref() == Some(question)
-            && echo.quotes.as_ref() == Some(wamid)
+    let is_reply = |reply: &Reply| {
+        reply.to.trim_start_matches('+') == sender
+            && reply.body.as_ref() == Some(question)
+            && reply.quotes.as_ref() == Some(wamid)
     };
     let row = |row: &Row, role: &str| row.role == role && row.content == *question && row.user_id == *owner;
     let entries = |user: &Uuid| history.get(user).map_or(0, Vec::len);
@@ -167,21 +167,21 @@ fn mistakes(
         entries.filter_map(|entry| entry["role"].as_str()).collect::<Vec<_>>()
     };
     [
-        (played.status == 200, format!("the webhook answered {}", played.status)),
+        (played.status == 200, format!("the webhook returned {}", played.status)),
         (played.queued == 1, format!("{} messages were queued", played.queued)),
         (
-            matches!(played.echoes.as_slice(), [one] if echo(one)),
-            "the phone did not get exactly one echo".to_owned(),
+            matches!(played.echoes.as_slice(), [one] if is_reply(one)),
+            "the phone did not get exactly one reply".to_owned(),
         ),
         (
-            matches!(played.rows.as_slice(), [asked, said] if row(asked, "user") && row(said, "assistant")),
-            "the database does not hold the two rows".to_owned(),
+            matches!(played.rows.as_slice(), [question, reply] if row(question, "user") && row(reply, "assistant")),
+            "the database does not contain the two rows".to_owned(),
         ),
         (played.ignored.is_empty(), format!("ignored: {:?}", played.ignored)),
         (roles(owner) == ["assistant", "user"], format!("the owner sees {} entries", entries(owner))),
         (entries(other) == 0, format!("another user sees {} entries", entries(other))),
     ]
     .into_iter()
-    .filter_map(|(as_expected, mistake)| (!as_expected).then_some(mistake))
+    .filter_map(|(as_expected, difference)| (!as_expected).then_some(difference))
     .collect()
 }

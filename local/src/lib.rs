@@ -1,15 +1,15 @@
-//! The pipeline on one machine, as a command: starts it, plays messages, measures it. Everything that runs is
-//! [`local_stack`]'s.
+//! The command line of the pipeline on one machine: starts it, plays messages, measures it. The pipeline itself is in
+//! [`local_stack`].
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
 //! | [`cli`] | the command line |
-//! | [`up`] | stays up for a person to try, with the page of `local-page` |
+//! | [`up`] | runs everything until a signal, with the page of `local-page` |
 //! | [`demo`] | plays one sample and checks every step |
 //! | [`replay`] | plays files of payloads |
-//! | [`load`] | many messages: time, what was lost, what came twice, memory |
-//! | [`memory`] | how much memory the processes hold |
-//! | [`show`] | how results read on a terminal |
+//! | [`load`] | many messages: time, lost messages, duplicates, memory |
+//! | [`memory`] | memory and CPU time of the processes |
+//! | [`show`] | output for a terminal |
 
 pub mod cli;
 pub mod demo;

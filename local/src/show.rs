@@ -1,12 +1,12 @@
-//! How results read on a terminal.
+//! Output for a terminal.
 
 use std::path::Path;
 
 use local_stack::Stack;
-use local_stack::journal::{Entry, Journal, Mark};
+use local_stack::logs::{Entry, Logs, Mark};
 use local_stack::services::{APP_SECRET, Services, VERIFY_TOKEN};
 
-/// Addresses, tokens, and what to try.
+/// Prints addresses, tokens, and commands to try.
 ///
 /// # Errors
 /// When a token cannot be signed.
@@ -15,7 +15,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     let services = &stack.services;
     let graph = services.graph.url();
     let [(_, token_a), (_, token_b)] = stack.users()?;
-    println!("\nOpen {url}/ for the page: phones, pipeline, history and faults.");
+    println!("\nOpen {url}/ to play: phones, the steps of every message, and faults.");
     println!("\nRunning, until Ctrl-C:");
     println!("  webhook   {url}/webhook");
     println!("  history   {url}/messages");
@@ -48,7 +48,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where the services are, without functions.
+/// Prints the services' addresses, without functions.
 pub fn services(services: &Services, env_file: &Path) {
     println!("Running, until Ctrl-C:");
     println!("  queue     {}", services.queues.inbound_url);
@@ -61,9 +61,9 @@ pub fn services(services: &Services, env_file: &Path) {
     );
 }
 
-/// A line of a function's log.
+/// Prints a line of a function's log.
 pub fn log(entry: &Entry) {
-    // Metrics, which are for CloudWatch: what they count has lines of its own.
+    // Metrics for CloudWatch: the counted events have lines of their own.
     if entry.fields.get("_aws").is_some() {
         return;
     }
@@ -84,7 +84,7 @@ pub fn log(entry: &Entry) {
     );
 }
 
-/// What the functions logged from `since` on, where it says more than the result.
-pub fn log_since(journal: &Journal, since: Mark) {
-    journal.since(since).iter().for_each(log);
+/// Prints the functions' log lines from `since` on.
+pub fn log_since(logs: &Logs, since: Mark) {
+    logs.since(since).iter().for_each(log);
 }

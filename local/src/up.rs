@@ -1,4 +1,4 @@
-//! Stays up for a person to try.
+//! Runs the stack until a signal.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use local_process::{Guardian, PrivateFile};
 
 use crate::{demo, show};
 use local_page::Page;
-use local_stack::journal::Mark;
+use local_stack::logs::Mark;
 use local_stack::services::Services;
 use local_stack::{Options, Stack};
 use ops::doctor::settings::{MESSAGES_URL, WEBHOOK_URL};
 
-/// Starts everything, opens the page, plays one sample, says what to try next, and stays up until `told_to_stop`.
+/// Starts everything, opens the page, plays one sample, prints commands to try, and runs until `stop_signal`.
 ///
 /// # Errors
 /// When something cannot be started.
-pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
-    tokio::pin!(told_to_stop);
+pub async fn run(options: &Options, stop_signal: impl Future) -> anyhow::Result<()> {
+    tokio::pin!(stop_signal);
     let started = async {
         let stack = Stack::start(options, terminal::progress).await?;
         let urls = [(WEBHOOK_URL, stack.webhook_url()), (MESSAGES_URL, stack.messages_url())];
@@ -30,39 +30,40 @@ pub async fn run(options: &Options, told_to_stop: impl Future) -> anyhow::Result
     };
     let (stack, page, _env_file) = tokio::select! {
         started = started => started?,
-        _ = &mut told_to_stop => return Ok(()),
+        _ = &mut stop_signal => return Ok(()),
     };
     tokio::select! {
-        () = stack.journal.follow(Mark::default(), show::log) => {}
-        _ = &mut told_to_stop => {}
+        () = stack.logs.follow(Mark::default(), show::log) => {}
+        _ = &mut stop_signal => {}
     }
     terminal::progress("stopping");
     page.close().await;
     stack.stop().await
 }
 
-/// Starts the services alone, writes the functions' environment for `cargo lambda watch`, and stays up until
-/// `told_to_stop`.
+/// Starts the services alone, writes the functions' environment for `cargo lambda watch`, and runs until
+/// `stop_signal`.
 ///
 /// # Errors
 /// When something cannot be started or the file cannot be written.
-pub async fn services(options: &Options, told_to_stop: impl Future) -> anyhow::Result<()> {
-    tokio::pin!(told_to_stop);
-    terminal::progress("starting the database, the queue and the Graph API's stand-in");
+pub async fn services(options: &Options, stop_signal: impl Future) -> anyhow::Result<()> {
+    tokio::pin!(stop_signal);
+    terminal::progress("starting the database, the queue and the fake Graph API");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
     let services = tokio::select! {
         services = Services::start(options, &guardian, terminal::progress) => services?,
-        _ = &mut told_to_stop => return Ok(()),
+        _ = &mut stop_signal => return Ok(()),
     };
     let _env_file = write_env_file(&services, &[], &options.env_file, &guardian)?;
     show::services(&services, &options.env_file);
-    told_to_stop.await;
+    stop_signal.await;
     terminal::progress("stopping");
     services.stop().await
 }
 
-/// Writes a file with all variables of all functions, in the form that `cargo lambda watch --env-file` reads, and
-/// with the functions' addresses. It may hold the keys of a real AWS account: only our user may read it, and it goes with the result and with us.
+/// Writes a file with all variables of all functions, in the format of `cargo lambda watch --env-file`, and with the
+/// functions' addresses. The file may contain the keys of a real AWS account: it is readable only by the current user,
+/// and removed with the result or at the end of the process.
 fn write_env_file(
     services: &Services,
     urls: &[(&str, String)],

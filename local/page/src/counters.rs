@@ -9,7 +9,7 @@ use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
 
 use crate::queues::Places;
-use local_stack::journal::Entry;
+use local_stack::logs::Entry;
 
 /// The maximum number of finished messages in memory. One that is redelivered after more than these counts twice.
 const REMEMBERED: usize = 50_000;

@@ -22,7 +22,7 @@ use crate::meta::Meta;
 use crate::pipeline::Row;
 use crate::posts::{Post, milliseconds};
 use crate::queues::Places;
-use local_stack::journal::Entry;
+use local_stack::logs::Entry;
 use local_stack::services::Services;
 
 /// The timeout of a query, shorter than that of a connection to a stopped database.
@@ -35,7 +35,7 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// The maximum number of messages in one query for rows.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Follows the functions' logs. The counters depend on every line.
+/// Follows the functions' logs. No line may be missed: the counters rest on them.
 pub(crate) async fn logs(mut lines: UnboundedReceiver<Entry>, hub: Arc<Hub>) {
     while let Some(entry) = lines.recv().await {
         hub.change(|model| model.logged(&entry));

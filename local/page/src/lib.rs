@@ -77,7 +77,7 @@ impl Page {
 
         let mut followers = JoinSet::new();
         followers.spawn(follow::graph(services.graph.subscribe(), Arc::clone(&hub), meta));
-        followers.spawn(follow::logs(stack.journal.subscribe(), Arc::clone(&hub)));
+        followers.spawn(follow::logs(stack.logs.subscribe(), Arc::clone(&hub)));
         followers.spawn(follow::queues(Arc::clone(services), Arc::clone(&hub)));
         followers.spawn(follow::survey(Arc::clone(services), hub));
         stack.serve(routes::router(&app, stack.routes()));

@@ -1,7 +1,7 @@
 //! A line of a function's log, for display.
 
 use chrono::{DateTime, Utc};
-use local_stack::journal::Entry;
+use local_stack::logs::Entry;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Applies the functions' log lines to messages.
 
-use local_stack::journal::Entry;
+use local_stack::logs::Entry;
 use reply::outcome::Outcome;
 use shared::lambda::counter::Counter;
 

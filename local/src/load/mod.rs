@@ -1,4 +1,4 @@
-//! Many messages through the real binaries: time, what was lost, what came twice, memory.
+//! Many messages through the real binaries: time, lost messages, duplicates, memory.
 
 mod post;
 mod watch;
@@ -22,32 +22,32 @@ pub struct Load {
     pub messages: usize,
     /// Different senders.
     pub senders: usize,
-    /// POSTs that carried them.
+    /// POSTs with these messages.
     pub posts: usize,
-    /// From the first POST to the last one's answer, in seconds.
+    /// From the first POST to the last response, in seconds.
     pub accepted_after: f64,
     /// From the first POST to the last row, or to the end of the wait for it, in seconds.
     pub recorded_after: f64,
-    /// Messages without an echo or without both rows.
+    /// Messages without a reply or without both rows.
     pub lost: usize,
-    /// Echoes beyond the first of their message.
+    /// Replies beyond the first of their message.
     pub second_echoes: usize,
     /// Rows beyond the two of each message.
     pub extra_rows: usize,
-    /// Echoes that came before that of an earlier question of their sender.
+    /// Replies that arrived before the reply to an earlier message of their sender.
     pub out_of_order: usize,
-    /// Warnings and errors that the functions logged, by their counter: each is a detour, and takes its time.
+    /// The functions' warnings and errors by counter: each one means additional work.
     pub warnings: BTreeMap<String, usize>,
-    /// Why the wait ended before all was done, and what was missing then; empty when nothing was.
+    /// The reason for giving up, and the missing messages; empty when nothing was missing.
     pub missing: Vec<String>,
-    /// Memory by program: before the first POST, when a third was answered, and at the end.
+    /// Memory by program: before the first POST, after a third of the replies, and at the end.
     pub memory: BTreeMap<String, [Memory; 3]>,
     /// CPU time of each program from the first POST to the end, in seconds.
     pub cpu: BTreeMap<String, f64>,
 }
 
-/// Starts everything, sends `messages` of `senders`, prints what became of them. Whether nothing was lost,
-/// doubled or out of order.
+/// Starts everything, sends `messages` of `senders`, prints their outcome. Returns whether nothing was lost,
+/// duplicated or out of order.
 ///
 /// # Errors
 /// When something cannot be started, or a POST is refused.
@@ -71,7 +71,7 @@ fn print(load: &Load) {
     println!("  accepted after {:.1} s, recorded after {:.1} s", load.accepted_after, load.recorded_after);
     let Load { lost, second_echoes, extra_rows, out_of_order, .. } = load;
     println!(
-        "  lost {lost}, second echoes {second_echoes}, extra rows {extra_rows}, out of order {out_of_order}"
+        "  lost {lost}, second replies {second_echoes}, extra rows {extra_rows}, out of order {out_of_order}"
     );
     for line in &load.missing {
         println!("  {line}");
@@ -80,7 +80,7 @@ fn print(load: &Load) {
         println!("  logged as a warning or an error: {counter} {count}");
     }
     println!(
-        "  memory in MiB, at the start, after a third and at the end: processes, all together, the largest; CPU in s"
+        "  memory in MiB, at the start, after a third and at the end: processes, total, largest; CPU in s"
     );
     let mib = |kib: u64| kib as f64 / 1024.0;
     for (program, samples) in &load.memory {
@@ -92,7 +92,7 @@ fn print(load: &Load) {
     }
 }
 
-/// Sends the messages to a running stack and waits for what becomes of them.
+/// Sends the messages to a running stack and waits for their outcomes.
 ///
 /// # Errors
 /// When a POST is refused or the database cannot be reached.
@@ -110,7 +110,7 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
     let (after, cpu_after) = (memory::by_program(), memory::cpu_by_program());
 
     let rows = rows(stack).await?;
-    let missing = finished.err().map(|why| [vec![why], watch.missing(stack, &rows)].concat());
+    let missing = finished.err().map(|reason| [vec![reason], watch.missing(stack, &rows)].concat());
     let between = watch.memory.take().unwrap_or_default();
     let programs = before.keys().chain(between.keys()).chain(after.keys());
     let of = |memory: &BTreeMap<String, Memory>, name: &str| memory.get(name).copied().unwrap_or_default();
@@ -119,9 +119,9 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
         let before = cpu_before.get(&name).copied().unwrap_or_default();
         (name, seconds - before)
     });
-    let echoes = watch.echoes();
+    let replies = watch.replies();
     let complete =
-        |n: &usize| echoes.of.contains_key(n) && rows.get(&wamid(*n)).is_some_and(|count| *count == 2);
+        |n: &usize| replies.of.contains_key(n) && rows.get(&wamid(*n)).is_some_and(|count| *count == 2);
     Ok(Load {
         messages,
         senders,
@@ -129,9 +129,9 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
         accepted_after: accepted_after.as_secs_f64(),
         recorded_after: recorded_after.as_secs_f64(),
         lost: (0..messages).filter(|n| !complete(n)).count(),
-        second_echoes: echoes.count - echoes.of.len(),
+        second_echoes: replies.count - replies.of.len(),
         extra_rows: rows.values().sum::<usize>().saturating_sub(2 * messages),
-        out_of_order: echoes.out_of_order,
+        out_of_order: replies.out_of_order,
         missing: missing.unwrap_or_default(),
         memory: programs.map(samples).collect(),
         cpu: cpu.collect(),
@@ -139,7 +139,7 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
     })
 }
 
-/// Links each number to a user of its own.
+/// Links each number to a new user.
 ///
 /// # Errors
 /// When the database refuses.
@@ -158,7 +158,7 @@ pub async fn link(stack: &Stack, numbers: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many rows each message has.
+/// Returns the number of rows of each message.
 async fn rows(stack: &Stack) -> anyhow::Result<HashMap<String, usize>> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "select content, count(*) from messages where content like 'wamid.load.%' group by content",

@@ -13,7 +13,7 @@ use local_stack::services::PHONE_NUMBER_ID;
 
 /// Sizes of the POSTs, in messages, one after the other.
 const SIZES: [usize; 9] = [1, 1, 1, 2, 1, 5, 10, 25, 50];
-/// POSTs under way at the same time.
+/// POSTs in flight at the same time.
 const POSTERS: usize = 8;
 
 /// A POST with some of the messages, by their numbers.
@@ -22,17 +22,17 @@ pub(super) struct Post {
     body: Vec<u8>,
 }
 
-/// A message's id, and its text. In the order of its sender's messages, as text.
+/// Returns the id and the text of message number `n`; the strings sort in the order of the numbers.
 pub(super) fn wamid(n: usize) -> String {
     format!("wamid.load.{n:07}")
 }
 
-/// The message's number.
+/// Returns the message's number.
 pub(super) fn number(wamid: &str) -> Option<usize> {
     wamid.strip_prefix("wamid.load.")?.parse().ok()
 }
 
-/// The POSTs: senders take turns, so that each POST holds messages of many.
+/// Returns the POSTs: the senders alternate, so that each POST has messages of many.
 pub(super) fn posts(messages: usize, numbers: &[String]) -> Vec<Post> {
     let mut posts = Vec::new();
     let mut next = 0;
@@ -58,24 +58,24 @@ pub(super) fn posts(messages: usize, numbers: &[String]) -> Vec<Post> {
     posts
 }
 
-/// Sends them, several at a time, but never two that hold messages of the same sender: which of these came
-/// first nobody could say. Returns how long it took.
+/// Sends the POSTs, several at a time, but never two with messages of the same sender, because their order of arrival
+/// would be unknown. Returns the duration.
 ///
 /// # Errors
-/// When one is not answered 200.
+/// When a response is not 200.
 pub(super) async fn post_all(stack: &Stack, posts: Vec<Post>, senders: usize) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let (url, client) = (stack.webhook_url(), shared::http::client()?);
     let mut tasks = JoinSet::new();
-    let mut under_way = BTreeSet::new();
+    let mut in_flight = BTreeSet::new();
     for Post { messages, body } in posts {
-        let is_clear = |under_way: &BTreeSet<usize>| {
-            under_way.len() < POSTERS && under_way.first().is_none_or(|first| messages.end - first <= senders)
+        let is_clear = |in_flight: &BTreeSet<usize>| {
+            in_flight.len() < POSTERS && in_flight.first().is_none_or(|first| messages.end - first <= senders)
         };
-        while !is_clear(&under_way) {
-            under_way.remove(&answer(&mut tasks).await?);
+        while !is_clear(&in_flight) {
+            in_flight.remove(&answer(&mut tasks).await?);
         }
-        under_way.insert(messages.start);
+        in_flight.insert(messages.start);
         let (url, client) = (url.clone(), client.clone());
         tasks.spawn(async move { (messages.start, local_stack::play::post(&client, &url, body).await) });
     }
@@ -85,10 +85,10 @@ pub(super) async fn post_all(stack: &Stack, posts: Vec<Post>, senders: usize) ->
     Ok(start.elapsed())
 }
 
-/// Waits for a POST's answer and returns which it was.
+/// Waits for a response and returns the first message number of its POST.
 async fn answer(tasks: &mut JoinSet<(usize, anyhow::Result<u16>)>) -> anyhow::Result<usize> {
-    let (post, status) = tasks.join_next().await.context("no POST is under way")??;
+    let (post, status) = tasks.join_next().await.context("no POST is in flight")??;
     let status = status?;
-    ensure!(status == 200, "the webhook answered {status}");
+    ensure!(status == 200, "the webhook returned {status}");
     Ok(post)
 }

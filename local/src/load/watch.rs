@@ -1,4 +1,4 @@
-//! What becomes of the messages of a load, and when to stop waiting for it.
+//! Watches the outcomes of a load's messages, and decides when to stop waiting.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -9,49 +9,49 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::post::{self, wamid};
 use crate::memory::{self, Memory};
 use local_stack::Stack;
-use local_stack::journal::Entry;
+use local_stack::logs::Entry;
 use local_stack::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS, RECORDS};
 
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often the database is asked when the log does not say that all is done.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How long everything may stand still: longer than the third wait of a retry, which is 64 s.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the database is queried while the logs do not show that all messages are answered.
+const QUERY_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest time without progress: longer than the third backoff of a retry, which is 64 s.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long a load may take as a whole: so much, and so much for each message.
+/// The time limit of a load: a fixed part, and a part per message.
 const LIMIT: Duration = Duration::from_secs(60);
 const LIMIT_PER_MESSAGE: Duration = Duration::from_millis(10);
-/// Missing messages that are named.
-const NAMED: usize = 10;
+/// The number of missing messages to list.
+const LISTED: usize = 10;
 
-/// What has been seen so far.
+/// The observations so far.
 #[derive(Debug)]
 pub(super) struct Watch {
     messages: usize,
     senders: usize,
     lines: UnboundedReceiver<Entry>,
-    echoes: Echoes,
-    /// How many messages `reply` says that it has answered.
+    replies: Replies,
+    /// The number of messages that `reply` has logged as answered.
     handled: usize,
     /// Warnings and errors of the functions, by their counter.
     pub(super) warnings: BTreeMap<String, usize>,
-    /// Memory when a third was answered.
+    /// Memory after a third of the messages was answered.
     pub(super) memory: Option<BTreeMap<String, Memory>>,
 }
 
-/// What phones received.
+/// The replies that phones received.
 #[derive(Debug, Default)]
-pub(super) struct Echoes {
-    /// How many.
+pub(super) struct Replies {
+    /// The number of replies.
     pub(super) count: usize,
-    /// How many of each message, by its number.
+    /// The number of replies to each message, by the message's number.
     pub(super) of: HashMap<usize, u32>,
-    /// Those that came before that of an earlier question of their sender.
+    /// Replies that arrived before the reply to an earlier message of their sender.
     pub(super) out_of_order: usize,
-    /// The latest of each sender.
+    /// The latest answered message of each sender.
     latest: HashMap<usize, usize>,
 }
 
-impl Echoes {
+impl Replies {
     fn add(&mut self, received: &Received, senders: usize) {
         self.count += 1;
         let Some(n) = received.quotes.as_deref().and_then(post::number) else { return };
@@ -63,41 +63,41 @@ impl Echoes {
 }
 
 impl Watch {
-    /// Begins to watch a stack.
+    /// Starts to watch a stack.
     pub(super) fn new(stack: &Stack, messages: usize, senders: usize) -> Self {
-        let lines = stack.journal.subscribe();
-        let echoes = Echoes::default();
-        Self { messages, senders, lines, echoes, handled: 0, warnings: BTreeMap::new(), memory: None }
+        let lines = stack.logs.subscribe();
+        let replies = Replies::default();
+        Self { messages, senders, lines, replies, handled: 0, warnings: BTreeMap::new(), memory: None }
     }
 
-    /// What phones have received.
-    pub(super) fn echoes(&self) -> &Echoes {
-        &self.echoes
+    /// Returns the replies that phones have received.
+    pub(super) fn replies(&self) -> &Replies {
+        &self.replies
     }
 
-    /// Waits until all rows are there. If that does not happen, says why it waits no longer.
+    /// Waits until all rows are written. The inner error is the reason for giving up.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub(super) async fn wait(&mut self, stack: &Stack) -> anyhow::Result<Result<(), String>> {
         let start = Instant::now();
         let limit = LIMIT + LIMIT_PER_MESSAGE * u32::try_from(self.messages).unwrap_or(u32::MAX);
-        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut look = tokio::time::interval(POLL_INTERVAL);
         let (mut progress, mut rows) = ((0, 0, 0), 0);
-        let (mut changed, mut asked) = (start, start);
+        let (mut changed, mut queried) = (start, start);
         loop {
             look.tick().await;
             self.look(stack);
-            if self.handled >= self.messages || asked.elapsed() > ASK_EVERY {
+            if self.handled >= self.messages || queried.elapsed() > QUERY_INTERVAL {
                 rows = count_rows(stack).await?;
-                asked = Instant::now();
+                queried = Instant::now();
             }
             if rows >= 2 * self.messages {
-                // The echo is sent before its rows are written.
+                // The reply is sent before its rows are written.
                 self.look(stack);
                 return Ok(Ok(()));
             }
-            let seen = (self.handled, self.echoes.count, rows);
+            let seen = (self.handled, self.replies.count, rows);
             if seen != progress {
                 (progress, changed) = (seen, Instant::now());
             }
@@ -110,10 +110,10 @@ impl Watch {
         }
     }
 
-    /// Reads what is new.
+    /// Reads new log lines and new replies.
     fn look(&mut self, stack: &Stack) {
-        for received in stack.services.graph.received_after(self.echoes.count) {
-            self.echoes.add(&received, self.senders);
+        for received in stack.services.graph.received_after(self.replies.count) {
+            self.replies.add(&received, self.senders);
         }
         while let Ok(entry) = self.lines.try_recv() {
             self.handled +=
@@ -128,12 +128,12 @@ impl Watch {
         }
     }
 
-    /// What is missing, and where the queues have something: lines for a person.
+    /// Returns the missing messages and the queues' contents as lines for display.
     pub(super) fn missing(&self, stack: &Stack, rows: &HashMap<String, usize>) -> Vec<String> {
-        let echoes_of = |n: usize| self.echoes.of.get(&n).copied().unwrap_or_default();
+        let replies_of = |n: usize| self.replies.of.get(&n).copied().unwrap_or_default();
         let rows_of = |n: usize| rows.get(&wamid(n)).copied().unwrap_or_default();
         let missing: Vec<usize> =
-            (0..self.messages).filter(|n| echoes_of(*n) == 0 || rows_of(*n) < 2).collect();
+            (0..self.messages).filter(|n| replies_of(*n) == 0 || rows_of(*n) < 2).collect();
         let mut lines = vec![format!("{} messages are missing", missing.len())];
         if let Some(server) = &stack.services.queues.server {
             for name in [INBOUND, RECORDS, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS] {
@@ -145,8 +145,10 @@ impl Watch {
                 ));
             }
         }
-        let named = missing.iter().take(NAMED);
-        lines.extend(named.map(|n| format!("{}: {} echoes, {} rows", wamid(*n), echoes_of(*n), rows_of(*n))));
+        let listed = missing.iter().take(LISTED);
+        lines.extend(
+            listed.map(|n| format!("{}: {} replies, {} rows", wamid(*n), replies_of(*n), rows_of(*n))),
+        );
         lines
     }
 }

@@ -1,4 +1,4 @@
-//! Builds the function binaries with the `cargo` that started us.
+//! Builds the function binaries with the `cargo` that started this program.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use tokio::process::Command;
 /// The three binaries.
 #[derive(Clone, Debug)]
 pub struct Binaries {
-    /// Takes what Meta posts.
+    /// Receives Meta's webhook requests.
     pub webhook: PathBuf,
-    /// Answers and records.
+    /// Replies and stores both messages.
     pub reply: PathBuf,
     /// Serves the history.
     pub messages: PathBuf,
@@ -26,7 +26,7 @@ pub fn workspace() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// Beginnings of the names of what cargo tells a program that it runs.
+/// Prefixes of the variables that cargo sets for a program it runs.
 /// Source: “Environment Variables”, The Cargo Book.
 const PACKAGE_VARIABLES: [&str; 7] = [
     "CARGO_BIN_",
@@ -38,8 +38,8 @@ const PACKAGE_VARIABLES: [&str; 7] = [
     "OUT_DIR",
 ];
 
-/// Builds the three functions, as debug or release build like this program itself. What cargo prints goes
-/// to standard error. Cargo and the compilers that it has started end with this, or with us if we are killed.
+/// Builds the three functions, in the profile of this program: debug or release. Cargo's output goes
+/// to standard error. Cargo and its compilers end with this call, or with this process if it is killed.
 ///
 /// # Errors
 /// When a function does not compile.
@@ -53,15 +53,15 @@ pub async fn functions(guardian: &Guardian) -> anyhow::Result<Binaries> {
 /// When a function does not compile.
 pub async fn together(guardian: &Guardian, profile: &str) -> anyhow::Result<Binaries> {
     // With `local`, because cargo chooses the features of dependencies by what is built together: alone,
-    // the functions would be compiled from the ground up a second time.
+    // the functions would be compiled completely a second time.
     let targets = ["-p", "local", "-p", "webhook", "-p", "reply", "-p", "messages", "--bins"];
     let built = build(guardian, profile, &targets).await?;
     let binary = |name| executable(&built, name);
     Ok(Binaries { webhook: binary("webhook")?, reply: binary("reply")?, messages: binary("messages")? })
 }
 
-/// Builds one program by itself, as it is deployed: with no features of dependencies but those that it asks for.
-/// `targets` say which, as cargo's arguments; see [`functions`] for the rest.
+/// Builds one program separately, as for deployment: dependencies get only the features that it requests.
+/// `targets` are cargo's arguments that select it; see [`functions`] for the rest.
 ///
 /// # Errors
 /// When it does not compile.
@@ -79,8 +79,8 @@ async fn build(guardian: &Guardian, profile: &str, targets: &[&str]) -> anyhow::
     let mut command = Command::new(cargo);
     command.current_dir(workspace()).args(["build", "--message-format", "json-render-diagnostics"]);
     command.args(["--profile", profile]).args(targets);
-    // What the outer cargo says about *this* package would make build scripts run again, and everything
-    // after them: they watch these variables.
+    // The outer cargo's variables about *this* package would make build scripts, which watch these variables,
+    // and everything after them run again.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| PACKAGE_VARIABLES.iter().any(|start| name.starts_with(start))) {
             command.env_remove(name);
@@ -90,7 +90,7 @@ async fn build(guardian: &Guardian, profile: &str, targets: &[&str]) -> anyhow::
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        // Its own group, which its compilers share, so that all of them can be ended together.
+        // A separate process group, shared with its compilers, so that all of them can be ended together.
         .process_group(0)
         .spawn()
         .context("cargo cannot be started: is it on the PATH?")?;
@@ -110,7 +110,7 @@ fn executable(built: &[Message], name: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// What cargo says of each artifact. Source: “External tools”, The Cargo Book.
+/// Cargo's message about an artifact. Source: “External tools”, The Cargo Book.
 #[derive(Deserialize)]
 struct Message {
     target: Target,

@@ -1,8 +1,8 @@
-//! The URL of a service that stands in for ours.
+//! The URL of a service that replaces an emulator.
 
 /// Checks that an endpoint is a URL the SDK can use.
 pub(crate) fn parse(text: &str) -> Result<String, String> {
-    let not_one = || "not a URL like http://127.0.0.1:5000".to_owned();
-    let url = reqwest::Url::parse(text).map_err(|_| not_one())?;
-    if matches!(url.scheme(), "http" | "https") { Ok(text.to_owned()) } else { Err(not_one()) }
+    let invalid = || "not a URL like http://127.0.0.1:5000".to_owned();
+    let url = reqwest::Url::parse(text).map_err(|_| invalid())?;
+    if matches!(url.scheme(), "http" | "https") { Ok(text.to_owned()) } else { Err(invalid()) }
 }

@@ -1,34 +1,34 @@
-//! The whole pipeline on one machine: the three functions as the real processes that they are on Lambda,
-//! and a stand-in for each service around them. A library; `local` is its command line.
+//! The whole pipeline on one machine: the three functions as processes of their own, as on Lambda, with an emulator
+//! or a fake of each service around them. A library; `local` is its command line.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | [`options`] | what to start, and where |
+//! | [`options`] | the services to start, and their addresses |
 //! | [`compile`] | builds the function binaries |
-//! | [`services`] | queue, database and Graph API, and the environment that leads the functions to them |
-//! | [`queues`] | the queues, here or at another endpoint |
-//! | [`supabase`] | the database and its API, here or somebody else's project |
+//! | [`services`] | queue, database and Graph API, and the functions' environment with their addresses |
+//! | [`queues`] | the queues, of the emulator or of another endpoint |
+//! | [`supabase`] | the database and its API, of the emulator or of an external project |
 //! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
-//! | [`journal`] | what the functions logged, and waiting for it |
-//! | [`play`] | posts one payload and finds out what became of it |
-//! | [`story`] | what the functions' log says of a payload's updates |
+//! | [`logs`] | the functions' logs, and waiting for lines in them |
+//! | [`play`] | posts one payload and determines its outcome |
+//! | [`outcomes`] | the outcomes of a payload's updates, from the functions' logs |
 //! | [`payloads`] | finds payloads in files |
-//! | [`renewal`] | gives their messages ids that the queue has not seen |
+//! | [`fresh_ids`] | gives their messages ids that are new to the queue |
 //!
-//! The parts themselves are crates of their own: `local-sqs`, `local-lambda`, `local-supabase`,
+//! The emulators and the fake are separate crates: `local-sqs`, `local-lambda`, `local-supabase`,
 //! `local-graph` and `local-process`. Each can be replaced by the real service.
 
 pub mod compile;
 mod endpoint;
-pub mod journal;
+pub mod fresh_ids;
+pub mod logs;
 pub mod options;
+pub mod outcomes;
 pub mod payloads;
 pub mod play;
 pub mod queues;
-pub mod renewal;
 pub mod services;
 pub mod stack;
-pub mod story;
 pub mod supabase;
 
 pub use options::Options;

@@ -1,5 +1,5 @@
-//! Finds payloads in files: one payload, an array of payloads, an object of named payloads, one a line;
-//! nested, too.
+//! Finds payloads in files: one payload, an array of payloads, an object of named payloads, one payload per line;
+//! also nested.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,24 +11,24 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use shared::meta::lenient;
 
-/// How deep a payload may lie in its file, as in serde_json's own limit.
+/// The maximum depth of a payload in its file, the same as serde_json's limit.
 const MAX_DEPTH: usize = 128;
 
-/// A payload to be posted.
+/// A payload to post.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload {
     /// The file.
     pub file: PathBuf,
     /// Its name in the file: keys and positions, joined by slashes; empty for the whole file.
     pub name: String,
-    /// The bytes to be posted.
+    /// The bytes to post.
     pub body: Vec<u8>,
 }
 
 /// Reads files, and directories recursively, in the order of their names.
 ///
 /// # Errors
-/// When a path cannot be read, a directory holds no payload file, or what is there holds no payload.
+/// When a path cannot be read, a directory contains no payload file, or a file contains no payload.
 pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Payload>> {
     let mut payloads = Vec::new();
     for path in paths {
@@ -41,7 +41,7 @@ pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Payload>> {
             payloads.extend(read_file(&file)?);
         }
         if payloads.len() == found {
-            bail!("{}: it holds no payload", path.display());
+            bail!("{}: it contains no payload", path.display());
         }
     }
     Ok(payloads)
@@ -56,7 +56,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     entries.sort();
     let mut found = Vec::new();
     for entry in entries {
-        // A link could lead in a circle.
+        // Symbolic links are skipped: they could form a cycle.
         if entry.is_dir() && !entry.is_symlink() {
             found.extend(files(&entry)?);
         } else if matches!(extension(&entry), "json" | "jsonl" | "ndjson") && entry.is_file() {
@@ -85,8 +85,8 @@ fn read_file(file: &Path) -> anyhow::Result<Vec<Payload>> {
         find(json, &mut Vec::new(), &mut found);
     }
     match found.as_slice() {
-        // A file that is a payload is posted byte by byte; one that holds none is posted too, because what
-        // becomes of it is worth seeing.
+        // A file that is a payload is posted unchanged; a file without a payload is posted too, to show its
+        // outcome.
         [] => Ok(vec![payload(String::new(), bytes)]),
         [(name, Cow::Borrowed(_))] if name.is_empty() => Ok(vec![payload(String::new(), bytes)]),
         _ => {
@@ -95,10 +95,10 @@ fn read_file(file: &Path) -> anyhow::Result<Vec<Payload>> {
     }
 }
 
-/// Adds the payloads in `json`, each by its name and as it is written there.
+/// Adds the payloads in `json`, each with its name and its bytes unchanged.
 ///
-/// Where one stands, what stands beside it is meant to be one too: it is posted as it is, and the report says
-/// why nothing came of it.
+/// The siblings of a payload are taken for payloads too: each is posted unchanged, and the report gives the
+/// reason why it was ignored.
 fn find<'a>(json: &'a RawValue, path: &mut Vec<String>, found: &mut Vec<(String, Cow<'a, str>)>) {
     if let Some(payload) = as_payload(json) {
         found.push((path.join("/"), payload));
@@ -120,8 +120,8 @@ fn find<'a>(json: &'a RawValue, path: &mut Vec<String>, found: &mut Vec<(String,
     }
 }
 
-/// A payload as it is written, or a whole one around `{"field": …, "value": {…}}`, the form in which Meta's
-/// console shows samples.
+/// Returns a payload unchanged, or wraps `{"field": …, "value": {…}}`, the form of the samples in Meta's console,
+/// in a complete payload.
 fn as_payload(json: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Shape<'a> {
@@ -145,7 +145,7 @@ fn as_payload(json: &RawValue) -> Option<Cow<'_, str>> {
     })
 }
 
-/// What an object or an array holds, by its key or its position, in the order in which it stands there.
+/// The children of an object or an array, by key or position, in the order of the file.
 fn children(json: &RawValue) -> Vec<(String, &RawValue)> {
     let text = json.get();
     if text.starts_with('{') {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_found_alone_in_arrays_by_name_by_line_and_nested() {
+    fn payloads_are_found_in_all_supported_file_layouts() {
         let one = payload("a").to_string();
         assert_eq!(names("a.json", &one), [""]);
         assert_eq!(names("a.json", &format!("[{one}, {one}]")), ["0", "1"]);
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_beside_a_payload_is_posted_as_it_stands_in_its_place_and_under_its_name() {
+    fn siblings_of_a_payload_are_posted_unchanged_by_name() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.json");
         let good = r#"{ "object": "whatsapp_business_account", "entry": [ ], "b": 1, "a": 1.50 }"#;
@@ -276,6 +276,6 @@ mod tests {
         assert!(refusal(directory.path()).ends_with(": no *.json, *.jsonl or *.ndjson file"));
         let empty = directory.path().join("empty.jsonl");
         std::fs::write(&empty, "\n\n").expect("a file");
-        assert_eq!(refusal(&empty), format!("{}: it holds no payload", empty.display()));
+        assert_eq!(refusal(&empty), format!("{}: it contains no payload", empty.display()));
     }
 }

@@ -1,4 +1,4 @@
-//! Posts one payload, signed, and finds out what became of it.
+//! Posts one payload, signed, and determines its outcome.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -19,58 +19,58 @@ use webhook::payload::{self, Update};
 use webhook::readable::Readable;
 use webhook::signature::{self, AppSecret};
 
-use crate::journal::Mark;
+use crate::logs::Mark;
+use crate::outcomes::{Expected, Outcomes, UpdateOutcome};
 use crate::services::APP_SECRET;
 use crate::stack::Stack;
-use crate::story::{Became, Expected, Story};
 
-/// How long a message may take from the queue, or from the outcome of the one before it, to its own: two look-ups,
-/// a send and an insert that run into their timeouts, and some.
+/// How long a message may take from the queue, or from the outcome of the one before it, to its own: two lookups,
+/// a send and an insert that run into their timeouts, and a reserve.
 const OUTCOME_PATIENCE: Duration = Duration::from_secs(40);
 /// How long a POST may take: longer than the gateway waits for a function.
 const POST_TIMEOUT: Duration = Duration::from_secs(45);
-/// How long a line may take from a function to us, or from one line to the next.
+/// How long a line may take from a function to this program, or from one line to the next.
 const LOG_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a FIFO queue knows the id of a message.
+/// The deduplication interval of a FIFO queue.
 /// Source: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-exactly-once-processing.html>
 const DEDUPLICATION_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// What became of a payload.
+/// The outcome of a payload.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Played {
     /// The gateway's HTTP status.
     pub status: u16,
     /// Messages that the queue accepted.
     pub queued: usize,
-    /// What phones received.
-    pub echoes: Vec<Echo>,
+    /// The replies that phones received.
+    pub echoes: Vec<Reply>,
     /// Rows in the table `messages`.
     pub rows: Vec<Row>,
-    /// What became of its statuses.
+    /// The outcomes of its statuses.
     pub statuses: Vec<Status>,
-    /// What is kept in the table `account_events`.
+    /// Its events, stored in the table `account_events`.
     pub events: Vec<Event>,
-    /// What was not answered or not recorded, and why.
+    /// Updates that were not answered or not stored, with the reasons.
     pub ignored: Vec<Ignored>,
-    /// Every update, and what became of it.
+    /// Every update with its outcome.
     #[serde(skip)]
-    pub updates: Vec<(String, Became)>,
-    /// Whether something is missing that should have come: then the log says more.
+    pub updates: Vec<(String, UpdateOutcome)>,
+    /// Whether an expected outcome is missing: then the logs have the details.
     #[serde(skip)]
     pub incomplete: bool,
-    /// Where the log of it begins.
+    /// The position in the logs at which the payload was posted.
     #[serde(skip)]
     pub since: Mark,
 }
 
-/// A message as a phone received it.
+/// A reply as a phone received it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Echo {
+pub struct Reply {
     /// A phone number, or a business-scoped user id.
     pub to: String,
     /// Its text.
     pub body: Option<String>,
-    /// The wamid of the message that it quotes.
+    /// The wamid of the quoted message.
     pub quotes: Option<String>,
 }
 
@@ -79,11 +79,11 @@ pub struct Echo {
 pub struct Row {
     /// `user` or `assistant`
     pub role: String,
-    /// What was written.
+    /// The message's text.
     pub content: String,
-    /// Whose history it belongs to.
+    /// The user of the history.
     pub user_id: Uuid,
-    /// Meta's type of it.
+    /// Meta's message type.
     #[serde(skip)]
     pub kind: Option<String>,
 }
@@ -95,29 +95,29 @@ pub struct Status {
     pub wamid: String,
     /// `sent`, `delivered`, …
     pub status: String,
-    /// `applied` to a row, `applied_before`, or `stored` for a row that is not there.
+    /// `applied` to a row, `applied_before`, or `kept` for a row that does not exist.
     pub outcome: String,
 }
 
-/// Something that is kept for a person to look at.
+/// An event that is stored for inspection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
-    /// The webhook field, or what it is beside a field's messages.
+    /// The webhook field, or the name of the part beside a field's messages.
     pub field: String,
     /// `stored`
     pub outcome: &'static str,
 }
 
-/// Something that was not handled to the end.
+/// An update that was not processed completely.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Ignored {
-    /// What it is: a message by its type and wamid, another update by its name.
+    /// The update: a message by its type and wamid, another update by its name.
     pub what: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
-/// What was sent, as the queue tells messages apart, and when: a second one is a duplicate.
+/// The queue's identities of the messages sent so far, with the time: a second message of one identity is a duplicate.
 #[derive(Debug, Default)]
 pub struct Sent(HashMap<Identity, Instant>);
 
@@ -139,8 +139,8 @@ impl Stack {
         self.play_next(body, &mut Sent::default()).await
     }
 
-    /// Like [`Stack::play`], after other payloads: a message that is among `sent` is a duplicate, and nothing comes
-    /// of it.
+    /// Like [`Stack::play`], after other payloads: a message that is among `sent` is a duplicate and is
+    /// ignored.
     ///
     /// # Errors
     /// When the gateway or the database cannot be reached.
@@ -158,24 +158,24 @@ impl Stack {
         let entries = QueueEntry::all(&updates, std::time::SystemTime::now().into())?;
         let posted = entries.len();
 
-        let since = self.journal.mark();
+        let since = self.logs.mark();
         let received_before = self.services.graph.received_count();
         let status = self.post(body).await?;
         if status != 200 {
             return Ok(Played { status, ignored, since, ..Played::default() });
         }
         let mut own = HashSet::new();
-        let mut story = Story::default();
+        let mut outcomes = Outcomes::default();
         for entry in entries {
             let expected = Expected::new(&entry);
             let identity = (entry.message_group_id, entry.deduplication_id);
             let why = if sent.holds(&identity) {
-                "a duplicate of an earlier payload: the queue keeps one"
+                "a duplicate of an earlier payload: the queue accepts only one"
             } else if own.insert(identity) {
-                story.expect(expected);
+                outcomes.expect(expected);
                 continue;
             } else {
-                "a duplicate in the same payload: the queue keeps one"
+                "a duplicate in the same payload: the queue accepts only one"
             };
             ignored.push(Ignored { what: expected.what, why: why.to_owned() });
         }
@@ -183,27 +183,27 @@ impl Stack {
         sent.0.extend(own.into_iter().map(|identity| (identity, now)));
 
         let mut mark = since;
-        story.follow(&self.journal, &mut mark, LOG_PATIENCE, |story| story.queued >= posted).await;
-        story.follow(&self.journal, &mut mark, OUTCOME_PATIENCE, |story| story.missing == 0).await;
+        outcomes.follow(&self.logs, &mut mark, LOG_PATIENCE, |outcomes| outcomes.queued >= posted).await;
+        outcomes.follow(&self.logs, &mut mark, OUTCOME_PATIENCE, |outcomes| outcomes.missing == 0).await;
 
         let received = self.services.graph.received_after(received_before);
-        let echoes = received.into_iter().map(|received| Echo {
+        let replies = received.into_iter().map(|received| Reply {
             to: received.to.or(received.recipient).unwrap_or_default(),
             body: received.body,
             quotes: received.quotes,
         });
         let mut played = Played {
             status,
-            queued: story.queued_messages,
-            echoes: echoes.collect(),
-            rows: self.rows(&story).await?,
+            queued: outcomes.queued_messages,
+            echoes: replies.collect(),
+            rows: self.rows(&outcomes).await?,
             ignored,
-            incomplete: story.missing > 0 || story.queued < posted,
+            incomplete: outcomes.missing > 0 || outcomes.queued < posted,
             since,
             ..Played::default()
         };
-        for (expected, became) in story.told() {
-            played.add(expected, became);
+        for (expected, outcome) in outcomes.into_pairs() {
+            played.add(expected, outcome);
         }
         Ok(played)
     }
@@ -216,21 +216,21 @@ impl Stack {
         post(&shared::http::client()?, &self.webhook_url(), body.to_vec()).await
     }
 
-    /// Where Meta would post to.
+    /// Returns the webhook's URL, to which Meta would post.
     #[must_use]
     pub fn webhook_url(&self) -> String {
         format!("{}/webhook", self.url())
     }
 
-    /// Where apps would read the history.
+    /// Returns the URL from which apps would read the history.
     #[must_use]
     pub fn messages_url(&self) -> String {
         format!("{}/messages", self.url())
     }
 
-    /// The rows of the story's messages, in the order of the conversation.
-    async fn rows(&self, story: &Story) -> anyhow::Result<Vec<Row>> {
-        let keys = story.expected.iter().filter_map(Expected::message_key);
+    /// Returns the rows of the payload's messages, in the order of the conversation.
+    async fn rows(&self, outcomes: &Outcomes) -> anyhow::Result<Vec<Row>> {
+        let keys = outcomes.expected.iter().filter_map(Expected::message_key);
         let ids: Vec<Uuid> =
             keys.flat_map(|key| [Role::User, Role::Assistant].map(|role| row_id(key, &role))).collect();
         let rows: Vec<(String, String, Uuid, Option<String>)> = sqlx::query_as(
@@ -243,16 +243,16 @@ impl Stack {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// `GET /messages` as the owner of `token` sees it, all pages.
+    /// Returns all pages of `GET /messages` for the owner of `token`.
     ///
     /// # Errors
-    /// When the gateway cannot be reached or an answer is an error.
+    /// When the gateway cannot be reached or a response is an error.
     pub async fn history(&self, token: &str) -> anyhow::Result<Vec<Value>> {
         let client = shared::http::client()?;
         let (mut history, mut next) = (Vec::new(), Some("/messages".to_owned()));
         while let Some(path) = next {
             let request = client.get(format!("{}{path}", self.url())).bearer_auth(token);
-            let response = request.send().await.context("the gateway does not answer")?;
+            let response = request.send().await.context("the gateway does not respond")?;
             let status = response.status();
             let link = response.headers().get("link").and_then(|link| link.to_str().ok());
             let link = link.and_then(|link| link.strip_prefix('<')?.split_once('>'));
@@ -267,7 +267,7 @@ impl Stack {
 /// Posts `body`, signed, as Meta would, and returns the status.
 ///
 /// # Errors
-/// When nobody answers.
+/// When there is no response.
 pub async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> anyhow::Result<u16> {
     let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(&body);
     let response = client
@@ -279,16 +279,16 @@ pub async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> anyhow:
         .timeout(POST_TIMEOUT)
         .send()
         .await
-        .context("the gateway does not answer")?;
+        .context("the gateway does not respond")?;
     Ok(response.status().as_u16())
 }
 
 impl Played {
-    /// Adds what became of an update to the list where it belongs.
-    fn add(&mut self, expected: Expected, became: Became) {
+    /// Adds the outcome of an update to the list for its kind.
+    fn add(&mut self, expected: Expected, update: UpdateOutcome) {
         let Expected { what, work, .. } = expected;
-        let Became { outcome, reason } = &became;
-        let event = |field: &str| Event { field: field.to_owned(), outcome: "stored" };
+        let UpdateOutcome { outcome, reason } = &update;
+        let event = |field: &str| Event { field: field.to_owned(), outcome: "kept" };
         match (Outcome::from_name(outcome), &work) {
             (Some(Outcome::Answered | Outcome::Recorded), _) => {}
             (
@@ -299,10 +299,10 @@ impl Played {
                 self.statuses.push(Status { wamid, status, outcome: outcome.clone() });
             }
             (
-                Some(Outcome::EventStored),
-                Some(Work::Event(kept) | Work::MessageEvent(MessageEvent { event: kept, .. })),
+                Some(Outcome::EventKept),
+                Some(Work::Event(stored) | Work::MessageEvent(MessageEvent { event: stored, .. })),
             ) => {
-                self.events.push(event(&kept.name));
+                self.events.push(event(&stored.name));
             }
             (None, _) if outcome.is_empty() => {
                 self.ignored.push(Ignored { what: what.clone(), why: reason.clone() })
@@ -312,11 +312,11 @@ impl Played {
                 self.ignored.push(Ignored { what: what.clone(), why });
             }
         }
-        self.updates.push((what, became));
+        self.updates.push((what, update));
     }
 }
 
-/// The business numbers that the payload is for: its owner may send from them.
+/// The phone number ids of the payload, from which replies may be sent.
 fn phone_number_ids(updates: &[Update<'_>]) -> HashSet<String> {
     updates.iter().filter_map(|update| Object::of(update.metadata).string("phone_number_id")).collect()
 }

@@ -1,4 +1,4 @@
-//! The queues: ours, or those of another endpoint that speaks SQS.
+//! The queues: those of the emulator, or of another endpoint that speaks SQS.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,22 +15,22 @@ pub use local_sqs::deployed::{
     INBOUND, INBOUND_DEAD_LETTERS, MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES, RECORD_DEAD_LETTERS, RECORDS,
 };
 
-/// How long our own calls may take: a receive that waits for messages among them.
+/// The timeouts of this program's own calls, among them a receive that waits for messages.
 const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(90), attempt: Duration::from_secs(30) };
 
-/// How long a received message stays out of sight unless told otherwise, in seconds. On AWS it is six times the
-/// timeout of `reply`; here a person waits for the retry, and it is just above that timeout: below it, a message
-/// would come again while it is still being answered.
+/// The default visibility timeout in seconds. On AWS it is six times the timeout of `reply`; on one machine a user
+/// waits for the retry, so it is just above that timeout: below it, a message would be redelivered while it is still
+/// being answered.
 pub const VISIBILITY_TIMEOUT: u32 = 100;
-/// How long messages are kept, in seconds: 14 days.
+/// The retention period of messages in seconds: 14 days.
 const RETENTION: u32 = 14 * 24 * 3600;
 
 /// The queues of a stack.
 #[derive(Debug)]
 pub struct Queues {
-    /// Ours, unless an endpoint was given.
+    /// The emulator, unless an endpoint was given.
     pub server: Option<SqsServer>,
-    /// A client for either.
+    /// A client for the endpoint.
     pub client: Client,
     /// Address of [`INBOUND`].
     pub inbound_url: String,
@@ -40,11 +40,11 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Starts our server, or goes to `endpoint`, and creates the queues where they do not exist. Those that exist get our
-    /// redrive policy, visibility timeout and retention.
+    /// Starts the emulator, or connects to `endpoint`, and creates the queues that do not exist. Existing queues get the
+    /// redrive policy, the visibility timeout and the retention period of this module.
     ///
-    /// Another endpoint is reached with the usual `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
-    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, where they are set.
+    /// Another endpoint is called with the usual `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, if they are set.
     ///
     /// # Errors
     /// When the endpoint cannot be reached or refuses to create the queues.
@@ -69,7 +69,7 @@ impl Queues {
         Ok(Self { server, client, inbound_url, records_url, settings })
     }
 
-    /// The variables that lead a function to the queues.
+    /// Returns a function's variables for the queues.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {
         let settings = &self.settings;
@@ -91,17 +91,17 @@ impl Queues {
         .collect()
     }
 
-    /// Addresses of [`INBOUND_DEAD_LETTERS`] and [`RECORD_DEAD_LETTERS`].
+    /// Returns the addresses of [`INBOUND_DEAD_LETTERS`] and [`RECORD_DEAD_LETTERS`].
     #[must_use]
     pub fn dead_letter_urls(&self) -> [String; 2] {
-        // An endpoint's queues differ in their names alone.
+        // The URLs of an endpoint's queues differ only in the queue's name.
         [
             self.inbound_url.replace(INBOUND, INBOUND_DEAD_LETTERS),
             format!("{}{RECORD_DEAD_LETTERS}", self.records_url.strip_suffix(RECORDS).unwrap_or_default()),
         ]
     }
 
-    /// The endpoint.
+    /// Returns the endpoint's URL.
     #[must_use]
     pub fn endpoint_url(&self) -> &str {
         self.settings.endpoint_url.as_deref().unwrap_or_default()
@@ -166,7 +166,7 @@ async fn create(
             let existing = client.get_queue_url().queue_name(name).send().await;
             let url = existing.with_context(|| format!("queue {name} cannot be found"))?.queue_url;
             let mut call = client.set_queue_attributes().set_queue_url(url.clone());
-            // The others are fixed when a queue is made.
+            // The other attributes cannot be changed after creation.
             for (attribute, value) in [&retention].into_iter().chain(more) {
                 call = call.attributes(attribute.clone(), value);
             }
@@ -178,8 +178,8 @@ async fn create(
     url.with_context(|| format!("queue {name} has no URL"))
 }
 
-/// Whether there is a queue of that name with other attributes: as the protocol with JSON says it, and as the
-/// one with forms did.
+/// Returns whether a queue of that name exists with other attributes, by the error code of the JSON protocol or of the
+/// older query protocol.
 fn exists(error: &impl ProvideErrorMetadata) -> bool {
     matches!(error.code(), Some("QueueNameExists" | "QueueAlreadyExists"))
 }
@@ -191,12 +191,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_allows_as_many_receives_and_more_than_reply_tries() {
+    fn the_template_allows_more_receives_than_reply_uses() {
         let template = include_str!("../../../template.yaml");
         let counts = template.lines().filter_map(|line| line.trim().strip_prefix("maxReceiveCount: "));
         let counts: Vec<u32> = counts.map(|count| count.parse().expect("a number")).collect();
         assert_eq!(counts, [MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES]);
-        // As many messages as a batch holds may be tried behind the one that is given up.
+        // As many messages as a batch contains may be retried behind the dead-lettered one.
         assert!(MAX_INBOUND_RECEIVES >= Source::Inbound.max_receives() + 10);
         assert!(MAX_RECORD_RECEIVES > Source::Records.max_receives());
     }

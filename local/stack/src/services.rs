@@ -1,4 +1,4 @@
-//! What stands around the functions: the queue, Supabase and Meta's Graph API.
+//! The services around the functions: the queue, Supabase and Meta's Graph API.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::options::Options;
 use crate::queues::Queues;
 use crate::supabase::Supabase;
 
-/// The access token that the Graph API's stand-in accepts.
+/// The access token that the fake Graph API accepts.
 pub const ACCESS_TOKEN: &str = "local-access-token";
-/// What webhooks are signed with.
+/// The app secret that signs webhooks.
 pub const APP_SECRET: &str = "local-app-secret";
-/// What the handshake asks for.
+/// The verify token of the handshake.
 pub const VERIFY_TOKEN: &str = "local-verify-token";
 /// The business number of Meta's samples.
 pub const PHONE_NUMBER_ID: &str = "106540352242922";
-/// The version of the Graph API that docs/CONFIGURATION.md#graph-api-version advises; the default is a retired one.
+/// The version of the Graph API that docs/CONFIGURATION.md#graph-api-version recommends; the default is retired.
 pub const GRAPH_API_VERSION: &str = "v26.0";
 
 /// The services of a stack.
@@ -33,7 +33,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts all of them, the database while the others start; `progress` is told what takes long.
+    /// Starts all services in parallel; `progress` is called before each step that takes long.
     ///
     /// # Errors
     /// When one cannot be started.
@@ -50,12 +50,12 @@ impl Services {
         Ok(Self {
             queues: queues?,
             supabase: supabase?,
-            graph: graph.context("the Graph API's stand-in cannot be started")?,
+            graph: graph.context("the fake Graph API cannot be started")?,
             legacy_keys: options.legacy_keys,
         })
     }
 
-    /// The environment of `webhook`.
+    /// Returns the environment of `webhook`.
     #[must_use]
     pub fn webhook_environment(&self) -> BTreeMap<String, String> {
         let mut environment = self.queues.environment();
@@ -64,7 +64,7 @@ impl Services {
         environment
     }
 
-    /// The environment of `reply`.
+    /// Returns the environment of `reply`.
     #[must_use]
     pub fn reply_environment(&self) -> BTreeMap<String, String> {
         let supabase = &self.supabase;
@@ -84,7 +84,7 @@ impl Services {
         environment
     }
 
-    /// The environment of `messages`.
+    /// Returns the environment of `messages`.
     #[must_use]
     pub fn messages_environment(&self) -> BTreeMap<String, String> {
         let supabase = &self.supabase;
@@ -95,7 +95,7 @@ impl Services {
         pairs(&[("SUPABASE_URL", supabase.url()), ("SUPABASE_PUBLISHABLE_KEY", key)])
     }
 
-    /// Stops all of them.
+    /// Stops all services.
     ///
     /// # Errors
     /// When the database cannot be removed.

@@ -14,16 +14,16 @@ use local_process::Guardian;
 use uuid::Uuid;
 
 use crate::compile::{self, Binaries};
-use crate::journal::Journal;
+use crate::fresh_ids::FreshIds;
+use crate::logs::Logs;
 use crate::options::Options;
-use crate::renewal::Renewal;
 use crate::services::Services;
 
-/// How long one poll of another endpoint waits for messages. A poll of moto does not see that a group has become
-/// free while it waits: with Lambda's 20 s, every message of a conversation would take as long.
+/// The wait time of one poll of another endpoint. A waiting poll of moto does not notice that a message group has been
+/// unlocked: with Lambda's 20 s, every message of a conversation would take as long.
 const FOREIGN_WAIT_TIME: Duration = Duration::from_secs(1);
 
-/// As in `template.yaml`, for web apps that are served on this machine, in place of `CorsOrigins`.
+/// The CORS settings of `template.yaml`, with the origins of this machine in place of `CorsOrigins`.
 pub const CORS: Cors = Cors {
     allows_origin: local_loopback::is_loopback_origin,
     allow_methods: "GET",
@@ -32,27 +32,27 @@ pub const CORS: Cors = Cors {
     max_age: 3600,
 };
 
-/// Everything, running.
+/// The running services and functions.
 pub struct Stack {
     /// Queue, database and Graph API.
     pub services: Arc<Services>,
-    /// What the functions logged.
-    pub journal: Journal,
-    /// Takes what Meta posts.
+    /// The functions' logs.
+    pub logs: Logs,
+    /// Receives Meta's webhook requests.
     pub webhook: Function,
-    /// Answers and records.
+    /// Replies and stores both messages.
     pub reply: Function,
     /// Serves the history.
     pub messages: Function,
     routes: Router,
     gateway: HttpServer,
     mappings: [EventSourceMapping; 2],
-    // Last: it ends what the others left.
+    // Last: it ends processes that the other fields have left.
     guardian: Guardian,
 }
 
 impl Stack {
-    /// Builds the functions and starts everything; `progress` is told each step.
+    /// Builds the functions and starts everything; `progress` is called before each step.
     ///
     /// # Errors
     /// When something does not compile or cannot be started.
@@ -61,13 +61,13 @@ impl Stack {
         let guardian = Guardian::start().context("/bin/sh cannot be started")?;
         progress("building the functions");
         let binaries = compile::functions(&guardian).await?;
-        progress("starting the database, the queue and the Graph API's stand-in");
+        progress("starting the database, the queue and the fake Graph API");
         let services = Services::start(options, &guardian, progress).await?;
         progress("starting the functions");
         Self::with(services, &binaries, options, guardian).await
     }
 
-    /// Starts the functions on services that are running.
+    /// Starts the functions on running services.
     ///
     /// # Errors
     /// When a function cannot be started.
@@ -77,23 +77,23 @@ impl Stack {
         options: &Options,
         guardian: Guardian,
     ) -> anyhow::Result<Self> {
-        let journal = Journal::default();
+        let logs = Logs::default();
         let function =
             |name: &str, executable: &Path, timeout: u64, environment: BTreeMap<String, String>| {
                 let mut config = FunctionConfig::new(name, executable);
                 config.timeout = Duration::from_secs(timeout);
                 config.memory_mb = 256;
                 config.env = environment;
-                // What is played is found by what was logged.
+                // Outcomes are read from the logs.
                 config.env.insert("RUST_LOG".to_owned(), "info".to_owned());
-                Function::start(config, &guardian, journal.sink())
+                Function::start(config, &guardian, logs.sink())
             };
         let webhook = function("webhook", &binaries.webhook, 10, services.webhook_environment())?;
         let reply = function("reply", &binaries.reply, 90, services.reply_environment())?;
         let messages = function("messages", &binaries.messages, 10, services.messages_environment())?;
         tokio::try_join!(warm(&webhook), warm(&reply), warm(&messages))?;
 
-        // Any method: the functions themselves say which they take.
+        // Any method: the functions decide on the method themselves.
         let routes = Gateway::new().route("/webhook", &webhook).route("/messages", &messages).cors(CORS);
         let routes = routes.into_router();
         let gateway = HttpServer::start(routes.clone(), options.port).await.with_context(|| {
@@ -110,32 +110,32 @@ impl Stack {
             EventSourceMapping::start(mapping)
         });
         let services = Arc::new(services);
-        Ok(Self { services, journal, webhook, reply, messages, routes, gateway, mappings, guardian })
+        Ok(Self { services, logs, webhook, reply, messages, routes, gateway, mappings, guardian })
     }
 
-    /// The gateway's address: what Meta and apps would call.
+    /// Returns the gateway's URL, which Meta and apps would call.
     #[must_use]
     pub fn url(&self) -> String {
         self.gateway.url()
     }
 
-    /// The functions' routes, as the gateway serves them.
+    /// Returns the gateway's routes to the functions.
     pub fn routes(&self) -> Router {
         self.routes.clone()
     }
 
-    /// Serves `router` on the gateway's address from now on, in place of [`Stack::routes`] alone.
+    /// Replaces the gateway's routes, initially [`Stack::routes`], with `router`.
     pub fn serve(&self, router: Router) {
         self.gateway.replace(router);
     }
 
-    /// Ends and removes what must not outlive us.
+    /// Returns the guardian, which ends the processes and removes the files that must not outlive this process.
     #[must_use]
     pub fn guardian(&self) -> &Guardian {
         &self.guardian
     }
 
-    /// The two users of the seed, each with a token.
+    /// Returns the two users of the seed, each with a token.
     ///
     /// # Errors
     /// When a token cannot be signed.
@@ -143,22 +143,22 @@ impl Stack {
         self.services.supabase.users()
     }
 
-    /// For payloads of this run: see [`Renewal::new`].
+    /// Returns fresh ids for the payloads of this run: see [`FreshIds::new`].
     #[must_use]
-    pub fn renewal(&self) -> Renewal {
-        Renewal::new(self.services.queues.server.is_some() && self.services.supabase.own().is_ok())
+    pub fn fresh_ids(&self) -> FreshIds {
+        FreshIds::new(self.services.queues.server.is_some() && self.services.supabase.own().is_ok())
     }
 
-    /// Stops everything: first what brings work, then what does it, then what it is done with.
+    /// Stops everything: first the gateway and the mappings, then the functions, then the services.
     ///
     /// # Errors
-    /// When the database cannot be removed, or somebody still holds the services.
+    /// When the database cannot be removed, or another owner still holds the services.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.gateway.stop().await;
         let [inbound, records] = self.mappings;
         tokio::join!(inbound.stop(), records.stop());
         tokio::join!(self.webhook.stop(), self.reply.stop(), self.messages.stop());
-        Arc::into_inner(self.services).context("somebody still holds the services")?.stop().await
+        Arc::into_inner(self.services).context("another owner still holds the services")?.stop().await
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn browsers_are_told_what_they_are_told_on_aws() {
+    fn cors_settings_match_the_template() {
         let template = include_str!("../../../template.yaml");
         let list = |list: &str| format!("[{}]", list.replace(',', ", "));
         for line in [

@@ -1,38 +1,37 @@
-//! For tests of the whole pipeline: a stack, payloads for it, and waiting for what comes of them.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+//! Helpers for tests of the whole pipeline: a stack, payloads, and waiting for their outcomes.
 use std::time::{Duration, Instant};
 
-use local_stack::journal::{Entry, Mark};
+use local_stack::logs::{Entry, Mark};
 use local_stack::queues::INBOUND;
 use local_stack::services::PHONE_NUMBER_ID;
 use local_stack::{Options, Stack};
 use serde_json::{Value, json};
 use shared::lambda::logging::ShortWamid;
 
-/// User A's number, as Meta writes it.
+/// User A's number in Meta's format.
 pub const PHONE_A: &str = "16505551234";
-/// User B's number.
+/// User B's number in Meta's format.
 pub const PHONE_B: &str = "16505555678";
 
-/// How long a test waits for something that must happen.
+/// The timeout for an expected event.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A stack of the test's own.
+/// Starts a stack for one test.
 pub async fn stack() -> Stack {
     stack_with(Options::default()).await
 }
 
-/// A stack of the test's own, with other options.
+/// Starts a stack for one test, with the given options.
 pub async fn stack_with(options: Options) -> Stack {
     Stack::start(&options, |_| {}).await.expect("a stack")
 }
 
-/// A text message.
+/// Returns a text message.
 pub fn text(from: &str, wamid: &str, body: &str) -> Value {
     json!({"from": from, "id": wamid, "timestamp": "1749416383", "type": "text", "text": {"body": body}})
 }
 
-/// A payload with these messages, to the business number of the samples.
+/// Returns a payload with these messages to the business number of the samples.
 pub fn payload(messages: &[Value]) -> Vec<u8> {
     let metadata = json!({"display_phone_number": "15550783881", "phone_number_id": PHONE_NUMBER_ID});
     let value = json!({"messaging_product": "whatsapp", "metadata": metadata, "messages": messages});
@@ -51,26 +50,25 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     }
 }
 
-/// Waits until the inbound queue is empty, in flight included.
+/// Waits until the inbound queue has no messages, in flight or not.
 pub async fn until_queue_is_empty(stack: &Stack) {
-    let server = stack.services.queues.server.as_ref().expect("our own queue");
+    let server = stack.services.queues.server.as_ref().expect("the emulated queue");
     until("the queue is empty", async || server.view(INBOUND).is_some_and(|view| view.messages.is_empty()))
         .await;
 }
 
-/// Waits for the line that says what became of a message, by its wamid.
+/// Waits for the log line with this outcome of the message with this wamid.
 pub async fn outcome(stack: &Stack, mark: Mark, wamid: &str, outcome: &str) -> Entry {
     let short = ShortWamid::of(wamid).as_str();
     let is_it = |entry: &&Entry| entry.field("wamid") == short && entry.field("outcome") == outcome;
-    let entries =
-        stack.journal.wait(mark, DEADLINE, |entries| entries.iter().any(|entry| is_it(&entry))).await;
+    let entries = stack.logs.wait(mark, DEADLINE, |entries| entries.iter().any(|entry| is_it(&entry))).await;
     let found = entries.iter().find(is_it).cloned();
     found.unwrap_or_else(|| {
         panic!("{wamid} is not {outcome}: {:#?}", entries.iter().map(|e| &e.text).collect::<Vec<_>>())
     })
 }
 
-/// All rows, in the order of the conversation: role, content, user.
+/// Returns all rows in the order of the conversation: role, content, user.
 pub async fn rows(stack: &Stack) -> Vec<(String, String, String)> {
     sqlx::query_as("select role, content, user_id::text from messages order by created_at, id")
         .fetch_all(stack.services.supabase.pool())

@@ -87,7 +87,7 @@ async fn invoke(function: &Function, event: &Event) -> Value {
 #[tokio::test]
 async fn the_real_functions_answer_every_event_as_its_status_file_says() {
     let stack = stack().await;
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let mut pages = serde_json::Map::new();
     for (function, name) in [&stack.webhook, &stack.reply, &stack.messages].into_iter().zip(FUNCTIONS) {
         for event in events(name) {

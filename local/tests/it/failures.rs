@@ -7,7 +7,7 @@ use std::time::Duration;
 use local::load;
 use local_graph::Fault;
 use local_process::Signal;
-use local_stack::journal::Entry;
+use local_stack::logs::Entry;
 use local_stack::queues::{INBOUND, RECORDS};
 use local_stack::{Options, Stack};
 use serde_json::Value;
@@ -123,16 +123,16 @@ async fn meta_s_errors_pass_and_every_message_is_answered_once_and_in_order() {
     // For a while: whatever is sent fails, until the stand-in has recovered.
     stack.services.graph.fail_recipient(PHONE_A, None, Fault::error(500, 131_000));
     stack.services.graph.fail_recipient(PHONE_B, None, Fault::error(500, 131_000));
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let messages = questions("1", 4);
     post(&stack, &messages).await;
-    let returned = |entries: &[local_stack::journal::Entry]| {
+    let returned = |entries: &[local_stack::logs::Entry]| {
         let failed = |sender: &str| {
             entries.iter().any(|e| e.field("outcome") == "returned" && e.field("wamid").contains(sender))
         };
         failed(PHONE_A) && failed(PHONE_B)
     };
-    let seen = stack.journal.wait(mark, DEADLINE, returned).await;
+    let seen = stack.logs.wait(mark, DEADLINE, returned).await;
     assert!(returned(&seen), "both senders' first messages failed");
     assert!(stack.services.graph.received().is_empty());
     stack.services.graph.clear_faults();
@@ -150,7 +150,7 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     let stack = stack_with(Options { visibility_timeout: 10, ..Options::default() }).await;
     // The answer is out; the function waits for Meta to say so, and dies.
     stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::late_response(Duration::from_secs(300)));
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let messages = [text(PHONE_A, "wamid.1", "first"), text(PHONE_A, "wamid.2", "second")];
     post(&stack, &messages).await;
     until_answered(&stack, 1).await;
@@ -166,8 +166,8 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     until_queues_are_empty(&stack).await;
     // The window that nothing can close: sent, and dead before that was written down. It is counted.
     assert_eq!(answered(&stack)[PHONE_A], ["wamid.1", "wamid.1", "wamid.2"]);
-    let counted = stack.journal.since(mark);
-    let of_first = |entry: &&local_stack::journal::Entry| {
+    let counted = stack.logs.since(mark);
+    let of_first = |entry: &&local_stack::logs::Entry| {
         entry.field("counter") == "repeated_attempts" && entry.field("wamid") == "wamid.1"
     };
     assert_eq!(counted.iter().filter(of_first).count(), 1);
@@ -197,13 +197,13 @@ async fn rows_logged_as_written_survive_a_killed_postgresql() {
         (0..10).map(move |n| format!("wamid.{sender}.{n}")).map(move |wamid| text(number, &wamid, &wamid))
     });
     let messages: Vec<Value> = messages.collect();
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     post(&stack, &messages).await;
-    let some = stack.journal.wait(mark, DEADLINE, |entries| written(entries).len() >= 50).await;
+    let some = stack.logs.wait(mark, DEADLINE, |entries| written(entries).len() >= 50).await;
     assert!(written(&some).len() >= 50, "traffic");
     let database = stack.services.supabase.own().expect("ours").database();
     database.kill().await.expect("killed");
-    let logged = Vec::from_iter(written(&stack.journal.since(mark)));
+    let logged = Vec::from_iter(written(&stack.logs.since(mark)));
     assert!(logged.len() < messages.len(), "killed in the middle");
     database.start().await.expect("started");
 

@@ -12,18 +12,18 @@ const PROCESSES: usize = 4;
 /// A machine writes, and writes again for each answer that it gets. How many it got when there came none.
 async fn answers_to_a_machine(stack: &Stack, number: &str, name: &str) -> usize {
     for turn in 0..=PROCESSES * TURNS {
-        let mark = stack.journal.mark();
+        let mark = stack.logs.mark();
         let wamid = format!("wamid.{name}.{turn:04}");
         let mut message = text(number, &wamid, "I am not here");
         message["timestamp"] = chrono::Utc::now().timestamp().to_string().into();
         let status = stack.post(&payload(&[message])).await.expect("answered");
         assert_eq!(status, 200);
         let short = ShortWamid::of(&wamid).to_string();
-        let is_end = |entry: &local_stack::journal::Entry| {
+        let is_end = |entry: &local_stack::logs::Entry| {
             entry.field("wamid") == short
                 && ["answered", "registration_sent", "silenced"].contains(&entry.field("outcome"))
         };
-        let entries = stack.journal.wait(mark, DEADLINE, |entries| entries.iter().any(is_end)).await;
+        let entries = stack.logs.wait(mark, DEADLINE, |entries| entries.iter().any(is_end)).await;
         let end = entries.iter().find(|entry| is_end(entry)).expect("an outcome");
         if end.field("outcome") == "silenced" {
             return turn;

@@ -5,12 +5,12 @@
 mod commands;
 mod events;
 mod failures;
+mod guarantees;
 mod history;
 mod loops;
 mod observability;
 mod page;
 mod pipeline;
-mod promises;
 mod samples;
 mod supabase_url;
 mod updates;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use local_graph::Fault;
 use local_stack::Stack;
-use local_stack::journal::{Entry, Mark};
+use local_stack::logs::{Entry, Mark};
 use local_stack::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
 use secrecy::SecretString;
 use serde_json::json;
@@ -108,7 +108,7 @@ async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_follo
     let personal = ["private", "Private", PHONE_A, UNLINKED, "12195555358", &BSUID[3..]];
     let encoded: Vec<_> = [PHONE_A, UNLINKED, BSUID].into_iter().flat_map(in_base64).collect();
     assert!(encoded.iter().any(|part| wamid(PHONE_A, 1).contains(part)), "{encoded:?}");
-    let logged = stack.journal.since(Mark::default());
+    let logged = stack.logs.since(Mark::default());
     for entry in &logged {
         let encoded = encoded.iter().map(String::as_str).chain(["wamid.HBg"]);
         for forbidden in secrets.into_iter().chain(personal).chain(encoded) {
@@ -182,12 +182,12 @@ async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
     busy_run(&stack).await;
     let database = stack.services.supabase.own().expect("ours").database();
     database.stop().await.expect("stopped");
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     stack.post(&payload(&[text(PHONE_B, "wamid.8", "hello")])).await.expect("answered");
     outcome(&stack, mark, "wamid.8", "answered").await;
     // The metrics of an invocation come after its last line.
     let counted = |logged: &[Entry]| metrics(logged, "reply").contains_key("deferred_records");
-    let logged = stack.journal.wait(Mark::default(), DEADLINE, counted).await;
+    let logged = stack.logs.wait(Mark::default(), DEADLINE, counted).await;
     let webhook = metrics(&logged, "webhook");
     let messages = metrics(&logged, "messages");
     let reply = metrics(&logged, "reply");
@@ -269,7 +269,7 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
         client.get(url(path)).send().await.expect("answered");
     }
     for (function, request, status, reason) in cases {
-        let mark = stack.journal.mark();
+        let mark = stack.logs.mark();
         let answer = request.send().await.expect("answered");
         assert_eq!(answer.status().as_u16(), status, "{reason}");
         // A request that is not refused: its last line comes after all of the one before.
@@ -279,7 +279,7 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
         let path = if function == "webhook" { handshake.as_str() } else { "/messages" };
         client.get(url(path)).bearer_auth(token).send().await.expect("answered");
         let is_metric = |entry: &Entry| &*entry.function == function && entry.fields["_aws"].is_object();
-        let logged = stack.journal.wait(mark, DEADLINE, |logged| logged.iter().any(is_metric)).await;
+        let logged = stack.logs.wait(mark, DEADLINE, |logged| logged.iter().any(is_metric)).await;
         let refused = |entry: &&Entry| entry.field("message") == "refused";
         let [line] = logged.iter().filter(refused).collect::<Vec<_>>()[..] else {
             panic!("{reason}: {logged:?}")
@@ -303,15 +303,14 @@ async fn one_trace_leads_from_meta_s_request_to_the_answer() {
     let stack = stack().await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
     let body = payload(&[text(PHONE_A, "wamid.1", "hello")]);
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(&body);
     let request = shared::http::client().expect("a client").post(stack.webhook_url());
     let request = request.header(signature::HEADER, signature).header("x-amzn-trace-id", trace).body(body);
     assert_eq!(request.send().await.expect("answered").status().as_u16(), 200);
     let handled = outcome(&stack, mark, "wamid.1", "answered").await;
     assert_eq!(handled.field("trace_id"), trace);
-    let queued =
-        stack.journal.since(mark).into_iter().find(|entry| entry.field("message") == "message queued");
+    let queued = stack.logs.since(mark).into_iter().find(|entry| entry.field("message") == "message queued");
     assert_eq!(queued.expect("queued").field("trace_id"), trace);
     let sent = stack.services.graph.received().remove(0);
     assert_eq!(sent.trace.as_deref(), Some(trace));

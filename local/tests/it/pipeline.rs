@@ -8,11 +8,11 @@ use chrono::{DateTime, Utc};
 use local::demo;
 use local_graph::Fault;
 use local_stack::Options;
-use local_stack::journal::Mark;
+use local_stack::fresh_ids::FreshIds;
+use local_stack::logs::Mark;
 use local_stack::payloads;
 use local_stack::play::{Played, Sent};
 use local_stack::queues::INBOUND;
-use local_stack::renewal::Renewal;
 use local_stack::services::VERIFY_TOKEN;
 use local_supabase::{USER_A, USER_B};
 use reply::settings::REGISTRATION_TEXT;
@@ -25,7 +25,7 @@ async fn a_sample_gives_one_echo_two_rows_and_a_history_for_its_owner_alone() {
     for legacy_keys in [false, true] {
         let stack = stack_with(Options { legacy_keys, ..Options::default() }).await;
         let demo = demo::play(&stack).await.expect("played");
-        assert_eq!(demo.mistakes, Vec::<String>::new(), "legacy keys: {legacy_keys}");
+        assert_eq!(demo.differences, Vec::<String>::new(), "legacy keys: {legacy_keys}");
         assert_eq!(demo.history[&USER_A].len(), 2);
         assert_eq!(demo.history[&USER_B].len(), 0);
         stack.stop().await.expect("stopped");
@@ -38,9 +38,9 @@ async fn all_of_meta_s_samples_are_answered_200_and_every_message_is_queued() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/meta-webhook-examples.json");
     let samples = payloads::read(&[file.into()]).expect("samples");
     assert_eq!(samples.len(), 16);
-    let mut renewal = Renewal::new(true);
+    let mut fresh_ids = FreshIds::new(true);
     for mut sample in samples {
-        renewal.renew(&mut sample);
+        fresh_ids.replace_used(&mut sample);
         let json: Value = serde_json::from_slice(&sample.body).expect("JSON");
         let messages =
             json["entry"][0]["changes"][0]["value"]["messages"].as_array().cloned().unwrap_or_default();
@@ -63,7 +63,7 @@ async fn all_of_meta_s_samples_are_answered_200_and_every_message_is_queued() {
 #[tokio::test]
 async fn a_message_that_meta_sends_twice_is_answered_and_recorded_once() {
     let stack = stack().await;
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let body = payload(&[text(PHONE_A, "wamid.twice", "once")]);
     let (first, second) = tokio::join!(stack.post(&body), stack.post(&body));
     assert_eq!((first.expect("answered"), second.expect("answered")), (200, 200));
@@ -137,7 +137,7 @@ async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions
 
     // While Meta does not answer one sender's message, the others are answered.
     stack.services.graph.fail_recipient(PHONE_B, None, Fault::slow(10 * DEADLINE));
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let hangs = [text(PHONE_B, "wamid.hangs", "hangs"), text(PHONE_B, "wamid.behind", "behind it")];
     assert_eq!(stack.post(&payload(&hangs)).await.expect("answered"), 200);
     let queue = stack.services.queues.server.as_ref().expect("our own queue");
@@ -159,7 +159,7 @@ async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions
 async fn a_passing_error_of_meta_s_is_tried_again_and_later_questions_wait() {
     let stack = stack().await;
     stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::error(500, 131_000));
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let messages = [
         text(PHONE_A, "wamid.1", "first"),
         text(PHONE_A, "wamid.2", "second"),
@@ -182,7 +182,7 @@ async fn a_passing_error_of_meta_s_is_tried_again_and_later_questions_wait() {
 async fn a_final_error_of_meta_s_is_not_tried_again() {
     let stack = stack().await;
     stack.services.graph.fail_next(1, Fault::error(400, 131_047));
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "late")])).await.expect("answered"), 200);
     outcome(&stack, mark, "wamid.1", "undeliverable").await;
     until_queue_is_empty(&stack).await;
@@ -195,12 +195,12 @@ async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
     let stack = stack().await;
     let [(_, token), _] = stack.users().expect("tokens");
     stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "hello?")])).await.expect("answered"), 200);
     outcome(&stack, mark, "wamid.1", "answered").await;
     assert_eq!(stack.services.graph.received().len(), 1);
     // What failed is an error in the log, with the message and the cause.
-    let logged = stack.journal.since(mark);
+    let logged = stack.logs.since(mark);
     for counter in ["failed_lookups", "deferred_records"] {
         let entry = logged.iter().find(|entry| entry.field("counter") == counter).expect(counter);
         assert_eq!((entry.field("level"), entry.field("wamid")), ("ERROR", "wamid.1"), "{}", entry.text);
@@ -335,7 +335,7 @@ async fn logs_of_a_whole_run_hold_no_text_no_number_and_no_secret() {
         local_stack::services::APP_SECRET,
         VERIFY_TOKEN,
     ];
-    let lines: Vec<_> = stack.journal.since(Mark::default()).into_iter().map(|entry| entry.text).collect();
+    let lines: Vec<_> = stack.logs.since(Mark::default()).into_iter().map(|entry| entry.text).collect();
     assert!(lines.len() >= 8, "{lines:#?}");
     for line in lines {
         assert!(hidden.iter().all(|hidden| !line.contains(hidden)), "{line}");

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use local_stack::fresh_ids::FreshIds;
 use local_stack::payloads;
 use local_stack::play::{Played, Sent};
-use local_stack::renewal::Renewal;
 use serde_json::Value;
 
 use local_testing::*;
@@ -58,9 +58,9 @@ fn messages(payload: &Value) -> Vec<Value> {
 async fn of_every_sample_becomes_what_is_expected_of_it() {
     let stack = stack().await;
     let mut played: Expected = BTreeMap::new();
-    let (mut sent, mut renewal) = (Sent::default(), Renewal::new(true));
+    let (mut sent, mut fresh_ids) = (Sent::default(), FreshIds::new(true));
     for mut sample in payloads::read(&[directory()]).expect("samples") {
-        renewal.renew(&mut sample);
+        fresh_ids.replace_used(&mut sample);
         let outcome = stack.play_next(&sample.body, &mut sent).await.expect("played");
         let file = sample.file.strip_prefix(directory()).expect("a sample").display().to_string();
         assert_eq!(outcome.status, 200, "{file}: {}", sample.name);

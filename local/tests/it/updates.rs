@@ -97,7 +97,7 @@ async fn statuses_that_the_database_cannot_take_delay_no_message_and_are_applied
     let (echo, _) = answer(&stack, "wamid.q").await;
     let database = stack.services.supabase.own().expect("ours").database();
     database.stop().await.expect("stopped");
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let many: Vec<_> = (0..20).map(|n| status(&echo.id, "delivered", 1_750_000_000 + n)).collect();
     assert_eq!(stack.post(&statuses(&many)).await.expect("answered"), 200);
     assert_eq!(

@@ -1,8 +1,8 @@
-//! Signing users in at Supabase Auth, without a password and without a mail: an administrator may ask for what a
-//! recovery mail would hold, and whoever has that is signed in.
+//! Signing users in at Supabase Auth, without a password and without an email: an administrator may request the token
+//! of a recovery email, and that token signs the user in.
 //!
-//! Source: `adminGenerateLink` and `verifyPost` in <https://github.com/supabase/auth>. Of the types of links, `recovery`
-//! never makes a user that is not there.
+//! Source: `adminGenerateLink` and `verifyPost` in <https://github.com/supabase/auth>. The link type
+//! `recovery` never creates a missing user.
 
 use std::time::Duration;
 
@@ -19,21 +19,21 @@ use uuid::Uuid;
 
 use super::Target;
 
-/// How long an answer may take.
+/// The timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A user who is signed in.
+/// The session of a signed-in user.
 pub(super) struct Session {
-    /// What is to be deleted to sign out.
+    /// The session's id; deleting the session signs the user out.
     pub(super) id: Option<Uuid>,
     pub(super) token: String,
     pub(super) lifetime: Duration,
 }
 
-/// Signs the user with this address in.
+/// Signs in the user with this email address.
 ///
 /// # Errors
-/// When Auth does not answer as expected.
+/// When Auth does not respond as expected.
 pub(super) async fn sign_in(http: &reqwest::Client, target: &Target, email: &str) -> anyhow::Result<Session> {
     #[derive(Deserialize)]
     struct Link {
@@ -77,11 +77,11 @@ async fn post<T: DeserializeOwned>(
     };
     let mut request = http.post(format!("{}/auth/v1/{path}", target.url)).timeout(TIMEOUT).json(body);
     request = request.header("apikey", header("")?);
-    // A new key is not a JWT and must not stand there.
+    // A new key is not a JWT and must not be sent as a bearer token.
     if ApiKey::try_from(key)?.is_jwt() {
         request = request.header(AUTHORIZATION, header("Bearer ")?);
     }
-    let response = request.send().await.with_context(|| format!("{} does not answer", target.url))?;
+    let response = request.send().await.with_context(|| format!("{} does not respond", target.url))?;
     let status = response.status();
     if !status.is_success() {
         let error: Value = response.json().await.unwrap_or_default();
@@ -90,5 +90,8 @@ async fn post<T: DeserializeOwned>(
             "Supabase Auth answers {status} ({code}) to /auth/v1/{path}. Is --supabase-database-url of the same project?"
         );
     }
-    response.json().await.with_context(|| format!("the answer to /auth/v1/{path} is not Supabase Auth's"))
+    response
+        .json()
+        .await
+        .with_context(|| format!("the response to /auth/v1/{path} is not one of Supabase Auth"))
 }

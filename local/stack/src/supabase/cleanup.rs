@@ -1,7 +1,7 @@
-//! The two users that a run needs in somebody else's project, and leaving everything there as it was.
+//! The two users that a run needs in an external project, and restoring the project afterwards.
 //!
-//! Users A and B of the seed are used where they are; otherwise they are made, for as long as the run lasts. A run that
-//! was killed leaves the users that it has made, by which the next one knows them and removes them with their messages.
+//! Users A and B of the seed are used if they exist; otherwise they are created for the duration of the run. A killed run
+//! leaves its users behind, marked with `CREATED_BY`; the next run removes them with their messages.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::CREATED_BY;
 use super::writes::{TABLES, Writes};
 
-/// PostgreSQL's advisory lock that a run holds: another one would remove its users.
+/// The advisory lock of PostgreSQL that a run holds, because another run would remove its users.
 const LOCK: i64 = 0x6c6f_6361_6c73_7570;
 
 /// A user's link, in all columns that `reply` changes.
@@ -30,7 +30,7 @@ type Link = (
     Option<DateTime<Utc>>,
 );
 
-/// What is to be undone. Dropping it undoes it, [`Cleanup::run`] does so and says what went wrong.
+/// The changes to undo. Dropping the value undoes them; [`Cleanup::run`] does the same and returns errors.
 pub(super) struct Cleanup {
     database: PgConnectOptions,
     writes: Arc<Writes>,
@@ -40,18 +40,18 @@ pub(super) struct Cleanup {
 struct Todo {
     /// Holds the lock.
     connection: PgConnection,
-    /// Links that were there.
+    /// Links that existed before.
     links: Vec<Link>,
-    /// Users that were there without one.
+    /// Users that existed without a link.
     unlinked: Vec<Uuid>,
     sessions: Vec<Uuid>,
 }
 
 impl Cleanup {
-    /// Takes the lock, removes what a killed run has left, and makes the users that are missing.
+    /// Takes the lock, removes the rows of a killed run, and creates the missing users.
     ///
     /// # Errors
-    /// When another run holds the lock, somebody else has a user's number, or the database refuses.
+    /// When another run holds the lock, a number is linked to another user, or the database refuses.
     pub(super) async fn begin(database: &PgConnectOptions, writes: Arc<Writes>) -> anyhow::Result<Self> {
         let mut connection = database.connect().await?;
         let is_alone: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
@@ -75,7 +75,7 @@ impl Cleanup {
             if let Some(owner) = owner {
                 bail!("{number}, which the samples are from, is linked to its user {owner}: unlink it");
             }
-            let is_new = create(&mut transaction, user, email).await.context("a user cannot be made")?;
+            let is_new = create(&mut transaction, user, email).await.context("a user cannot be created")?;
             let link: Option<Link> = sqlx::query_as(
                 "select user_id, whatsapp_phone, whatsapp_user_id, whatsapp_waba_id, whatsapp_identity_at,
                    whatsapp_link_state, whatsapp_number_at from public.user_preferences where user_id = $1",
@@ -94,7 +94,7 @@ impl Cleanup {
                     links.push(link);
                     continue;
                 }
-                // A trigger of the project's own may have made the row.
+                // A trigger of the project may have created the row.
                 Some(_) => {}
                 None if is_new => {}
                 None => unlinked.push(user),
@@ -114,14 +114,14 @@ impl Cleanup {
         Ok(Self { database: database.clone(), writes, todo })
     }
 
-    /// Another session that is to be ended.
+    /// Adds a session to end.
     pub(super) fn add_session(&mut self, session: Option<Uuid>) {
         if let Some(todo) = &mut self.todo {
             todo.sessions.extend(session);
         }
     }
 
-    /// Undoes it.
+    /// Undoes the changes.
     ///
     /// # Errors
     /// When the database cannot be reached or refuses.
@@ -129,7 +129,7 @@ impl Cleanup {
         if let Some(todo) = &self.todo {
             undo(&self.database, &self.writes, todo).await?;
         }
-        // Not before: who is interrupted meanwhile begins anew, by dropping it.
+        // Not before: a cancelled run starts again in `drop`.
         if let Some(todo) = self.todo.take() {
             todo.connection.close().await?;
         }
@@ -140,7 +140,7 @@ impl Cleanup {
 impl Drop for Cleanup {
     fn drop(&mut self) {
         let Some(todo) = self.todo.take() else { return };
-        // Drop cannot await, and the runtime we are on may be ending: another thread, another runtime.
+        // `drop` cannot await, and the current runtime may be shutting down: use another thread and another runtime.
         let (database, writes) = (self.database.clone(), Arc::clone(&self.writes));
         let done = std::thread::scope(|scope| {
             let cleaner = scope.spawn(|| {
@@ -150,12 +150,12 @@ impl Drop for Cleanup {
             cleaner.join()
         });
         if let Ok(Err(error)) = done {
-            tracing::warn!("rows stay behind in the project of --supabase: {error:#}");
+            tracing::warn!("rows are left in the project of --supabase: {error:#}");
         }
     }
 }
 
-/// Makes a user who can sign in with no password, unless there is one with this id.
+/// Creates a user that cannot sign in with any password. Returns whether the user is new.
 async fn create(connection: &mut PgConnection, user: Uuid, email: &str) -> sqlx::Result<bool> {
     let metadata = json!({"provider": "email", "providers": ["email"], "created_by": CREATED_BY});
     let made = sqlx::query(
@@ -198,7 +198,7 @@ async fn undo(database: &PgConnectOptions, writes: &Writes, todo: &Todo) -> anyh
     }
     remove_created(&mut transaction).await?;
     unlink(&mut transaction, &todo.unlinked).await?;
-    // The trigger takes it as it is.
+    // The trigger does not change rows of this writer.
     sqlx::query("select set_config('whatsapp.writer', 'keep_identity_event', true)")
         .execute(&mut *transaction)
         .await?;
@@ -215,7 +215,7 @@ async fn undo(database: &PgConnectOptions, writes: &Writes, todo: &Todo) -> anyh
         .bind(state)
         .execute(&mut *transaction)
         .await?;
-        // By itself: with another number the trigger would set it.
+        // In a separate statement: together with another number the trigger would set the column.
         sqlx::query("update public.user_preferences set whatsapp_number_at = $2 where user_id = $1")
             .bind(user)
             .bind(number_at)
@@ -234,11 +234,11 @@ async fn undo(database: &PgConnectOptions, writes: &Writes, todo: &Todo) -> anyh
     Ok(())
 }
 
-/// Removes the users that a run has made, with all that is theirs.
+/// Removes the users that a run has created, with all their rows.
 async fn remove_created(connection: &mut PgConnection) -> anyhow::Result<()> {
     let users = "select id from auth.users where raw_app_meta_data ->> 'created_by' = $1";
     let users: Vec<Uuid> = sqlx::query_scalar(users).bind(CREATED_BY).fetch_all(&mut *connection).await?;
-    // An older table of messages may not refer to its users.
+    // An older table `messages` may have no foreign key to its users.
     sqlx::query("delete from public.messages where user_id = any($1)")
         .bind(&users)
         .execute(&mut *connection)
@@ -248,8 +248,8 @@ async fn remove_created(connection: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the users' links, of whom nothing is known then: a trigger would delete what names a person whose link is
-/// deleted, and that may be somebody's.
+/// Removes the users' links, after clearing their identities: on deletion of a link, a trigger deletes the rows with its
+/// identity, which may belong to another user.
 async fn unlink(connection: &mut PgConnection, users: &[Uuid]) -> sqlx::Result<()> {
     for statement in [
         "update public.user_preferences set whatsapp_phone = '', whatsapp_user_id = null where user_id = any($1)",

@@ -1,4 +1,4 @@
-//! Where rows go: a project of our own, or one that somebody else runs (`--supabase`).
+//! The Supabase project: the emulator, or an external project (`--supabase`).
 
 mod auth;
 mod cleanup;
@@ -18,17 +18,17 @@ use uuid::Uuid;
 
 pub use project::Project;
 
-/// How long tokens of our own project are valid.
+/// The lifetime of the emulator's tokens.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// What `raw_app_meta_data` of `auth.users` says of users that `local` has made and removes.
+/// The mark in `raw_app_meta_data` of `auth.users` for users that `local` creates and removes.
 pub const CREATED_BY: &str = "cargo run -p local";
 
-/// A Supabase project to use instead of our own: all of them, or none.
+/// The options of an external Supabase project: all of them, or none.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SupabaseOptions {
-    /// Use this Supabase project instead of our PostgreSQL and REST API. It must have the migrations; what a run
-    /// writes there is removed when it ends. Needs both keys and the database's address.
+    /// Use this Supabase project instead of the local PostgreSQL and REST API. It must have the migrations; the rows of
+    /// a run are removed at its end. Needs both keys and the database's address.
     #[arg(id = "supabase", long = "supabase", global = true, env = "LOCAL_SUPABASE_URL")]
     #[arg(value_name = "URL", value_parser = crate::endpoint::parse)]
     pub url: Option<String>,
@@ -57,7 +57,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
 
-/// A project that somebody else runs, and what opens it.
+/// An external project, and its keys.
 struct Target {
     /// Without a slash at the end.
     url: String,
@@ -67,10 +67,10 @@ struct Target {
 }
 
 impl SupabaseOptions {
-    /// Checks that all options are there and make sense, or none.
+    /// Checks that all options are set and valid, or none is set.
     ///
     /// # Errors
-    /// Says which are missing or wrong, and never repeats a value.
+    /// Names the missing or invalid options, without their values.
     pub fn check(&self) -> anyhow::Result<()> {
         self.target().map(drop)
     }
@@ -100,7 +100,7 @@ impl SupabaseOptions {
         ensure!(is_secret, "--supabase-secret-key is not a secret key, nor a service_role key");
         let is_publishable = key(publishable_key).context("--supabase-publishable-key")?.is_publishable();
         ensure!(is_publishable, "--supabase-publishable-key is not a publishable key, nor an anon key");
-        // What is wrong with it might repeat a part of it.
+        // The parser's error might contain a part of the URL.
         let Ok(database) = database_url.expose_secret().parse() else {
             bail!(
                 "--supabase-database-url is not like postgres://postgres:password@127.0.0.1:54322/postgres"
@@ -117,17 +117,17 @@ impl SupabaseOptions {
 
 /// The project that a stack uses.
 pub enum Supabase {
-    /// Our own, which ends with us.
+    /// The emulator, which ends with this process.
     Ours(Box<local_supabase::Supabase>),
-    /// Somebody else's.
+    /// An external project.
     Elsewhere(Box<Project>),
 }
 
 impl Supabase {
-    /// Starts our own project, or prepares the one that is named; `progress` is told what takes long.
+    /// Starts the emulator, or prepares the given project; `progress` is called before each step that takes long.
     ///
     /// # Errors
-    /// When it cannot be started or reached, or has not what is needed; the message says what to do.
+    /// When it cannot be started or reached, or lacks a requirement; the message gives the remedy.
     pub async fn start(
         options: &SupabaseOptions,
         guardian: &Guardian,
@@ -142,10 +142,10 @@ impl Supabase {
         Ok(Self::Ours(Box::new(ours.context("the database cannot be started")?)))
     }
 
-    /// Our own project, for what somebody else's cannot be asked to do.
+    /// Returns the emulator, for operations that an external project does not allow.
     ///
     /// # Errors
-    /// When it is somebody else's.
+    /// When it is an external project.
     pub fn own(&self) -> anyhow::Result<&local_supabase::Supabase> {
         match self {
             Self::Ours(ours) => Ok(ours),
@@ -164,7 +164,7 @@ impl Supabase {
         }
     }
 
-    /// The database's address for people; somebody else's is not repeated, as it holds a password.
+    /// Returns the database's address for display; that of an external project contains a password and is not shown.
     #[must_use]
     pub fn database_url(&self) -> String {
         match self {
@@ -191,7 +191,7 @@ impl Supabase {
         }
     }
 
-    /// The database, for looking at what is there: row-level security does not apply.
+    /// Returns a connection pool without row-level security, for inspecting rows.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         match self {
@@ -200,7 +200,7 @@ impl Supabase {
         }
     }
 
-    /// How many messages of people the database had before us.
+    /// Returns the number of users' messages in the database before this run.
     #[must_use]
     pub fn rows_before(&self) -> usize {
         match self {
@@ -209,7 +209,7 @@ impl Supabase {
         }
     }
 
-    /// Users A and B, each with an access token: of our own project a fresh one.
+    /// Returns users A and B, each with an access token; the emulator's is new at each call.
     ///
     /// # Errors
     /// When a token cannot be signed.
@@ -223,7 +223,7 @@ impl Supabase {
         }
     }
 
-    /// How long these tokens are valid.
+    /// Returns the lifetime of these tokens.
     #[must_use]
     pub fn token_lifetime(&self) -> Duration {
         match self {
@@ -232,7 +232,7 @@ impl Supabase {
         }
     }
 
-    /// Stops our own project and removes its database; removes from somebody else's what we have written.
+    /// Stops the emulator and removes its database, or removes this run's rows from an external project.
     ///
     /// # Errors
     /// When something cannot be removed.

@@ -15,10 +15,10 @@ use super::auth::{self, Session};
 use super::cleanup::Cleanup;
 use super::writes::Writes;
 
-/// A project that is used and left as it was. Dropping it removes what was written, [`Project::close`] does so and says
-/// what went wrong.
+/// An external project, restored at the end. Dropping the value removes the written rows; [`Project::close`] does the same
+/// and returns errors.
 pub struct Project {
-    /// What the functions call in the project's place.
+    /// The proxy that the functions call in place of the project.
     server: HttpServer,
     url: String,
     secret_key: SecretString,
@@ -31,10 +31,10 @@ pub struct Project {
 }
 
 impl Project {
-    /// Checks that the project has what is needed, makes users A and B if they are missing, and signs them in.
+    /// Checks the project's requirements, creates users A and B if they are missing, and signs them in.
     ///
     /// # Errors
-    /// When something is not there or cannot be reached; the message says what to do.
+    /// When a requirement is missing or a service cannot be reached; the message gives the remedy.
     pub(super) async fn open(target: Target) -> anyhow::Result<Self> {
         let pool = PgPoolOptions::new()
             .max_connections(5)
@@ -103,28 +103,31 @@ impl Project {
         &self.pool
     }
 
-    /// Removes what was written, and closes all connections.
+    /// Removes the written rows, and closes all connections.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When the rows cannot be removed.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         let Self { server, pool, cleanup, .. } = self;
         server.stop().await;
-        cleanup.run().await.context("what was written to the project of --supabase is not all removed")?;
+        cleanup
+            .run()
+            .await
+            .context("not all rows of this run were removed from the project of --supabase")?;
         pool.close().await;
         Ok(())
     }
 }
 
-/// Whether all migrations are recorded, as the Supabase CLI does.
+/// Checks that all migrations are in the migration history, as the Supabase CLI does.
 async fn check_migrations(pool: &PgPool) -> anyhow::Result<()> {
-    let has_books: bool =
+    let has_history: bool =
         sqlx::query_scalar("select to_regclass('supabase_migrations.schema_migrations') is not null")
             .fetch_one(pool)
             .await
             .context("its database cannot be used")?;
     let mut applied: Vec<String> = Vec::new();
-    if has_books {
+    if has_history {
         let versions = "select version from supabase_migrations.schema_migrations";
         applied = sqlx::query_scalar(versions).fetch_all(pool).await?;
     }
@@ -136,7 +139,7 @@ async fn check_migrations(pool: &PgPool) -> anyhow::Result<()> {
         .collect();
     ensure!(
         missing.is_empty(),
-        "its database lacks migrations, which local does not apply to a database of somebody's. On a stack of this \
+        "its database lacks migrations, and local does not apply migrations to an external database. On a stack of this \
          machine `supabase db push` applies them, on the linked project `supabase db push --remote`. Missing: {}",
         missing.join(", ")
     );

@@ -186,7 +186,7 @@ async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up
     allow_receives(&queues.client, &queues.records_url, RECORD_DEAD_LETTERS, 1).await;
     // In the group of A's messages, before one of them.
     let question = payload(&[text(PHONE_A, "wamid.after", "still there?")]);
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let group = group_of_a();
     let poison = queues.client.send_message().queue_url(&queues.inbound_url).message_body(r#"{"v9":{}}"#);
     poison.message_group_id(group).message_deduplication_id("poison").send().await.expect("sent");
@@ -194,7 +194,7 @@ async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up
     let letters = open(queues, RECORD_DEAD_LETTERS).await;
 
     outcome(&stack, mark, "wamid.after", "answered").await;
-    let set_aside = stack.journal.since(mark);
+    let set_aside = stack.logs.since(mark);
     assert!(
         set_aside.iter().any(|entry| entry.field("counter") == "quarantined_messages"),
         "answered behind it"
@@ -228,13 +228,13 @@ async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_trie
             .insert("ApproximateReceiveCount".to_owned(), Source::Inbound.max_receives().to_string());
         records.push(record);
     }
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let mut event = SqsEvent::default();
     event.records = records;
     let event = serde_json::to_vec(&event).expect("JSON");
     let answer = stack.reply.invoke(event).await.expect("answered");
     assert_eq!(String::from_utf8_lossy(&answer), r#"{"batchItemFailures":[]}"#);
-    let given_up = stack.journal.since(mark).into_iter().find(|e| e.field("counter") == "dead_letters");
+    let given_up = stack.logs.since(mark).into_iter().find(|e| e.field("counter") == "dead_letters");
     assert_eq!(given_up.expect("counted").field("wamid"), "wamid.1");
     let asked = rows(&stack).await.into_iter().filter(|row| row.0 == "user").count();
     assert_eq!((stack.services.graph.received().len(), asked), (2, 2));
@@ -248,7 +248,7 @@ async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_trie
     assert!(table.contains(cause) && !table.contains("Logs Insights"), "{table}");
 
     // The token is repaired: one command, and it is answered.
-    let mark = stack.journal.mark();
+    let mark = stack.logs.mark();
     let url = server(queues).queue_url(INBOUND_DEAD_LETTERS);
     let redriven = command(&["redrive", "--queue-url", &url]).await;
     assert_eq!(redriven, (Some(0), "inbound-dead-letters.fifo: 1 sent again\n".to_owned()));

@@ -1,4 +1,4 @@
-//! What the functions' log says of a payload's updates.
+//! The outcomes of a payload's updates, from the functions' logs.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,54 +10,54 @@ use shared::lambda::logging::ShortWamid;
 use shared::meta::wamid::MessageKey;
 use webhook::entry::Entry as QueueEntry;
 
-use crate::journal::{Entry, Journal, Mark};
+use crate::logs::{Entry, Logs, Mark};
 
-/// An update, as both functions' logs name it: its kind, shortened wamid and name. Updates without an id, and two senders'
-/// messages of one wamid, share a key.
+/// An update, as both functions' logs name it: kind, shortened wamid and name. Updates without an id, and two senders'
+/// messages with the same wamid, share a key.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 struct Key(String);
 
 /// An update of a payload.
 #[derive(Debug)]
 pub struct Expected {
-    /// As it is named in reports: `message image wamid.…`.
+    /// Its name in reports: `message image wamid.…`.
     pub what: String,
-    /// What `reply` will make of it.
+    /// The work of `reply` for it.
     pub work: Option<Work>,
     key: Key,
 }
 
-/// What became of an update.
+/// The outcome of an update.
 #[derive(Clone, Debug)]
-pub struct Became {
-    /// `reply`'s name of it, such as `answered`; empty when nothing came in time.
+pub struct UpdateOutcome {
+    /// `reply`'s name of it, such as `answered`; empty when none was logged in time.
     pub outcome: String,
-    /// Why, where that is not plain.
+    /// The reason; empty where the outcome needs none.
     pub reason: String,
 }
 
-/// A payload's updates, and how far they have come.
+/// A payload's updates, and their outcomes so far.
 #[derive(Default)]
-pub struct Story {
+pub struct Outcomes {
     /// In the payload's order.
     pub expected: Vec<Expected>,
-    outcomes: HashMap<Key, Outcomes>,
-    /// How many outcomes are still to come.
+    by_key: HashMap<Key, KeyOutcomes>,
+    /// The number of outcomes that are not logged yet.
     pub missing: usize,
-    /// How many updates webhook has queued.
+    /// The number of updates that webhook has queued.
     pub queued: usize,
-    /// How many of them are messages, of people or of the business.
+    /// The number of queued messages, of users or of the business.
     pub queued_messages: usize,
 }
 
 #[derive(Default)]
-struct Outcomes {
+struct KeyOutcomes {
     count: usize,
-    logged: Vec<Became>,
+    logged: Vec<UpdateOutcome>,
 }
 
 impl Expected {
-    /// An entry of the queue, as `reply` reads it.
+    /// Reads an entry of the queue as `reply` does.
     #[must_use]
     pub fn new(entry: &QueueEntry) -> Self {
         let work = Work::read(&entry.body).ok();
@@ -71,7 +71,7 @@ impl Expected {
         Self { what: words.join(" "), work, key }
     }
 
-    /// The key from which the rows of a message get their ids.
+    /// Returns the key from which the ids of a message's rows are derived.
     #[must_use]
     pub fn message_key(&self) -> Option<&MessageKey> {
         match &self.work {
@@ -87,25 +87,25 @@ impl Key {
     }
 }
 
-impl Story {
-    /// Waits for one more outcome.
+impl Outcomes {
+    /// Adds an update with an expected outcome.
     pub fn expect(&mut self, expected: Expected) {
-        self.outcomes.entry(expected.key.clone()).or_default().count += 1;
+        self.by_key.entry(expected.key.clone()).or_default().count += 1;
         self.missing += 1;
         self.expected.push(expected);
     }
 
-    /// Reads on from `mark` until it is `enough`, or nothing about the updates has come for as long as `patience`.
+    /// Reads the logs from `mark` on until `enough` holds, or no line about the updates was logged for `patience`.
     pub async fn follow(
         &mut self,
-        journal: &Journal,
+        logs: &Logs,
         mark: &mut Mark,
         patience: Duration,
         enough: impl Fn(&Self) -> bool,
     ) {
         let mut progress = tokio::time::Instant::now();
         while !enough(self) {
-            let Ok(logged) = tokio::time::timeout_at(progress + patience, journal.next(mark)).await else {
+            let Ok(logged) = tokio::time::timeout_at(progress + patience, logs.next(mark)).await else {
                 return;
             };
             for entry in logged {
@@ -116,7 +116,7 @@ impl Story {
         }
     }
 
-    /// Whether the line says something about the updates.
+    /// Returns whether the line is about one of the updates.
     fn read(&mut self, entry: &Entry) -> bool {
         let counter = entry.field("counter");
         if &*entry.function == "webhook" {
@@ -131,38 +131,40 @@ impl Story {
         }
         let outcome = entry.field("outcome");
         let key = Key::new(entry.field("update"), entry.field("wamid"), entry.field("name"));
-        let Some(outcomes) = self.outcomes.get_mut(&key).filter(|_| !outcome.is_empty()) else {
+        let Some(outcomes) = self.by_key.get_mut(&key).filter(|_| !outcome.is_empty()) else {
             return false;
         };
         if outcome == Outcome::Deferred.name() {
-            // It is on the record queue, and will have another.
+            // The update is on the record queue and will have another outcome.
             return true;
         }
         outcomes
             .logged
-            .push(Became { outcome: outcome.to_owned(), reason: entry.field("reason").to_owned() });
+            .push(UpdateOutcome { outcome: outcome.to_owned(), reason: entry.field("reason").to_owned() });
         if outcomes.logged.len() <= outcomes.count {
             self.missing -= 1;
         }
         true
     }
 
-    /// Every update with what became of it. Of updates that share a key the last outcomes count: an earlier one may have
-    /// been tried again.
-    pub fn told(self) -> impl Iterator<Item = (Expected, Became)> {
+    /// Returns every update with its outcome. For updates that share a key the last outcomes count: an earlier attempt may
+    /// have been retried.
+    pub fn into_pairs(self) -> impl Iterator<Item = (Expected, UpdateOutcome)> {
         let mut outcomes: HashMap<_, _> = self
-            .outcomes
+            .by_key
             .into_iter()
-            .map(|(key, Outcomes { count, mut logged })| {
+            .map(|(key, KeyOutcomes { count, mut logged })| {
                 let last = logged.split_off(logged.len().saturating_sub(count));
                 (key, last.into_iter())
             })
             .collect();
         self.expected.into_iter().map(move |expected| {
-            let became = outcomes.get_mut(&expected.key).and_then(Iterator::next);
-            let unclear =
-                || Became { outcome: String::new(), reason: "no outcome in time: see the log".to_owned() };
-            (expected, became.unwrap_or_else(unclear))
+            let outcome = outcomes.get_mut(&expected.key).and_then(Iterator::next);
+            let unknown = || UpdateOutcome {
+                outcome: String::new(),
+                reason: "no outcome in time: see the logs".to_owned(),
+            };
+            (expected, outcome.unwrap_or_else(unknown))
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Ids that the queue has not seen, for payloads that are posted more than once.
+//! Ids that are new to the queue, for payloads that are posted more than once.
 
 use std::collections::HashSet;
 
@@ -7,26 +7,26 @@ use uuid::Uuid;
 
 use crate::payloads::Payload;
 
-/// Gives messages wamids that the queue has not seen.
+/// Gives messages wamids that are new to the queue.
 ///
-/// It takes a second message with the same wamid for a redelivery, and rows are known by it.
+/// The queue discards a second message with the same wamid as a duplicate, and row ids are derived from wamids.
 #[derive(Debug, Default)]
-pub struct Renewal {
+pub struct FreshIds {
     used: HashSet<String>,
-    /// Added to every wamid.
+    /// A suffix for every wamid.
     run: Option<String>,
 }
 
-impl Renewal {
-    /// Wamids stay as they are until a later payload has the same: for a queue that is as old as the run, its own.
-    /// For one that may know them from an earlier run, every wamid becomes unique to this one.
+impl FreshIds {
+    /// For a new queue, a wamid is replaced only if an earlier payload has used it. For a queue that may know the wamids
+    /// from an earlier run, every wamid is made unique to this run.
     #[must_use]
     pub fn new(queue_is_new: bool) -> Self {
         let run = (!queue_is_new).then(|| format!("{:08x}", Uuid::new_v4().as_fields().0));
         Self { used: HashSet::new(), run }
     }
 
-    /// Why a wamid is given anew.
+    /// Returns the reason for replacing a wamid.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         if self.run.is_some() {
@@ -36,18 +36,18 @@ impl Renewal {
         }
     }
 
-    /// Gives the payload's messages new wamids where they need them; says how many.
-    pub fn renew(&mut self, payload: &mut Payload) -> usize {
+    /// Gives the payload's messages new wamids where necessary; returns the number of replaced wamids.
+    pub fn replace_used(&mut self, payload: &mut Payload) -> usize {
         let Ok(mut json) = serde_json::from_slice::<Value>(&payload.body) else { return 0 };
         if let Some(run) = &self.run
             && mark_events(&mut json, run)
         {
             payload.body = json.to_string().into_bytes();
         }
-        // A status names a message that was sent: only a queue that may know the status wants another.
+        // A status names a sent message: it needs another wamid only for a queue that may know the status.
         let lists: &[&str] = if self.run.is_some() { &["messages", "statuses"] } else { &["messages"] };
         let own: HashSet<String> = lists.iter().flat_map(|list| ids(&json, list)).collect();
-        let mut renewed = 0;
+        let mut replaced = 0;
         for wamid in &own {
             let new = |wamid: &String| !self.used.contains(wamid) && !own.contains(wamid);
             let fresh = match &self.run {
@@ -60,15 +60,15 @@ impl Renewal {
             };
             if let Some(fresh) = &fresh {
                 replace_in_body(&mut payload.body, wamid, fresh);
-                renewed += 1;
+                replaced += 1;
             }
             self.used.insert(fresh.unwrap_or_else(|| wamid.clone()));
         }
-        renewed
+        replaced
     }
 }
 
-/// The ids in `value.messages` or `value.statuses`.
+/// Returns the ids in `value.messages` or `value.statuses`.
 fn ids(payload: &Value, updates: &str) -> Vec<String> {
     let list =
         |json: &Value, name: &str| json.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
@@ -77,12 +77,13 @@ fn ids(payload: &Value, updates: &str) -> Vec<String> {
         .flat_map(|entry| list(&entry, "changes"))
         .flat_map(|change| change.get("value").map(|value| list(value, updates)).unwrap_or_default())
         .filter_map(|update| update.get("id").and_then(Value::as_str).map(str::to_owned))
-        // Not an id: webhook takes the message for one without.
+        // webhook treats a blank id as missing.
         .filter(|wamid| !wamid.trim().is_empty())
         .collect()
 }
 
-/// Gives an event a time that no earlier run has given it: it is told from others by that. Whether there is one.
+/// Gives every event a time that no earlier run has used, because the time identifies an event. Returns whether the
+/// payload contains an event.
 fn mark_events(payload: &mut Value, run: &str) -> bool {
     let is_event = |change: &Value| {
         let value = change.get("value");
@@ -102,13 +103,13 @@ fn mark_events(payload: &mut Value, run: &str) -> bool {
     marked
 }
 
-/// Replaces the string wherever it stands, and leaves every other byte alone if that can be done.
+/// Replaces every occurrence of the string, and leaves all other bytes unchanged if possible.
 fn replace_in_body(body: &mut Vec<u8>, old: &str, new: &str) {
     let Ok(mut json) = serde_json::from_slice::<Value>(body) else { return };
     replace(&mut json, old, new);
-    let written = |text: &str| Value::from(text).to_string();
-    let replaced = String::from_utf8_lossy(body).replace(&written(old), &written(new));
-    // It may be written in another way, or look like what stands between two others.
+    let quoted = |text: &str| Value::from(text).to_string();
+    let replaced = String::from_utf8_lossy(body).replace(&quoted(old), &quoted(new));
+    // The string may be escaped differently, or look like the separator between two other strings.
     let is_same = serde_json::from_str::<Value>(&replaced).is_ok_and(|replaced| replaced == json);
     *body = if is_same { replaced } else { json.to_string() }.into_bytes();
 }
@@ -136,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wamid_is_renewed_when_an_earlier_payload_has_used_it() {
-        let mut renewal = Renewal::new(true);
-        let mut play = |wamid: &str| play(&mut renewal, &payload(wamid).to_string());
+    fn a_wamid_used_by_an_earlier_payload_is_replaced() {
+        let mut fresh_ids = FreshIds::new(true);
+        let mut play = |wamid: &str| play(&mut fresh_ids, &payload(wamid).to_string());
         assert_eq!(play("a"), (0, payload("a").to_string()));
         assert_eq!(play("a"), (1, payload("a~2").to_string()));
         assert_eq!(play("a"), (1, payload("a~3").to_string()));
@@ -146,17 +147,17 @@ mod tests {
     }
 
     #[test]
-    fn for_a_queue_that_is_older_than_the_run_every_wamid_is_unique_to_it() {
+    fn every_wamid_is_unique_to_the_run_for_an_older_queue() {
         let body = payload("a").to_string();
-        let mut runs = [Renewal::new(false), Renewal::new(false)];
+        let mut runs = [FreshIds::new(false), FreshIds::new(false)];
         let bodies: Vec<_> = runs.iter_mut().flat_map(|run| [play(run, &body), play(run, &body)]).collect();
-        assert!(bodies.iter().all(|(renewed, _)| *renewed == 1));
+        assert!(bodies.iter().all(|(replaced, _)| *replaced == 1));
         let distinct: HashSet<&String> = bodies.iter().map(|(_, body)| body).chain([&body]).collect();
         assert_eq!(distinct.len(), 5);
     }
 
     #[test]
-    fn renewing_leaves_every_other_byte_alone_however_odd_the_wamid_is() {
+    fn replacing_an_odd_wamid_leaves_other_bytes_unchanged() {
         let odd = [r#"a"#, r#",""#, r#":""#, r#"\/"#, r#"\u0061"#, ",", ":"];
         for wamid in odd {
             let Ok(value) = serde_json::from_str::<String>(&format!("\"{wamid}\"")) else { continue };
@@ -164,21 +165,21 @@ mod tests {
                 let message = format!(r#"{{ "z": ",", "id": "{wamid}", "b": [":", "x"] }}"#);
                 format!(r#"{{"entry": [{{"changes": [{{"value": {{"messages": [{message}]}}}}]}}]}}"#)
             };
-            let mut renewal = Renewal::new(true);
-            play(&mut renewal, &body(wamid));
-            let (renewed, renewed_body) = play(&mut renewal, &body(wamid));
-            let json: Value = serde_json::from_str(&renewed_body).expect("JSON");
-            assert_eq!(ids(&json, "messages"), [format!("{value}~2")], "{renewed}");
+            let mut fresh_ids = FreshIds::new(true);
+            play(&mut fresh_ids, &body(wamid));
+            let (replaced, new_body) = play(&mut fresh_ids, &body(wamid));
+            let json: Value = serde_json::from_str(&new_body).expect("JSON");
+            assert_eq!(ids(&json, "messages"), [format!("{value}~2")], "{replaced}");
             if wamid == "a" {
-                assert_eq!(renewed_body, body("a~2"));
+                assert_eq!(new_body, body("a~2"));
             }
         }
     }
 
-    fn play(renewal: &mut Renewal, body: &str) -> (usize, String) {
+    fn play(fresh_ids: &mut FreshIds, body: &str) -> (usize, String) {
         let mut payload =
             Payload { file: PathBuf::new(), name: String::new(), body: body.as_bytes().to_vec() };
-        let renewed = renewal.renew(&mut payload);
-        (renewed, String::from_utf8(payload.body).expect("UTF-8"))
+        let replaced = fresh_ids.replace_used(&mut payload);
+        (replaced, String::from_utf8(payload.body).expect("UTF-8"))
     }
 }
