@@ -1,4 +1,4 @@
-//! The commands as a person or a script calls them, and what is left when they end, however they end.
+//! The commands, called as by a user or a script, and that they leave nothing behind, however they end.
 
 use std::collections::BTreeSet;
 #[cfg(target_os = "linux")]
@@ -21,8 +21,8 @@ fn local(arguments: &[&str]) -> Command {
     command
 }
 
-/// The same with the signals that end it as a terminal's shell leaves them. It leaves alone what it finds ignored, and
-/// `nohup` or `&` in a script may have started the tests.
+/// Returns the command with the default actions of the terminating signals: `local` respects ignored signals, and the
+/// tests may run under `nohup` or in the background of a script.
 #[cfg(target_os = "linux")]
 fn local_that_signals_end(arguments: &[&str]) -> Command {
     let mut command = Command::new("env");
@@ -31,7 +31,7 @@ fn local_that_signals_end(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end. What it says on standard error is the test's to show when it fails.
+/// Runs the command to its end. Standard error is captured for the test's failure message.
 async fn output(arguments: &[&str]) -> Output {
     let mut command = local(arguments);
     let output = tokio::time::timeout(Duration::from_secs(300), command.stderr(Stdio::inherit()).output());
@@ -43,7 +43,7 @@ fn text_of(bytes: &[u8]) -> &str {
 }
 
 #[tokio::test]
-async fn demo_prints_one_json_object_and_ends_with_0() {
+async fn demo_prints_one_json_object_and_succeeds() {
     let output = output(&["demo", "--json"]).await;
     assert!(output.status.success());
     let demo: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
@@ -60,7 +60,7 @@ async fn demo_prints_one_json_object_and_ends_with_0() {
 }
 
 #[tokio::test]
-async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignored_and_why() {
+async fn replay_prints_outcomes_and_reasons_as_json_lines() {
     let directory = tempfile::tempdir().expect("a directory");
     let write =
         |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).expect("a file");
@@ -109,7 +109,7 @@ async fn replay_prints_one_json_object_for_each_payload_and_says_what_was_ignore
 }
 
 #[tokio::test]
-async fn a_reader_that_has_enough_ends_it_quietly() {
+async fn a_closed_pipe_ends_the_command_without_an_error() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("1.json"), "not JSON").expect("a file");
     let mut command = local(&["replay", "--json", directory.path().to_str().expect("UTF-8")]);
@@ -123,7 +123,7 @@ async fn a_reader_that_has_enough_ends_it_quietly() {
 }
 
 #[tokio::test]
-async fn a_queue_that_outlives_the_run_takes_the_samples_again() {
+async fn an_older_queue_accepts_the_samples_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let env_file = directory.path().join("local.env");
     let mut services = local(&["services", "--env-file", env_file.to_str().expect("UTF-8")]);
@@ -147,14 +147,14 @@ async fn a_queue_that_outlives_the_run_takes_the_samples_again() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_read_is_an_error_that_names_it() {
+async fn an_unreadable_path_is_named_in_the_error() {
     let output = local(&["replay", "does-not-exist.json"]).output().await.expect("it starts");
     assert_eq!(output.status.code(), Some(1));
     assert!(text_of(&output.stderr).contains("does-not-exist.json"), "{}", text_of(&output.stderr));
 }
 
 #[tokio::test]
-async fn an_empty_variable_counts_as_unset_and_a_wrong_one_is_named() {
+async fn empty_variables_are_unset_and_invalid_ones_are_named() {
     let missing = ["replay", "does-not-exist.json"];
     let run = async |name: &str, value: &str| {
         let output = local(&missing).env(name, value).output().await.expect("it starts");
@@ -172,7 +172,7 @@ async fn an_empty_variable_counts_as_unset_and_a_wrong_one_is_named() {
     }
 }
 
-/// The program without a command, once it says that it is running.
+/// Starts the program without a command, and waits until it prints that it is running.
 async fn running(
     local: impl Fn(&[&str]) -> Command,
     env_file: &Path,
@@ -194,14 +194,14 @@ async fn running(
     (child, lines, printed)
 }
 
-/// The value that was printed after `label`.
+/// Returns the value printed after `label`.
 fn printed<'p>(lines: &'p [String], label: &str) -> &'p str {
     let line = lines.iter().find_map(|line| line.trim().strip_prefix(label));
     line.unwrap_or_else(|| panic!("no {label} in {lines:#?}")).trim()
 }
 
 #[tokio::test]
-async fn it_stays_up_and_what_it_prints_can_be_tried() {
+async fn the_printed_commands_work_while_local_runs() {
     let directory = tempfile::tempdir().expect("a directory");
     let env_file = directory.path().join("local.env");
     let (mut child, _lines, lines) = running(local, &env_file).await;
@@ -239,7 +239,7 @@ async fn it_stays_up_and_what_it_prints_can_be_tried() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
+async fn nothing_is_left_after_any_signal() {
     let directory = tempfile::tempdir().expect("a directory");
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGKILL] {
         let env_file = directory.path().join("local.env");
@@ -262,7 +262,7 @@ async fn nothing_is_left_whether_it_is_interrupted_terminated_or_killed() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn nothing_is_left_when_it_ends_while_it_builds() {
+async fn nothing_is_left_after_a_signal_during_the_build() {
     let directory = tempfile::tempdir().expect("a directory");
     let cargo = directory.path().join("cargo");
     std::fs::write(&cargo, "#!/bin/sh\nsleep 600 & sleep 600 & wait\n").expect("a file");
@@ -277,7 +277,7 @@ async fn nothing_is_left_when_it_ends_while_it_builds() {
         let mut child = command.env("CARGO", &cargo).stderr(Stdio::null()).spawn().expect("it starts");
         let pid = child.id().expect("a process");
         // The guardian's shell, cargo and the two compilers.
-        until("it builds", async || {
+        until("the build is running", async || {
             descendants(pid).into_iter().filter_map(name).filter(|name| name == "sleep").count() == 2
         })
         .await;
@@ -295,7 +295,7 @@ async fn nothing_is_left_when_it_ends_while_it_builds() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_closed_terminal_does_not_end_what_nohup_started() {
+async fn sighup_is_ignored_under_nohup() {
     let directory = tempfile::tempdir().expect("a directory");
     let cargo = directory.path().join("cargo");
     std::fs::write(&cargo, "#!/bin/sh\nexec sleep 600\n").expect("a file");
@@ -310,16 +310,18 @@ async fn a_closed_terminal_does_not_end_what_nohup_started() {
         .spawn()
         .expect("it starts");
     let pid = child.id().expect("a process");
-    until("it builds", async || descendants(pid).into_iter().filter_map(name).any(|name| name == "sleep"))
-        .await;
+    until("the build is running", async || {
+        descendants(pid).into_iter().filter_map(name).any(|name| name == "sleep")
+    })
+    .await;
     local_process::signal(pid, Signal::SIGHUP).expect("ours");
-    // The second signal is the one that ends it.
+    // The second signal ends the program.
     local_process::signal(pid, Signal::SIGTERM).expect("ours");
     let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await.expect("it ends");
     assert_eq!(ended.expect("a status").code(), Some(143));
 }
 
-/// Sends the signal and waits for the end; whether it ended with status 0.
+/// Sends the signal and waits for the end; returns whether the exit status was 0.
 async fn stop(child: &mut Child, signal: Signal) -> bool {
     local_process::signal(child.id().expect("a process"), signal).expect("ours");
     tokio::time::timeout(Duration::from_secs(60), child.wait())
@@ -329,7 +331,7 @@ async fn stop(child: &mut Child, signal: Signal) -> bool {
         .success()
 }
 
-/// All processes that `pid` has started, and those that these have.
+/// Returns all descendants of `pid`.
 #[cfg(target_os = "linux")]
 fn descendants(pid: u32) -> Vec<u32> {
     let processes = std::fs::read_dir("/proc").expect("a process table").filter_map(|entry| {
@@ -348,7 +350,7 @@ fn descendants(pid: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// The program that the process runs, unless it has ended.
+/// Returns the program of the process, unless it has ended.
 #[cfg(target_os = "linux")]
 fn name(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -1,5 +1,5 @@
-//! The sample events of `events/`: they fit the local secrets, they are as Lambda's callers make them, and
-//! the real binaries answer each as its `.status` file says.
+//! The sample events of `events/`: they match the local secrets and the formats of Lambda's callers, and the real
+//! binaries answer each with the status in its `.status` file.
 
 use std::path::{Path, PathBuf};
 
@@ -24,13 +24,13 @@ use webhook::signature::{self, AppSecret};
 
 use local_testing::*;
 
-/// In the order in which a message passes through them: the history is read when something is in it.
+/// In the order of the pipeline, so that the history is not empty when it is read.
 const FUNCTIONS: [&str; 3] = ["webhook", "reply", "messages"];
 
 struct Event {
     path: PathBuf,
     json: Value,
-    /// The HTTP status that it must be answered with; none for batches of the queue.
+    /// The expected HTTP status; none for batches of the queue.
     status: Option<u16>,
 }
 
@@ -43,7 +43,7 @@ impl Event {
         self.json["headers"][name].as_str()
     }
 
-    /// The body as it was sent.
+    /// Returns the body as sent.
     fn body(&self) -> Option<Vec<u8>> {
         let body = self.json["body"].as_str()?;
         let encoded = self.json["isBase64Encoded"].as_bool().expect("isBase64Encoded");
@@ -55,7 +55,7 @@ fn directory() -> PathBuf {
     compile::workspace().join("events")
 }
 
-/// The events of a function, in the order of their names.
+/// Returns the events of a function, in the order of their names.
 fn events(function: &str) -> Vec<Event> {
     let entries = std::fs::read_dir(directory().join(function)).expect("a directory");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -85,7 +85,7 @@ async fn invoke(function: &Function, event: &Event) -> Value {
 }
 
 #[tokio::test]
-async fn the_real_functions_answer_every_event_as_its_status_file_says() {
+async fn the_functions_answer_every_event_with_the_expected_status() {
     let stack = stack().await;
     let mark = stack.logs.mark();
     let mut pages = serde_json::Map::new();
@@ -108,23 +108,24 @@ async fn the_real_functions_answer_every_event_as_its_status_file_says() {
             }
         }
     }
-    // What was written is what the events hold, and each user sees their own part.
+    // The rows are those of the events, and each user sees only their own.
     let expected = json!({"first-page": [10, false], "limit": [1, true], "odd-characters": [1, true], "other-user": [4, false]});
     assert_eq!(Value::Object(pages), expected);
     let received = stack.services.graph.received();
-    let invitations = received.iter().filter(|echo| echo.body.as_deref() == Some(REGISTRATION_TEXT)).count();
+    let invitations =
+        received.iter().filter(|reply| reply.body.as_deref() == Some(REGISTRATION_TEXT)).count();
     assert_eq!((received.len(), invitations), (9, 2));
     stack.stop().await.expect("stopped");
 }
 
-/// The wamid in a signed body.
+/// Returns the wamid in a signed body.
 fn wamid(event: &Event) -> Option<String> {
     let body: Value = serde_json::from_slice(&event.body()?).ok()?;
     Some(body["entry"][0]["changes"][0]["value"]["messages"][0]["id"].as_str()?.to_owned())
 }
 
 #[test]
-fn signatures_belong_to_the_bodies_unless_the_status_is_401() {
+fn signatures_match_the_bodies_unless_the_status_is_401() {
     let secret = AppSecret::new(&SecretString::from(APP_SECRET));
     let mut posts = 0;
     for event in events("webhook") {
@@ -140,7 +141,7 @@ fn signatures_belong_to_the_bodies_unless_the_status_is_401() {
 }
 
 #[test]
-fn tokens_are_valid_to_the_end_of_the_century_unless_the_name_says_otherwise() {
+fn tokens_are_valid_until_2100_unless_named_otherwise() {
     let key = DecodingKey::from_secret(JWT_SECRET.as_bytes());
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_audience(&["authenticated"]);
@@ -165,7 +166,7 @@ fn tokens_are_valid_to_the_end_of_the_century_unless_the_name_says_otherwise() {
     }
 }
 
-/// A change of a request that brings what is in this envelope, and when it was received.
+/// Returns the change of a request that leads to this envelope, and the time of receipt.
 fn change(body: &str) -> (String, DateTime<Utc>) {
     let raw = |part: Option<&RawValue>| part.expect("all that Meta sends").get().to_owned();
     let (waba_id, time, change, received_at) = match Envelope::from_body(body).expect("an envelope") {
@@ -193,7 +194,7 @@ fn change(body: &str) -> (String, DateTime<Utc>) {
 }
 
 #[test]
-fn batches_hold_what_webhook_puts_on_the_queue_byte_for_byte() {
+fn batches_equal_the_entries_of_webhook_byte_for_byte() {
     for event in events("reply") {
         let records = event.json["Records"].as_array().expect("records");
         let bodies = records.iter().map(|record| record["body"].as_str().expect("a body"));
@@ -216,7 +217,7 @@ fn batches_hold_what_webhook_puts_on_the_queue_byte_for_byte() {
 }
 
 #[test]
-fn the_readme_names_every_event_and_every_event_of_http_has_a_status() {
+fn the_readme_names_every_event_and_http_events_have_a_status() {
     let readme = String::from_utf8(read(&directory().join("README.md"))).expect("text");
     for function in FUNCTIONS {
         let events = events(function);

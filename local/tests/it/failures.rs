@@ -1,5 +1,5 @@
-//! Failures on the real processes: the database goes away, Meta answers with errors, a function is killed,
-//! everything arrives at once and twice. What counts are the rows and what phones received.
+//! Faults on the real processes: a database outage, errors of the Graph API, a killed function, concurrent and duplicate
+//! deliveries. The tests check the rows and the replies that phones received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,26 +14,26 @@ use serde_json::Value;
 
 use local_testing::*;
 
-/// As far as a test waits for work that takes long on a slow machine.
+/// The timeout for work that takes long on a slow machine.
 const LONG: Duration = Duration::from_secs(180);
 
-/// The wamids that phones saw answered, by sender, in the order of the answers.
+/// Returns the wamids of the answered messages by sender, in the order of the replies.
 fn answered(stack: &Stack) -> BTreeMap<String, Vec<String>> {
     let mut answered: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for echo in stack.services.graph.received() {
+    for reply in stack.services.graph.received() {
         answered
-            .entry(echo.to.unwrap_or_default().trim_start_matches('+').to_owned())
+            .entry(reply.to.unwrap_or_default().trim_start_matches('+').to_owned())
             .or_default()
-            .extend(echo.quotes);
+            .extend(reply.quotes);
     }
     answered
 }
 
-/// Waits until there are this many rows; then none may be there twice.
+/// Waits for this number of rows, and checks that there are no duplicates.
 async fn until_rows(stack: &Stack, expected: i64) {
     let pool = stack.services.supabase.pool();
     let count = async || {
-        // An error is a database that is just starting.
+        // The query fails while the database is starting.
         sqlx::query_scalar::<_, i64>("select count(*) from messages").fetch_one(pool).await.unwrap_or(-1)
     };
     until_within(LONG, &format!("{expected} rows"), async || count().await >= expected).await;
@@ -44,9 +44,9 @@ async fn until_rows(stack: &Stack, expected: i64) {
     assert_eq!((count().await, different), (expected, expected));
 }
 
-/// Waits until nothing waits in either queue, in flight included.
+/// Waits until both queues have no messages, in flight or not.
 async fn until_queues_are_empty(stack: &Stack) {
-    let server = stack.services.queues.server.as_ref().expect("our own queue");
+    let server = stack.services.queues.server.as_ref().expect("the emulated queue");
     let is_empty = |name| server.view(name).is_some_and(|view| view.messages.is_empty());
     until_within(LONG, "the queues are empty", async || is_empty(INBOUND) && is_empty(RECORDS)).await;
 }
@@ -61,11 +61,11 @@ async fn until_within(within: Duration, what: &str, condition: impl AsyncFn() ->
     tokio::time::timeout(within, waiting).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
-async fn until_answered(stack: &Stack, echoes: usize) {
-    stack.services.graph.wait_for(echoes, LONG).await.expect("all are answered");
+async fn until_answered(stack: &Stack, replies: usize) {
+    stack.services.graph.wait_for(replies, LONG).await.expect("all are answered");
 }
 
-/// `count` messages of each of the two linked senders, whose texts differ.
+/// Returns `count` messages of each of the two linked senders, all with different texts.
 fn questions(name: &str, count: usize) -> Vec<Value> {
     let of =
         |sender: &'static str| (0..count).map(move |n| (sender, format!("wamid.{sender}.{name}.{n:02}")));
@@ -91,7 +91,7 @@ fn assert_each_once_and_in_order(stack: &Stack, expected: &[Value]) {
 }
 
 #[tokio::test]
-async fn a_database_that_goes_away_in_the_middle_delays_rows_and_no_answer() {
+async fn a_database_outage_delays_rows_but_no_answer() {
     let stack = stack().await;
     let mut all = Vec::new();
     let mut send = async |name: &str| {
@@ -102,7 +102,7 @@ async fn a_database_that_goes_away_in_the_middle_delays_rows_and_no_answer() {
     };
     let before = send("1-before").await;
     until_answered(&stack, before).await;
-    // These are on their way when it stops.
+    // These messages are in flight when the database stops.
     send("2-under-way").await;
     stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
     let during = send("3-during").await;
@@ -118,9 +118,9 @@ async fn a_database_that_goes_away_in_the_middle_delays_rows_and_no_answer() {
 }
 
 #[tokio::test]
-async fn meta_s_errors_pass_and_every_message_is_answered_once_and_in_order() {
+async fn each_message_is_answered_once_in_order_after_graph_errors() {
     let stack = stack().await;
-    // For a while: whatever is sent fails, until the stand-in has recovered.
+    // Every send fails until the faults are cleared.
     stack.services.graph.fail_recipient(PHONE_A, None, Fault::error(500, 131_000));
     stack.services.graph.fail_recipient(PHONE_B, None, Fault::error(500, 131_000));
     let mark = stack.logs.mark();
@@ -145,10 +145,10 @@ async fn meta_s_errors_pass_and_every_message_is_answered_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no_row() {
-    // As long as the test takes until it kills, and no longer than it must wait then.
+async fn a_kill_while_sending_duplicates_at_most_one_reply_and_no_row() {
+    // Long enough for the test to kill the function, and short enough for the wait after that.
     let stack = stack_with(Options { visibility_timeout: 10, ..Options::default() }).await;
-    // The answer is out; the function waits for Meta to say so, and dies.
+    // The reply is sent; the function is killed while it waits for Meta's response.
     stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::late_response(Duration::from_secs(300)));
     let mark = stack.logs.mark();
     let messages = [text(PHONE_A, "wamid.1", "first"), text(PHONE_A, "wamid.2", "second")];
@@ -164,7 +164,7 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     outcome(&stack, mark, "wamid.2", "answered").await;
     until_rows(&stack, 4).await;
     until_queues_are_empty(&stack).await;
-    // The window that nothing can close: sent, and dead before that was written down. It is counted.
+    // The unavoidable window: the reply is sent, and the function is killed before it stores that. It is counted.
     assert_eq!(answered(&stack)[PHONE_A], ["wamid.1", "wamid.1", "wamid.2"]);
     let counted = stack.logs.since(mark);
     let of_first = |entry: &&local_stack::logs::Entry| {
@@ -175,7 +175,7 @@ async fn a_function_that_is_killed_while_sending_repeats_one_echo_at_most_and_no
     stack.stop().await.expect("stopped");
 }
 
-/// The wamids whose rows `reply` has logged as written.
+/// Returns the wamids of the rows that `reply` has logged as written.
 fn written(entries: &[Entry]) -> BTreeSet<String> {
     let wamids = |name: &str, value: &str| {
         entries
@@ -192,7 +192,7 @@ async fn rows_logged_as_written_survive_a_killed_postgresql() {
     let stack = stack().await;
     let numbers: Vec<String> = (0..20).map(|n| format!("4915112345{n:03}")).collect();
     load::link(&stack, &numbers).await.expect("linked");
-    // Short enough to be logged whole.
+    // Short enough to be logged completely.
     let messages = numbers.iter().enumerate().flat_map(|(sender, number)| {
         (0..10).map(move |n| format!("wamid.{sender}.{n}")).map(move |wamid| text(number, &wamid, &wamid))
     });
@@ -221,7 +221,7 @@ async fn rows_logged_as_written_survive_a_killed_postgresql() {
 }
 
 #[tokio::test]
-async fn a_thousand_messages_of_fifty_senders_at_once_and_twice_are_answered_and_recorded_once() {
+async fn a_thousand_concurrent_duplicates_are_answered_once() {
     let stack = stack().await;
     let numbers: Vec<String> = (0..50).map(|n| format!("4915112345{n:03}")).collect();
     load::link(&stack, &numbers).await.expect("linked");

@@ -1,6 +1,6 @@
-//! The tests that `docs/RELIABILITY.md` names for its promises exist.
+//! The tests that `docs/RELIABILITY.md` names for its guarantees exist.
 
-/// Each test file by the name that the page uses.
+/// Each test file by its name in the document.
 const FILES: [(&str, &str); 16] = [
     ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
@@ -21,13 +21,13 @@ const FILES: [(&str, &str); 16] = [
 ];
 
 #[test]
-fn every_test_that_a_promise_names_exists() {
+fn every_test_named_by_a_guarantee_exists() {
     let page = include_str!("../../../docs/RELIABILITY.md");
     let mut found = 0;
     for code in page.split('`').skip(1).step_by(2) {
         let Some((file, test)) = code.rsplit_once("::") else { continue };
         let Some((_, source)) = FILES.iter().find(|(name, _)| *name == file) else { continue };
-        // A name that ends in `…` is the beginning of one.
+        // A name that ends in `…` is a prefix.
         let function = match test.strip_suffix('…') {
             Some(beginning) => format!("fn {beginning}"),
             None => format!("fn {test}("),

@@ -270,7 +270,7 @@ async fn a_token_that_names_no_user_is_the_caller_s_fault() {
         ("a sub that is a number", with("sub", json!(5))),
         ("a sub that is an object", with("sub", json!({}))),
         ("a claim that jsonb cannot hold", with("name", json!("\0"))),
-        ("a role that is none", with("role", json!("nobody"))),
+        ("an unknown role", with("role", json!("nobody"))),
         ("a role that the API may not be", with("role", json!("postgres"))),
         ("a role that is a number", with("role", json!(5))),
         ("expired", with("exp", json!(1))),

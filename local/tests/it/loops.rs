@@ -1,4 +1,4 @@
-//! Automatic correspondents, which answer each answer, on the real binaries.
+//! Automatic correspondents, which answer every reply, on the real binaries.
 
 use local_stack::Stack;
 use reply::memory::TURNS;
@@ -6,11 +6,11 @@ use shared::lambda::logging::ShortWamid;
 
 use local_testing::*;
 
-/// Processes of `reply` that `local` runs at most.
+/// The maximum number of `reply` processes in `local`.
 const PROCESSES: usize = 4;
 
-/// A machine writes, and writes again for each answer that it gets. How many it got when there came none.
-async fn answers_to_a_machine(stack: &Stack, number: &str, name: &str) -> usize {
+/// Sends a message, and another one after each reply. Returns the number of replies before the sender was silenced.
+async fn answers_to_an_automatic_sender(stack: &Stack, number: &str, name: &str) -> usize {
     for turn in 0..=PROCESSES * TURNS {
         let mark = stack.logs.mark();
         let wamid = format!("wamid.{name}.{turn:04}");
@@ -36,14 +36,14 @@ async fn answers_to_a_machine(stack: &Stack, number: &str, name: &str) -> usize 
 async fn an_automatic_correspondent_is_silenced() {
     let stack = stack().await;
     let (linked, unlinked) = tokio::join!(
-        answers_to_a_machine(&stack, PHONE_A, "linked"),
-        answers_to_a_machine(&stack, "491701234567", "unlinked")
+        answers_to_an_automatic_sender(&stack, PHONE_A, "linked"),
+        answers_to_an_automatic_sender(&stack, "491701234567", "unlinked")
     );
     for answers in [linked, unlinked] {
         assert!((TURNS..=PROCESSES * TURNS).contains(&answers), "{answers}");
     }
     assert_eq!(stack.services.graph.received().len(), linked + unlinked);
-    // Two rows of each answer, and the message that got none.
+    // Two rows for each answered message, and one for the unanswered message.
     assert_eq!(rows(&stack).await.len(), 2 * linked + 1);
     stack.stop().await.expect("stopped");
 }

@@ -1,4 +1,4 @@
-//! What an operator sees of a run: logs without secrets and personal data, metrics, one trace from end to end.
+//! Observability of a run: logs without secrets and personal data, metrics, one trace from end to end.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use webhook::signature::{self, AppSecret};
 use local_testing::*;
 
 const BSUID: &str = "US.13491208655302741918";
-/// A number that belongs to no user.
+/// An unlinked number.
 const UNLINKED: &str = "447700900123";
 
-/// A wamid laid out like Meta's, which holds the other side's number.
+/// Returns a wamid in Meta's layout, which contains the user's number.
 fn wamid(number: &str, id: u32) -> String {
     let mut bytes = vec![0x1c, 0x18, u8::try_from(number.len()).expect("short")];
     bytes.extend_from_slice(number.as_bytes());
@@ -30,8 +30,8 @@ fn wamid(number: &str, id: u32) -> String {
     format!("wamid.{}", STANDARD.encode(bytes))
 }
 
-/// What base64 of any text shows of `part`, wherever it begins in the text. The characters that depend on what is
-/// beside it are left out.
+/// Returns the base64 encodings of `part` at each of the three alignments, without the characters that depend on the
+/// bytes beside it.
 fn in_base64(part: &str) -> [String; 3] {
     [0, 1, 2].map(|before| {
         let text = STANDARD.encode([&[0; 2][..before], part.as_bytes()].concat());
@@ -41,7 +41,7 @@ fn in_base64(part: &str) -> [String; 3] {
     })
 }
 
-/// A run in which every function has something to say: answers, failures, statuses, events, pages, refusals.
+/// Makes every function log: answers, failures, statuses, events, pages, refusals.
 async fn busy_run(stack: &Stack) {
     let contacts = json!([{"wa_id": PHONE_A, "user_id": BSUID, "profile": {"name": "Sheena Private"}}]);
     let messages = json!([
@@ -50,7 +50,7 @@ async fn busy_run(stack: &Stack) {
         {"from": PHONE_A, "id": wamid(PHONE_A, 3), "type": "system",
             "system": {"type": "customer_identity_changed", "wa_id": "12195555358", "body": "a private body"}},
         {"from": "somebody private", "id": wamid(PHONE_A, 4), "type": "a private type", "text": {"body": "a private text"}},
-        {"from": UNLINKED, "id": wamid(UNLINKED, 5), "type": "text", "text": {"body": "a private text of nobody"}},
+        {"from": UNLINKED, "id": wamid(UNLINKED, 5), "type": "text", "text": {"body": "a private text, unlinked"}},
     ]);
     let statuses = json!([
         {"id": wamid(PHONE_A, 6), "status": "a private status", "recipient_id": PHONE_A},
@@ -97,7 +97,7 @@ fn assert_each_function_has_its_own_secrets_alone(stack: &Stack) {
 }
 
 #[tokio::test]
-async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_followed() {
+async fn logs_trace_every_update_without_personal_data_or_secrets() {
     let stack = stack().await;
     assert_each_function_has_its_own_secrets_alone(&stack);
     busy_run(&stack).await;
@@ -116,7 +116,7 @@ async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_follo
         }
     }
 
-    // Through all three functions by one wamid, each line with the invocation that it belongs to.
+    // One wamid through all three functions, with the invocation's id in each line.
     let wamid = wamid(PHONE_A, 1);
     let short = ShortWamid::of(&wamid).as_str();
     let of_wamid: Vec<_> = logged.iter().filter(|entry| entry.field("wamid") == short).collect();
@@ -146,7 +146,7 @@ async fn no_text_no_number_and_no_secret_is_logged_and_every_update_can_be_follo
     stack.stop().await.expect("stopped");
 }
 
-/// The metrics of a function, summed up: counts, and of times how many there are.
+/// Returns the sums of a function's metrics: counts, and the number of measured times.
 fn metrics(logged: &[Entry], function: &str) -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for entry in logged.iter().filter(|entry| &*entry.function == function) {
@@ -177,7 +177,7 @@ fn metrics(logged: &[Entry], function: &str) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
-async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
+async fn every_step_is_counted_and_timed_in_embedded_metric_format() {
     let stack = stack().await;
     busy_run(&stack).await;
     let database = stack.services.supabase.own().expect("ours").database();
@@ -217,7 +217,7 @@ async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
     for of in [&webhook, &reply, &messages] {
         assert!(of["cold_starts"] >= 1.0);
     }
-    // What takes a new version back: each counted line at level ERROR.
+    // The metric that rolls a new version back: every counted line at level ERROR.
     let errors = |function: &str| {
         let is_error = |entry: &&Entry| {
             &*entry.function == function
@@ -234,7 +234,7 @@ async fn every_step_is_counted_and_timed_in_the_embedded_metric_format() {
 }
 
 #[tokio::test]
-async fn a_refused_request_costs_one_short_line_and_no_metric() {
+async fn a_refused_request_logs_one_short_line_and_no_metric() {
     let stack = stack().await;
     let client = shared::http::client().expect("a client");
     let url = |path: &str| format!("{}{path}", stack.url());
@@ -262,7 +262,10 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
     ];
     let template = include_str!("../../../template.yaml");
     for filter in [r#"'{ $.message = "refused" }'"#, r#"'{ $.reason = "wrong_signature" }'"#] {
-        assert!(template.contains(&format!("FilterPattern: {filter}")), "they are counted by {filter}");
+        assert!(
+            template.contains(&format!("FilterPattern: {filter}")),
+            "the refusals are counted by {filter}"
+        );
     }
     // The first line of a process is its metric `cold_starts`.
     for path in ["/webhook", "/messages"] {
@@ -272,7 +275,7 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
         let mark = stack.logs.mark();
         let answer = request.send().await.expect("answered");
         assert_eq!(answer.status().as_u16(), status, "{reason}");
-        // A request that is not refused: its last line comes after all of the one before.
+        // An accepted request: its last line follows all lines of the refused one.
         let token = &stack.users().expect("tokens")[0].1;
         let handshake =
             format!("/webhook?hub.mode=subscribe&hub.challenge=1&hub.verify_token={VERIFY_TOKEN}");
@@ -299,7 +302,7 @@ async fn a_refused_request_costs_one_short_line_and_no_metric() {
 }
 
 #[tokio::test]
-async fn one_trace_leads_from_meta_s_request_to_the_answer() {
+async fn one_trace_leads_from_the_webhook_request_to_the_answer() {
     let stack = stack().await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
     let body = payload(&[text(PHONE_A, "wamid.1", "hello")]);

@@ -1,4 +1,4 @@
-//! The pipeline on the real binaries: a signed webhook goes in, echoes, rows and history come out.
+//! The pipeline on the real binaries: from a signed webhook to replies, rows and the history.
 
 use std::collections::BTreeMap;
 use std::iter::repeat;
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use local_testing::*;
 
 #[tokio::test]
-async fn a_sample_gives_one_echo_two_rows_and_a_history_for_its_owner_alone() {
+async fn a_sample_gets_one_reply_two_rows_and_a_private_history() {
     for legacy_keys in [false, true] {
         let stack = stack_with(Options { legacy_keys, ..Options::default() }).await;
         let demo = demo::play(&stack).await.expect("played");
@@ -33,7 +33,7 @@ async fn a_sample_gives_one_echo_two_rows_and_a_history_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn all_of_meta_s_samples_are_answered_200_and_every_message_is_queued() {
+async fn every_sample_returns_200_and_every_message_is_queued() {
     let stack = stack().await;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/meta-webhook-examples.json");
     let samples = payloads::read(&[file.into()]).expect("samples");
@@ -61,7 +61,7 @@ async fn all_of_meta_s_samples_are_answered_200_and_every_message_is_queued() {
 }
 
 #[tokio::test]
-async fn a_message_that_meta_sends_twice_is_answered_and_recorded_once() {
+async fn a_redelivered_message_is_answered_and_stored_once() {
     let stack = stack().await;
     let mark = stack.logs.mark();
     let body = payload(&[text(PHONE_A, "wamid.twice", "once")]);
@@ -75,13 +75,13 @@ async fn a_message_that_meta_sends_twice_is_answered_and_recorded_once() {
 }
 
 #[tokio::test]
-async fn messages_are_told_apart_as_the_queue_does_and_a_duplicate_is_not_waited_for() {
+async fn duplicates_are_recognized_as_the_queue_does() {
     let stack = stack().await;
     let nameless = |body: &str| json!({"from": PHONE_A, "type": "text", "text": {"body": body}});
     let messages = [nameless("one"), nameless("two"), nameless("one"), text(PHONE_A, "wamid.1", "three")];
     let mut sent = Sent::default();
     let first = stack.play_next(&payload(&messages), &mut sent).await.expect("played");
-    let bodies: Vec<_> = first.echoes.iter().filter_map(|echo| echo.body.as_deref()).collect();
+    let bodies: Vec<_> = first.echoes.iter().filter_map(|reply| reply.body.as_deref()).collect();
     assert_eq!((first.queued, bodies, first.rows.len()), (4, vec!["one", "two", "three"], 6));
     let ignored = |played: &Played| -> Vec<String> {
         played.ignored.iter().map(|one| format!("{}: {}", one.what, one.why)).collect()
@@ -101,10 +101,10 @@ async fn messages_are_told_apart_as_the_queue_does_and_a_duplicate_is_not_waited
 }
 
 #[tokio::test]
-async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions() {
+async fn senders_are_answered_in_parallel_and_each_in_order() {
     let stack = stack().await;
     let senders = [PHONE_A, PHONE_B, "491701234567", "447700900123", "33612345678"];
-    // Whatever did not wait for the first answer would overtake it.
+    // A message that did not wait for the first answer would overtake it.
     for sender in senders {
         stack.services.graph.fail_recipient(sender, Some(1), Fault::slow(Duration::from_millis(500)));
     }
@@ -115,18 +115,18 @@ async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions
     assert_eq!((played.status, played.queued, played.echoes.len()), (200, 60, 60));
 
     let mut quoted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for echo in &played.echoes {
-        quoted.entry(&echo.to).or_default().push(echo.quotes.as_deref().expect("a quotation"));
+    for reply in &played.echoes {
+        quoted.entry(&reply.to).or_default().push(reply.quotes.as_deref().expect("a quotation"));
     }
     assert_eq!(quoted.len(), senders.len());
     assert!(quoted.values().all(|wamids| wamids.len() == 12 && wamids.is_sorted()), "{quoted:?}");
-    for echo in &played.echoes {
-        let linked = [PHONE_A, PHONE_B].contains(&echo.to.trim_start_matches('+'));
-        let body = echo.body.as_deref().expect("a text");
+    for reply in &played.echoes {
+        let linked = [PHONE_A, PHONE_B].contains(&reply.to.trim_start_matches('+'));
+        let body = reply.body.as_deref().expect("a string");
         assert_eq!(body.starts_with("question "), linked, "{body}");
         assert_eq!(body == REGISTRATION_TEXT, !linked, "{body}");
     }
-    // The history reads as the conversation went: questions of one second keep their order.
+    // The history has the order of the conversation: messages of the same second keep their order.
     let rows = rows(&stack).await;
     assert_eq!(rows.len(), 48);
     let of_a = rows.iter().filter(|(role, _, user)| role == "user" && *user == USER_A.to_string());
@@ -135,13 +135,16 @@ async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions
     assert_eq!(questions.len(), 12);
     assert!(questions.is_sorted(), "{questions:?}");
 
-    // While Meta does not answer one sender's message, the others are answered.
+    // While the Graph API does not respond for one sender, the others are answered.
     stack.services.graph.fail_recipient(PHONE_B, None, Fault::slow(10 * DEADLINE));
     let mark = stack.logs.mark();
     let hangs = [text(PHONE_B, "wamid.hangs", "hangs"), text(PHONE_B, "wamid.behind", "behind it")];
     assert_eq!(stack.post(&payload(&hangs)).await.expect("answered"), 200);
     let queue = stack.services.queues.server.as_ref().expect("our own queue");
-    until("one is handled", async || queue.view(INBOUND).is_some_and(|view| view.counts.in_flight > 0)).await;
+    until("one message is in flight", async || {
+        queue.view(INBOUND).is_some_and(|view| view.counts.in_flight > 0)
+    })
+    .await;
     let others: Vec<_> = senders.into_iter().filter(|sender| *sender != PHONE_B).collect();
     let messages: Vec<_> = others.iter().map(|sender| text(sender, sender, "meanwhile")).collect();
     assert_eq!(stack.post(&payload(&messages)).await.expect("answered"), 200);
@@ -150,13 +153,14 @@ async fn senders_are_answered_in_parallel_and_each_in_the_order_of_the_questions
     {
         outcome(&stack, mark, sender, expected).await;
     }
-    let quoted: Vec<_> = stack.services.graph.received().into_iter().filter_map(|echo| echo.quotes).collect();
-    assert_eq!(quoted.len(), 64, "none of those that hang or wait: {quoted:?}");
+    let quoted: Vec<_> =
+        stack.services.graph.received().into_iter().filter_map(|reply| reply.quotes).collect();
+    assert_eq!(quoted.len(), 64, "none of the hanging or waiting messages: {quoted:?}");
     stack.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn a_passing_error_of_meta_s_is_tried_again_and_later_questions_wait() {
+async fn a_transient_graph_error_is_retried_and_later_messages_wait() {
     let stack = stack().await;
     stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::error(500, 131_000));
     let mark = stack.logs.mark();
@@ -170,8 +174,9 @@ async fn a_passing_error_of_meta_s_is_tried_again_and_later_questions_wait() {
     for wamid in ["wamid.3", "wamid.1", "wamid.2"] {
         outcome(&stack, mark, wamid, "answered").await;
     }
-    let quoted: Vec<_> = stack.services.graph.received().into_iter().filter_map(|echo| echo.quotes).collect();
-    let position = |wamid: &str| quoted.iter().position(|quoted| quoted == wamid).expect("an echo");
+    let quoted: Vec<_> =
+        stack.services.graph.received().into_iter().filter_map(|reply| reply.quotes).collect();
+    let position = |wamid: &str| quoted.iter().position(|quoted| quoted == wamid).expect("a reply");
     assert_eq!(quoted.len(), 3);
     assert!(position("wamid.1") < position("wamid.2"), "{quoted:?}");
     assert_eq!(rows(&stack).await.len(), 6);
@@ -179,7 +184,7 @@ async fn a_passing_error_of_meta_s_is_tried_again_and_later_questions_wait() {
 }
 
 #[tokio::test]
-async fn a_final_error_of_meta_s_is_not_tried_again() {
+async fn a_permanent_graph_error_is_not_retried() {
     let stack = stack().await;
     stack.services.graph.fail_next(1, Fault::error(400, 131_047));
     let mark = stack.logs.mark();
@@ -191,7 +196,7 @@ async fn a_final_error_of_meta_s_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
+async fn a_database_outage_stops_no_reply_but_the_history() {
     let stack = stack().await;
     let [(_, token), _] = stack.users().expect("tokens");
     stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
@@ -199,7 +204,7 @@ async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
     assert_eq!(stack.post(&payload(&[text(PHONE_A, "wamid.1", "hello?")])).await.expect("answered"), 200);
     outcome(&stack, mark, "wamid.1", "answered").await;
     assert_eq!(stack.services.graph.received().len(), 1);
-    // What failed is an error in the log, with the message and the cause.
+    // The failure is logged as an error, with the wamid and the cause.
     let logged = stack.logs.since(mark);
     for counter in ["failed_lookups", "deferred_records"] {
         let entry = logged.iter().find(|entry| entry.field("counter") == counter).expect(counter);
@@ -210,19 +215,19 @@ async fn a_database_that_is_down_stops_no_echo_and_the_history_says_so() {
     assert_eq!(problem.content_type, "application/problem+json");
 
     stack.services.supabase.own().expect("ours").database().start().await.expect("started");
-    until("the history is back", async || {
+    until("the history is available again", async || {
         get(&format!("{}/messages", stack.url()), Some(&token)).await.status == 200
     })
     .await;
-    // The rows were put off, not lost.
+    // The rows were deferred, not lost.
     outcome(&stack, mark, "wamid.1", "recorded").await;
     assert_eq!(rows(&stack).await.len(), 2);
-    assert_eq!(stack.services.graph.received().len(), 1, "no second echo");
+    assert_eq!(stack.services.graph.received().len(), 1, "no second reply");
     stack.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn the_history_is_read_page_by_page_by_its_owner_and_by_nobody_else() {
+async fn the_history_is_paginated_and_only_for_its_owner() {
     let stack = stack().await;
     let messages: Vec<Value> =
         (0..7).map(|n| text(PHONE_A, &format!("wamid.{n}"), &format!("m{n}"))).collect();
@@ -243,10 +248,10 @@ async fn the_history_is_read_page_by_page_by_its_owner_and_by_nobody_else() {
         pages += 1;
     }
     assert_eq!((pages, seen.len()), (4, 14));
-    // As times: as texts, a whole millisecond comes after the microseconds that follow it.
+    // Compared as times: as strings, a whole millisecond sorts after its later microseconds.
     let time = |message: &Value| message["created_at"].as_str()?.parse::<DateTime<Utc>>().ok();
     let times: Vec<_> = seen.iter().map(|message| time(message).expect("a time")).collect();
-    assert!(times.is_sorted_by(|newer, older| newer > older), "newest first, none twice: {times:?}");
+    assert!(times.is_sorted_by(|newer, older| newer > older), "newest first, no duplicates: {times:?}");
     let keys: Vec<_> = seen[0].as_object().expect("an object").keys().collect();
     assert_eq!(
         keys,
@@ -282,7 +287,7 @@ async fn the_history_is_read_page_by_page_by_its_owner_and_by_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_gateway_passes_on_what_the_functions_refuse() {
+async fn the_gateway_returns_the_refusals_of_the_functions() {
     let stack = stack().await;
     let url = format!("{}/webhook", stack.url());
     let handshake =
@@ -311,7 +316,7 @@ async fn the_gateway_passes_on_what_the_functions_refuse() {
 }
 
 #[tokio::test]
-async fn logs_of_a_whole_run_hold_no_text_no_number_and_no_secret() {
+async fn logs_contain_no_message_text_number_or_secret() {
     let stack = stack().await;
     let secret_text = "a very private question";
     stack.services.graph.fail_recipient("4915112345678", None, Fault::error(400, 131_026));

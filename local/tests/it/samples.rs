@@ -1,6 +1,6 @@
-//! Every sample of `local/samples` through the real pipeline, each with what must become of it:
-//! `samples.expected.json`. After a change that is meant, `UPDATE_EXPECTED=1 cargo test -p local --test it samples::`
-//! writes that file anew; read the difference before you commit it.
+//! Every sample of `local/samples` through the real pipeline, compared with its expected outcome in
+//! `samples.expected.json`. After an intended change, `UPDATE_EXPECTED=1 cargo test -p local --test it samples::`
+//! rewrites that file; read the difference before you commit it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use serde_json::Value;
 
 use local_testing::*;
 
-/// File, name in it, lines that say what became of it.
+/// File, name of the payload in it, lines of its outcome.
 type Expected = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples")
 }
 
-/// What became of a payload, a line for each thing, sorted: what two people get, they get in any order.
+/// Returns the outcome of a payload as sorted lines, because the order of two senders' replies varies.
 fn lines(played: &Played) -> Vec<String> {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let echoes = played.echoes.iter().map(|echo| format!("echo to {}: {}", echo.to, text(&echo.body)));
+    let replies = played.echoes.iter().map(|reply| format!("reply to {}: {}", reply.to, text(&reply.body)));
     let row = |row: &local_stack::play::Row| format!("row {} {}: {}", row.role, text(&row.kind), row.content);
     let status = |one: &local_stack::play::Status| format!("status {} {}", one.status, one.outcome);
     let event = |event: &local_stack::play::Event| format!("event {} {}", event.field, event.outcome);
     let ignored = |one: &local_stack::play::Ignored| format!("ignored {}: {}", one.what, one.why);
-    let mut lines: Vec<_> = echoes
+    let mut lines: Vec<_> = replies
         .chain(played.rows.iter().map(row))
         .chain(played.statuses.iter().map(status))
         .chain(played.events.iter().map(event))
@@ -37,14 +37,14 @@ fn lines(played: &Played) -> Vec<String> {
     lines
 }
 
-/// The messages of a payload, wherever its value stands.
+/// Returns the messages of a payload, at any depth.
 fn messages(payload: &Value) -> Vec<Value> {
     match payload {
         Value::Object(fields) => fields
             .iter()
             .flat_map(|(name, value)| match (name.as_str(), value) {
                 ("messages" | "message_echoes", Value::Array(messages)) => messages.clone(),
-                // Not a conversation of ours, or something quite different.
+                // Another conversation, or another kind of data.
                 ("history" | "edit" | "state_sync", _) => Vec::new(),
                 (_, value) => messages(value),
             })
@@ -55,7 +55,7 @@ fn messages(payload: &Value) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn of_every_sample_becomes_what_is_expected_of_it() {
+async fn every_sample_has_its_expected_outcome() {
     let stack = stack().await;
     let mut played: Expected = BTreeMap::new();
     let (mut sent, mut fresh_ids) = (Sent::default(), FreshIds::new(true));
@@ -69,7 +69,7 @@ async fn of_every_sample_becomes_what_is_expected_of_it() {
         let messages = messages(&payload);
         assert_eq!(outcome.queued, messages.len(), "{file}: {}", sample.name);
         for message in messages {
-            is_kept_as_it_was_sent(&stack, &message).await;
+            assert_stored_unchanged(&stack, &message).await;
         }
         let lines = lines(&outcome);
         assert!(!lines.is_empty(), "{file}: {}", sample.name);
@@ -94,9 +94,9 @@ async fn of_every_sample_becomes_what_is_expected_of_it() {
     assert!(differences.is_empty(), "played, expected: {differences:#?}");
 }
 
-/// A message of a linked user is in their row, another one among the events, each as Meta sent it.
-async fn is_kept_as_it_was_sent(stack: &local_stack::Stack, message: &Value) {
-    let kept: (i64,) = sqlx::query_as(
+/// Checks that a linked user's message is stored in its row and another message as an event, both unchanged.
+async fn assert_stored_unchanged(stack: &local_stack::Stack, message: &Value) {
+    let stored: (i64,) = sqlx::query_as(
         "select (select count(*) from messages where payload->'raw' = $1) +
             (select count(*) from account_events where payload = $1)",
     )
@@ -104,5 +104,5 @@ async fn is_kept_as_it_was_sent(stack: &local_stack::Stack, message: &Value) {
     .fetch_one(stack.services.supabase.pool())
     .await
     .expect("a count");
-    assert_eq!(kept.0, 1, "{message}");
+    assert_eq!(stored.0, 1, "{message}");
 }

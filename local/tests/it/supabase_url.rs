@@ -1,5 +1,5 @@
-//! `--supabase`: the pipeline on a project that is not ours, which is as it was afterwards. The other side is our own
-//! project, behind the two calls of Supabase Auth that are needed.
+//! `--supabase`: the pipeline on an external project, which is restored afterwards. The external project is the emulator
+//! behind the two calls of Supabase Auth that a run needs.
 
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use local_testing::*;
 
-/// Somebody's project.
+/// The external project.
 struct Elsewhere {
     project: Arc<Supabase>,
     server: HttpServer,
@@ -85,7 +85,7 @@ impl Elsewhere {
         sqlx::raw_sql(statement).execute(self.project.pool()).await.expect(statement);
     }
 
-    /// All rows of all tables that a run could touch.
+    /// Returns all rows of the tables that a run could change.
     async fn everything(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for table in [
@@ -108,17 +108,17 @@ impl Elsewhere {
     }
 }
 
-/// `adminGenerateLink`, of a recovery.
+/// `adminGenerateLink` for a recovery.
 async fn generate_link(
     State(project): State<Arc<Supabase>>,
     headers: HeaderMap,
-    Json(asked): Json<Value>,
+    Json(request): Json<Value>,
 ) -> Response {
     if headers.get("apikey").is_none_or(|key| key != SECRET_KEY) || headers.contains_key("authorization") {
         return (StatusCode::UNAUTHORIZED, Json(json!({"error_code": "bad_jwt"}))).into_response();
     }
-    let user = find(project.pool(), asked["email"].as_str()).await;
-    match (asked["type"].as_str(), user) {
+    let user = find(project.pool(), request["email"].as_str()).await;
+    match (request["type"].as_str(), user) {
         (Some("recovery"), Some(user)) => {
             Json(json!({"id": user, "hashed_token": user.simple().to_string()})).into_response()
         }
@@ -134,7 +134,7 @@ async fn find(pool: &PgPool, email: Option<&str>) -> Option<Uuid> {
         .expect("a table")
 }
 
-/// `verifyPost`, of a recovery.
+/// `verifyPost` for a recovery.
 async fn verify(
     State(project): State<Arc<Supabase>>,
     headers: HeaderMap,
@@ -158,7 +158,7 @@ async fn verify(
     Json(json!({"access_token": token, "token_type": "bearer", "expires_in": 3600})).into_response()
 }
 
-/// What is not Auth's is the REST API's.
+/// Forwards all other calls to the REST API.
 async fn pass_on(project: Arc<Supabase>, client: reqwest::Client, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let body: Bytes = to_bytes(body, usize::MAX).await.expect("a body");
@@ -177,7 +177,7 @@ fn without_seed() -> local_supabase::Options {
     local_supabase::Options { seed: false, ..Default::default() }
 }
 
-/// Rows of somebody who has nothing to do with a run, and of nobody.
+/// Rows of another user, and rows without a user.
 const OTHERS: &str = "
     insert into auth.users (id, email) values ('33333333-3333-4333-8333-333333333333', 'c@example.com');
     insert into user_preferences (user_id, whatsapp_phone) values ('33333333-3333-4333-8333-333333333333', '+491701234567');
@@ -188,7 +188,7 @@ const OTHERS: &str = "
     insert into account_events (id, received_at, field, payload)
       values (gen_random_uuid(), now(), 'account_update', '{\"phone_number\": \"16505551234\"}');";
 
-/// What user A of the seed wrote earlier.
+/// Earlier messages of user A of the seed.
 const EARLIER: &str = "
     insert into messages (user_id, channel, role, content, created_at)
       select '11111111-1111-4111-8111-111111111111', 'whatsapp', 'user', 'earlier ' || n, now() - n * interval '1 hour'
@@ -196,7 +196,7 @@ const EARLIER: &str = "
     insert into auth.sessions values (gen_random_uuid(), '11111111-1111-4111-8111-111111111111');";
 
 #[tokio::test]
-async fn a_demo_is_as_expected_and_leaves_the_project_as_it_was() {
+async fn a_demo_succeeds_and_restores_the_project() {
     for seed in [false, true] {
         let elsewhere = Elsewhere::start(local_supabase::Options { seed, ..Default::default() }).await;
         elsewhere.execute(OTHERS).await;
@@ -220,7 +220,7 @@ async fn a_demo_is_as_expected_and_leaves_the_project_as_it_was() {
     }
 }
 
-/// A message that also tells the sender's user id, an answer's status, the status of nothing, and an event.
+/// Returns a message with the sender's user id, a status of a reply, a status without a row, and an event.
 fn of_every_kind() -> Vec<u8> {
     let mut hello = text(PHONE_A, "wamid.hello", "hello");
     hello["from_user_id"] = json!("US.1234567890");
@@ -235,7 +235,7 @@ fn of_every_kind() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn rows_of_every_kind_are_removed_whether_it_is_stopped_or_dropped() {
+async fn rows_of_every_kind_are_removed_after_stop_and_drop() {
     for seed in [true, false] {
         let elsewhere = Elsewhere::start(local_supabase::Options { seed, ..Default::default() }).await;
         elsewhere.execute(OTHERS).await;
@@ -251,7 +251,7 @@ async fn rows_of_every_kind_are_removed_whether_it_is_stopped_or_dropped() {
             let links = elsewhere.rows("user_preferences").await;
             assert!(links.iter().any(|link| link.contains("US.1234567890")), "{links:?}");
             assert_eq!(elsewhere.rows("auth.sessions").await.len(), 2);
-            // Two would remove each other's users.
+            // Two runs would remove each other's users.
             let second = elsewhere.stack().await.err().expect("refused");
             assert!(format!("{second:#}").contains("another `local` is using it"), "{second:#}");
             if stopped {
@@ -264,9 +264,9 @@ async fn rows_of_every_kind_are_removed_whether_it_is_stopped_or_dropped() {
     }
 }
 
-// What one thread serves here, `reply` would run into its timeouts with.
+// On a single thread, the calls of `reply` would run into their timeouts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_leaves_nothing() {
+async fn a_load_leaves_no_rows() {
     let elsewhere = Elsewhere::start(without_seed()).await;
     let output = elsewhere.run(&["load", "--messages", "20", "--senders", "2", "--json"]).await;
     let said = [&output.stdout[..], &output.stderr].concat();
@@ -277,7 +277,7 @@ async fn a_load_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_killed_run_has_left_the_next_one_removes() {
+async fn the_next_run_removes_the_rows_of_a_killed_run() {
     let elsewhere = Elsewhere::start(without_seed()).await;
     elsewhere.execute(OTHERS).await;
     let before = elsewhere.everything().await;
@@ -305,7 +305,7 @@ async fn what_a_killed_run_has_left_the_next_one_removes() {
 }
 
 #[tokio::test]
-async fn a_project_without_the_migrations_is_not_touched_and_the_error_says_what_applies_them() {
+async fn a_project_without_migrations_is_unchanged_and_gets_a_remedy() {
     let all = local_supabase::Options::default().directory.join("migrations");
     let older = tempfile::tempdir().expect("a directory");
     std::fs::create_dir(older.path().join("migrations")).expect("a directory");
@@ -325,7 +325,7 @@ async fn a_project_without_the_migrations_is_not_touched_and_the_error_says_what
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_is_said_and_nothing_is_left() {
+async fn unusable_projects_are_reported_and_left_unchanged() {
     let elsewhere = Elsewhere::start(without_seed()).await;
     elsewhere
         .execute(
@@ -352,7 +352,7 @@ async fn what_stands_in_the_way_is_said_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn the_page_says_what_it_cannot_do() {
+async fn the_page_reports_unsupported_operations() {
     let elsewhere = Elsewhere::start(local_supabase::Options::default()).await;
     elsewhere.execute(OTHERS).await;
     let stack = elsewhere.stack().await.expect("a stack");
@@ -367,7 +367,7 @@ async fn the_page_says_what_it_cannot_do() {
 }
 
 #[tokio::test]
-async fn one_option_without_the_others_is_an_error_that_names_them_and_help_shows_no_key() {
+async fn missing_options_are_named_and_help_shows_no_key() {
     let run = async |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_local"));
         command.args(arguments).env("LOCAL_SUPABASE_SECRET_KEY", "sb_secret_hidden");

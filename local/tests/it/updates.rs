@@ -1,4 +1,4 @@
-//! Everything that is no plain text from a phone number, on the real binaries and a real database.
+//! All updates other than a text message from a phone number, on the real binaries and a real database.
 
 use local_graph::Received;
 use local_process::Guardian;
@@ -13,12 +13,12 @@ use shared::supabase::Supabase;
 
 use local_testing::*;
 
-/// A payload of statuses, from the business number of the samples.
+/// Returns a payload of statuses, from the business number of the samples.
 fn statuses(statuses: &[Value]) -> Vec<u8> {
     with_value(json!({"statuses": statuses}))
 }
 
-/// A payload whose value holds this.
+/// Returns a payload with these fields in its value.
 fn with_value(value: Value) -> Vec<u8> {
     let mut payload: Value = serde_json::from_slice(&payload(&[])).expect("JSON");
     let whole = payload["entry"][0]["changes"][0]["value"].as_object_mut().expect("a value");
@@ -40,29 +40,30 @@ async fn history(stack: &Stack, user: usize, query: &str) -> Vec<Value> {
     response.json().await.expect("JSON")
 }
 
-/// What the phone received, and the history's row of it.
+/// Returns the reply that the phone received, and its row in the history.
 async fn answer(stack: &Stack, wamid: &str) -> (Received, Value) {
     let received = stack.services.graph.received();
-    let received = received.into_iter().find(|echo| echo.quotes.as_deref() == Some(wamid)).expect("an echo");
+    let received =
+        received.into_iter().find(|reply| reply.quotes.as_deref() == Some(wamid)).expect("a reply");
     let rows = history(stack, 0, "?role=assistant").await;
     let row = rows.into_iter().find(|row| row["content"].as_str() == received.body.as_deref());
     (received, row.expect("a row"))
 }
 
 #[tokio::test]
-async fn statuses_in_any_order_and_twice_say_how_far_an_answer_got() {
+async fn status_outcome_is_the_same_in_any_order_and_repetition() {
     let stack = stack().await;
     stack.play(&payload(&[text(PHONE_A, "wamid.q", "How far?")])).await.expect("played");
-    let (echo, row) = answer(&stack, "wamid.q").await;
+    let (reply, row) = answer(&stack, "wamid.q").await;
     assert_eq!((row.get("status"), &row["type"]), (None, &json!("text")));
 
     let [sent, delivered, read] = [("sent", 10), ("delivered", 20), ("read", 30)]
-        .map(|(name, second)| status(&echo.id, name, 1_750_000_000 + second));
+        .map(|(name, second)| status(&reply.id, name, 1_750_000_000 + second));
     let played = stack.play(&statuses(&[read.clone(), sent.clone()])).await.expect("played");
     let outcomes: Vec<_> = played.statuses.iter().map(|status| status.outcome.as_str()).collect();
     assert_eq!((outcomes.as_slice(), played.queued), (["applied", "applied"].as_slice(), 0));
     assert_eq!(answer(&stack, "wamid.q").await.1["status"], "read");
-    // Later than SQS recognises it, a repetition would be like this one, which only looks different to the queue.
+    // A different payload simulates a redelivery after the deduplication interval.
     let mut again = sent.clone();
     again["pricing"] = json!({"billable": true});
     let played = stack.play(&statuses(&[delivered, again])).await.expect("played");
@@ -75,13 +76,13 @@ async fn statuses_in_any_order_and_twice_say_how_far_an_answer_got() {
         (&json!("2025-06-15T15:06:50Z"), &json!("2025-06-15T15:07:00Z"))
     );
 
-    // One that never got there.
+    // A reply that was not delivered.
     stack.play(&payload(&[text(PHONE_A, "wamid.r", "And this?")])).await.expect("played");
-    let (echo, _) = answer(&stack, "wamid.r").await;
-    let mut failed = status(&echo.id, "failed", 1_750_000_100);
+    let (reply, _) = answer(&stack, "wamid.r").await;
+    let mut failed = status(&reply.id, "failed", 1_750_000_100);
     failed["errors"] =
         json!([{"code": 131_026, "title": "Undeliverable", "error_data": {"details": "No WhatsApp"}}]);
-    stack.play(&statuses(&[failed, status(&echo.id, "sent", 1_750_000_099)])).await.expect("played");
+    stack.play(&statuses(&[failed, status(&reply.id, "sent", 1_750_000_099)])).await.expect("played");
     let (_, row) = answer(&stack, "wamid.r").await;
     assert_eq!(
         (&row["status"], &row["error_code"], &row["error_text"]),
@@ -91,27 +92,27 @@ async fn statuses_in_any_order_and_twice_say_how_far_an_answer_got() {
 }
 
 #[tokio::test]
-async fn statuses_that_the_database_cannot_take_delay_no_message_and_are_applied_later() {
+async fn statuses_wait_for_the_database_without_delaying_messages() {
     let stack = stack().await;
     stack.play(&payload(&[text(PHONE_A, "wamid.q", "How far?")])).await.expect("played");
-    let (echo, _) = answer(&stack, "wamid.q").await;
+    let (reply, _) = answer(&stack, "wamid.q").await;
     let database = stack.services.supabase.own().expect("ours").database();
     database.stop().await.expect("stopped");
     let mark = stack.logs.mark();
-    let many: Vec<_> = (0..20).map(|n| status(&echo.id, "delivered", 1_750_000_000 + n)).collect();
+    let many: Vec<_> = (0..20).map(|n| status(&reply.id, "delivered", 1_750_000_000 + n)).collect();
     assert_eq!(stack.post(&statuses(&many)).await.expect("answered"), 200);
     assert_eq!(
         stack.post(&payload(&[text(PHONE_A, "wamid.r", "Still there?")])).await.expect("answered"),
         200
     );
     outcome(&stack, mark, "wamid.r", "answered").await;
-    outcome(&stack, mark, &echo.id, "deferred").await;
+    outcome(&stack, mark, &reply.id, "deferred").await;
     database.start().await.expect("started");
     until("the status is applied", async || {
         let status: Option<(Option<String>, i64)> = sqlx::query_as(
             "select m.status, (select count(*) from message_statuses s where s.message_id = m.id) from messages m
                 where $1 = any (m.wamids)")
-            .bind(&echo.id).fetch_optional(database.pool()).await.ok().flatten();
+            .bind(&reply.id).fetch_optional(database.pool()).await.ok().flatten();
         status == Some((Some("delivered".to_owned()), 20))
     })
     .await;
@@ -119,7 +120,7 @@ async fn statuses_that_the_database_cannot_take_delay_no_message_and_are_applied
 }
 
 #[tokio::test]
-async fn edits_and_revokes_mark_their_message_and_a_reaction_refers_to_its_own() {
+async fn edits_revokes_and_reactions_refer_to_their_message() {
     let stack = stack().await;
     let message = |wamid: &str, kind: &str, body: Value| json!({"from": PHONE_A, "id": wamid, "timestamp": "1749416400", "type": kind, kind: body});
     stack
@@ -152,7 +153,7 @@ async fn edits_and_revokes_mark_their_message_and_a_reaction_refers_to_its_own()
 }
 
 #[tokio::test]
-async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when_that_changes() {
+async fn a_username_sender_is_found_by_completed_and_changed_links() {
     let stack = stack().await;
     let message = |wamid: &str, from: Option<&str>, user_id: &str, body: &str| {
         let mut message = text(from.unwrap_or_default(), wamid, body);
@@ -163,24 +164,30 @@ async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when
         message
     };
     let recipients = |stack: &Stack| -> Vec<_> {
-        stack.services.graph.received().into_iter().map(|echo| (echo.to, echo.recipient, echo.body)).collect()
+        stack
+            .services
+            .graph
+            .received()
+            .into_iter()
+            .map(|reply| (reply.to, reply.recipient, reply.body))
+            .collect()
     };
-    let echo = |to: Option<&str>, recipient: Option<&str>, body: &str| {
+    let reply = |to: Option<&str>, recipient: Option<&str>, body: &str| {
         (to.map(|number| format!("+{number}")), recipient.map(str::to_owned), Some(body.to_owned()))
     };
-    // Learned from a message with both.
+    // The link is completed by a message with both identities.
     stack.play(&payload(&[message("wamid.1", Some(PHONE_A), "US.1", "with both")])).await.expect("played");
     stack.play(&payload(&[message("wamid.2", None, "US.1", "without a number")])).await.expect("played");
-    // The person gets another number, and with it another user id.
+    // The user gets another number, and with it another user id.
     let system = json!({"type": "user_changed_user_id", "user_id": "US.2", "previous_user_id": "US.1"});
     let changed = json!({"id": "wamid.3", "timestamp": "1749416400", "type": "system", "system": system});
     let played = stack.play(&payload(&[changed])).await.expect("played");
     assert_eq!(played.events[0].field, "messages.system");
     stack.play(&payload(&[message("wamid.4", None, "US.2", "somewhere else")])).await.expect("played");
     let expected = [
-        echo(Some(PHONE_A), None, "with both"),
-        echo(None, Some("US.1"), "without a number"),
-        echo(None, Some("US.2"), "somewhere else"),
+        reply(Some(PHONE_A), None, "with both"),
+        reply(None, Some("US.1"), "without a number"),
+        reply(None, Some("US.2"), "somewhere else"),
     ];
     assert_eq!(recipients(&stack), expected);
     assert_eq!(stack.services.graph.stored().dropped, [], "a user id in `to`");
@@ -197,9 +204,9 @@ async fn a_person_with_a_username_is_known_by_what_was_learned_and_followed_when
     stack.stop().await.expect("stopped");
 }
 
-/// What the functions write, by the functions' own client.
+/// Writes rows twice with the functions' own client.
 #[tokio::test]
-async fn rows_that_exist_are_left_as_they_are() {
+async fn existing_rows_are_not_changed() {
     let guardian = Guardian::start().expect("a guardian");
     let supabase = local_supabase::Supabase::start(Options::default(), &guardian).await.expect("a project");
     let url = supabase.url().parse().expect("a URL");
@@ -224,7 +231,7 @@ async fn rows_that_exist_are_left_as_they_are() {
         let body = json!({"v1": {kind: update}}).to_string();
         Work::read(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
     };
-    // What is older than its retention would go at once.
+    // Rows older than the retention period would be deleted at once.
     let received_at = chrono::Utc::now();
     let event = json!({"received_at": received_at, "name": "account_update", "value": {"event": "first"}});
     let status = json!({"received_at": received_at, "status": {"id": "wamid.2", "status": "failed",
@@ -235,24 +242,24 @@ async fn rows_that_exist_are_left_as_they_are() {
     let mut applied = Vec::new();
     for text in ["first", "second"] {
         let event = Event { payload: json!({"event": text}).to_string(), ..event.clone() };
-        project.store_event(&event).await.expect("kept");
+        project.keep_event(&event).await.expect("stored");
         let status = Status { error_text: Some(text.to_owned()), ..status.clone() };
         applied.push(project.record_status(&status).await.expect("written"));
     }
     assert_eq!(applied, [Applied::NoRow, Applied::Before]);
-    let kept: Vec<(Value, String)> =
+    let stored: Vec<(Value, String)> =
         sqlx::query_as("select account_events.payload, error_text from account_events, message_statuses")
             .fetch_all(supabase.pool())
             .await
             .expect("rows");
-    assert_eq!(kept, [(json!({"event": "first"}), "first".to_owned())]);
+    assert_eq!(stored, [(json!({"event": "first"}), "first".to_owned())]);
     supabase.stop().await.expect("stopped");
 }
 
 #[tokio::test]
-async fn what_the_business_writes_is_in_the_history_with_its_statuses() {
+async fn messages_of_the_business_are_in_the_history_with_statuses() {
     let stack = stack().await;
-    // Made after a public bug report.
+    // Modelled on a public bug report.
     let echo = json!({"object": "whatsapp_business_account", "entry": [{"id": "102290129340398", "changes": [
         {"field": "smb_message_echoes", "value": {"messaging_product": "whatsapp",
             "metadata": {"display_phone_number": "15550783881", "phone_number_id": "106540352242922"},
@@ -270,18 +277,18 @@ async fn what_the_business_writes_is_in_the_history_with_its_statuses() {
     assert_eq!(
         stack.play(echo.as_bytes()).await.expect("played").rows.len(),
         1,
-        "once, however often it comes"
+        "once, however often it is redelivered"
     );
     let shown = history(&stack, 0, "").await;
-    let echoes: Vec<_> = shown.iter().filter(|row| row["content"] == "from the shop phone").collect();
-    assert_eq!((shown.len(), echoes.len()), (3, 1), "{shown:?}");
-    let row = echoes[0];
+    let sent: Vec<_> = shown.iter().filter(|row| row["content"] == "from the shop phone").collect();
+    assert_eq!((shown.len(), sent.len()), (3, 1), "{shown:?}");
+    let row = sent[0];
     assert_eq!((&row["role"], &row["status"]), (&json!("assistant"), &json!("read")));
     assert_eq!(row["type"], "text");
-    // The second that Meta says, and the order of arrival within it.
+    // Meta's timestamp in seconds, and the order of arrival within a second.
     let at = row["created_at"].as_str().expect("a time");
     assert!(at.starts_with("2025-06-08T20:59:50"), "{at}");
-    assert_eq!(stack.services.graph.received().len(), 1, "the question's answer alone");
+    assert_eq!(stack.services.graph.received().len(), 1, "only the reply to the question");
     stack.stop().await.expect("stopped");
 }
 
@@ -291,7 +298,7 @@ async fn two_spellings_of_a_number_are_one_number() {
     for (linked, from) in [
         ("+5511987654321", "551187654321"),
         ("+525512345678", "5215512345678"),
-        // Made after a public bug report.
+        // Modelled on a public bug report.
         ("+541155501234", "5491155501234"),
         ("+22997123456", "2290197123456"),
         ("+2250707123456", "22507123456"),
@@ -311,7 +318,7 @@ async fn two_spellings_of_a_number_are_one_number() {
 }
 
 #[tokio::test]
-async fn each_message_is_answered_from_the_number_that_it_came_to_and_the_rows_say_which() {
+async fn replies_use_the_phone_number_id_of_the_message() {
     let stack = stack().await;
     let to = |number: &str, message: Value| json!({"field": "messages", "value": {"metadata": {"phone_number_id": number}, "messages": [message]}});
     let changes = [
@@ -325,7 +332,7 @@ async fn each_message_is_answered_from_the_number_that_it_came_to_and_the_rows_s
         .graph
         .received()
         .into_iter()
-        .map(|echo| (echo.body.expect("a text"), echo.phone_number_id))
+        .map(|reply| (reply.body.expect("a string"), reply.phone_number_id))
         .collect();
     sent.sort();
     let expected = [("one", "111111111111111"), ("two", "222222222222222")];
@@ -342,7 +349,7 @@ async fn each_message_is_answered_from_the_number_that_it_came_to_and_the_rows_s
 }
 
 #[tokio::test]
-async fn a_thousand_mixed_updates_in_one_request_are_all_handled() {
+async fn a_thousand_mixed_updates_in_one_request_are_processed() {
     let stack = stack().await;
     let mut changes = Vec::new();
     for n in 0..250 {
@@ -371,19 +378,19 @@ async fn a_thousand_mixed_updates_in_one_request_are_all_handled() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_loses_its_end_and_its_row_says_so() {
+async fn a_too_large_message_is_truncated_and_marked_in_its_row() {
     let stack = stack().await;
     let caption = "long ".repeat(400_000);
     let large = json!({"from": PHONE_A, "id": "wamid.1", "timestamp": "1749416383", "type": "order",
         "order": {"catalog_id": "1", "text": caption, "product_items": [{}, {}]}});
     let played = stack.play(&payload(&[large, text(PHONE_A, "wamid.2", "short")])).await.expect("played");
     assert_eq!((played.queued, played.echoes.len(), played.rows.len()), (2, 1, 3));
-    let (content, cut): (String, Value) =
+    let (content, truncated): (String, Value) =
         sqlx::query_as("select content, payload->'cut' from messages where 'wamid.1' = any (wamids)")
             .fetch_one(stack.services.supabase.pool())
             .await
             .expect("a row");
     assert!(caption.starts_with(&content) && content.len() > 4_000, "{}", content.len());
-    assert!(cut["bytes"].as_u64().is_some_and(|bytes| bytes > 2_000_000), "{cut}");
+    assert!(truncated["bytes"].as_u64().is_some_and(|bytes| bytes > 2_000_000), "{truncated}");
     stack.stop().await.expect("stopped");
 }

@@ -61,7 +61,7 @@ mod tests {
     use crate::statistics::Statistics;
 
     #[test]
-    fn a_bar_reaches_the_line_where_the_goal_is_reached_and_rows_without_a_goal_have_none() {
+    fn a_bar_ends_at_the_goal_and_rows_without_a_goal_have_none() {
         let row = |of: &str, figure, goal| {
             Row::new("memory", of, "MB", None, Statistics::of([figure]).expect("a sample"), goal)
         };

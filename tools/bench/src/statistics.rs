@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn between_two_measurements_the_median_is_their_mean_and_of_none_there_is_none() {
+    fn the_median_of_two_is_their_mean_and_of_none_is_none() {
         assert_eq!(Statistics::of([1.0, 2.0]).map(|statistics| statistics.median), Some(1.5));
         assert_eq!(Statistics::of([7.0]).map(|statistics| statistics.p95), Some(7.0));
         assert_eq!(Statistics::of([]), None);

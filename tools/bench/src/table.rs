@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_what_was_missed_and_puts_figures_under_one_another() {
+    fn the_table_marks_missed_goals_and_aligns_figures() {
         let rows = [
             row(Some(1.5), 12.0, Goal::RatioAtMost(2.0)).noting("roots are read from the system"),
             row(None, 3.25, Goal::AtMost(4.5)),

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_comes_first_then_the_file_and_then_it_says_what_to_do() {
+    fn the_environment_precedes_the_file_and_neither_is_an_error() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("local.env");
         let none = |_: &str| None;

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secret_comes_before_a_named_file_and_that_before_the_environment() {
+    fn the_secret_precedes_the_file_and_the_file_the_environment() {
         let directory = tempfile::tempdir().expect("a directory");
         let [webhook, reply, file] =
             ["webhook.json", "reply.json", "my.env"].map(|name| directory.path().join(name));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_it_says_what_to_set_and_a_secret_is_never_repeated() {
+    fn missing_settings_are_named_and_secrets_are_not_printed() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("none.env");
         let error = Settings::read(None, None, sources(EnvFile::OfLocal(&file)), nothing)

@@ -116,7 +116,7 @@ async fn looking_at_a_queue_of_living_messages_is_refused() {
 }
 
 #[tokio::test]
-async fn they_are_sent_again_by_either_way_in_order_and_none_is_lost_as_a_duplicate() {
+async fn both_redrives_keep_the_order_and_lose_no_duplicate() {
     for one_by_one in [false, true] {
         let queues = queues().await;
         let messages: Vec<String> = (0..12).map(|n| envelope(&format!("wamid.{n:02}"))).collect();
@@ -140,7 +140,7 @@ async fn they_are_sent_again_by_either_way_in_order_and_none_is_lost_as_a_duplic
 }
 
 #[tokio::test]
-async fn a_move_that_is_cut_off_between_sending_and_deleting_sends_nothing_twice() {
+async fn an_interrupted_redrive_sends_no_duplicate() {
     let queues = queues().await;
     bury(&queues, &queues.inbound_url, &[envelope("wamid.1")]).await;
     let letters = open(&queues, INBOUND_DEAD_LETTERS).await;
@@ -180,7 +180,7 @@ async fn the_command_lists_shows_and_sends_again() {
 }
 
 #[tokio::test]
-async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up() {
+async fn a_poison_message_is_quarantined_and_dead_lettered() {
     let stack = stack().await;
     let queues = &stack.services.queues;
     allow_receives(&queues.client, &queues.records_url, RECORD_DEAD_LETTERS, 1).await;
@@ -209,7 +209,7 @@ async fn a_poison_message_is_set_aside_becomes_a_dead_letter_and_holds_nobody_up
 }
 
 #[tokio::test]
-async fn a_message_that_is_given_up_names_its_cause_and_those_behind_it_are_tried_all_the_same() {
+async fn a_dead_letter_has_its_cause_and_later_messages_are_tried() {
     let stack = stack().await;
     let queues = &stack.services.queues;
     // As if these had been tried for hours: one that fails for the last time, and two that stood behind it.

@@ -38,7 +38,7 @@ fn it_looks_where_local_writes() {
 }
 
 #[tokio::test]
-async fn the_command_finds_what_runs_and_ends_with_0_only_if_nothing_is_wrong() {
+async fn the_command_finds_local_and_fails_if_a_check_is_wrong() {
     let directory = tempfile::tempdir().expect("a directory");
     let env_file = directory.path().join("local.env");
     let file = env_file.to_str().expect("UTF-8");

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_say_whether_it_is_the_token_its_permissions_the_number_or_nothing_of_ours() {
+    fn error_codes_identify_the_wrong_setting() {
         let about = |status, code, subcode| match (Rejection { status, code, subcode }).about() {
             About::Token(what) => what,
             About::Permission => "permission",

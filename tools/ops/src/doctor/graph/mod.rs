@@ -193,7 +193,7 @@ mod tests {
     use crate::doctor::report::Outcome;
 
     #[test]
-    fn a_token_that_meta_does_not_speak_about_is_judged_by_what_it_gets() {
+    fn a_token_without_debug_data_is_judged_by_the_number_lookup() {
         let refusal = |status, code, subcode| Failure::Rejected(Rejection { status, code, subcode });
         let number = || AboutNumber {
             display_phone_number: None,
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_registered_is_wrong_and_shown_by_its_last_digits() {
+    fn an_unregistered_number_is_wrong_and_masked() {
         for (platform, expected) in [("CLOUD_API", Outcome::Right), ("NOT_APPLICABLE", Outcome::Wrong)] {
             let about = AboutNumber {
                 display_phone_number: Some("+1 555-078-3881".to_owned()),
