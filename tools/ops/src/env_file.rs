@@ -1,31 +1,31 @@
-//! The variables that a file holds: `NAME=value`, one a line, the value in quotes or not.
+//! The variables of a file: `NAME=value`, one per line, the value quoted or not.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context;
 
-/// Where a `local` writes its variables while it is up, from the directory in which it was started.
+/// The file for the variables of a running `local`, relative to its working directory.
 pub const OF_LOCAL: &str = "target/local.env";
 
-/// Which file is read.
+/// The file to read.
 #[derive(Clone, Copy, Debug)]
 pub enum EnvFile<'a> {
-    /// One that a person has named.
+    /// A file given by the user.
     Named(&'a Path),
-    /// That of a `local`, which is there while it is up. It counts only when there are no other settings: those of two
-    /// stacks must not mix.
+    /// The file of a running `local`. It is used only when there are no other settings: the settings of two stacks must
+    /// not be mixed.
     OfLocal(&'a Path),
 }
 
 impl<'a> EnvFile<'a> {
-    /// The named file, or that of a `local` in this directory.
+    /// Returns the given file, or that of a `local` in this directory.
     #[must_use]
     pub fn of(named: Option<&'a Path>) -> Self {
         named.map_or(Self::OfLocal(Path::new(OF_LOCAL)), Self::Named)
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(self) -> &'a Path {
         match self {
@@ -34,10 +34,10 @@ impl<'a> EnvFile<'a> {
     }
 }
 
-/// Reads a file. What is no variable is passed over.
+/// Reads a file. Lines without a variable are skipped.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the file cannot be read.
 pub fn read(path: &Path) -> anyhow::Result<HashMap<String, String>> {
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     Ok(text.lines().filter_map(variable).collect())

@@ -1,10 +1,10 @@
-//! Operates a deployed stack, or the `local` that is running, which both look alike from outside.
+//! Operates a deployed stack, or the running `local`, which has the same interfaces.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | [`doctor`] | checks the stack and what it stands on, and says what is wrong |
-//! | [`dead_letters`] | what could not be delivered: why, and sending it again |
-//! | [`env_file`] | the variables that a file holds |
+//! | [`doctor`] | checks the stack and the services it uses, and reports errors |
+//! | [`dead_letters`] | dead letters: their causes, and redriving them |
+//! | [`env_file`] | the variables of a file |
 
 pub mod dead_letters;
 pub mod doctor;

@@ -7,27 +7,27 @@ use clap::{Parser, Subcommand};
 use ops::env_file::EnvFile;
 use ops::{dead_letters, doctor};
 
-/// Operates a deployed stack, or the `local` that is running.
+/// Operates a deployed stack, or the running `local`.
 #[derive(Debug, Parser)]
 #[command(name = "ops", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// A file of variables. Unless given: `target/local.env`, where a `local` that is running in this directory has
-    /// written its own.
+    /// A file of variables. Default: `target/local.env`, the file of a `local` that is running in this
+    /// directory.
     #[arg(long, global = true, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Look at dead letters, and send them again: on AWS, or on another endpoint that speaks SQS.
+    /// List dead letters, and redrive them: on AWS, or on another endpoint that speaks SQS.
     DeadLetters(dead_letters::Arguments),
-    /// Check a deployed stack: its addresses, secrets, business number, database; say what is wrong and what to do.
-    /// Ends with 0 if nothing is.
+    /// Check a deployed stack: its URLs, secrets, business number, database; report errors and their remedies.
+    /// Exits with 0 if nothing is wrong.
     ///
     /// Reads the functions' own variables: from --secret, then from --env-file, then from the environment. Without
-    /// any of them it checks the `local` that is running. It posts one signed event that is no message.
+    /// any of them it checks the running `local`. It posts one signed event that is not a message.
     Doctor(doctor::Arguments),
 }
 

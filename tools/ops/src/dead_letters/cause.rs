@@ -1,46 +1,46 @@
-//! What a dead letter is, and why it is one, as far as its body says.
+//! The kind and the cause of a dead letter, derived from its body.
 //!
-//! `reply` says why when it gives a message up. SQS takes no such note along when it moves a message itself, and
-//! a message cannot be changed while it waits. Then what the body alone proves is named here; the rest is in
-//! the log of `reply`: see [`super::reasons`].
+//! `reply` adds the cause to a message that it dead-letters. SQS adds none to a message that it moves itself, and a
+//! waiting message cannot be changed. In that case this module derives the cause from the body, as far as possible; the
+//! error itself is in the log of `reply`: see [`super::reasons`].
 
 use reply::incoming::{Entry, Status};
 use serde_json::Value;
 use shared::lambda::logging::plain;
 use shared::meta::envelope::{Envelope, V1};
 
-/// What a dead letter holds.
+/// The content of a dead letter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
-    /// A message that was to be answered.
+    /// A user's message.
     Message,
-    /// A message that the business wrote itself.
+    /// A message of the business.
     Echo,
-    /// A status of a message that was sent.
+    /// A status of a sent message.
     Status,
-    /// Something about the account.
+    /// An event of the account.
     Event,
-    /// Rows that were to be written; the answer was sent.
+    /// A record task: rows to write after the reply was sent.
     Record,
-    /// Nothing that this version can read.
+    /// A body that this version cannot read.
     Unreadable,
 }
 
-/// What a body says.
+/// The result of examining a body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// Meta's id of the message.
+    /// The message's wamid.
     pub wamid: Option<String>,
-    /// Why it is a dead letter.
+    /// The cause of dead-lettering.
     pub cause: String,
-    /// Whether only the log knows which of several causes it was.
-    pub ask_the_log: bool,
+    /// Whether several causes are possible and only the log identifies one.
+    pub cause_in_log: bool,
 }
 
 impl Kind {
-    /// For people.
+    /// Returns the name for display.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Finding {
     /// Examines a body from the dead-letter queue of the inbound queue (`fifo`) or of the record queue.
     #[must_use]
     pub fn of(body: &str, fifo: bool) -> Self {
-        let (kind, wamid, cause, ask_the_log) = match Envelope::from_body(body) {
+        let (kind, wamid, cause, cause_in_log) = match Envelope::from_body(body) {
             Err(error) => {
                 let cause = match unknown(body) {
                     Some(unknown) => {
@@ -70,8 +70,8 @@ impl Finding {
             }
             Ok(Envelope::V1(V1::Record(task))) => {
                 let cause = match task.user_id {
-                    _ if task.unsent.is_some() => "the rest of a long answer could not be sent".to_owned(),
-                    Some(user) => format!("the database did not take the rows of user {user}"),
+                    _ if task.unsent.is_some() => "the rest of a long reply could not be sent".to_owned(),
+                    Some(user) => format!("the database rejected the rows of user {user}"),
                     None => "rows not written: the sender's user could not be looked up".to_owned(),
                 };
                 (Kind::Record, Some(task.exchange.key.into()), cause, true)
@@ -79,40 +79,40 @@ impl Finding {
             Ok(Envelope::V1(V1::Message(received))) => {
                 let entry = Entry::read(&received);
                 let cause = match (&entry, fifo) {
-                    (Entry::Event(_), _) => "the database did not take it",
+                    (Entry::Event(_), _) => "the database rejected the event",
                     (Entry::Message(_), false) => {
-                        "set aside: it made reply panic, or the reply of that time could not read it"
+                        "quarantined: reply panicked on it, or that version of reply could not read it"
                     }
                     (Entry::Message(_), true) => {
-                        "no answer could be sent (Meta's error, or the network's), or none was found"
+                        "no reply could be sent (error of Meta or of the network), or none could be determined"
                     }
                 };
                 (Kind::Message, entry.wamid().cloned().map(Into::into), cause.to_owned(), true)
             }
             Ok(Envelope::V1(V1::Echo(received))) => {
-                let cause = "the database did not take what the business wrote".to_owned();
+                let cause = "the database rejected the message of the business".to_owned();
                 (Kind::Echo, Entry::read_echo(&received).wamid().cloned().map(Into::into), cause, true)
             }
             Ok(Envelope::V1(V1::Status(received))) => {
                 let wamid = Status::read(&received).map(|status| status.wamid.into());
-                (Kind::Status, wamid, "the database did not take the status".to_owned(), true)
+                (Kind::Status, wamid, "the database rejected the status".to_owned(), true)
             }
             Ok(Envelope::V1(V1::Event(received))) => {
                 let cause = format!("the database did not take the event {}", plain(&received.name));
                 (Kind::Event, None, cause, true)
             }
         };
-        Self { kind, wamid, cause, ask_the_log }
+        Self { kind, wamid, cause, cause_in_log }
     }
 }
 
-/// The version, or version and kind, of an envelope that a later version has written.
+/// Returns the version, or version and kind, of an envelope of a later version.
 fn unknown(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let only = |value: &Value| {
         let object = value.as_object().filter(|object| object.len() == 1)?;
         let (name, inner) = object.iter().next()?;
-        // A name of ours; anything else might be what somebody wrote.
+        // Only names of the envelope format; any other string might be message text.
         let ours = name.len() <= 20 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         ours.then(|| (name.clone(), inner.clone()))
     };
@@ -164,9 +164,9 @@ mod tests {
     fn a_message_says_what_it_proves() {
         let of = |kind, fifo| Finding::of(&message(kind), fifo);
         assert_eq!(of("text", true).wamid.as_deref(), Some("wamid.1"));
-        assert!(of("text", true).cause.starts_with("no answer could be sent"));
+        assert!(of("text", true).cause.starts_with("no reply could be sent"));
         assert!(of("system", true).cause.starts_with("the database"));
-        assert!(of("text", false).cause.starts_with("set aside"));
+        assert!(of("text", false).cause.starts_with("quarantined"));
         let other = |json: &str| Finding::of(&format!(r#"{{"v1":{{{json}}}}}"#), true);
         let received = r#""received_at":"2026-11-24T03:05:00Z""#;
         let status =

@@ -1,4 +1,4 @@
-//! Which queues are meant when none is named: those of the environment, or of the `local` that is running.
+//! The default queues: those of the environment, or of the running `local`.
 
 use std::path::Path;
 
@@ -6,13 +6,13 @@ use anyhow::{Context, bail};
 
 use crate::env_file;
 
-/// The variables that `reply` reads, too.
+/// The variables, shared with `reply`.
 const VARIABLES: [&str; 2] = ["INBOUND_DEAD_LETTERS_URL", "RECORD_DEAD_LETTERS_URL"];
 
-/// URLs of both dead-letter queues.
+/// Returns the URLs of both dead-letter queues.
 ///
 /// # Errors
-/// When neither the environment nor `env_file`, which a running `local` has written, names both.
+/// When neither the environment nor `env_file`, written by a running `local`, names both.
 pub fn both(env_file: &Path) -> anyhow::Result<[String; 2]> {
     both_of(|name| std::env::var(name).ok().filter(|url| !url.is_empty()), env_file)
 }
@@ -26,7 +26,7 @@ fn both_of(variable: impl Fn(&str) -> Option<String>, env_file: &Path) -> anyhow
     }
     let file = env_file::read(env_file).with_context(|| {
         format!(
-            "which dead-letter queue? No `local` is running here ({} is not there): give --queue-url, or set \
+            "which dead-letter queue? No `local` is running here ({} does not exist): give --queue-url, or set \
              {inbound} and {records}",
             env_file.display()
         )

@@ -1,15 +1,15 @@
-//! Dead letters: what could not be delivered, why, and how it is sent again.
+//! Dead letters: listing them with their causes, and redriving them.
 //!
 //! Works with any endpoint that speaks SQS: AWS, a running `local`, moto.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | [`find`] | which queues are meant |
-//! | [`queue`] | the dead-letter queue: looking without taking |
-//! | [`cause`] | what a dead letter is, and why it is one, as far as its body says |
-//! | [`reasons`] | why, as the log of `reply` says |
-//! | [`redrive`] | back to where they came from |
-//! | [`print`](mod@print) | how they read on a terminal |
+//! | [`find`] | the default queues |
+//! | [`queue`] | the dead-letter queue: reading without removing |
+//! | [`cause`] | kind and cause of a dead letter, derived from its body |
+//! | [`reasons`] | causes from the log of `reply` |
+//! | [`redrive`] | redriving to the source queues |
+//! | [`print`](mod@print) | output for a terminal |
 
 pub mod cause;
 pub mod find;
@@ -27,19 +27,19 @@ use crate::env_file::EnvFile;
 use self::queue::DeadLetters;
 use self::reasons::Reasons;
 
-/// `dead-letters`: the queues, and what to do with them.
+/// `dead-letters`: the queues, and the action.
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
-    /// A dead-letter queue's URL, on AWS an output of the stack. Unless given: both queues that
-    /// INBOUND_DEAD_LETTERS_URL and RECORD_DEAD_LETTERS_URL name, or those of the `local` that is running.
+    /// A dead-letter queue's URL, on AWS an output of the stack. Default: both queues of
+    /// INBOUND_DEAD_LETTERS_URL and RECORD_DEAD_LETTERS_URL, or those of the running `local`.
     #[arg(long, global = true, value_name = "URL")]
     queue_url: Option<String>,
-    /// Another endpoint than AWS's own; unless given, that of a queue URL which is not AWS's.
+    /// Another endpoint than AWS. Default: the origin of a queue URL that is not one of AWS.
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL_SQS", value_name = "URL")]
     endpoint_url: Option<String>,
-    /// The log of `reply`, from which the last error of each message is read that SQS itself has moved; `-` is
+    /// The log of `reply`, with the last error of each message that SQS itself has moved; `-` is
     /// standard input.
     #[arg(long, global = true, value_name = "FILE")]
     logs: Option<PathBuf>,
@@ -47,33 +47,33 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Print a table of the dead letters, with the cause of each. This is what happens without a command.
+    /// Print a table of the dead letters, with the cause of each. The default command.
     List {
-        /// How many at most.
+        /// The maximum number of dead letters.
         #[arg(long, default_value_t = 100)]
         limit: usize,
     },
     /// Print one dead letter in full, personal data masked.
     Show {
-        /// Its message id, or its wamid, whole or as the log has it.
+        /// Its message id, or its wamid, complete or shortened as in the log.
         id: String,
-        /// Print phone numbers and what was written too.
+        /// Also print phone numbers and message texts.
         #[arg(long)]
         body: bool,
     },
-    /// Send all dead letters back to the queues that they came from, when the cause is repaired.
+    /// Send all dead letters back to their source queues, after the cause is repaired.
     Redrive {
-        /// Receive, send and delete each, instead of a move task of SQS's. Happens by itself where the
+        /// Receive, send and delete each message, instead of starting a move task of SQS. The default where the
         /// endpoint has no move tasks.
         #[arg(long)]
         one_by_one: bool,
     },
 }
 
-/// Does what was asked. False when the dead letter to be shown is not there, or some were not sent again.
+/// Runs the action. Returns false if the requested dead letter was not found, or some were not redriven.
 ///
 /// # Errors
-/// When a queue cannot be found or reached, or is no dead-letter queue.
+/// When a queue cannot be found or reached, or is not a dead-letter queue.
 pub async fn run(arguments: &Arguments, env_file: EnvFile<'_>) -> anyhow::Result<bool> {
     let urls = match &arguments.queue_url {
         Some(url) => vec![url.clone()],
@@ -126,19 +126,19 @@ async fn show(queues: &[DeadLetters], reasons: &Reasons, id: &str, body: bool) -
             return Ok(true);
         }
     }
-    eprintln!("no dead letter that can be received has this message id or wamid: {id}");
+    eprintln!("no available dead letter has this message id or wamid: {id}");
     Ok(false)
 }
 
 async fn redrive(letters: &DeadLetters, one_by_one: bool) -> anyhow::Result<bool> {
     let redriven = letters.redrive(one_by_one).await?;
-    println!("{}: {} sent again", letters.name(), redriven.moved);
+    println!("{}: {} redriven", letters.name(), redriven.moved);
     let remaining = letters.count().await?;
     if remaining > 0 {
-        eprintln!("about {remaining} are there now: in flight while the others were moved, or new");
+        eprintln!("about {remaining} remain: in flight during the redrive, or new");
     }
-    if let Some(why) = &redriven.left {
-        eprintln!("not all: {why}");
+    if let Some(reason) = &redriven.left {
+        eprintln!("not all were redriven: {reason}");
     }
     Ok(redriven.left.is_none())
 }

@@ -1,5 +1,5 @@
-//! How dead letters read on a terminal. Without `--body` no phone number and nothing that was written is
-//! shown, and wamids, which hold a number, are shortened as in the functions' logs.
+//! Output of dead letters for a terminal. Without `--body`, phone numbers and message texts are masked, and wamids, which
+//! contain a number, are shortened as in the functions' logs.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use super::cause::Kind;
 use super::queue::DeadLetter;
 use super::reasons::Reasons;
 
-/// Fields of an envelope whose values are no personal data.
+/// Fields of an envelope without personal data.
 const PLAIN: [&str; 11] = [
     "at",
     "display_phone_number",
@@ -24,12 +24,12 @@ const PLAIN: [&str; 11] = [
     "unanswered_because",
     "waba_id",
 ];
-/// Fields whose values are wamids.
+/// Fields with wamids.
 const WAMIDS: [&str; 5] = ["answer_wamids", "id", "message_id", "refers_to", "wamid"];
-/// Fields that say who somebody is.
+/// Fields that identify a user.
 const IDENTITIES: [&str; 7] = ["from", "from_user_id", "phone", "recipient_id", "sender", "user_id", "wa_id"];
 
-/// One line for each, with its cause; then where to look for the causes that only the log knows.
+/// Returns a table with the cause of each dead letter, and a hint for causes that only the log has.
 #[must_use]
 pub fn table(letters: &[DeadLetter], reasons: &Reasons) -> String {
     let mut table = terminal::table(["message id", "sent", "receives", "kind", "wamid", "cause"]);
@@ -44,11 +44,11 @@ pub fn table(letters: &[DeadLetter], reasons: &Reasons) -> String {
         ]);
     }
     let mut text = table.trim_fmt() + "\n";
-    text.push_str(&ask_the_log(letters, reasons));
+    text.push_str(&log_hint(letters, reasons));
     text
 }
 
-/// Everything about one dead letter.
+/// Returns all details of one dead letter.
 #[must_use]
 pub fn letter(letter: &DeadLetter, reasons: &Reasons, body: bool) -> String {
     let mut text = String::new();
@@ -57,8 +57,8 @@ pub fn letter(letter: &DeadLetter, reasons: &Reasons, body: bool) -> String {
     };
     line("message id", &letter.message_id);
     line("sent", &sent(letter));
-    line("receives", &format!("{} (this look included)", letter.receives));
-    line("from queue", letter.source.as_deref().unwrap_or("not known"));
+    line("receives", &format!("{} (this read included)", letter.receives));
+    line("from queue", letter.source.as_deref().unwrap_or("unknown"));
     line("group", letter.group.as_deref().unwrap_or("-"));
     line("kind", letter.finding.kind.name());
     line("wamid", wamid(letter).unwrap_or("-"));
@@ -75,10 +75,10 @@ pub fn letter(letter: &DeadLetter, reasons: &Reasons, body: bool) -> String {
         (None, true) => {
             let _ = writeln!(text, "{}", letter.body);
         }
-        // Which parts of it are personal data, nobody can say.
+        // Personal data in an unreadable body cannot be identified.
         (_, false) => text.push_str("(not shown: --body shows it)\n"),
     }
-    text.push_str(&ask_the_log(std::slice::from_ref(letter), reasons));
+    text.push_str(&log_hint(std::slice::from_ref(letter), reasons));
     text
 }
 
@@ -95,25 +95,25 @@ fn logged<'r>(letter: &DeadLetter, reasons: &'r Reasons) -> Option<&'r str> {
 }
 
 fn cause(letter: &DeadLetter, reasons: &Reasons) -> String {
-    let said = letter.cause.as_deref().or_else(|| logged(letter, reasons));
-    said.unwrap_or(&letter.finding.cause).to_owned()
+    let known = letter.cause.as_deref().or_else(|| logged(letter, reasons));
+    known.unwrap_or(&letter.finding.cause).to_owned()
 }
 
-fn ask_the_log(letters: &[DeadLetter], reasons: &Reasons) -> String {
-    let unknown = letters.iter().filter(|letter| letter.cause.is_none() && letter.finding.ask_the_log);
+fn log_hint(letters: &[DeadLetter], reasons: &Reasons) -> String {
+    let unknown = letters.iter().filter(|letter| letter.cause.is_none() && letter.finding.cause_in_log);
     let unknown = unknown.filter(|letter| logged(letter, reasons).is_none());
     let wamids: Vec<String> = unknown.filter_map(|letter| Some(format!("{:?}", wamid(letter)?))).collect();
     if wamids.is_empty() {
         return String::new();
     }
     format!(
-        "\nThe last error of each is in the log of reply: give it with --logs FILE, or ask Logs Insights:\n  \
+        "\nThe last error of each is in the log of reply: pass that log with --logs FILE, or query Logs Insights:\n  \
          fields @timestamp, wamid, reason | filter outcome = \"returned\" and wamid in [{}] | sort @timestamp desc\n",
         wamids.join(", ")
     )
 }
 
-/// The value with personal data masked; what is not known to be none is taken for it.
+/// Returns the value with personal data masked; unknown fields are masked too.
 fn masked(name: &str, value: Value) -> Value {
     match value {
         Value::Object(fields) => Value::Object(

@@ -1,4 +1,4 @@
-//! The dead-letter queue: looking without taking.
+//! The dead-letter queue: reading without removing.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,21 +16,21 @@ use shared::lambda::logging::ShortWamid;
 
 use super::cause::Finding;
 
-/// How long a message stays hidden that is looked at, in seconds. It is shown again when all were looked
-/// at; this long only when we are killed before.
+/// The visibility timeout of a read message, in seconds. All messages are made visible again after reading; the timeout
+/// only matters if the process is killed before.
 const HIDDEN: i32 = 120;
-/// The region of a queue on this machine, which must have one: calls are signed for it.
-const REGION_HERE: &str = "us-east-1";
-/// What SQS receives or changes at most in one call.
+/// The region of a queue on this machine, required to sign calls.
+const LOCAL_REGION: &str = "us-east-1";
+/// The maximum number of messages in one call of SQS.
 const BATCH: usize = 10;
 
 const TIMEOUTS: Timeouts = Timeouts { call: Duration::from_secs(60), attempt: Duration::from_secs(30) };
 
-/// A client for the queue at `queue_url`. Region: that of AWS's URL, otherwise `AWS_REGION`. Credentials:
-/// the usual variables; a queue on this machine needs none.
+/// Returns a client for the queue at `queue_url`. Region: from a URL of AWS, otherwise `AWS_REGION`. Credentials: the
+/// usual variables; a queue on this machine needs none.
 ///
 /// # Errors
-/// Names the variable that is missing.
+/// Names the missing variable.
 pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Client> {
     let url = reqwest::Url::parse(queue_url).context("--queue-url is not a URL")?;
     let host = url.host_str().context("--queue-url has no host")?;
@@ -44,7 +44,7 @@ pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Cli
     let settings = if here {
         AwsSettings {
             endpoint_url,
-            region: env::optional("AWS_REGION")?.unwrap_or_else(|| REGION_HERE.to_owned()),
+            region: env::optional("AWS_REGION")?.unwrap_or_else(|| LOCAL_REGION.to_owned()),
             access_key_id: "local".to_owned(),
             secret_access_key: "local".into(),
             session_token: None,
@@ -61,7 +61,7 @@ pub fn client(queue_url: &str, endpoint_url: Option<&str>) -> anyhow::Result<Cli
     Ok(aws::sqs(&settings, TIMEOUTS, &shared::http::client()?))
 }
 
-/// The region in a host of AWS's. Source: “Amazon Simple Queue Service endpoints and quotas”, AWS General
+/// Returns the region in a host name of AWS. Source: “Amazon Simple Queue Service endpoints and quotas”, AWS General
 /// Reference: `sqs.REGION.amazonaws.com`, `sqs-fips.…`, and `.cn` at the end in China.
 fn aws_region(host: &str) -> Option<&str> {
     let rest = host.strip_suffix(".cn").unwrap_or(host);
@@ -81,37 +81,37 @@ pub struct DeadLetters {
     pub(super) client: Client,
     pub(super) url: String,
     pub(super) arn: String,
-    /// URLs of the queues whose dead letters come here.
+    /// URLs of the source queues.
     pub(super) sources: Vec<String>,
 }
 
 /// A message of a dead-letter queue.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
-    /// SQS's id of it.
+    /// The message id of SQS.
     pub message_id: String,
-    /// When it was put on the queue that could not deliver it (for FIFO queues, on AWS: on this one).
+    /// The time of sending to the source queue (for FIFO queues, on AWS: to this queue).
     pub sent_at: Option<DateTime<Utc>>,
-    /// How often it was received, our looking at it included.
+    /// The receive count, including this read.
     pub receives: u32,
-    /// Name of the queue that it comes from, when SQS has moved it.
+    /// Name of the source queue, if SQS has moved the message.
     pub source: Option<String>,
-    /// Its message group; a standard queue has none.
+    /// The message group; a standard queue has none.
     pub group: Option<String>,
-    /// Its text. Personal data.
+    /// The body. Personal data.
     pub body: String,
-    /// Why it is here, as `reply` said when it gave it up; `None` when SQS has moved it.
+    /// The cause, if `reply` has dead-lettered the message; `None` if SQS has moved it.
     pub cause: Option<String>,
-    /// What it is and why it is here, as far as the body says.
+    /// Kind and cause, derived from the body.
     pub finding: Finding,
 }
 
 impl DeadLetters {
-    /// Opens a queue, and makes sure that it is one for dead letters: looking at any other would count as
-    /// deliveries of its messages, and take them away from who should get them.
+    /// Opens a queue, and checks that it is a dead-letter queue: reading any other queue would count as deliveries of its
+    /// messages, and hide them from their consumer.
     ///
     /// # Errors
-    /// When it is not, or cannot be reached.
+    /// When it is another queue, or cannot be reached.
     pub async fn open(client: Client, url: &str) -> anyhow::Result<Self> {
         let attributes = client
             .get_queue_attributes()
@@ -119,22 +119,22 @@ impl DeadLetters {
             .attribute_names(QueueAttributeName::QueueArn)
             .send()
             .await;
-        let attributes = attributes.with_context(|| format!("cannot open {url}: does it run there?"))?;
+        let attributes = attributes.with_context(|| format!("cannot open {url}: is the endpoint running?"))?;
         let arn =
             attributes.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
         let arn = arn.context("the queue has no ARN")?.clone();
         let sources = client.list_dead_letter_source_queues().queue_url(url).send().await;
-        let sources = sources.context("cannot ask whose dead letters go to the queue")?.queue_urls;
+        let sources = sources.context("cannot list the source queues of the queue")?.queue_urls;
         if sources.is_empty() {
             bail!("{url} is not a dead-letter queue: no queue's redrive policy names it");
         }
         Ok(Self { client, url: url.to_owned(), arn, sources })
     }
 
-    /// About how many messages there are, in flight included.
+    /// Returns the approximate number of messages, including those in flight.
     ///
     /// # Errors
-    /// When the queue cannot be asked.
+    /// When the queue cannot be queried.
     pub async fn count(&self) -> anyhow::Result<usize> {
         let names = [
             QueueAttributeName::ApproximateNumberOfMessages,
@@ -146,8 +146,8 @@ impl DeadLetters {
         Ok(attributes.values().filter_map(|count| count.parse::<usize>().ok()).sum())
     }
 
-    /// Looks at up to `limit` messages, which stay. Of a group of a FIFO queue only the first ten can be
-    /// seen: the group is locked while they are looked at.
+    /// Reads up to `limit` messages, which stay in the queue. Of a message group of a FIFO queue only the first ten can be
+    /// read: receiving locks the group.
     ///
     /// # Errors
     /// When the queue cannot be reached.
@@ -155,7 +155,7 @@ impl DeadLetters {
         self.look_until(limit, |_| false).await
     }
 
-    /// The message with this message id or wamid, whole or shortened.
+    /// Returns the message with this message id or wamid, complete or shortened.
     ///
     /// # Errors
     /// When the queue cannot be reached.
@@ -182,7 +182,7 @@ impl DeadLetters {
                 if received.is_empty() {
                     break;
                 }
-                // All of them before any is looked at: what comes after the one that was sought is hidden too.
+                // Before any is examined: the messages after the requested one are hidden too.
                 hidden.extend(received.iter().filter_map(|message| message.receipt_handle.clone()));
                 for message in received {
                     let letter = DeadLetter::read(message, self.is_fifo());
@@ -203,7 +203,7 @@ impl DeadLetters {
         looked.map(|()| letters)
     }
 
-    /// The queue's name.
+    /// Returns the queue's name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.url.rsplit('/').next().unwrap_or_default()
@@ -213,10 +213,10 @@ impl DeadLetters {
         self.url.ends_with(".fifo")
     }
 
-    /// Receives up to `count` messages; none when there are none that can be received.
+    /// Receives up to `count` available messages.
     pub(super) async fn receive(&self, count: usize) -> anyhow::Result<Vec<Message>> {
         let call = self.client.receive_message().queue_url(&self.url).visibility_timeout(HIDDEN);
-        // Waiting asks all of SQS's servers; a receive that does not may miss messages.
+        // Long polling queries all of SQS's servers; short polling may miss messages.
         let call = call.max_number_of_messages(i32::try_from(count).unwrap_or(1)).wait_time_seconds(1);
         let call = call
             .message_system_attribute_names(MessageSystemAttributeName::All)
@@ -224,7 +224,7 @@ impl DeadLetters {
         Ok(call.send().await.context("cannot receive from the queue")?.messages.unwrap_or_default())
     }
 
-    /// Makes messages visible again. One that cannot be comes back after [`HIDDEN`] seconds.
+    /// Makes messages visible again. On an error a message becomes visible after [`HIDDEN`] seconds.
     pub(super) async fn show_again(&self, receipt_handles: &[String]) {
         for handles in receipt_handles.chunks(BATCH) {
             let entries: Result<Vec<_>, _> = handles
@@ -239,7 +239,7 @@ impl DeadLetters {
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
             if let Err(error) = call.set_entries(Some(entries)).send().await {
                 let reason = aws::reason(&error);
-                eprintln!("some messages are visible again only in {HIDDEN} s: {reason}");
+                eprintln!("some messages become visible again only in {HIDDEN} s: {reason}");
             }
         }
     }
@@ -262,7 +262,7 @@ impl DeadLetter {
             receives: attribute(MessageSystemAttributeName::ApproximateReceiveCount)
                 .and_then(|count| count.parse().ok())
                 .unwrap_or_default(),
-            // One that SQS has moved may have a cause from before it was sent again.
+            // One that SQS has moved may have a cause from before its redrive.
             cause: cause.filter(|_| source.is_none()),
             source: source.and_then(|arn| Some(arn.rsplit_once(':')?.1.to_owned())),
             group: attribute(MessageSystemAttributeName::MessageGroupId),

@@ -1,7 +1,7 @@
-//! Why messages failed, as the log of `reply` says.
+//! The causes of failed messages, from the log of `reply`.
 //!
-//! Two forms are read, mixed with anything else: JSON, as on Lambda, with or without something before it
-//! (`aws logs tail` writes the time and the stream), and the lines that `local` prints.
+//! Two formats are read, mixed with other lines: JSON, as on Lambda, with or without a prefix (`aws logs tail` writes the
+//! time and the stream), and the lines that `local` prints.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use shared::lambda::logging::ShortWamid;
 
-/// The latest reason for which each message was returned to its queue, by shortened wamid.
+/// The latest reason for returning each message to its queue, by shortened wamid.
 #[derive(Debug, Default)]
 pub struct Reasons {
     by_wamid: HashMap<String, String>,
@@ -41,7 +41,7 @@ impl Reasons {
     /// Reads lines, the oldest first.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the lines cannot be read.
     pub fn from_lines(lines: impl BufRead) -> anyhow::Result<Self> {
         let mut by_wamid = HashMap::new();
         for line in lines.split(b'\n') {
@@ -54,7 +54,7 @@ impl Reasons {
         Ok(Self { by_wamid })
     }
 
-    /// Why the message was returned the last time.
+    /// Returns the latest reason for returning the message.
     #[must_use]
     pub fn of(&self, wamid: &str) -> Option<&str> {
         self.by_wamid.get(ShortWamid::of(wamid).as_str()).map(String::as_str)

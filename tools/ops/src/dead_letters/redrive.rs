@@ -1,8 +1,8 @@
-//! Back to where they came from.
+//! Redriving dead letters to their source queues.
 //!
-//! SQS moves dead letters by itself (`StartMessageMoveTask`). Where an endpoint cannot, each is received,
-//! sent and deleted, in the order of its group. SQS does not know where a message came from that `reply` has
-//! given up, so the destination is named wherever there is only one.
+//! SQS moves dead letters in a move task (`StartMessageMoveTask`). Where an endpoint has no move tasks, each message is
+//! received, sent and deleted, in the order of its message group. SQS does not know the source queue of a message that
+//! `reply` has dead-lettered, so the destination is set wherever there is only one source queue.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,26 +16,26 @@ use tokio::time::sleep;
 
 use super::queue::DeadLetters;
 
-/// How often a move task is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long a task that was started may take to be listed.
+/// The polling interval of a move task.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The number of polls until a started task must be listed.
 const LISTED_WITHIN: u32 = 60;
 
-/// What was sent again.
+/// The result of a redrive.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Redriven {
-    /// How many messages.
+    /// The number of redriven messages.
     pub moved: usize,
-    /// Why not all; `None` when all were.
+    /// The reason for stopping early; `None` if all messages were redriven.
     pub left: Option<String>,
 }
 
 impl DeadLetters {
-    /// Sends all messages back to the queues that they came from, and waits until that is done. With
-    /// `one_by_one`, or where there are no move tasks, each is received, sent and deleted.
+    /// Sends all messages back to their source queues, and waits for the end. With `one_by_one`, or where there are no
+    /// move tasks, each message is received, sent and deleted.
     ///
     /// # Errors
-    /// When a call is refused. What was moved stays moved; the rest is still here.
+    /// When a call is refused. Moved messages stay moved; the others are still in the dead-letter queue.
     pub async fn redrive(&self, one_by_one: bool) -> anyhow::Result<Redriven> {
         if one_by_one {
             return self.move_one_by_one().await;
@@ -48,17 +48,17 @@ impl DeadLetters {
         match call.send().await {
             Ok(_) => self.follow_task(before.map(|task| task.started_timestamp)).await,
             Err(error) if has_no_move_tasks(&error) => self.move_one_by_one().await,
-            Err(error) => Err(error).context("SQS does not start to move them"),
+            Err(error) => Err(error).context("SQS does not start the move task"),
         }
     }
 
-    /// Waits for the end of the task that was started after the one of `before`.
+    /// Waits for the end of the task that was started after time `before`.
     async fn follow_task(&self, before: Option<i64>) -> anyhow::Result<Redriven> {
         let mut unseen = 0;
         loop {
-            let task = self.latest_task().await.context("the move task cannot be followed: it goes on")?;
+            let task = self.latest_task().await.context("the move task cannot be queried; it continues")?;
             match task.filter(|task| before.is_none_or(|before| task.started_timestamp > before)) {
-                None if unseen >= LISTED_WITHIN => bail!("SQS does not say what became of the move task"),
+                None if unseen >= LISTED_WITHIN => bail!("SQS does not report the outcome of the move task"),
                 None => unseen += 1,
                 Some(task) => {
                     let moved =
@@ -77,13 +77,13 @@ impl DeadLetters {
                     }
                 }
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// The ARN of another queue of the same account and region.
+    /// Returns the ARN of another queue of the same account and region.
     fn arn_of(&self, url: &str) -> anyhow::Result<String> {
-        let (account, _) = self.arn.rsplit_once(':').context("the queue's ARN is none")?;
+        let (account, _) = self.arn.rsplit_once(':').context("the queue's ARN is invalid")?;
         Ok(format!("{account}:{}", url.rsplit('/').next().unwrap_or_default()))
     }
 
@@ -111,7 +111,7 @@ impl DeadLetters {
         Ok(redriven)
     }
 
-    /// Stops at a message that is among those that were `sent`, or cannot be moved.
+    /// Stops at a message that was already `sent` in this run, or cannot be moved.
     async fn move_batch(
         &self,
         received: Vec<Message>,
@@ -120,21 +120,21 @@ impl DeadLetters {
     ) -> anyhow::Result<()> {
         for message in received {
             if sent.contains(message.message_id().unwrap_or_default()) {
-                // It is back already: what makes it fail is not repaired.
-                redriven.left = Some("messages that were sent again became dead letters again".to_owned());
+                // The message has been dead-lettered again: the cause is not repaired.
+                redriven.left = Some("redriven messages were dead-lettered again".to_owned());
                 return Ok(());
             }
             let destination = self.source_of(&message)?.to_owned();
             let receipt_handle = message.receipt_handle().unwrap_or_default().to_owned();
             sent.insert(self.send(&destination, message).await?);
             let call = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt_handle);
-            call.send().await.context("sent again and not deleted: run it again within five minutes")?;
+            call.send().await.context("redriven and not deleted: run the command again within five minutes")?;
             redriven.moved += 1;
         }
         Ok(())
     }
 
-    /// URL of the queue that a message came from.
+    /// Returns the URL of a message's source queue.
     fn source_of(&self, message: &Message) -> anyhow::Result<&str> {
         let attributes = message.attributes().into_iter();
         let arn = attributes.flatten().find_map(|(name, value)| {
@@ -146,7 +146,7 @@ impl DeadLetters {
             (Some(source), _) => Ok(source),
             (None, [only]) if name.is_none() => Ok(only),
             _ => bail!(
-                "message {}: not known which queue it came from",
+                "message {}: the source queue is unknown",
                 message.message_id().unwrap_or_default()
             ),
         }
@@ -159,14 +159,14 @@ impl DeadLetters {
         let call =
             self.client.send_message().queue_url(destination).message_body(message.body.unwrap_or_default());
         let mut notes = message.message_attributes.unwrap_or_default();
-        // What it failed of is over.
+        // The old cause does not apply any more.
         notes.remove(CAUSE);
         let notes = Some(notes).filter(|notes| !notes.is_empty());
         let mut call = call.set_message_attributes(notes).set_message_group_id(group);
         if destination.ends_with(".fifo") {
-            // With the id that it had, the queue would take it for a duplicate if it first came less than five
-            // minutes ago, and it would be lost. With one made from the dead letter's, a second run after one
-            // that ended between sending and deleting sends nothing twice.
+            // With the original deduplication id, the queue would discard a message younger than five minutes as a
+            // duplicate. With an id derived from the dead letter's message id, a run after one that ended between
+            // sending and deleting sends no duplicate.
             let id = message.message_id.unwrap_or_default();
             call = call.message_deduplication_id(format!("redrive-{id}"));
         }
@@ -175,7 +175,7 @@ impl DeadLetters {
     }
 }
 
-/// Whether the endpoint does not know move tasks.
+/// Returns whether the endpoint has no move tasks.
 fn has_no_move_tasks<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let unknown = ["InvalidAction", "NotImplemented", "UnknownOperationException", "UnknownOperation"];

@@ -1,17 +1,17 @@
-//! Where secrets may be sent, and why there is no answer.
+//! URLs that may receive secrets, and the causes of missing responses.
 
 use std::error::Error;
 use std::time::Duration;
 
 use reqwest::Url;
 
-/// How long an answer may take: a function that starts takes some of it.
+/// The timeout of a request, including the cold start of a function.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A URL that secrets may be sent to: `https`, or on this machine.
+/// Parses a URL that may receive secrets: `https`, or on this machine.
 ///
 /// # Errors
-/// Says, as the rest of a sentence, what it is not.
+/// Returns the violated condition as a clause for a message.
 pub fn safe_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| "it is not a URL like https://…".to_owned())?;
     let is_local = match url.host_str() {
@@ -26,15 +26,15 @@ pub fn safe_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// A URL as it may be printed: without a password or a key in it.
+/// Returns the URL for display, without a password or a key.
 pub fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
 }
 
-/// Why there is no answer. Never the address: it may hold a secret.
+/// Returns the cause of a missing response, without the URL, which may contain a secret.
 pub fn no_answer(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return format!("no answer within {} s", TIMEOUT.as_secs());
+        return format!("no response within {} s", TIMEOUT.as_secs());
     }
     let mut cause: &dyn Error = error;
     while let Some(deeper) = cause.source() {

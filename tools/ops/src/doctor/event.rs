@@ -1,4 +1,4 @@
-//! The test event: from the webhook through the queue and `reply` into the database, and out again.
+//! The test event: through the webhook, the queue and `reply` into the database, and its removal.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +12,12 @@ use super::report::Report;
 
 /// The name of the event, in the column `field`.
 const NAME: &str = "doctor";
-/// How long it may take: `reply` may have to start, and its batch to wait for others.
+/// The timeout: `reply` may need a cold start, and its batch may wait for other messages.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it is looked for.
+/// The polling interval of the row.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// An event of this run alone.
+/// An event that is unique to this run.
 #[derive(Debug)]
 pub struct TestEvent {
     id: String,
@@ -30,13 +30,13 @@ impl Default for TestEvent {
 }
 
 impl TestEvent {
-    /// Another one each time: the queue would drop a second one.
+    /// Returns a new event; the queue would discard a repeated one.
     #[must_use]
     pub fn new() -> Self {
         Self { id: format!("{NAME}-{}", Uuid::new_v4()) }
     }
 
-    /// What is posted: no message, no status, nobody's number.
+    /// Returns the body: no message, no status, no phone number.
     #[must_use]
     pub fn payload(&self) -> String {
         let changes = json!([{ "field": NAME, "value": { "sent_by": "ops doctor" } }]);
@@ -51,7 +51,7 @@ impl TestEvent {
             return report.unchecked(check, "no signed POST was accepted");
         }
         let Some(database) = database.filter(|_| report.is_right("table_account_events")) else {
-            let why = "the secret key does not read account_events. A row named doctor is there, or will be";
+            let why = "the secret key cannot read account_events. The row named doctor remains there";
             return report.unchecked(check, why);
         };
         let begin = Instant::now();
@@ -63,12 +63,12 @@ impl TestEvent {
                 return match self.remove(database).await {
                     Ok(()) => report.right(
                         check,
-                        format!("came through the queue and reply into account_events ({took} ms), and was removed"),
+                        format!("was stored in account_events by way of the queue and reply ({took} ms), and was removed"),
                     ),
                     Err(error) => report.wrong(
                         check,
                         format!(
-                            "came into account_events, and cannot be removed ({error}): grant all on table \
+                            was stored in account_events, and cannot be removed ({error}): grant all on table \
                              public.account_events to service_role"
                         ),
                     ),
@@ -85,7 +85,7 @@ impl TestEvent {
         );
     }
 
-    /// Whether the row is there. An error is as good as a no: it is asked again.
+    /// Returns whether the row exists. An error counts as no, because the query is repeated.
     async fn is_there(&self, database: &Supabase) -> Result<bool, ()> {
         let request = database.from("account_events").select("id").eq("waba_id", &self.id).limit(1);
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: TIMEOUT };

@@ -1,18 +1,18 @@
-//! Checks a deployed stack and what it stands on, and says in plain words what is wrong.
+//! Checks a deployed stack and the services it uses, and reports errors with their remedies.
 //!
 //! | module | what it checks |
 //! |---|---|
-//! | [`settings`] | nothing: which settings there are, and where they come from |
+//! | [`settings`] | nothing: the settings and their sources |
 //! | [`webhook`] | `/webhook` and `/messages`: address, verify token, signature |
 //! | [`graph`] | Meta's Graph API: version, access token, business number |
-//! | [`supabase`] | the project: keys, tables and columns, and that nobody reads without being a user |
-//! | [`event`] | the way from the webhook through the queue and `reply` into the database |
-//! | `connection` | nothing: where secrets may be sent, and why there is no answer |
-//! | [`report`] | nothing: what was found, and how it reads |
+//! | [`supabase`] | the project: keys, tables and columns, and that anonymous reads are refused |
+//! | [`event`] | the pipeline from the webhook through the queue and `reply` to the database |
+//! | `connection` | nothing: URLs that may receive secrets, and causes of missing responses |
+//! | [`report`] | nothing: the findings and their output |
 //!
-//! What it leaves behind: lines in the functions' logs. The signed test POST holds no message, but an event that is
-//! named `doctor`: nobody is answered and no person's row is written. Its row in `account_events` is removed again,
-//! if the secret key is known. Nothing else is written, and no row of a person's is read.
+//! It leaves only lines in the functions' logs. The signed test POST contains no message, but an event named `doctor`: no
+//! reply is sent and no user's row is written. Its row in `account_events` is removed again if the secret key is known.
+//! Nothing else is written, and no user's row is read.
 
 mod connection;
 pub mod event;
@@ -32,13 +32,13 @@ use self::event::TestEvent;
 use self::report::{Outcome, Report};
 use self::settings::{Settings, Sources};
 
-/// `doctor`: where the stack is, and where its settings are.
+/// `doctor`: the stack's URLs, and the sources of its settings.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The address that Meta posts to: the stack's output WebhookUrl. Unless given, WEBHOOK_URL.
+    /// The URL to which Meta posts: the stack's output WebhookUrl. Default: WEBHOOK_URL.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The address of the history: the stack's output MessagesUrl. Unless given, MESSAGES_URL, or `/messages` beside
+    /// The URL of the history: the stack's output MessagesUrl. Default: MESSAGES_URL, or `/messages` beside
     /// `/webhook`.
     #[arg(long, value_name = "URL")]
     messages_url: Option<String>,
@@ -46,15 +46,15 @@ pub struct Arguments {
     /// standard input.
     #[arg(long, value_name = "FILE")]
     secret: Vec<PathBuf>,
-    /// Print one JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
 }
 
-/// Makes all checks and prints what was found. False when something is wrong.
+/// Runs all checks and prints the findings. Returns false if a check failed.
 ///
 /// # Errors
-/// When a file cannot be read, or nothing says what is to be checked.
+/// When a file cannot be read, or no setting names a stack to check.
 pub async fn run(arguments: &Arguments, env_file: EnvFile<'_>) -> anyhow::Result<bool> {
     let Arguments { url, messages_url, secret, json } = arguments;
     let sources = Sources { secrets: secret, env_file };
@@ -70,7 +70,7 @@ pub async fn run(arguments: &Arguments, env_file: EnvFile<'_>) -> anyhow::Result
     Ok(report.count(Outcome::Wrong) == 0)
 }
 
-/// Makes all checks.
+/// Runs all checks.
 ///
 /// # Errors
 /// When TLS cannot be set up.

@@ -1,42 +1,42 @@
-//! What was found, and how it reads.
+//! The findings and their output.
 
 use serde::Serialize;
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// As it should be.
+    /// The check passed.
     Right,
-    /// Not as it should be.
+    /// The check failed.
     Wrong,
-    /// Nobody knows: a setting is missing, or what it builds on is wrong.
+    /// Not checked: a setting is missing, or an earlier check failed.
     Unchecked,
 }
 
-/// A check and how it ended.
+/// A check and its outcome.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// Which check, the same in every version: `verify_token`.
+    /// The name of the check, stable across versions: `verify_token`.
     pub check: &'static str,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// For a person: what is right; what is wrong, and what to do about it; or why it was not checked. Holds no
-    /// secret, and of a phone number its last digits.
+    /// For display: the result; the error and its remedy; or the reason for skipping the check. Contains no secret, and of
+    /// a phone number only the last digits.
     pub message: String,
 }
 
-/// The findings, in the order in which they are read.
+/// The findings, in the order of output.
 #[derive(Clone, Debug, Default)]
 pub struct Report(Vec<Finding>);
 
 impl Report {
-    /// Adds a check that found all as it should be.
+    /// Adds a passed check.
     pub fn right(&mut self, check: &'static str, message: impl Into<String>) {
         self.add(check, Outcome::Right, message.into());
     }
 
-    /// Adds a check that found something wrong; `message` says what to do about it.
+    /// Adds a failed check; `message` includes the remedy.
     pub fn wrong(&mut self, check: &'static str, message: impl Into<String>) {
         self.add(check, Outcome::Wrong, message.into());
     }
@@ -46,14 +46,14 @@ impl Report {
         self.add(check, Outcome::Unchecked, format!("not checked: {}", why.into()));
     }
 
-    /// Adds checks that were not made, all for the same reason.
+    /// Adds skipped checks, all for the same reason.
     pub fn all_unchecked(&mut self, checks: &[&'static str], why: &str) {
         for check in checks {
             self.unchecked(check, why);
         }
     }
 
-    /// Adds what another report says.
+    /// Adds the findings of another report.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
@@ -62,25 +62,25 @@ impl Report {
         self.0.push(Finding { check, outcome, message });
     }
 
-    /// The findings.
+    /// Returns the findings.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.0
     }
 
-    /// Whether this check was made and found nothing wrong.
+    /// Returns whether this check passed.
     #[must_use]
     pub fn is_right(&self, check: &str) -> bool {
         self.0.iter().any(|finding| finding.check == check && finding.outcome == Outcome::Right)
     }
 
-    /// How many ended so.
+    /// Returns the number of checks with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.0.iter().filter(|finding| finding.outcome == outcome).count()
     }
 
-    /// Prints a line for each and their sum.
+    /// Prints a line for each check, and the totals.
     pub fn print(&self) {
         let width = self.0.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
         for Finding { check, outcome, message } in &self.0 {
@@ -96,7 +96,7 @@ impl Report {
         println!("\n{right} right, {wrong} wrong, {unchecked} not checked");
     }
 
-    /// Prints one JSON object a line.
+    /// Prints one JSON object per line.
     ///
     /// # Errors
     /// Never in practice.

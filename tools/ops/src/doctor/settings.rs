@@ -1,4 +1,4 @@
-//! What is checked: the functions' own variables, and where they come from.
+//! The settings to check: the functions' own variables, and their sources.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use secrecy::SecretString;
 
 use crate::env_file::{self, EnvFile};
 
-/// The address that Meta posts to; an output of the stack. A running `local` writes it into its file.
+/// The URL to which Meta posts; an output of the stack. A running `local` writes it into its file.
 pub const WEBHOOK_URL: &str = "WEBHOOK_URL";
-/// The address of the history; an output of the stack.
+/// The URL of the history; an output of the stack.
 pub const MESSAGES_URL: &str = "MESSAGES_URL";
 
 /// A signed-in user's access token, with which a page of the history is read.
 pub const USER_TOKEN: &str = "SUPABASE_USER_TOKEN";
 
-/// The variables that say what is to be checked. (`GRAPH_API_URL`, `GRAPH_API_VERSION` and a user's
-/// token alone say nothing.)
+/// The variables that identify a stack to check. (`GRAPH_API_URL`, `GRAPH_API_VERSION` and a user's token do not
+/// suffice.)
 const NAMES: [&str; 9] = [
     WEBHOOK_URL,
     MESSAGES_URL,
@@ -59,7 +59,7 @@ pub struct Settings {
     pub user_token: Option<SecretString>,
 }
 
-/// Where settings may stand.
+/// The sources of settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// The JSON objects of the Secrets Manager secrets; `-` is standard input.
@@ -69,12 +69,12 @@ pub struct Sources<'a> {
 }
 
 impl Settings {
-    /// Reads them: what the secrets say, then the named file, then the environment.
+    /// Reads the settings: from the secrets, then the named file, then the environment.
     ///
     /// `url` and `messages_url` are those of the command line.
     ///
     /// # Errors
-    /// When a named file cannot be read, or nothing says what is to be checked.
+    /// When a named file cannot be read, or no setting names a stack to check.
     pub fn read(
         url: Option<String>,
         messages_url: Option<String>,
@@ -101,7 +101,7 @@ impl Settings {
             };
             file = env_file::read(path).with_context(|| {
                 format!(
-                    "what should be checked? No `local` is running here: give --url, and --env-file or --secret, or \
+                    nothing to check. No `local` is running here: give --url, and --env-file or --secret, or \
                      set {}",
                     NAMES.join(", ")
                 )
@@ -126,13 +126,13 @@ impl Settings {
     }
 }
 
-/// The secret's values. Its text is not repeated in errors.
+/// Returns the secret's values. Errors do not contain its text.
 fn read_secret(path: &Path) -> anyhow::Result<HashMap<String, String>> {
     let standard_input = || PathBuf::from("/dev/stdin");
     let path = if path == Path::new("-") { standard_input() } else { path.to_owned() };
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     serde_json::from_str(&text)
-        .map_err(|_| anyhow::anyhow!("{} is not a JSON object of names and texts", path.display()))
+        .map_err(|_| anyhow::anyhow!("{} is not a JSON object of strings", path.display()))
 }
 
 #[cfg(test)]

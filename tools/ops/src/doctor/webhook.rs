@@ -1,4 +1,4 @@
-//! The two addresses: do they answer, to whom, and to nobody else?
+//! The two URLs: that they respond to authorized requests, and refuse all others.
 
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,15 +10,15 @@ use super::event::TestEvent;
 use super::report::Report;
 use super::settings::{MESSAGES_URL, Settings, USER_TOKEN, WEBHOOK_URL};
 
-/// What is checked with the secrets, once the address is known to be the webhook's.
-const BEYOND_THE_ADDRESS: [&str; 4] = ["verify_token", "wrong_verify_token", "signature", "wrong_signature"];
+/// The checks with secrets, made after the URL is known to be the webhook's.
+const CHECKS_WITH_SECRETS: [&str; 4] = ["verify_token", "wrong_verify_token", "signature", "wrong_signature"];
 
-/// A token with the form of a user's, which nobody has signed: `{"role":"authenticated"}`.
-const NOBODYS_TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.\
+/// A token in the format of a user's, with an invalid signature: `{"role":"authenticated"}`.
+const UNSIGNED_TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYXV0aGVudGljYXRlZCJ9.\
                              AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Where to look when a function fails.
-const LOG: &str = "its log says why (CloudWatch, log group of the function)";
+/// The hint for a failing function.
+const LOG: &str = "its log has the cause (CloudWatch, log group of the function)";
 
 /// Checks `/webhook` and `/messages`.
 pub async fn examine(settings: &Settings, event: &TestEvent, http: &Client) -> Report {
@@ -27,12 +27,12 @@ pub async fn examine(settings: &Settings, event: &TestEvent, http: &Client) -> R
         None => {
             let why = format!("give --url, or set {WEBHOOK_URL}");
             report.unchecked("webhook_url", &why);
-            report.all_unchecked(&BEYOND_THE_ADDRESS, &why);
+            report.all_unchecked(&CHECKS_WITH_SECRETS, &why);
         }
         Some(url) => match address(url, http).await {
             Err(wrong) => {
                 report.wrong("webhook_url", wrong);
-                report.all_unchecked(&BEYOND_THE_ADDRESS, "the address is wrong");
+                report.all_unchecked(&CHECKS_WITH_SECRETS, "the URL is wrong");
             }
             Ok(url) => {
                 report.right("webhook_url", format!("{} is the webhook", shown(&url)));
@@ -45,8 +45,8 @@ pub async fn examine(settings: &Settings, event: &TestEvent, http: &Client) -> R
     report
 }
 
-/// Finds out whether the webhook answers there: it misses the parameters of a handshake that has none. Nothing secret
-/// is sent before that.
+/// Checks that the webhook responds at the URL: it reports the missing parameters of an empty handshake. No secret is sent
+/// before that.
 async fn address(text: &str, http: &Client) -> Result<Url, String> {
     let url = safe_url(text).map_err(|what| format!("{what}: give the stack's output WebhookUrl"))?;
     if !url.path().trim_end_matches('/').ends_with("/webhook") {
@@ -61,12 +61,12 @@ async fn address(text: &str, http: &Client) -> Result<Url, String> {
     match status.0.as_u16() {
         400 => Ok(url),
         404 => {
-            Err("404: the host answers, but not at this path; compare it with the output WebhookUrl"
+            Err("404: the host responds, but not at this path; compare it with the output WebhookUrl"
                 .to_owned())
         }
-        300..400 => Err(format!("{}: it leads elsewhere, and Meta does not follow", status.0.as_u16())),
+        300..400 => Err(format!("{}: a redirect, which Meta does not follow", status.0.as_u16())),
         500.. => Err(format!("{}: the function webhook fails; {LOG}", status.0.as_u16())),
-        other => Err(format!("{other}: something else than the function webhook answers here")),
+        other => Err(format!("{other}: another program than the function webhook responds here")),
     }
 }
 
@@ -85,10 +85,10 @@ async fn handshakes(settings: &Settings, url: &Url, http: &Client, report: &mut 
     let check = "verify_token";
     match shake(token.expose_secret()).await {
         Ok((StatusCode::OK, body)) if body == challenge => {
-            report.right(check, "GET /webhook echoes the challenge");
+            report.right(check, "GET /webhook returns the challenge");
         }
         Ok((StatusCode::OK, _)) => {
-            report.wrong(check, "200, but without the challenge: something else than the function answers");
+            report.wrong(check, "200, but without the challenge: another program responds");
         }
         Ok((StatusCode::FORBIDDEN, _)) => report.wrong(
             check,
@@ -103,7 +103,7 @@ async fn handshakes(settings: &Settings, url: &Url, http: &Client, report: &mut 
         Ok((StatusCode::FORBIDDEN, _)) => report.right(check, "another token is refused with 403"),
         Ok((StatusCode::OK, _)) => report.wrong(
             check,
-            "any token is accepted: another program answers at this address. Deploy this one again",
+            "any token is accepted: another program responds at this URL. Deploy this one again",
         ),
         Ok((status, _)) => report.wrong(check, format!("{} in place of 403: {LOG}", status.as_u16())),
         Err(why) => report.wrong(check, format!("{why}: {LOG}")),
@@ -131,19 +131,19 @@ async fn posts(settings: &Settings, url: &Url, event: &TestEvent, http: &Client,
         ),
         Ok((status, _)) if status.is_server_error() => report.wrong(
             check,
-            format!("{}: the signature is right, but the queue did not take the event; {LOG}", status.as_u16()),
+            format!("{}: the signature is right, but the queue did not accept the event; {LOG}", status.as_u16()),
         ),
         Ok((status, _)) => report.wrong(check, format!("{}: {LOG}", status.as_u16())),
         Err(why) => report.wrong(check, format!("{why}: {LOG}")),
     }
     let check = "wrong_signature";
-    // Not WhatsApp's: should it be accepted, nothing comes of it.
+    // Not a WhatsApp object: if it is accepted, it has no effect.
     let other = SecretString::from(Uuid::new_v4().to_string());
     match post(&other, r#"{"object":"doctor"}"#.to_owned()).await {
         Ok((StatusCode::UNAUTHORIZED, _)) => report.right(check, "another signature is refused with 401"),
         Ok((StatusCode::OK, _)) => report.wrong(
             check,
-            "any signature is accepted: another program answers at this address. Deploy this one again",
+            "any signature is accepted: another program responds at this URL. Deploy this one again",
         ),
         Ok((status, _)) => report.wrong(check, format!("{} in place of 401: {LOG}", status.as_u16())),
         Err(why) => report.wrong(check, format!("{why}: {LOG}")),
@@ -154,7 +154,7 @@ async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
     let (address, supabase, page) = ("messages_url", "messages_token", "messages_page");
     let given = settings.messages_url.clone();
     if given.is_none() && settings.webhook_url.is_some() && !report.is_right("webhook_url") {
-        let why = "the webhook's address, beside which it would be, is wrong";
+        let why = "the webhook's URL, from which it is derived, is wrong";
         return report.all_unchecked(&[address, supabase, page], why);
     }
     let beside = || settings.webhook_url.as_ref()?.trim_end_matches('/').strip_suffix("/webhook");
@@ -166,13 +166,13 @@ async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
         Ok(url) => url,
         Err(what) => {
             report.wrong(address, format!("{what}: give the stack's output MessagesUrl"));
-            return report.all_unchecked(&[supabase, page], "the address is wrong");
+            return report.all_unchecked(&[supabase, page], "the URL is wrong");
         }
     };
     let wrong = match answer(http.get(url.clone())).await {
         Ok((StatusCode::UNAUTHORIZED, _)) => None,
         Ok((StatusCode::OK, _)) => {
-            Some("200 without a token: something else than the function messages answers".into())
+            Some("200 without a token: another program than the function messages responds".into())
         }
         Ok((StatusCode::NOT_FOUND, _)) => {
             Some("404: compare it with the stack's output MessagesUrl".to_owned())
@@ -182,15 +182,15 @@ async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
     };
     if let Some(wrong) = wrong {
         report.wrong(address, wrong);
-        return report.all_unchecked(&[supabase, page], "the address is wrong");
+        return report.all_unchecked(&[supabase, page], "the URL is wrong");
     }
     report.right(address, "GET /messages without a token is refused with 401");
-    match answer(http.get(url.clone()).bearer_auth(NOBODYS_TOKEN)).await {
+    match answer(http.get(url.clone()).bearer_auth(UNSIGNED_TOKEN)).await {
         Ok((StatusCode::UNAUTHORIZED, _)) => {
             report.right(supabase, "Supabase refuses a token that it has not signed");
         }
         Ok((StatusCode::OK, _)) => {
-            report.wrong(supabase, "a token that nobody signed is accepted: deploy the function messages again");
+            report.wrong(supabase, "a token with an invalid signature is accepted: deploy the function messages again");
         }
         Ok((StatusCode::BAD_GATEWAY, _)) => report.wrong(
             supabase,
@@ -217,7 +217,7 @@ async fn messages(settings: &Settings, http: &Client, report: &mut Report) {
     }
 }
 
-/// Reads a page of the history as a user. Its messages are not looked at.
+/// Reads a page of the history as a user. Its messages are ignored.
 async fn page_of(
     mut url: Url,
     token: &SecretString,
@@ -227,7 +227,7 @@ async fn page_of(
 ) {
     url.query_pairs_mut().append_pair("limit", "1");
     match answer(http.get(url).bearer_auth(token.expose_secret())).await {
-        Ok((StatusCode::OK, _)) => report.right(check, "a signed-in user is answered with a page"),
+        Ok((StatusCode::OK, _)) => report.right(check, "a signed-in user gets a page"),
         Ok((StatusCode::UNAUTHORIZED, _)) => report.wrong(
             check,
             format!(
@@ -237,7 +237,7 @@ async fn page_of(
         ),
         Ok((StatusCode::BAD_GATEWAY, _)) => report.wrong(
             check,
-            "502: Supabase refuses what the function asks for a signed-in user, or fails at it; see the checks of \
+            "502: Supabase refuses the function's request for a signed-in user, or fails at it; see the checks of \
              the database and its tables, or in the SQL editor `grant select on table public.messages to \
              authenticated`",
         ),
@@ -246,7 +246,7 @@ async fn page_of(
     }
 }
 
-/// Sends a request; what came back, or why nothing did.
+/// Sends a request; returns the response, or the cause of its absence.
 async fn answer(request: RequestBuilder) -> Result<(StatusCode, String), String> {
     let response = request.timeout(TIMEOUT).send().await.map_err(|error| no_answer(&error))?;
     let status = response.status();

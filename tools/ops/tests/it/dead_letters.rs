@@ -1,4 +1,4 @@
-//! Dead letters on a real queue: seen with their cause, not taken, and sent again.
+//! Dead letters on a real queue: listed with their cause, not removed, and redriven.
 
 use std::process::Stdio;
 
@@ -18,7 +18,7 @@ use tokio::process::Command;
 
 use local_testing::*;
 
-/// The queues of a stack, where one receive is enough to make a dead letter of a message.
+/// Starts the queues of a stack, with a maximum of one receive before dead-lettering.
 async fn queues() -> Queues {
     let queues = Queues::start(None, 1).await.expect("queues");
     for (url, dead) in
@@ -50,8 +50,8 @@ fn record(wamid: &str) -> String {
         .to_string()
 }
 
-/// Sends the bodies to a queue and lets each become a dead letter, in order.
-async fn bury(queues: &Queues, url: &str, bodies: &[String]) {
+/// Sends the bodies to a queue and dead-letters each, in order.
+async fn dead_letter(queues: &Queues, url: &str, bodies: &[String]) {
     for (n, body) in bodies.iter().enumerate() {
         let mut call = queues.client.send_message().queue_url(url).message_body(body);
         if url.ends_with(".fifo") {
@@ -79,12 +79,12 @@ fn bodies(queues: &Queues, name: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn they_are_seen_with_their_cause_and_stay() {
+async fn dead_letters_are_listed_with_their_cause_and_stay() {
     let queues = queues().await;
     let messages: Vec<String> = (0..3).map(|n| envelope(&format!("wamid.{n}"))).collect();
-    bury(&queues, &queues.inbound_url, &messages).await;
+    dead_letter(&queues, &queues.inbound_url, &messages).await;
     let letters = open(&queues, INBOUND_DEAD_LETTERS).await;
-    // Looking twice shows the same: the group is not locked afterwards.
+    // A second read gives the same result: the group is not locked afterwards.
     for _ in 0..2 {
         let seen = letters.look(100).await.expect("seen");
         let wamids: Vec<_> = seen.iter().filter_map(|letter| letter.finding.wamid.as_deref()).collect();
@@ -109,7 +109,7 @@ async fn they_are_seen_with_their_cause_and_stay() {
 }
 
 #[tokio::test]
-async fn looking_at_a_queue_of_living_messages_is_refused() {
+async fn reading_a_queue_that_is_not_for_dead_letters_is_refused() {
     let queues = queues().await;
     let error = DeadLetters::open(queues.client.clone(), &queues.inbound_url).await.expect_err("refused");
     assert!(error.to_string().contains("is not a dead-letter queue"), "{error:#}");
@@ -121,19 +121,19 @@ async fn both_redrives_keep_the_order_and_lose_no_duplicate() {
         let queues = queues().await;
         let messages: Vec<String> = (0..12).map(|n| envelope(&format!("wamid.{n:02}"))).collect();
         let records: Vec<String> = (0..12).map(|n| record(&format!("wamid.{n:02}"))).collect();
-        bury(&queues, &queues.inbound_url, &messages).await;
-        bury(&queues, &queues.records_url, &records).await;
+        dead_letter(&queues, &queues.inbound_url, &messages).await;
+        dead_letter(&queues, &queues.records_url, &records).await;
         for (name, source, expected) in
             [(INBOUND_DEAD_LETTERS, INBOUND, &messages), (RECORD_DEAD_LETTERS, RECORDS, &records)]
         {
-            let redriven = open(&queues, name).await.redrive(one_by_one).await.expect("sent again");
+            let redriven = open(&queues, name).await.redrive(one_by_one).await.expect("redriven");
             assert_eq!((redriven.moved, redriven.left), (12, None), "{name} {one_by_one}");
             assert_eq!(bodies(&queues, source), *expected, "{name} {one_by_one}");
             assert!(bodies(&queues, name).is_empty());
         }
         let inbound = server(&queues).view(INBOUND).expect("the queue");
         assert!(inbound.messages.iter().all(|message| message.group_id.as_deref() == Some("group")));
-        // Nothing left: nothing to do.
+        // An empty queue: nothing to do.
         let again = open(&queues, RECORD_DEAD_LETTERS).await.redrive(one_by_one).await.expect("done");
         assert_eq!((again.moved, again.left), (0, None));
     }
@@ -142,13 +142,13 @@ async fn both_redrives_keep_the_order_and_lose_no_duplicate() {
 #[tokio::test]
 async fn an_interrupted_redrive_sends_no_duplicate() {
     let queues = queues().await;
-    bury(&queues, &queues.inbound_url, &[envelope("wamid.1")]).await;
+    dead_letter(&queues, &queues.inbound_url, &[envelope("wamid.1")]).await;
     let letters = open(&queues, INBOUND_DEAD_LETTERS).await;
-    // The client tries three times.
+    // The client makes three attempts.
     server(&queues).fail_next(Action::DeleteMessage, 3, QueueFault::Unavailable);
     letters.redrive(true).await.expect_err("not deleted");
     assert_eq!((bodies(&queues, INBOUND).len(), bodies(&queues, INBOUND_DEAD_LETTERS).len()), (1, 1));
-    assert_eq!(letters.redrive(true).await.expect("sent again").moved, 1);
+    assert_eq!(letters.redrive(true).await.expect("redriven").moved, 1);
     assert_eq!((bodies(&queues, INBOUND).len(), bodies(&queues, INBOUND_DEAD_LETTERS).len()), (1, 0));
 }
 
@@ -161,9 +161,9 @@ async fn command(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn the_command_lists_shows_and_sends_again() {
+async fn the_command_lists_shows_and_redrives() {
     let queues = queues().await;
-    bury(&queues, &queues.records_url, &[record("wamid.1"), "not JSON".to_owned()]).await;
+    dead_letter(&queues, &queues.records_url, &[record("wamid.1"), "not JSON".to_owned()]).await;
     let url = server(&queues).queue_url(RECORD_DEAD_LETTERS);
     let (code, table) = command(&["list", "--queue-url", &url]).await;
     assert_eq!(code, Some(0), "{table}");
@@ -174,7 +174,7 @@ async fn the_command_lists_shows_and_sends_again() {
     assert!(code == Some(0) && shown.contains("…234") && !shown.contains("private"), "{shown}");
     assert_eq!(command(&["show", "wamid.2", "--queue-url", &url]).await.0, Some(1));
     let redriven = command(&["redrive", "--queue-url", &url]).await;
-    assert_eq!(redriven, (Some(0), "records-dead-letters: 2 sent again\n".to_owned()));
+    assert_eq!(redriven, (Some(0), "records-dead-letters: 2 redriven\n".to_owned()));
     assert_eq!(command(&["--queue-url", &server(&queues).queue_url("missing")]).await.0, Some(1));
     assert_eq!(command(&["list", "--env-file", "there/is/none"]).await.0, Some(1));
 }
@@ -184,7 +184,7 @@ async fn a_poison_message_is_quarantined_and_dead_lettered() {
     let stack = stack().await;
     let queues = &stack.services.queues;
     allow_receives(&queues.client, &queues.records_url, RECORD_DEAD_LETTERS, 1).await;
-    // In the group of A's messages, before one of them.
+    // In the message group of user A, before one of A's messages.
     let question = payload(&[text(PHONE_A, "wamid.after", "still there?")]);
     let mark = stack.logs.mark();
     let group = group_of_a();
@@ -194,9 +194,9 @@ async fn a_poison_message_is_quarantined_and_dead_lettered() {
     let letters = open(queues, RECORD_DEAD_LETTERS).await;
 
     outcome(&stack, mark, "wamid.after", "answered").await;
-    let set_aside = stack.logs.since(mark);
+    let quarantined = stack.logs.since(mark);
     assert!(
-        set_aside.iter().any(|entry| entry.field("counter") == "quarantined_messages"),
+        quarantined.iter().any(|entry| entry.field("counter") == "set_aside_messages"),
         "answered behind it"
     );
     until("it is a dead letter", async || letters.count().await.expect("counted") == 1).await;
@@ -212,7 +212,7 @@ async fn a_poison_message_is_quarantined_and_dead_lettered() {
 async fn a_dead_letter_has_its_cause_and_later_messages_are_tried() {
     let stack = stack().await;
     let queues = &stack.services.queues;
-    // As if these had been tried for hours: one that fails for the last time, and two that stood behind it.
+    // Simulates hours of retries: one message fails for the last time, and two are behind it in the group.
     let wamids = ["wamid.1", "wamid.2", "wamid.3"];
     stack.services.graph.fail_recipient(PHONE_A, Some(1), Fault::error(401, 190));
     let mut records = Vec::new();
@@ -234,8 +234,8 @@ async fn a_dead_letter_has_its_cause_and_later_messages_are_tried() {
     let event = serde_json::to_vec(&event).expect("JSON");
     let answer = stack.reply.invoke(event).await.expect("answered");
     assert_eq!(String::from_utf8_lossy(&answer), r#"{"batchItemFailures":[]}"#);
-    let given_up = stack.logs.since(mark).into_iter().find(|e| e.field("counter") == "dead_letters");
-    assert_eq!(given_up.expect("counted").field("wamid"), "wamid.1");
+    let dead_lettered = stack.logs.since(mark).into_iter().find(|e| e.field("counter") == "dead_letters");
+    assert_eq!(dead_lettered.expect("counted").field("wamid"), "wamid.1");
     let asked = rows(&stack).await.into_iter().filter(|row| row.0 == "user").count();
     assert_eq!((stack.services.graph.received().len(), asked), (2, 2));
 
@@ -247,17 +247,17 @@ async fn a_dead_letter_has_its_cause_and_later_messages_are_tried() {
     let table = print::table(&seen, &Reasons::default());
     assert!(table.contains(cause) && !table.contains("Logs Insights"), "{table}");
 
-    // The token is repaired: one command, and it is answered.
+    // After the token is repaired, one command leads to the reply.
     let mark = stack.logs.mark();
     let url = server(queues).queue_url(INBOUND_DEAD_LETTERS);
     let redriven = command(&["redrive", "--queue-url", &url]).await;
-    assert_eq!(redriven, (Some(0), "inbound-dead-letters.fifo: 1 sent again\n".to_owned()));
+    assert_eq!(redriven, (Some(0), "inbound-dead-letters.fifo: 1 redriven\n".to_owned()));
     outcome(&stack, mark, "wamid.1", "answered").await;
     assert_eq!((rows(&stack).await.len(), bodies(queues, INBOUND_DEAD_LETTERS).len()), (6, 0));
     stack.stop().await.expect("stopped");
 }
 
-/// The message group of user A's messages to the sample's business number.
+/// Returns the message group of user A's messages to the sample's business number.
 fn group_of_a() -> String {
     let body = payload(&[text(PHONE_A, "wamid.group", "")]);
     let body = webhook::readable::Readable::of(&body);

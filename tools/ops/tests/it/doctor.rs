@@ -1,4 +1,4 @@
-//! The doctor on a real stack: everything right, and each thing broken in turn.
+//! The doctor on a real stack: without faults, and with each fault in turn.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use local_testing::*;
 
-/// Checks of which each must be right when nothing is broken.
+/// The checks that must pass without faults.
 const CHECKS: [&str; 22] = [
     "webhook_url",
     "verify_token",
@@ -66,7 +66,7 @@ fn names(report: &Report, outcome: Outcome) -> Vec<&'static str> {
     findings.map(|finding| finding.check).collect()
 }
 
-/// Exactly these checks find something wrong, in these words; no secret and no number is said.
+/// Checks that exactly these checks fail, with these words, and that no secret and no number is printed.
 fn assert_wrong(case: &str, report: &Report, settings: &Settings, expected: &[(&str, &str)]) {
     let said: Vec<_> =
         report.findings().iter().map(|f| format!("{:?} {}: {}", f.outcome, f.check, f.message)).collect();
@@ -94,7 +94,7 @@ fn secret(text: &str) -> Option<SecretString> {
     Some(SecretString::from(text))
 }
 
-/// A change of the settings, and what is then wrong.
+/// A change of the settings, and the expected failures.
 type Broken = (&'static str, fn(&mut Settings), &'static [(&'static str, &'static str)]);
 
 const BROKEN: &[Broken] = &[
@@ -177,9 +177,9 @@ const BROKEN: &[Broken] = &[
         &[("supabase_url", "https://<ref>.supabase.co")],
     ),
     (
-        "something else than a project",
+        "a server that is not a project",
         |settings| settings.supabase_url = settings.graph_url.clone(),
-        &[("supabase_url", "something else")],
+        &[("supabase_url", "not a Supabase project")],
     ),
     (
         "swapped keys",
@@ -192,12 +192,12 @@ const BROKEN: &[Broken] = &[
     (
         "a secret key of another project",
         |settings| settings.secret_key = secret("sb_secret_other"),
-        &[("secret_key", "this project does not know it")],
+        &[("secret_key", "this project does not accept it")],
     ),
     (
         "a publishable key of another project",
         |settings| settings.publishable_key = secret("sb_publishable_other"),
-        &[("publishable_key", "this project does not know it")],
+        &[("publishable_key", "this project does not accept it")],
     ),
     (
         "a user's token of another project",
@@ -211,7 +211,7 @@ const BROKEN: &[Broken] = &[
     ),
 ];
 
-/// What breaks the database, what repairs it, and what is then wrong.
+/// SQL that breaks the database, SQL that repairs it, and the expected failures.
 type BrokenTable = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const BROKEN_TABLES: [BrokenTable; 10] = [
@@ -258,7 +258,7 @@ const BROKEN_TABLES: [BrokenTable; 10] = [
     (
         "grant select on user_preferences to anon; create policy open on user_preferences using (true)",
         "revoke select on user_preferences from anon; drop policy open on user_preferences",
-        &[("anonymous_reads", "whoever has the publishable key reads user_preferences")],
+        &[("anonymous_reads", "anyone with the publishable key can read user_preferences")],
     ),
     (
         "grant select on user_preferences to anon; alter table user_preferences disable row level security",
@@ -268,7 +268,7 @@ const BROKEN_TABLES: [BrokenTable; 10] = [
 ];
 
 #[tokio::test]
-async fn each_thing_that_is_broken_is_found_and_nothing_else() {
+async fn each_fault_fails_exactly_its_own_checks() {
     let stack = stack().await;
     let whole = settings(&environment(&stack));
     let sql = async |statement: &'static str| {
@@ -279,7 +279,7 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
     assert_wrong("nothing", &report, &whole, &[]);
     let right = names(&report, Outcome::Right);
     assert_eq!(right, [&CHECKS[..], &["test_event"]].concat());
-    // It leaves nothing behind.
+    // The doctor leaves no row.
     let left: i64 =
         sqlx::query_scalar("select (select count(*) from account_events) + (select count(*) from messages)")
             .fetch_one(stack.services.supabase.pool())
@@ -331,11 +331,11 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
     assert_wrong("a token that may not look", &report, &whole, &expected);
     graph.set_permissions(&local_graph::PERMISSIONS);
 
-    // `reply` cannot write what it was sent.
+    // `reply` cannot write the row of the event.
     sql("revoke insert on account_events from service_role").await;
     let report = examine(&whole).await.expect("a report");
     sql("grant insert on account_events to service_role").await;
-    assert_wrong("a row that does not come", &report, &whole, &[("test_event", "the log of reply")]);
+    assert_wrong("a missing row", &report, &whole, &[("test_event", "the log of reply")]);
 
     stack.services.supabase.own().expect("ours").database().stop().await.expect("stopped");
     let report = examine(&whole).await.expect("a report");
@@ -350,7 +350,7 @@ async fn each_thing_that_is_broken_is_found_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_not_set_is_not_checked_and_older_keys_are_as_good() {
+async fn missing_settings_are_not_checked_and_older_keys_are_accepted() {
     let stack = stack_with(Options { legacy_keys: true, ..Options::default() }).await;
     let environment = environment(&stack);
     let report = examine(&settings(&environment)).await.expect("a report");
@@ -384,7 +384,7 @@ async fn what_is_not_set_is_not_checked_and_older_keys_are_as_good() {
 }
 
 #[tokio::test]
-async fn its_list_of_columns_is_that_of_the_migrations() {
+async fn the_list_of_columns_is_that_of_the_migrations() {
     let stack = stack().await;
     for table in TABLES {
         let columns: Vec<String> = sqlx::query_scalar(
@@ -402,7 +402,7 @@ async fn its_list_of_columns_is_that_of_the_migrations() {
     stack.stop().await.expect("stopped");
 }
 
-/// Answers every request with what `status` says of it, until it is dropped.
+/// Starts a server that answers every request with the result of `status`, until it is dropped.
 async fn another_program(status: fn(&str) -> u16) -> (String, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -419,7 +419,7 @@ async fn another_program(status: fn(&str) -> u16) -> (String, tokio::task::JoinH
 }
 
 #[tokio::test]
-async fn another_program_at_the_address_is_found_out() {
+async fn another_program_at_the_url_is_detected() {
     let settings = |url: &str| Settings {
         webhook_url: Some(format!("{url}/webhook")),
         verify_token: secret("a verify token"),
@@ -429,11 +429,11 @@ async fn another_program_at_the_address_is_found_out() {
     let (url, server) = another_program(|_| 200).await;
     let settings_of = settings(&url);
     let report = examine(&settings_of).await.expect("a report");
-    let expected = [("webhook_url", "something else")];
+    let expected = [("webhook_url", "another program")];
     assert_wrong("a web server", &report, &settings_of, &expected);
     server.abort();
 
-    // One that lets everybody in, and a history whose own key is refused.
+    // A program without authentication, and a history with a refused key.
     let (url, server) = another_program(|request| match request {
         bare if bare.starts_with("GET /webhook HTTP") => 400,
         bare if bare.starts_with("GET /messages") && !bare.contains("authorization") => 401,
@@ -449,7 +449,7 @@ async fn another_program_at_the_address_is_found_out() {
         ("wrong_signature", "any signature is accepted"),
         ("messages_token", "SupabasePublishableKey"),
     ];
-    assert_wrong("one that lets everybody in", &report, &settings_of, &expected);
+    assert_wrong("a program without authentication", &report, &settings_of, &expected);
     server.abort();
 
     let (url, server) = another_program(|_| 500).await;

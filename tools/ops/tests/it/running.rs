@@ -1,4 +1,4 @@
-//! The commands find the `local` that is running.
+//! The commands find the running `local`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use ops::env_file;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// `ops`, without variables that would change what it does.
+/// Returns the command `ops` without variables that would change its behaviour.
 fn ops(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ops"));
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
@@ -25,7 +25,7 @@ fn ops(arguments: &[&str]) -> Command {
     command
 }
 
-/// The program `local`, which is built together with the functions.
+/// Builds the program `local` together with the functions.
 async fn local() -> PathBuf {
     let guardian = Guardian::start().expect("a shell");
     let binaries = compile::functions(&guardian).await.expect("it compiles");
@@ -33,7 +33,7 @@ async fn local() -> PathBuf {
 }
 
 #[test]
-fn it_looks_where_local_writes() {
+fn the_default_file_is_that_of_local() {
     assert_eq!(Options::default().env_file, Path::new(env_file::OF_LOCAL));
 }
 
@@ -56,7 +56,7 @@ async fn the_command_finds_local_and_fails_if_a_check_is_wrong() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("✓ webhook url") && said.contains("22 right, 0 wrong, 1 not checked"), "{said}");
 
-    // Where `local` writes it unless told otherwise, it is found without being named.
+    // The default file of `local` is found without an option.
     std::fs::create_dir(directory.path().join("target")).expect("a directory");
     std::fs::copy(&env_file, directory.path().join("target/local.env")).expect("copied");
     let output = ops(&["doctor"]).current_dir(directory.path()).output().await.expect("it ends");

@@ -1,4 +1,4 @@
-//! Calls of the Graph API that only ask, and what its errors are about.
+//! Read-only calls of the Graph API, and the classification of its errors.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use serde::Deserialize;
 
 use crate::doctor::connection::{TIMEOUT, no_answer};
 
-/// What is asked about the number.
+/// The requested fields of the phone number.
 /// Source: “Business phone numbers”, WhatsApp Business Platform documentation.
 const FIELDS: &str = "display_phone_number,verified_name,quality_rating,platform_type";
 
-/// What is needed for a call.
+/// The settings of a call.
 pub(super) struct Graph<'a> {
     pub(super) url: Url,
     pub(super) version: GraphVersion,
@@ -21,14 +21,14 @@ pub(super) struct Graph<'a> {
     pub(super) http: &'a Client,
 }
 
-/// Why a call brought nothing.
+/// The failure of a call.
 #[derive(Debug)]
 pub(super) enum Failure {
     NoAnswer(String),
     Rejected(Rejection),
 }
 
-/// Meta's error, without its text.
+/// Meta's error, without its message.
 /// Source: “Handle Errors”, Graph API documentation.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct Rejection {
@@ -41,7 +41,7 @@ pub(super) struct Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Meta answers {}", self.status)?;
+        write!(f, "Meta returns {}", self.status)?;
         if let Some(code) = self.code {
             write!(f, ", code {code}")?;
         }
@@ -52,7 +52,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// What a rejection is about.
+/// The subject of a rejection.
 pub(super) enum About {
     Token(&'static str),
     Permission,
@@ -79,7 +79,7 @@ impl Rejection {
     }
 }
 
-/// The answer of `debug_token`.
+/// The response of `debug_token`.
 /// Source: <https://developers.facebook.com/docs/graph-api/reference/debug_token>
 #[derive(Debug, Deserialize)]
 pub(super) struct AboutToken {
@@ -90,14 +90,14 @@ pub(super) struct AboutToken {
 pub(super) struct TokenData {
     #[serde(default)]
     pub(super) is_valid: bool,
-    /// Seconds since 1970; 0 for never.
+    /// Expiry in seconds since 1970; 0 for none.
     #[serde(default)]
     pub(super) expires_at: i64,
     pub(super) scopes: Option<Vec<String>>,
     pub(super) error: Option<Rejection>,
 }
 
-/// The answer about a number.
+/// The response about a phone number.
 #[derive(Debug, Deserialize)]
 pub(super) struct AboutNumber {
     pub(super) display_phone_number: Option<String>,
@@ -112,7 +112,7 @@ impl Graph<'_> {
     }
 
     pub(super) async fn about_number(&self, id: &str) -> Result<AboutNumber, Failure> {
-        // Not an id: nothing is asked, and the number is what is wrong.
+        // Not an id: no request is sent, and the number is the wrong setting.
         let rejection = Rejection { status: 400, code: Some(33), subcode: None };
         let id: PhoneNumberId = id.parse().map_err(|_| Failure::Rejected(rejection))?;
         self.get(&id.to_string(), ("fields", FIELDS)).await

@@ -1,4 +1,4 @@
-//! Meta's Graph API: is the version alive, is the token valid, is the number its own?
+//! Meta's Graph API: the version, the access token and the phone number id.
 
 mod api;
 mod version;
@@ -12,15 +12,15 @@ use super::connection::{safe_url, shown};
 use super::report::Report;
 use super::settings::Settings;
 
-/// Where the Graph API is unless `GRAPH_API_URL` names a stand-in.
+/// The URL of the Graph API, unless `GRAPH_API_URL` names a fake.
 const GRAPH: &str = "https://graph.facebook.com";
-/// What the token must be allowed.
+/// The required permissions of the token.
 const PERMISSIONS: [&str; 2] = ["whatsapp_business_messaging", "whatsapp_business_management"];
-/// Days before the end of a version or token from which on it is said.
+/// Days before the end of a version or token from which the report mentions it.
 const SOON: i64 = 90;
-/// Days before the end of a token from which on it is wrong.
+/// Days before the end of a token from which the check fails.
 const LAST_DAYS: i64 = 14;
-/// Where a token comes from.
+/// The instructions for a new token.
 const NEW_TOKEN: &str = "generate one for a system user (Business settings → Users → System users) and put it into \
                          the secret as WHATSAPP_ACCESS_TOKEN";
 
@@ -47,16 +47,16 @@ pub async fn examine(settings: &Settings, http: &Client) -> Report {
             report.wrong(
                 api,
                 format!(
-                    "{why}: is {} reachable from here? Without a stand-in, unset GRAPH_API_URL",
+                    "{why}: is {} reachable from here? Without a fake, unset GRAPH_API_URL",
                     shown(&graph.url)
                 ),
             );
-            report.all_unchecked(&[token_check, number], "the Graph API does not answer");
+            report.all_unchecked(&[token_check, number], "the Graph API does not respond");
             return report;
         }
         answer => answer,
     };
-    report.right(api, format!("{} answers", shown(&graph.url)));
+    report.right(api, format!("{} responds", shown(&graph.url)));
     let about_number = match &settings.phone_number_id {
         None => None,
         Some(id) => Some(graph.about_number(id).await),
@@ -95,15 +95,15 @@ fn examine_token(
         }
     }
     let Ok(AboutToken { data }) = about else {
-        // An answer about the number, or a refusal that is about something else, is none that a bad token gets.
+        // A response about the number, or a refusal about another subject, proves that the token is accepted.
         match number {
-            Some(Ok(_)) => report.right(check, "is accepted; Meta does not say when it ends"),
+            Some(Ok(_)) => report.right(check, "is accepted; Meta does not report its expiry"),
             Some(Err(Failure::Rejected(rejection)))
                 if matches!(rejection.about(), About::Number | About::Permission) =>
             {
-                report.right(check, "is accepted; Meta does not say what it may, nor when it ends");
+                report.right(check, "is accepted; Meta reports neither its permissions nor its expiry");
             }
-            _ => report.unchecked(check, "Meta says nothing about it at the moment: try again"),
+            _ => report.unchecked(check, "Meta reports nothing about it at the moment: try again"),
         }
         return true;
     };
@@ -124,7 +124,7 @@ fn examine_token(
     true
 }
 
-/// Says how long a token is left: one that ends within days is wrong, so that a scheduled run tells in time.
+/// Reports the remaining lifetime of a token: an expiry within days is wrong, so that a scheduled run warns in time.
 fn examine_end(end: DateTime<Utc>, left: TimeDelta, report: &mut Report) {
     let check = "access_token";
     let (days, end) = (left.num_days(), end.format("%Y-%m-%d %H:%M UTC"));
@@ -157,7 +157,7 @@ fn examine_number(about: Result<AboutNumber, Failure>, report: &mut Report) {
                     check,
                     format!("the token may not see it ({rejection}): assign its account (WABA) to the system user"),
                 ),
-                About::Passing => report.unchecked(check, format!("{rejection}, which passes: try again")),
+                About::Passing => report.unchecked(check, format!("{rejection}, a transient error: try again")),
                 About::Unknown => report.wrong(check, format!("{rejection}: look the code up in Meta's error codes")),
             };
         }
@@ -179,10 +179,10 @@ fn examine_number(about: Result<AboutNumber, Failure>, report: &mut Report) {
         }
     }
     let quality = match about.quality_rating.as_deref() {
-        Some("RED") => "low quality: people block or report it, and Meta may limit it",
+        Some("RED") => "low quality: users block or report it, and Meta may limit it",
         Some("YELLOW") => "medium quality",
         Some("GREEN") => "high quality",
-        _ => "quality not known yet",
+        _ => "quality unknown",
     };
     report.right(check, format!("is {}, “{name}”, {quality}", Masked(&digits)));
 }

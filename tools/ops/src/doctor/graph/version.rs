@@ -1,4 +1,4 @@
-//! The version of the Graph API, and how long it has.
+//! The version of the Graph API, and its end.
 
 use chrono::NaiveDate;
 use reply::graph::GraphVersion;
@@ -6,7 +6,7 @@ use reply::graph::GraphVersion;
 use super::SOON;
 use crate::doctor::report::Report;
 
-/// Says whether the version is alive, and returns the one to ask with.
+/// Reports whether the version is supported, and returns the version for further calls.
 pub(super) fn examine(text: Option<&str>, today: NaiveDate, report: &mut Report) -> GraphVersion {
     let check = "graph_version";
     let remedy = "set GRAPH_API_VERSION (the template's parameter GraphApiVersion) to v26.0 or newer";
@@ -27,16 +27,16 @@ pub(super) fn examine(text: Option<&str>, today: NaiveDate, report: &mut Report)
         }
     };
     match version.retirement().map(|end| (end, (end - today).num_days())) {
-        None => report.right(check, format!("{version} lives; Meta has not named its end")),
+        None => report.right(check, format!("{version} is supported; Meta has not announced its end")),
         Some((end, ..=0)) => report.wrong(
             check,
-            format!("Meta retired {version} on {end} and answers with a newer one of its choice: {remedy}"),
+            format!("Meta retired {version} on {end} and uses a newer version instead: {remedy}"),
         ),
         Some((end, days @ ..=SOON)) => {
-            let message = format!("{version} lives until {end}, {days} days from now: try a newer one soon");
+            let message = format!("{version} is supported until {end}, {days} days from now: upgrade soon");
             report.right(check, message);
         }
-        Some((end, _)) => report.right(check, format!("{version} lives until {end}")),
+        Some((end, _)) => report.right(check, format!("{version} is supported until {end}")),
     }
     version
 }
@@ -61,7 +61,7 @@ mod tests {
             ("2026-11-24", Some("v21.0"), Outcome::Right, "58 days from now"),
             ("2027-01-21", Some("v21.0"), Outcome::Wrong, "GRAPH_API_VERSION"),
             ("2026-11-24", Some("v25.0"), Outcome::Right, "2028-07-29"),
-            ("2026-11-24", Some("v26.0"), Outcome::Right, "has not named its end"),
+            ("2026-11-24", Some("v26.0"), Outcome::Right, "has not announced its end"),
             ("2026-11-24", Some("26"), Outcome::Wrong, "expected a version such as"),
         ] {
             let (found, message) = on(day, text);

@@ -1,4 +1,4 @@
-//! The Supabase project: is it there, are the keys its own, are the migrations applied, who may read?
+//! The Supabase project: its URL, its keys, the migrations, and anonymous reads.
 
 mod notes;
 mod tables;
@@ -32,7 +32,7 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
         Ok(project) => project,
         Err(wrong) => {
             report.wrong("supabase_url", wrong);
-            report.all_unchecked(&checks, "the project does not answer");
+            report.all_unchecked(&checks, "the project does not respond");
             return (report, None);
         }
     };
@@ -50,12 +50,12 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
         (Key::NoDatabase(why), _) | (_, Key::NoDatabase(why)) => {
             report.wrong(
                 "database",
-                format!("{why}: is the project paused or restarting? Its dashboard says so, and restores it"),
+                format!("{why}: is the project paused or restarting? Its dashboard shows the state, and restores it"),
             );
-            report.all_unchecked(&checks[3..], "the database does not answer");
+            report.all_unchecked(&checks[3..], "the database does not respond");
             return (report, None);
         }
-        (Key::Accepted(_), _) | (_, Key::Accepted(_)) => report.right("database", "answers"),
+        (Key::Accepted(_), _) | (_, Key::Accepted(_)) => report.right("database", "responds"),
         _ => report.unchecked("database", "no key is accepted"),
     }
     let secret = secret.accepted();
@@ -77,7 +77,7 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
     (report, secret)
 }
 
-/// Finds out whether a project answers there, and how its address may be printed. It refuses whoever brings no key.
+/// Checks that a project responds at the URL, which must refuse a request without a key. Returns the URL for display.
 async fn project(text: &str, http: &Client) -> Result<(ProjectUrl, String), String> {
     const WHERE: &str = "Supabase's dashboard shows it under Connect (https://<ref>.supabase.co)";
     let url = safe_url(text).map_err(|what| format!("{what}: {WHERE}"))?;
@@ -89,12 +89,12 @@ async fn project(text: &str, http: &Client) -> Result<(ProjectUrl, String), Stri
         // Source: “HTTP status codes”, Supabase's documentation.
         Ok(540) => Err("the project is paused: restore it in Supabase's dashboard".to_owned()),
         Ok(status @ 500..) => Err(format!("{status}: the project is there and fails; see its dashboard")),
-        Ok(status) => Err(format!("{status}: something else than a Supabase project answers; {WHERE}")),
+        Ok(status) => Err(format!("{status}: the server is not a Supabase project; {WHERE}")),
         Err(error) => Err(format!("{}: {WHERE}", no_answer(&error))),
     }
 }
 
-/// A kind of key, in words.
+/// The texts for a kind of key.
 struct KeyKind {
     variable: &'static str,
     name: &'static str,
@@ -119,7 +119,7 @@ const PUBLISHABLE: KeyKind = KeyKind {
     is_the_other: ApiKey::is_secret,
 };
 
-/// What is known of a key.
+/// The state of a key.
 enum Key {
     Unknown(String),
     Wrong(String),
@@ -149,11 +149,11 @@ impl Key {
             }
             Err(SupabaseError::Rejected { status: 401 | 403, code }) if is_of_the_key(code.as_deref()) => {
                 Self::Wrong(format!(
-                    "this project does not know it: {remedy}, of the project of SUPABASE_URL"
+                    "this project does not accept it: {remedy}, of the project of SUPABASE_URL"
                 ))
             }
             Err(SupabaseError::Unsendable) => Self::Wrong(format!("it cannot be sent: {remedy}")),
-            // What is wrong with the table is another check's.
+            // Errors of the table are reported by another check.
             Ok(_) | Err(SupabaseError::Rejected { .. } | SupabaseError::RefusedRole) => {
                 Self::Accepted(client)
             }
@@ -164,7 +164,7 @@ impl Key {
         match self {
             Self::Unknown(why) => report.unchecked(check, why),
             Self::Wrong(what) => report.wrong(check, what),
-            Self::NoDatabase(_) => report.unchecked(check, "the database does not answer"),
+            Self::NoDatabase(_) => report.unchecked(check, "the database does not respond"),
             Self::Accepted(_) => report.right(check, "is of the right kind, and accepted"),
         }
     }
@@ -174,7 +174,7 @@ impl Key {
     }
 }
 
-/// Whether a refusal is about the key, and not about a table: the gateway has no code, and PGRST30x is about a JWT.
+/// Returns whether a refusal is about the key, and not about a table: the gateway has no code, and PGRST30x is about a JWT.
 /// Source: “Errors”, PostgREST's documentation.
 fn is_of_the_key(code: Option<&str>) -> bool {
     code.is_none_or(|code| code.starts_with("PGRST30"))

@@ -1,4 +1,4 @@
-//! What the migrations noted of an older program's tables: the Supabase CLI does not show it.
+//! The migrations' notes about an older program's tables, which the Supabase CLI does not show.
 
 use serde::Deserialize;
 use shared::supabase::{Supabase, SupabaseError};
@@ -22,7 +22,7 @@ pub(super) async fn notes(client: &Supabase, report: &mut Report) {
     match run(client, client.from("rpc/adoption_notes").rpc("{}")).await {
         Ok(body) => match serde_json::from_slice::<Vec<Note>>(&body) {
             Ok(notes) if notes.is_empty() => {
-                report.right(CHECK, "the migrations noted nothing of older tables")
+                report.right(CHECK, "the migrations have no notes about older tables")
             }
             Ok(notes) => report.right(CHECK, text(&notes)),
             Err(_) => report.wrong(CHECK, format!("public.adoption_notes() is another function: {PUSH}")),
@@ -39,7 +39,7 @@ pub(super) async fn notes(client: &Supabase, report: &mut Report) {
 
 fn text(notes: &[Note]) -> String {
     let mut text =
-        "the migrations changed older tables, or could not put something right. When you have read it, \
+        "the migrations changed older tables, or could not correct something. After reading the notes, \
                     `delete from adoption.notes` in the SQL editor"
             .to_owned();
     for Note { about, note, remedy } in notes {

@@ -1,4 +1,4 @@
-//! Are the tables those of the migrations, and who reads them?
+//! The tables of the migrations, and anonymous reads of them.
 
 use shared::supabase::{Caller, Query, Supabase, SupabaseError};
 use uuid::Uuid;
@@ -9,15 +9,15 @@ use crate::doctor::report::Report;
 /// A table of the migrations.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// The check of it.
+    /// The name of its check.
     pub(super) check: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// Its columns, first the one that tells rows apart, a UUID. A table that is older than the migrations may have others, too.
+    /// Its columns, first the key, a UUID. A table older than the migrations may have other columns, too.
     pub columns: &'static [&'static str],
 }
 
-/// What the functions read and write.
+/// The tables and columns that the functions read and write.
 pub const TABLES: [Table; 4] = [
     Table {
         check: "table_user_preferences",
@@ -83,16 +83,16 @@ pub const TABLES: [Table; 4] = [
     },
 ];
 
-/// What to do about a table that is not as it should be.
+/// The remedy for a table that differs.
 pub(super) const PUSH: &str = "apply the migrations with `supabase db push --remote`, before the functions";
 
-/// What is wrong with a request for columns of a table.
+/// The refusal of a request for columns of a table.
 #[derive(Debug, Eq, PartialEq)]
 enum Refusal {
     NoTable,
     NoColumn,
     NotAllowed,
-    /// The first column is no UUID.
+    /// The first column is not a UUID.
     OtherType,
     Other(String),
 }
@@ -116,12 +116,12 @@ pub(super) async fn run(client: &Supabase, request: postgrest::Builder) -> Resul
     client.run(Query { request, caller: Caller::Key, prefer: None, timeout: TIMEOUT }).await
 }
 
-/// Asks for columns of a table, and for no row: none has this id.
+/// Requests columns of a table, with an id that no row has.
 pub(super) fn no_rows(client: &Supabase, table: &Table, columns: &str) -> postgrest::Builder {
     client.from(table.name).select(columns).eq(table.columns[0], Uuid::nil().to_string())
 }
 
-/// Asks for every column of every table, and for no row.
+/// Requests every column of every table, without a row.
 pub(super) async fn tables(client: &Supabase, report: &mut Report) {
     for table in TABLES {
         let Table { check, name, columns } = table;
@@ -154,7 +154,7 @@ pub(super) async fn tables(client: &Supabase, report: &mut Report) {
     }
 }
 
-/// Asks for a row of every table without being a user. Of a row that should not be seen, only its key is asked for.
+/// Requests a row of every table without a user's token, and only its key column.
 pub(super) async fn anonymous(client: &Supabase, report: &mut Report) {
     let check = "anonymous_reads";
     let (mut seen, mut hidden, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
@@ -164,7 +164,7 @@ pub(super) async fn anonymous(client: &Supabase, report: &mut Report) {
             Ok(_) => seen.push(name),
             Err(error) => match Refusal::from(error) {
                 Refusal::NotAllowed => {}
-                // What is not there is not seen; the checks of the tables say it.
+                // A missing table is reported by its own check.
                 Refusal::NoTable | Refusal::NoColumn | Refusal::OtherType => {}
                 Refusal::Other(error) => unknown.push(format!("{name}: {error}")),
             },
@@ -175,18 +175,18 @@ pub(super) async fn anonymous(client: &Supabase, report: &mut Report) {
         report.wrong(
             check,
             format!(
-                "whoever has the publishable key reads {names}: in the SQL editor, `revoke all on table … from \
+                anyone with the publishable key can read {names}: in the SQL editor, `revoke all on table … from \
                  public, anon`, `alter table … enable row level security`, and drop policies for anon or public"
             ),
         );
     } else if !unknown.is_empty() {
         report.unchecked(check, unknown.join("; "));
     } else if !hidden.is_empty() {
-        // The migrations have taken the right itself away. An empty table looks the same as a policy that hides rows.
+        // The migrations revoke the privilege. An empty table looks the same as a policy that hides rows.
         let names = hidden.join(" and ");
         report.right(
             check,
-            format!("the publishable key without a user sees no row now, but may ask for {names}: {PUSH}"),
+            format!("the publishable key without a user sees no row now, but may query {names}: {PUSH}"),
         );
     } else {
         report.right(check, "the publishable key without a user may read none of the four tables");
