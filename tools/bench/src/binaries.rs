@@ -1,4 +1,4 @@
-//! The programs that are measured, built as they are deployed.
+//! The measured programs, built as for deployment.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use local_process::Guardian;
 
 use local_stack::compile::{self, Binaries};
 
-/// All four.
+/// The four programs.
 pub struct Built {
     /// The baseline.
     pub baseline: PathBuf,
@@ -15,11 +15,11 @@ pub struct Built {
 }
 
 impl Built {
-    /// Builds each of them alone; with another profile than `release` together, which is quicker and only good to
-    /// see that measuring works.
+    /// Builds each program separately; with a profile other than `release` together, which is faster and only suited to
+    /// test the measurement.
     ///
     /// # Errors
-    /// When one does not compile.
+    /// When a program does not compile.
     pub async fn build(guardian: &Guardian, profile: &str) -> anyhow::Result<Self> {
         let baseline = ["-p", "baseline", "--example", "baseline"];
         let baseline = compile::alone(guardian, profile, &baseline, "baseline").await?;
@@ -36,10 +36,10 @@ impl Built {
     }
 }
 
-/// Bytes of a program.
+/// Returns the size of a program in bytes.
 ///
 /// # Errors
-/// When it is not there.
+/// When the file does not exist.
 pub fn size(path: &Path) -> anyhow::Result<u64> {
     Ok(std::fs::metadata(path)?.len())
 }

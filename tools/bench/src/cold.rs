@@ -1,4 +1,4 @@
-//! Starts: CPU time from the start of a process to its first poll, its first answer, and its first TLS ClientHello.
+//! Cold starts: CPU time from the start of a process to its first poll, its first response, and its first TLS ClientHello.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::table::{Goal, Row};
 /// How long a ClientHello may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is measured at each start, in milliseconds, by function.
+/// The measurements of each cold start, in milliseconds, by function.
 #[derive(Default)]
 struct Starts {
     first_poll_cpu: Vec<f64>,
@@ -25,13 +25,13 @@ struct Starts {
     client_hello: Vec<f64>,
 }
 
-/// Starts all functions by turns, `runs` times.
+/// Starts all functions alternately, `runs` times.
 ///
 /// # Errors
-/// When one does not start, or does not answer as it should.
+/// When a function does not start, or does not respond as expected.
 pub async fn measure(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let mut starts: BTreeMap<Function, Starts> = BTreeMap::new();
-    // The first run is thrown away: it reads the programs from the disk.
+    // The first run is discarded: it reads the programs from disk.
     for run in 0..=runs {
         bench.progress(format_args!("cold starts, {run} of {runs}"));
         for function in Function::ALL {
@@ -49,11 +49,11 @@ async fn start(bench: &Bench, function: Function, run: usize, starts: &mut Start
     let mut process = bench.start(function).await?;
     let start = process.first_poll().await?;
     let invocations = process.invoke(vec![function.event(run)?]).await?;
-    let invocation = invocations.first().context("nothing was answered")?;
-    ensure!(function.is_content(&invocation.answer), "not content: {:?}", invocation.answer);
+    let invocation = invocations.first().context("there was no response")?;
+    ensure!(function.is_success(&invocation.answer), "not successful: {:?}", invocation.answer);
     if function == Function::Messages {
         let rows = Function::page_size(&invocation.answer);
-        ensure!(rows == PAGE, "a page of {rows} rows in the place of {PAGE}");
+        ensure!(rows == PAGE, "a page of {rows} rows instead of {PAGE}");
     }
     starts.first_poll_cpu.push(milliseconds(start.cpu));
     starts.first_poll.push(milliseconds(start.elapsed));
@@ -66,7 +66,7 @@ async fn start(bench: &Bench, function: Function, run: usize, starts: &mut Start
     Ok(())
 }
 
-/// What it has used when it says hello to a service at an `https` address, be that before or after its first poll.
+/// Returns the CPU time until the ClientHello to a service at an `https` URL, before or after the first poll.
 async fn hello(bench: &Bench, function: Function, run: usize) -> anyhow::Result<Duration> {
     let tls = Tls::start().await?;
     let environment = function.environment(&tls.url()?);

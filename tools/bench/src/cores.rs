@@ -1,13 +1,13 @@
-//! What measures and what is measured each have a core, so that no figure depends on where the scheduler puts them.
+//! Pins the measuring and the measured process to separate cores, so that no figure depends on the scheduler.
 //! Source: sched_setaffinity(2).
 
-/// Keeps this thread, and what it starts, on the first core. Without effect where there is only one.
+/// Pins this thread, and the processes it starts, to the first core. Without effect on a single core.
 #[cfg(target_os = "linux")]
 pub fn keep_to_first() {
     use_only(0, 0);
 }
 
-/// Moves a process that has just been started to the last core.
+/// Pins a newly started process to the last core.
 #[cfg(target_os = "linux")]
 pub fn move_to_last(pid: u32) {
     if let Ok(pid) = i32::try_from(pid) {
@@ -18,7 +18,7 @@ pub fn move_to_last(pid: u32) {
 #[cfg(target_os = "linux")]
 fn count() -> usize {
     static COUNT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    // Asked before the first thread is kept to a core: it counts those that may be used.
+    // Queried before the first thread is pinned: it counts the available cores.
     *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
@@ -35,10 +35,10 @@ fn use_only(pid: i32, core: usize) {
     }
 }
 
-/// Nothing: it is Linux that can be told.
+/// Does nothing: only Linux supports pinning.
 #[cfg(not(target_os = "linux"))]
 pub fn keep_to_first() {}
 
-/// Nothing: it is Linux that can be told.
+/// Does nothing: only Linux supports pinning.
 #[cfg(not(target_os = "linux"))]
 pub fn move_to_last(_: u32) {}

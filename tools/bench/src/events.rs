@@ -1,4 +1,4 @@
-//! What the functions are given.
+//! The functions' events.
 
 use chrono::{TimeDelta, Utc};
 use secrecy::SecretString;
@@ -9,23 +9,23 @@ use webhook::signature::{AppSecret, HEADER};
 
 use local_stack::services::{APP_SECRET, PHONE_NUMBER_ID};
 
-/// A text as people write it.
+/// A typical message text.
 const TEXT: &str = "Does it come in another color?";
 
-/// A user's number, by its position.
+/// Returns a user's number, by its position.
 fn number(n: usize) -> String {
     format!("1650{n:07}")
 }
 
-/// A message of Meta's, of the sender at this position.
+/// Returns a message in Meta's format, of the sender at this position.
 fn message(n: usize, text: &str) -> Value {
     let wamid = format!("wamid.HQsLMTY1MDU1NTEyMzQVAgASGBQ{n:020}AA=");
     json!({"from": number(n), "id": wamid, "timestamp": Utc::now().timestamp().to_string(),
         "text": {"body": text}, "type": "text"})
 }
 
-/// The body of a POST with `messages` messages, each of another sender and with a text of `text` bytes (or as
-/// people write it); from `first` on, so that none comes twice.
+/// Returns the body of a POST with `messages` messages, each of another sender and with a text of `text` bytes (or the
+/// typical text); numbered from `first` on, so that no message is repeated.
 #[must_use]
 pub fn payload(first: usize, messages: usize, text: Option<usize>) -> String {
     let text =
@@ -42,7 +42,7 @@ pub fn payload(first: usize, messages: usize, text: Option<usize>) -> String {
         .to_string()
 }
 
-/// A signed POST of `body`, as API Gateway hands it over.
+/// Returns a signed POST of `body`, in API Gateway's format.
 #[must_use]
 pub fn webhook(body: &str) -> String {
     let signature = AppSecret::new(&SecretString::from(APP_SECRET)).sign(body.as_bytes());
@@ -53,10 +53,10 @@ pub fn webhook(body: &str) -> String {
     event.to_string()
 }
 
-/// A GET of a page of `rows` rows.
+/// Returns a GET of a page of `rows` rows.
 #[must_use]
 pub fn messages(rows: usize) -> String {
-    // Nobody looks into it here: Supabase does.
+    // The function does not check the token: Supabase does.
     let token = format!("Bearer {}.{}.{}", "a".repeat(36), "b".repeat(300), "c".repeat(43));
     let headers = json!({"accept": "application/json", "authorization": token, "user-agent": "bench"});
     let query = format!("limit={rows}");
@@ -65,7 +65,7 @@ pub fn messages(rows: usize) -> String {
     event.to_string()
 }
 
-/// A request in API Gateway's format 2.0. Source: “Create AWS Lambda proxy integrations for HTTP APIs”.
+/// Returns a request in API Gateway's format 2.0. Source: “Create AWS Lambda proxy integrations for HTTP APIs”.
 fn request(method: &str, path: &str, query: &str, mut headers: Value) -> Value {
     let host = "abcdefghij.execute-api.us-east-1.amazonaws.com";
     for (name, value) in [
@@ -92,7 +92,7 @@ fn request(method: &str, path: &str, query: &str, mut headers: Value) -> Value {
     })
 }
 
-/// A batch of the inbound queue, as Lambda hands it over: `messages` messages, each of another sender; from
+/// Returns a batch of the inbound queue in Lambda's format: `messages` messages, each of another sender; numbered from
 /// `first` on.
 ///
 /// # Errors

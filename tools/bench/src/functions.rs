@@ -1,4 +1,4 @@
-//! The functions that are measured, and the environment that leads them to the stubs.
+//! The measured functions, and their environment with the URLs of the stubs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,26 +9,26 @@ use local_stack::services::{ACCESS_TOKEN, APP_SECRET, GRAPH_API_VERSION, PHONE_N
 /// Messages of a page.
 pub const PAGE: usize = 50;
 
-/// One of them.
+/// A measured function.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Function {
-    /// Answers a constant.
+    /// Returns a constant.
     Baseline,
-    /// Takes what Meta posts.
+    /// Receives Meta's webhook requests.
     Webhook,
-    /// Answers and records.
+    /// Replies and stores both messages.
     Reply,
     /// Serves the history.
     Messages,
 }
 
 impl Function {
-    /// All of them, the baseline first.
+    /// All functions, the baseline first.
     pub const ALL: [Self; 4] = [Self::Baseline, Self::Webhook, Self::Reply, Self::Messages];
-    /// Those that are measured against it.
+    /// The functions compared with the baseline.
     pub const OURS: [Self; 3] = [Self::Webhook, Self::Reply, Self::Messages];
 
-    /// Its name, and its package's.
+    /// Returns the name of the function and of its package.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -39,22 +39,22 @@ impl Function {
         }
     }
 
-    /// Its usual event: one message, or a page. From `first` on, so that no message comes twice.
+    /// Returns its typical event: one message, or a page; numbered from `first` on, so that no message is repeated.
     ///
     /// # Errors
     /// Never in practice; see [`events::reply`].
     pub fn event(self, first: usize) -> anyhow::Result<String> {
         Ok(match self {
-            // The baseline does not look at it: it is as large as a message's.
+            // The baseline ignores its event, which is as large as a message's.
             Self::Baseline | Self::Webhook => events::webhook(&events::payload(first, 1, None)),
             Self::Reply => events::reply(first, 1)?,
             Self::Messages => events::messages(PAGE),
         })
     }
 
-    /// Whether an answer says that all went well.
+    /// Returns whether a response reports success.
     #[must_use]
-    pub fn is_content(self, answer: &[u8]) -> bool {
+    pub fn is_success(self, answer: &[u8]) -> bool {
         let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
         match self {
             Self::Baseline => answer == "ok",
@@ -64,14 +64,14 @@ impl Function {
         }
     }
 
-    /// How many rows a page of `messages` holds.
+    /// Returns the number of rows of a page of `messages`.
     #[must_use]
     pub fn page_size(answer: &[u8]) -> usize {
         rows(&serde_json::from_slice(answer).unwrap_or_default())
     }
 
-    /// Its environment, with every service at `url`. As the template sets it, but for the secrets, which are
-    /// variables: reading them is a call of Secrets Manager, which takes what that service takes.
+    /// Returns its environment, with every service at `url`. The same as in the template, except for the secrets, which
+    /// are variables: the time of reading them depends on Secrets Manager alone.
     #[must_use]
     pub fn environment(self, url: &str) -> BTreeMap<String, String> {
         let queue = |name: &str| format!("https://sqs.us-east-1.amazonaws.com/000000000000/{name}");
@@ -129,7 +129,7 @@ impl Function {
         lambda.chain(own).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn binary(self, built: &Built) -> &Path {
         let path: &PathBuf = match self {
@@ -142,7 +142,7 @@ impl Function {
     }
 }
 
-/// Rows of a page, as API Gateway gets it.
+/// Returns the number of rows of a page in API Gateway's format.
 fn rows(answer: &serde_json::Value) -> usize {
     let body = answer["body"].as_str().unwrap_or_default();
     let rows: Vec<serde_json::Value> = serde_json::from_str(body).unwrap_or_default();
@@ -156,8 +156,8 @@ mod tests {
     #[test]
     fn an_empty_page_is_no_answer_to_be_measured() {
         let page = |body: &str| serde_json::json!({"statusCode": 200, "body": body}).to_string().into_bytes();
-        assert!(!Function::Messages.is_content(&page("[]")));
-        assert!(Function::Messages.is_content(&page("[{},{}]")));
+        assert!(!Function::Messages.is_success(&page("[]")));
+        assert!(Function::Messages.is_success(&page("[{},{}]")));
         assert_eq!(Function::page_size(&page("[{},{}]")), 2);
     }
 }

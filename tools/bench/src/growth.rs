@@ -1,4 +1,4 @@
-//! How CPU time grows: with messages and bytes of a body, rows of a page, senders of a batch.
+//! Growth of CPU time: with messages and bytes of a body, rows of a page, senders of a batch.
 
 use anyhow::{Context, ensure};
 
@@ -9,22 +9,22 @@ use crate::setting::Bench;
 use crate::statistics::Statistics;
 use crate::table::{Goal, Row};
 
-/// Invocations before the first that counts.
+/// Invocations before the first measured one.
 const WARM_UP: usize = 10;
 
-/// Messages of a body.
+/// Numbers of messages in a body.
 const MESSAGES: [usize; 4] = [1, 10, 100, 1000];
-/// Bytes of a message's text.
+/// Sizes of a message's text in bytes.
 const BYTES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
-/// Messages of a page.
+/// Numbers of messages in a page.
 const ROWS: [usize; 3] = [1, 50, 200];
-/// Senders of a batch.
+/// Numbers of senders in a batch.
 const SENDERS: [usize; 3] = [1, 5, 10];
 
-/// CPU time of an invocation of each size, in a process that has been invoked before.
+/// Measures the CPU time of an invocation of each size, in a warm process.
 ///
 /// # Errors
-/// When one does not start, or does not answer as it should.
+/// When a function does not start, or does not respond as expected.
 pub async fn measure(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for messages in MESSAGES {
@@ -67,10 +67,10 @@ async fn row(
         let invocations = process.invoke(vec![event.clone()]).await?;
         sample.push(milliseconds(process.cpu()?.saturating_sub(before)));
         let answer = invocations.first().map(|invocation| invocation.answer.clone()).unwrap_or_default();
-        ensure!(function.is_content(&answer), "{}: {answer:?}", function.name());
+        ensure!(function.is_success(&answer), "{}: {answer:?}", function.name());
         if let Some(rows) = page {
             let got = Function::page_size(&answer);
-            ensure!(got == rows, "a page of {got} rows in the place of {rows}");
+            ensure!(got == rows, "a page of {got} rows instead of {rows}");
         }
     }
     process.stop().await?;

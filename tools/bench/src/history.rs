@@ -1,7 +1,7 @@
-//! Pages of the history in a real PostgreSQL: whether reading one costs the same however much there is.
+//! Pages of the history in a real PostgreSQL: the cost of reading one must not depend on the size of the table.
 //!
-//! What is explained is the very statement that the REST API runs, as the role and with the claims of the caller. It
-//! is overheard: while the table is locked, the API's session waits with it, for everybody to see.
+//! The explained statement is the one that the REST API executes, with the role and the claims of the caller. It is read
+//! from `pg_stat_activity` while the table is locked and the API's session waits.
 
 use std::time::Duration;
 
@@ -17,35 +17,35 @@ use crate::functions::PAGE;
 use crate::statistics::Statistics;
 use crate::table::{Goal, Row};
 
-/// How long the API may take until it waits for the lock.
+/// The timeout until the API waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Other users.
 const OTHERS: usize = 10_000;
 
-/// How many rows there are.
+/// The sizes of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Of the user, to begin with.
+    /// Rows of the user at first.
     pub few: usize,
-    /// Of the user, then.
+    /// Rows of the user in the second step.
     pub many: usize,
-    /// Of others, at last.
+    /// Rows of other users in the last step.
     pub others: usize,
 }
 
-/// A page, as the statement that reads it and what it is executed with.
+/// A page: its statement and parameters.
 struct Page {
     name: &'static str,
     statement: String,
     parameters: Vec<String>,
 }
 
-/// Fills the table, and explains the first page and one in the middle at each size, `runs` times.
+/// Fills the table, and explains the first page and a middle page at each size, `runs` times.
 ///
 /// # Errors
-/// When the database cannot be started, or the statement not be found out.
+/// When the database cannot be started, or the statement cannot be determined.
 pub async fn measure(guardian: &Guardian, sizes: Sizes, runs: usize) -> anyhow::Result<Vec<Row>> {
     eprintln!("  history: starting PostgreSQL");
     let supabase =
@@ -56,7 +56,7 @@ pub async fn measure(guardian: &Guardian, sizes: Sizes, runs: usize) -> anyhow::
 }
 
 async fn with(supabase: &Supabase, sizes: Sizes, runs: usize) -> anyhow::Result<Vec<Row>> {
-    // Filling takes as long as it takes.
+    // Filling the table has no time limit.
     let options: PgConnectOptions = supabase.database_url().parse()?;
     let mut connection = options.disable_statement_logging().connect().await?;
     let Sizes { few, many, others } = sizes;
@@ -76,7 +76,7 @@ async fn with(supabase: &Supabase, sizes: Sizes, runs: usize) -> anyhow::Result<
         {
             let page = overhear(supabase, &mut connection, name, middle).await?;
             let (times, told) = explain(&mut connection, &page, runs).await?;
-            let figure = Statistics::of(times).context("nothing was explained")?;
+            let figure = Statistics::of(times).context("no statement was explained")?;
             let of = format!("{}, {of_user} rows + {of_others} of others", page.name);
             let row = match first.get(which) {
                 None => {
@@ -97,15 +97,15 @@ fn progress(what: std::fmt::Arguments<'_>) {
     eprintln!("  history: {what}");
 }
 
-/// When a row was written, by its number.
+/// Returns the time of a row, by its number.
 fn time(number: usize) -> anyhow::Result<DateTime<Utc>> {
     let start = DateTime::from_timestamp(1_700_000_000, 0).context("a time")?;
     Ok(start + TimeDelta::seconds(i64::try_from(number)?))
 }
 
-/// Writes rows `from..to`, of our user or of others, as `reply` does.
+/// Writes rows `from..to`, of the measured user or of others, as `reply` does.
 async fn fill(connection: &mut PgConnection, ours: bool, from: usize, to: usize) -> anyhow::Result<()> {
-    // As a load of many rows does: without the triggers that look for edits of each.
+    // As in a bulk load: without the triggers that look for edits of each row.
     connection.execute("set session_replication_role = replica").await?;
     let (first, last) = (i64::try_from(from)?, i64::try_from(to)? - 1);
     let user = "case when $3 then $4 else lpad(to_hex(n % $5), 32, '0')::uuid end";
@@ -123,12 +123,12 @@ async fn fill(connection: &mut PgConnection, ours: bool, from: usize, to: usize)
     let filled = sqlx::query(AssertSqlSafe(insert)).bind(first).bind(last).bind(ours).bind(USER_A);
     filled.bind(i64::try_from(OTHERS)?).execute(&mut *connection).await?;
     connection.execute("set session_replication_role = origin").await?;
-    // As autovacuum does, in its time.
+    // As autovacuum does later.
     connection.execute("vacuum analyze public.messages").await?;
     Ok(())
 }
 
-/// Asks the REST API for a page as `messages` does, and finds out by which statement it reads it.
+/// Requests a page from the REST API as `messages` does, and determines the executed statement.
 async fn overhear(
     supabase: &Supabase,
     connection: &mut PgConnection,
@@ -149,7 +149,7 @@ async fn overhear(
     url.query_pairs_mut().extend_pairs(query);
     let request = shared::http::client()?
         .get(url)
-        // As the crate `postgrest` says how many.
+        // The form in which the crate `postgrest` sends the limit.
         .header("range-unit", "items")
         .header("range", format!("0-{PAGE}"))
         .header("apikey", supabase.publishable_key())
@@ -180,7 +180,7 @@ async fn overhear(
     Ok(Page { name, statement, parameters })
 }
 
-/// Milliseconds of each execution, and how it was read.
+/// Returns the milliseconds of each execution, and the plan.
 async fn explain(
     connection: &mut PgConnection,
     page: &Page,
@@ -193,12 +193,12 @@ async fn explain(
     set.execute(&mut *transaction).await?;
     let statement = format!("prepare page as {}", page.statement);
     transaction.execute(AssertSqlSafe(statement)).await?;
-    // Each is one of our own texts: a time or an id.
+    // The parameters are own strings: a time or an id.
     let values: Vec<String> = page.parameters.iter().map(|value| format!("'{value}'")).collect();
     let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
     let explain = format!("explain (analyze, buffers, format json) execute page {values}");
     let (mut times, mut told) = (Vec::new(), String::new());
-    // The first reads from the disk.
+    // The first execution reads from disk.
     for run in 0..=runs {
         let row = transaction.fetch_one(AssertSqlSafe(explain.clone())).await?;
         let plan: Value = row.try_get(0)?;
@@ -214,7 +214,7 @@ async fn explain(
     Ok((times, told))
 }
 
-/// The nodes of a plan from the top down, with the indexes that they use.
+/// Returns the nodes of a plan from the top down, with their indexes.
 fn nodes(plan: &Value) -> Vec<String> {
     let kind = plan["Node Type"].as_str().unwrap_or_default();
     let node = match plan["Index Name"].as_str() {

@@ -1,28 +1,28 @@
-//! The functions as whole processes over the real runtime protocol, beside a function that answers a constant: the
-//! baseline. Each figure is printed with its goal, as `docs/PERFORMANCE.md` explains them.
+//! Measures the functions as processes over the real runtime protocol, compared with a function that returns a constant:
+//! the baseline. Each figure is printed with its goal, explained in `docs/PERFORMANCE.md`.
 //!
-//! | module | what it does |
+//! | module | contents |
 //! |---|---|
-//! | [`binaries`] | builds the programs as they are deployed |
-//! | [`functions`] | which programs there are, and the environment and events that they get |
+//! | [`binaries`] | builds the programs as for deployment |
+//! | [`functions`] | the programs, their environment and their events |
 //! | [`events`] | the events |
-//! | [`process`] | starts a program, and says what it has used |
+//! | [`process`] | starts a program, and measures its resources |
 //! | [`usage`] | CPU time and memory of a process |
-//! | [`cores`] | a core for each side |
-//! | [`runtime_api`] | the Lambda runtime API, which measures |
+//! | [`cores`] | a separate core for each side |
+//! | [`runtime_api`] | a measuring Lambda runtime API |
 //! | [`stubs`] | SQS, Supabase, the Graph API; a listener for TLS |
 //! | [`setting`] | what all parts of the measurement use |
-//! | [`cold`] | starts |
-//! | [`warm`] | invocations of a process that runs already, and its memory |
+//! | [`cold`] | cold starts |
+//! | [`warm`] | invocations of a warm process, and its memory |
 //! | [`load`] | many messages, large bodies, batches |
-//! | [`growth`] | how CPU time grows |
+//! | [`growth`] | growth of CPU time |
 //! | [`history`] | pages of the history in a real PostgreSQL |
-//! | [`statistics`] | what several measurements come to |
-//! | [`table`] | figures beside their goals |
-//! | [`plot`] | the same as a picture |
+//! | [`statistics`] | statistics of several measurements |
+//! | [`table`] | figures and their goals |
+//! | [`plot`] | the same as an SVG |
 //!
-//! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions take
-//! turns with the baseline: what disturbs the machine for a while disturbs all of them.
+//! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions alternate with
+//! the baseline: a temporary disturbance of the machine affects all of them.
 
 pub mod binaries;
 pub mod cold;
@@ -57,22 +57,22 @@ use crate::setting::Bench;
 use crate::stubs::Stubs;
 use crate::table::Row;
 
-/// What to measure, and how long.
+/// The parts to measure, and the number of runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
-    /// Few runs, to see that measuring works.
+    /// Few runs, to test the measurement.
     #[arg(long)]
     short: bool,
-    /// Also draw the figures that have a goal, as SVG.
+    /// Also draw the figures with a goal, as SVG.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Only these parts.
+    /// Measure only these parts.
     #[arg(long, value_delimiter = ',', value_name = "PART")]
     only: Vec<Part>,
-    /// Cargo's profile of the functions. With `dev` the figures mean nothing.
+    /// Cargo's profile of the functions. With `dev` the figures are meaningless.
     #[arg(long, default_value = "release", value_parser = ["dev", "release"])]
     profile: String,
 }
@@ -80,23 +80,23 @@ pub struct Arguments {
 /// A part of the measurement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Part {
-    /// Starts: CPU time to the first poll, answer and ClientHello.
+    /// Cold starts: CPU time to the first poll, response and ClientHello.
     Cold,
-    /// Invocations of a process that runs already, and its memory.
+    /// Invocations of a warm process, and its memory.
     Warm,
-    /// Bytes of the programs.
+    /// Sizes of the programs in bytes.
     Size,
-    /// Memory that the largest bodies take.
+    /// Memory for the largest bodies.
     Memory,
     /// Many messages in one body, and a batch of many senders.
     Batch,
-    /// How CPU time grows with messages, bytes, senders and rows.
+    /// Growth of CPU time with messages, bytes, senders and rows.
     Growth,
     /// Pages of the history in PostgreSQL. Filling it takes minutes.
     History,
 }
 
-/// How often things are measured.
+/// The numbers of runs.
 #[derive(Clone, Copy, Debug)]
 struct Runs {
     cold: usize,
@@ -130,15 +130,15 @@ struct Report {
     rows: Vec<Row>,
 }
 
-/// Measures and prints. Figures that miss their goal are no error.
+/// Measures and prints. Missed goals are not an error.
 ///
 /// # Errors
-/// When something does not compile, start, or answer as it should.
+/// When a program does not compile or start, or does not respond as expected.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
     let built = Built::build(&guardian, &arguments.profile).await?;
     let (done, result) = oneshot::channel();
-    // A thread of its own, which ends with the process when that is told to stop.
+    // A separate thread, which ends with the process at a signal.
     thread::spawn(move || {
         cores::keep_to_first();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

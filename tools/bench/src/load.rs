@@ -1,4 +1,4 @@
-//! Much at once: many messages in one body, a large body, a batch of many senders.
+//! Large inputs: many messages in one body, a large body, a batch of many senders.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ const MANY: usize = 1000;
 /// Senders of a batch.
 const SENDERS: usize = 10;
 
-/// What a service takes that is neither near nor far, for what waits for services.
+/// A medium response time of a service, for measurements that include waiting.
 const DELAYS: Delays = Delays {
     queue: Duration::from_millis(5),
     database: Duration::from_millis(10),
     graph: Duration::from_millis(50),
 };
 
-/// A thousand messages in one body, in processes that have taken one message before.
+/// Measures a thousand messages in one body, in warm processes.
 ///
 /// # Errors
-/// When it does not start, or does not answer as it should.
+/// When the function does not start, or does not respond as expected.
 pub async fn many_messages(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let (mut cpu, mut at_once, mut calls, mut time) = (Vec::new(), Vec::new(), 0, Vec::new());
     bench.stubs.delay(DELAYS);
@@ -45,8 +45,8 @@ pub async fn many_messages(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row
         let body = events::payload(1, MANY, None);
         let invocations = process.invoke(vec![events::webhook(&body)]).await?;
         cpu.push(milliseconds(process.cpu()?.saturating_sub(before)));
-        let invocation = invocations.first().context("nothing was answered")?;
-        ensure!(Function::Webhook.is_content(&invocation.answer), "not content: {:?}", invocation.answer);
+        let invocation = invocations.first().context("there was no response")?;
+        ensure!(Function::Webhook.is_success(&invocation.answer), "not successful: {:?}", invocation.answer);
         time.push(milliseconds(invocation.answered));
         let called = bench.stubs.take_calls();
         calls = called.count(Kind::Queue);
@@ -64,10 +64,10 @@ pub async fn many_messages(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row
     ])
 }
 
-/// The largest bodies: how much memory they take beyond what the function has anyway, by their size.
+/// Measures the additional memory for the largest bodies, relative to their size.
 ///
 /// # Errors
-/// When it does not start, or does not answer as it should.
+/// When the function does not start, or does not respond as expected.
 pub async fn large_body(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (messages, of) in [(MANY, "webhook, 3 MB, 1000 messages"), (1, "webhook, 3 MB, 1 message")] {
@@ -82,7 +82,7 @@ pub async fn large_body(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> 
             let base = process.peak_memory()?;
             let invocations = process.invoke(vec![events::webhook(&body)]).await?;
             let answer = invocations.first().map(|invocation| invocation.answer.clone()).unwrap_or_default();
-            ensure!(Function::Webhook.is_content(&answer), "not content: {answer:?}");
+            ensure!(Function::Webhook.is_success(&answer), "not successful: {answer:?}");
             sample.push((process.peak_memory()? - base) as f64 / body.len() as f64);
             process.stop().await?;
         }
@@ -92,10 +92,10 @@ pub async fn large_body(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> 
     Ok(rows)
 }
 
-/// A batch of ten senders beside ten batches of one.
+/// Compares a batch of ten senders with ten batches of one.
 ///
 /// # Errors
-/// When it does not start, or does not answer as it should.
+/// When the function does not start, or does not respond as expected.
 pub async fn batch(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let function = Function::Reply;
     let mut process = bench.start(function).await?;
@@ -115,7 +115,7 @@ pub async fn batch(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
         let singles = process.invoke(singles?).await?;
         let together = process.invoke(vec![events::reply(1, SENDERS)?]).await?;
         for invocation in one.iter().chain(&singles).chain(&together) {
-            ensure!(function.is_content(&invocation.answer), "not content: {:?}", invocation.answer);
+            ensure!(function.is_success(&invocation.answer), "not successful: {:?}", invocation.answer);
         }
         let total = |all: &[crate::runtime_api::Invocation]| {
             all.iter().map(|invocation| invocation.answered).sum::<Duration>().as_secs_f64()

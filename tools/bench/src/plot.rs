@@ -1,4 +1,4 @@
-//! The figures as bars beside their goals, as SVG that can be read on a light and on a dark page.
+//! The figures as bars with their goals, as an SVG for light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use crate::table::{Goal, Row, number};
 const WIDTH: f64 = 950.0;
 const ROW: f64 = 22.0;
 const TOP: f64 = 40.0;
-/// Where bars begin, and how long one is that just reaches its goal.
+/// The start of bars, and the length of a bar that just reaches its goal.
 const LEFT: f64 = 420.0;
 const GOAL: f64 = 300.0;
-/// Bars end here at the latest.
+/// The maximum end of a bar.
 const LONGEST: f64 = 420.0;
 
-/// A bar for each row that has a goal: its length is how much of what is allowed is used.
+/// Draws a bar for each row with a goal; its length is the used share of the goal.
 #[must_use]
 pub fn svg(rows: &[Row]) -> String {
     let rows: Vec<(&Row, f64)> = rows.iter().filter_map(|row| Some((row, row.used()?))).collect();
@@ -40,7 +40,7 @@ pub fn svg(rows: &[Row]) -> String {
             _ => format!("{} {}", number(row.figure.median), row.unit),
         };
         let (name, after) = (escape(&format!("{}: {}", row.of, row.name)), LEFT + length + 6.0);
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(
             svg,
             r#"<text x="{}" y="{text}" text-anchor="end">{name}</text><rect class="{class}" x="{LEFT}" y="{top}" width="{length:.1}" height="16" rx="2"/><text x="{after:.1}" y="{text}">{}</text>"#,

@@ -1,4 +1,4 @@
-//! A Lambda runtime API that measures: as little as possible between the function and the clock.
+//! A measuring Lambda runtime API, with as little overhead as possible.
 //!
 //! Source of the protocol: “Using the Lambda runtime API for custom runtimes”, AWS Lambda Developer Guide.
 
@@ -19,28 +19,28 @@ use tokio::task::JoinHandle;
 
 use crate::usage;
 
-/// How long an invocation may take, as the function is told.
+/// The deadline of an invocation, sent to the function.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What a process had used when it polled for the first time.
+/// The usage of a process until its first poll.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
-    /// CPU time, user and system, loading the program included.
+    /// CPU time, user and system, including the loading of the program.
     pub cpu: Duration,
-    /// Time since it was started.
+    /// Time since the start.
     pub elapsed: Duration,
 }
 
 /// One invocation.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// From handing out the event to the answer.
+    /// Time from sending the event to the response.
     pub answered: Duration,
-    /// From handing out the event to the next poll.
+    /// Time from sending the event to the next poll.
     pub cycle: Duration,
-    /// CPU time of the process, from its start to this answer.
+    /// CPU time of the process, from its start to this response.
     pub cpu_at_answer: Duration,
-    /// What it answered.
+    /// The response.
     pub answer: Bytes,
 }
 
@@ -54,9 +54,9 @@ pub struct RuntimeApi {
 #[derive(Default)]
 struct Shared {
     state: Mutex<Measured>,
-    /// There are events.
+    /// Events are available.
     given: Notify,
-    /// It waits for one.
+    /// The function waits for an event.
     idle: Notify,
 }
 
@@ -66,7 +66,7 @@ struct Measured {
     started: Option<Instant>,
     first_poll: Option<Start>,
     events: VecDeque<String>,
-    /// When the present event was handed out.
+    /// The time of sending the current event.
     handed_out: Option<Instant>,
     answered: Option<(Duration, Duration, Bytes)>,
     done: Vec<Invocation>,
@@ -85,7 +85,7 @@ impl RuntimeApi {
     /// Listens on a free port.
     ///
     /// # Errors
-    /// When none can be had.
+    /// When no port is available.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -98,7 +98,7 @@ impl RuntimeApi {
             .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&shared));
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream: &mut tokio::net::TcpStream| {
-            // An answer must not wait for another packet.
+            // A response must not wait for another packet.
             let _ = stream.set_nodelay(true);
         });
         let server = tokio::spawn(async move {
@@ -130,7 +130,7 @@ impl RuntimeApi {
             {
                 let state = self.shared.lock();
                 if let Some(error) = &state.error {
-                    bail!("it reports an error: {error}");
+                    bail!("the function reports an error: {error}");
                 }
                 if let Some(start) = state.first_poll {
                     return Ok(start);
@@ -158,7 +158,7 @@ impl RuntimeApi {
             {
                 let mut state = self.shared.lock();
                 if let Some(error) = &state.error {
-                    bail!("it reports an error: {error}");
+                    bail!("the function reports an error: {error}");
                 }
                 if state.idle && state.events.is_empty() && state.handed_out.is_none() {
                     return Ok(std::mem::take(&mut state.done));

@@ -1,4 +1,4 @@
-//! What every part of the measurement uses.
+//! The shared setting of all measurements.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use crate::statistics::Statistics;
 use crate::stubs::Stubs;
 use crate::table::{Goal, Row};
 
-/// The programs, the services that they call, and who ends what is left.
+/// The programs, the stubs of their services, and the guardian.
 pub struct Bench {
     /// The programs.
     pub built: Built,
     /// The services.
     pub stubs: Stubs,
-    /// Ends what is left.
+    /// Ends leftover processes.
     pub guardian: Guardian,
 }
 
@@ -26,21 +26,21 @@ impl Bench {
     /// Starts a function on the stubs.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When the function cannot be started.
     pub async fn start(&self, function: Function) -> anyhow::Result<Process> {
         let environment = function.environment(self.stubs.url());
         Process::start(&self.guardian, function.binary(&self.built), &environment).await
     }
 
-    /// Says what is being done.
+    /// Prints the current step.
     pub fn progress(&self, what: fmt::Arguments<'_>) {
         eprintln!("  {what}");
     }
 
-    /// How large the programs are.
+    /// Returns the sizes of the programs.
     ///
     /// # Errors
-    /// When one is not there.
+    /// When a program does not exist.
     pub fn sizes(&self) -> anyhow::Result<Vec<Row>> {
         let size = |function: Function| {
             let bytes = binaries::size(function.binary(&self.built))?;

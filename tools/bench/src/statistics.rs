@@ -1,28 +1,28 @@
-//! What several measurements come to.
+//! Statistics of several measurements.
 
 use serde::Serialize;
 
-/// A sample of one quantity, summed up.
+/// A summary of a sample of one quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Statistics {
-    /// How many measurements.
+    /// The number of measurements.
     pub runs: usize,
     /// The smallest.
     pub min: f64,
-    /// A quarter of them are below.
+    /// The lower quartile.
     pub lower_quartile: f64,
-    /// Half of them are below.
+    /// The median.
     pub median: f64,
-    /// A quarter of them are above.
+    /// The upper quartile.
     pub upper_quartile: f64,
-    /// 5 % of them are above.
+    /// The 95th percentile.
     pub p95: f64,
     /// The largest.
     pub max: f64,
 }
 
 impl Statistics {
-    /// Sums up; `None` when nothing was measured.
+    /// Summarizes a sample; `None` for an empty one.
     #[must_use]
     pub fn of(sample: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = sample.into_iter().collect();
@@ -41,11 +41,11 @@ impl Statistics {
     }
 }
 
-/// Linear between the two nearest, as most programs have it (“type 7”). `sorted` holds something.
+/// Returns a quantile by linear interpolation (“type 7”). `sorted` must not be empty.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let position = share * (sorted.len() - 1) as f64;
     let (below, above) = (position.floor(), position.ceil());
-    // Both lie within the sample, whose length is a number of measurements.
+    // Both indexes lie within the sample.
     let (low, high) = (sorted[below as usize], sorted[above as usize]);
     low + (high - low) * (position - below)
 }

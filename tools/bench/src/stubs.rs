@@ -1,5 +1,4 @@
-//! SQS, Supabase and the Graph API, as little as they can be: each call is counted, takes as long as it is told to,
-//! and succeeds.
+//! Minimal stubs of SQS, Supabase and the Graph API: each call is counted, takes the configured time, and succeeds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +18,10 @@ use tokio::task::JoinHandle;
 
 use crate::usage;
 
-/// Whose everything is.
+/// The user of all rows.
 const USER: &str = "11111111-1111-4111-8111-111111111111";
 
-/// How long calls take.
+/// The durations of calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Delays {
     /// SQS.
@@ -38,26 +37,26 @@ pub struct Delays {
 pub enum Kind {
     /// `SendMessageBatch` of SQS.
     Queue,
-    /// Supabase is asked.
+    /// A read of Supabase.
     Read,
-    /// Supabase is told.
+    /// A write to Supabase.
     Write,
     /// The Graph API.
     Send,
 }
 
-/// What was called.
+/// The recorded calls.
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
-    /// In the order in which they began.
+    /// The calls in the order of their start.
     pub begun: Vec<Kind>,
-    /// Calls under way at the same time, at most.
+    /// The maximum number of concurrent calls.
     pub at_once: usize,
     under_way: usize,
 }
 
 impl Calls {
-    /// How many of this kind.
+    /// Returns the number of calls of this kind.
     #[must_use]
     pub fn count(&self, kind: Kind) -> usize {
         self.begun.iter().filter(|begun| **begun == kind).count()
@@ -87,7 +86,7 @@ impl Stubs {
     /// Listens on a free port.
     ///
     /// # Errors
-    /// When none can be had.
+    /// When no port is available.
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -103,18 +102,18 @@ impl Stubs {
         Ok(Self { url, shared, server })
     }
 
-    /// Their address.
+    /// Returns the URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// From now on calls take this long.
+    /// Sets the durations of later calls.
     pub fn delay(&self, delays: Delays) {
         *lock(&self.shared.delays) = delays;
     }
 
-    /// What was called since the last time.
+    /// Returns the calls since the last call of this method.
     #[must_use]
     pub fn take_calls(&self) -> Calls {
         std::mem::take(&mut *lock(&self.shared.calls))
@@ -141,7 +140,7 @@ async fn call(
         (&Method::GET, _) if path.starts_with("/rest/v1/") => (Kind::Read, delays.database),
         (_, _) if path.starts_with("/rest/v1/") => (Kind::Write, delays.database),
         (&Method::POST, _) if path.ends_with("/messages") => (Kind::Send, delays.graph),
-        // A connection that is opened in advance, whatever it asks for.
+        // A request that only opens a connection in advance.
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     {
@@ -179,7 +178,7 @@ struct QueueEntry<'a> {
     message_body: std::borrow::Cow<'a, str>,
 }
 
-/// What SQS answers. Source: `SendMessageBatch` in the Amazon SQS API reference.
+/// Returns the response of SQS. Source: `SendMessageBatch` in the Amazon SQS API reference.
 fn accepted(body: &[u8]) -> Response {
     let Ok(SendMessageBatch { entries }) = serde_json::from_slice(body) else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -197,11 +196,11 @@ fn accepted(body: &[u8]) -> Response {
     ([(header::CONTENT_TYPE, "application/x-amz-json-1.0")], answer).into_response()
 }
 
-/// What PostgREST answers: whose number it is, that nothing is written yet, or a page.
+/// Returns the response of PostgREST: the user of a number, no existing rows, or a page.
 fn read(shared: &Shared, path: &str, query: &str, headers: &HeaderMap) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
     if path.ends_with("/user_preferences") {
-        // The first of the numbers that are asked for, wherever they stand.
+        // The first requested number, at any position.
         let digits = query.split(|c: char| !c.is_ascii_digit()).find(|digits| digits.len() >= 7);
         let phone = format!("+{}", digits.unwrap_or_default());
         let row = json!([{"user_id": USER, "whatsapp_phone": phone, "whatsapp_user_id": null}]);
@@ -210,7 +209,7 @@ fn read(shared: &Shared, path: &str, query: &str, headers: &HeaderMap) -> Respon
     if query.contains("id=eq.") {
         return (json, "[]").into_response();
     }
-    // An empty page in the place of one that was not understood would be measured as if it were one.
+    // An empty page for a misunderstood request would be measured as a valid page.
     let Some(rows) = limit(query, headers) else { return StatusCode::BAD_REQUEST.into_response() };
     let mut pages = lock(&shared.pages);
     let page = match pages.iter().find(|(size, _)| *size == rows) {
@@ -224,7 +223,7 @@ fn read(shared: &Shared, path: &str, query: &str, headers: &HeaderMap) -> Respon
     (json, page).into_response()
 }
 
-/// How many rows are asked for: by `limit`, or by a range, as the crate `postgrest` does.
+/// Returns the requested number of rows: from `limit`, or from a range as sent by the crate `postgrest`.
 fn limit(query: &str, headers: &HeaderMap) -> Option<usize> {
     let by_query = query.split('&').find_map(|pair| pair.strip_prefix("limit="));
     if let Some(limit) = by_query {
@@ -235,7 +234,7 @@ fn limit(query: &str, headers: &HeaderMap) -> Option<usize> {
     (last + 1).checked_sub(first)
 }
 
-/// Rows as PostgREST writes them, questions and answers by turns.
+/// Returns rows in PostgREST's format, messages and replies alternating.
 fn page(rows: usize) -> String {
     let row = |n: usize| {
         let at = format!("2026-11-24T03:{:02}:{:02}.{:06}+00:00", n / 60 % 60, n % 60, n);
@@ -253,24 +252,24 @@ fn page(rows: usize) -> String {
             "sent_at" | "delivered_at" | "read_at" if n.is_multiple_of(2) => json!(at),
             _ => Value::Null,
         };
-        // In the order of the columns, as PostgREST writes them.
+        // In the order of the columns, as in PostgREST's output.
         let fields = MessageResponse::COLUMNS.split(',');
         let fields: Vec<_> = fields.map(|column| format!("\"{column}\":{}", value(column))).collect();
         format!("{{{}}}", fields.join(","))
     };
     let rows: Vec<_> = (0..rows).map(row).collect();
-    // PostgreSQL puts each row on a line of its own.
+    // PostgreSQL puts each row on a separate line.
     format!("[{}]", rows.join(", \n "))
 }
 
-/// What the Graph API answers.
+/// Returns the response of the Graph API.
 fn sent() -> Response {
     let answer = json!({"messaging_product": "whatsapp", "contacts": [{"input": "16505551234", "wa_id": "16505551234"}],
         "messages": [{"id": "wamid.HQsLMTY1MDU1NTEyMzQVAgASGBQyOTI3QjQ2NDlDRjQzMDdGOTkwMAA="}]});
     ([(header::CONTENT_TYPE, "application/json; charset=UTF-8")], answer.to_string()).into_response()
 }
 
-/// Listens, and waits for the first bytes of TLS.
+/// A listener that waits for the first bytes of TLS.
 pub struct Tls {
     listener: TcpListener,
 }
@@ -279,23 +278,23 @@ impl Tls {
     /// Listens on a free port.
     ///
     /// # Errors
-    /// When none can be had.
+    /// When no port is available.
     pub async fn start() -> anyhow::Result<Self> {
         Ok(Self { listener: TcpListener::bind("127.0.0.1:0").await? })
     }
 
-    /// Its address.
+    /// Returns its URL.
     ///
     /// # Errors
-    /// When it has none.
+    /// When the socket has no address.
     pub fn url(&self) -> anyhow::Result<String> {
         Ok(format!("https://{}", self.listener.local_addr()?))
     }
 
-    /// CPU time that the process has used when its first ClientHello arrives.
+    /// Waits for the first ClientHello, and returns the CPU time of the process until then.
     ///
     /// # Errors
-    /// When something else arrives.
+    /// When other data arrives.
     pub async fn hello(&self, pid: u32) -> anyhow::Result<Duration> {
         let (stream, _) = self.listener.accept().await?;
         let mut first = [0];

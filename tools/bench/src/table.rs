@@ -1,4 +1,4 @@
-//! The rows of the result, and how they read.
+//! The rows of the result, and their output.
 
 use std::fmt;
 
@@ -7,46 +7,46 @@ use serde::Serialize;
 
 use crate::statistics::Statistics;
 
-/// One figure beside its goal.
+/// A figure and its goal.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Which figure: `cold_first_poll`, …
+    /// The name of the figure: `cold_first_poll`, …
     pub name: &'static str,
-    /// Of what: a function, or a case.
+    /// The measured function or case.
     pub of: String,
-    /// Unit of `baseline` and `figure`.
+    /// The unit of `baseline` and `figure`.
     pub unit: &'static str,
-    /// The baseline's, where there is one.
+    /// The baseline's figure, if there is one.
     pub baseline: Option<Statistics>,
-    /// What was measured.
+    /// The measured figure.
     pub figure: Statistics,
-    /// `figure` by `baseline`, medians.
+    /// The median of `figure` divided by that of `baseline`.
     pub ratio: Option<f64>,
-    /// What is to be reached.
+    /// The goal.
     pub goal: Goal,
-    /// Whether it is; `None` without a goal.
+    /// Whether the goal is reached; `None` without a goal.
     pub ok: Option<bool>,
-    /// What else there is to say.
+    /// A remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// What is to be reached.
+/// A goal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// Of the ratio to the baseline.
+    /// A limit of the ratio to the baseline.
     RatioAtMost(f64),
-    /// Of the median.
+    /// A limit of the median.
     AtMost(f64),
-    /// Of the median.
+    /// A limit of the median.
     AtLeast(f64),
-    /// It is shown, and that is all.
+    /// No goal: the figure is only shown.
     None,
 }
 
 impl Row {
-    /// A row; its ratio and whether the goal is reached follow from the rest.
+    /// Returns a row; the ratio and `ok` are derived from the other values.
     #[must_use]
     pub fn new(
         name: &'static str,
@@ -66,13 +66,13 @@ impl Row {
         Self { name, of: of.into(), unit, baseline, figure, ratio, goal, ok, note: None }
     }
 
-    /// The row with a remark.
+    /// Returns the row with a remark.
     #[must_use]
     pub fn noting(self, note: impl Into<String>) -> Self {
         Self { note: Some(note.into()), ..self }
     }
 
-    /// How much of what is allowed is used: 1 is the goal, less is better. `None` without a goal.
+    /// Returns the used share of the goal: 1 is the goal, less is better. `None` without a goal.
     #[must_use]
     pub fn used(&self) -> Option<f64> {
         match self.goal {
@@ -95,7 +95,7 @@ impl fmt::Display for Goal {
     }
 }
 
-/// Three digits that say something.
+/// Formats a number with three significant digits.
 #[must_use]
 pub fn number(value: f64) -> String {
     match value.abs() {
@@ -105,7 +105,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// The rows as a table, for a terminal.
+/// Returns the rows as a table for a terminal.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
     let head = ["figure", "of", "unit", "baseline", "median", "quartiles", "range", "ratio", "goal", ""];
@@ -129,7 +129,7 @@ pub fn table(rows: &[Row]) -> String {
             },
         ]);
     }
-    // Figures stand under one another by their last digit.
+    // Figures are aligned by their last digit.
     for column in table.column_iter_mut().skip(3).take(5) {
         column.set_cell_alignment(CellAlignment::Right);
     }

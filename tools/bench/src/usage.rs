@@ -1,11 +1,11 @@
-//! What another process has used. It is measured on Linux, as Lambda's processes run there.
+//! Resource usage of another process. Measured on Linux only, as on Lambda.
 
 use std::time::Duration;
 
-/// CPU time of a process, in nanoseconds' resolution. Source: clock_getcpuclockid(3).
+/// Returns the CPU time of a process, with a resolution of nanoseconds. Source: clock_getcpuclockid(3).
 ///
 /// # Errors
-/// When there is no such process.
+/// When the process does not exist.
 #[cfg(target_os = "linux")]
 pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     use nix::time::{ClockId, clock_gettime};
@@ -13,18 +13,18 @@ pub fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(clock_gettime(clock)?.into())
 }
 
-/// The most memory that a process has had resident, in bytes.
+/// Returns the peak resident memory of a process, in bytes.
 ///
 /// # Errors
-/// When there is no such process.
+/// When the process does not exist.
 #[cfg(target_os = "linux")]
 pub fn peak_memory(pid: u32) -> anyhow::Result<u64> {
     use anyhow::Context as _;
     let status = procfs::process::Process::new(i32::try_from(pid)?)?.status()?;
-    Ok(status.vmhwm.context("it has ended")? * 1024)
+    Ok(status.vmhwm.context("the process has ended")? * 1024)
 }
 
-/// CPU time of a process.
+/// Unsupported.
 ///
 /// # Errors
 /// Always.
@@ -33,7 +33,7 @@ pub fn cpu(_: u32) -> anyhow::Result<Duration> {
     anyhow::bail!("bench needs Linux")
 }
 
-/// The most memory that a process has had resident.
+/// Unsupported.
 ///
 /// # Errors
 /// Always.

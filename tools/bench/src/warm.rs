@@ -1,4 +1,4 @@
-//! Invocations of processes that run already.
+//! Invocations of warm processes.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use crate::setting::Bench;
 use crate::statistics::Statistics;
 use crate::table::{Goal, Row};
 
-/// Invocations of one function, before it is another's turn.
+/// Consecutive invocations of one function, before the next function.
 const ROUND: usize = 100;
 
-/// Invocations before the first that counts: connections are opened, memory is taken.
+/// Invocations before the first measured one, in which connections are opened and memory is allocated.
 const WARM_UP: usize = 20;
 
-/// What is measured of a function, in microseconds.
+/// The measurements of a function, in microseconds.
 #[derive(Default)]
 struct Warm {
     cycles: Vec<f64>,
     cpu: Vec<f64>,
 }
 
-/// Invokes all functions by turns, each `runs` times; also says how much memory that took.
+/// Invokes all functions alternately, each `runs` times; also measures their memory.
 ///
 /// # Errors
-/// When one does not answer as it should.
+/// When a function does not respond as expected.
 pub async fn measure(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     let mut processes = Vec::new();
     let mut warm: BTreeMap<Function, Warm> = BTreeMap::new();
@@ -65,12 +65,12 @@ async fn invoke(
     let before = process.cpu()?;
     let invocations = process.invoke(events?).await.with_context(|| format!("{} (warm)", function.name()))?;
     let cpu = process.cpu()?.saturating_sub(before);
-    ensure!(invocations.len() == count, "{} of {count} were answered", invocations.len());
+    ensure!(invocations.len() == count, "{} of {count} responses", invocations.len());
     for invocation in &invocations {
-        ensure!(function.is_content(&invocation.answer), "{}: {:?}", function.name(), invocation.answer);
+        ensure!(function.is_success(&invocation.answer), "{}: {:?}", function.name(), invocation.answer);
         if function == Function::Messages {
             let rows = Function::page_size(&invocation.answer);
-            ensure!(rows == PAGE, "a page of {rows} rows in the place of {PAGE}");
+            ensure!(rows == PAGE, "a page of {rows} rows instead of {PAGE}");
         }
         warm.cycles.push(invocation.cycle.as_secs_f64() * 1e6);
     }

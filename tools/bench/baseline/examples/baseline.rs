@@ -1,6 +1,6 @@
-//! A function that answers a constant: the least that a Rust function costs on Lambda.
+//! A function that returns a constant: the minimum cost of a Rust function on Lambda.
 //!
-//! `cargo run -p local -- bench` measures the others against it.
+//! `cargo run -p bench` compares the other functions with it.
 
 use std::convert::Infallible;
 
@@ -9,6 +9,6 @@ use serde_json::value::RawValue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    // The event is not parsed: that is what the functions do with theirs.
+    // The event is not parsed: parsing is part of the functions' own cost.
     lambda_runtime::run(service_fn(async |_: LambdaEvent<Box<RawValue>>| Ok::<_, Infallible>("ok"))).await
 }

@@ -98,7 +98,7 @@ impl Finding {
                 (Kind::Status, wamid, "the database rejected the status".to_owned(), true)
             }
             Ok(Envelope::V1(V1::Event(received))) => {
-                let cause = format!("the database did not take the event {}", plain(&received.name));
+                let cause = format!("the database rejected the event {}", plain(&received.name));
                 (Kind::Event, None, cause, true)
             }
         };

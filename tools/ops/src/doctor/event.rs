@@ -68,7 +68,7 @@ impl TestEvent {
                     Err(error) => report.wrong(
                         check,
                         format!(
-                            was stored in account_events, and cannot be removed ({error}): grant all on table \
+                            "was stored in account_events, and cannot be removed ({error}): grant all on table \
                              public.account_events to service_role"
                         ),
                     ),
@@ -78,8 +78,8 @@ impl TestEvent {
         report.wrong(
             check,
             format!(
-                "was accepted, but has no row in account_events after {} s: the log of reply says why, and \
-                 `dead-letters` what is stuck. Has reply the same SUPABASE_URL?",
+                "was accepted, but has no row in account_events after {} s: the log of reply has the cause, and \
+                 `dead-letters` lists messages that cannot be processed. Does reply have the same SUPABASE_URL?",
                 PATIENCE.as_secs()
             ),
         );

@@ -323,12 +323,12 @@ async fn each_fault_fails_exactly_its_own_checks() {
     graph.set_permissions(&["whatsapp_business_management"]);
     let report = examine(&whole).await.expect("a report");
     let words = "without the permission whatsapp_business_messaging";
-    assert_wrong("a token that may not send", &report, &whole, &[("access_token", words)]);
+    assert_wrong("a token without the permission to send", &report, &whole, &[("access_token", words)]);
     graph.set_permissions(&["whatsapp_business_messaging"]);
     let report = examine(&whole).await.expect("a report");
     let words = "without the permission whatsapp_business_management";
     let expected = [("access_token", words), ("phone_number_id", "code 10")];
-    assert_wrong("a token that may not look", &report, &whole, &expected);
+    assert_wrong("a token without the permission to read", &report, &whole, &expected);
     graph.set_permissions(&local_graph::PERMISSIONS);
 
     // `reply` cannot write the row of the event.

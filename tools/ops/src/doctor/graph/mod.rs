@@ -158,7 +158,7 @@ fn examine_number(about: Result<AboutNumber, Failure>, report: &mut Report) {
                     format!("the token may not see it ({rejection}): assign its account (WABA) to the system user"),
                 ),
                 About::Passing => report.unchecked(check, format!("{rejection}, a transient error: try again")),
-                About::Unknown => report.wrong(check, format!("{rejection}: look the code up in Meta's error codes")),
+                About::Unknown => report.wrong(check, format!("{rejection}: see Meta's error codes")),
             };
         }
     };
