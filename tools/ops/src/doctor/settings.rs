@@ -96,12 +96,12 @@ impl Settings {
         let known = |file: &_, name: &str| known(file, name).filter(|value| !value.is_empty());
         if url.is_none() && NAMES.iter().all(|name| known(&file, name).is_none()) {
             let path = match sources.env_file {
-                EnvFile::Named(path) => bail!("{} names none of {}", path.display(), NAMES.join(", ")),
+                EnvFile::Named(path) => bail!("{} contains none of {}", path.display(), NAMES.join(", ")),
                 EnvFile::OfLocal(path) => path,
             };
             file = env_file::read(path).with_context(|| {
                 format!(
-                    nothing to check. No `local` is running here: give --url, and --env-file or --secret, or \
+                    "nothing to check. No `local` is running here: give --url, and --env-file or --secret, or \
                      set {}",
                     NAMES.join(", ")
                 )
