@@ -1,4 +1,4 @@
-"""What Schemathesis cannot know of the API: signatures, the verify token, cursors, and what an answer must be.
+"""Extensions of Schemathesis for the API: signatures, the verify token, cursors, and checks of responses.
 
 Reads VERIFY_TOKEN, APP_SECRET, USER_TOKEN and CURSOR; writes how often each answer came, and which fields the rows had,
 to TALLY.
@@ -45,7 +45,7 @@ def signed(body):
 
 
 def values(request):
-    """The parameters of the query as they went out."""
+    """Returns the parameters of the query as sent."""
     return parse_qs(urlsplit(request.url).query, keep_blank_values=True)
 
 
@@ -56,7 +56,7 @@ class Token(requests.auth.AuthBase):
 
 
 class Signature(requests.auth.AuthBase):
-    """Signs the bytes that go out, three of four bodies; the others go without a signature or with a bad one."""
+    """Signs three of four bodies; the others are sent without a signature or with an invalid one."""
 
     def __call__(self, request):
         body = body_of(request)
@@ -69,14 +69,14 @@ class Signature(requests.auth.AuthBase):
         return request
 
 
-# Here and not in openapi.toml: what is there would take the place of both.
+# Here and not in openapi.toml, whose setting would replace both.
 schemathesis.auth.set_from_requests(Token()).apply_to(path="/messages")
 schemathesis.auth.set_from_requests(Signature()).apply_to(path="/webhook", method="POST")
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Secrets and cursors cannot be guessed: without them every answer would be 403 or 400."""
+    """Sets secrets and cursors, which cannot be guessed: without them every response would be 403 or 400."""
     label, query = case.operation.label, case.query or {}
     if label == "GET /webhook" and isinstance(query.get("hub.verify_token"), str):
         chosen = hashlib.sha256(json.dumps(query, sort_keys=True, default=str).encode()).digest()
@@ -96,17 +96,17 @@ def after_call(context, case, response):
 
 @schemathesis.check
 def the_signature_decides(ctx, response, case):
-    """Only the right signature is 200, and with it everything is."""
+    """Checks that the status is 200 exactly when the signature is valid."""
     request = response.request
     if case.operation.label != "POST /webhook" or request.method != "POST":
         return
     right = request.headers.get(HEADER) == signed(body_of(request))
-    assert response.status_code == (200 if right else 401), f"{response.status_code}, signed rightly: {right}"
+    assert response.status_code == (200 if right else 401), f"{response.status_code}, valid signature: {right}"
 
 
 @schemathesis.check
 def the_challenge_comes_back(ctx, response, case):
-    """To the right token, and as it was."""
+    """Checks that the challenge is returned unchanged, and only for the right token."""
     request = response.request
     if case.operation.label != "GET /webhook" or request.method != "GET":
         return
@@ -124,7 +124,7 @@ def the_challenge_comes_back(ctx, response, case):
 
 @schemathesis.check
 def the_parameters_decide(ctx, response, case):
-    """A page to good ones and 400 to others. Schemathesis lets some bad ones pass beside good ones in a query."""
+    """Checks that valid parameters get a page and others 400. Schemathesis accepts some invalid ones beside valid ones."""
     if case.operation.label != "GET /messages" or response.status_code not in (200, 400):
         return
     given = {name: sent for name, sent in values(response.request).items() if name in PARAMETERS}
@@ -132,13 +132,13 @@ def the_parameters_decide(ctx, response, case):
     if response.status_code == 200:
         assert good, given
     else:
-        # Of other texts of its form only the function knows which are cursors.
+        # Other strings of the format may or may not be cursors.
         assert not good or given.get("before", [CURSOR]) != [CURSOR], given
 
 
 @schemathesis.check
 def the_page_is_what_was_asked_for(ctx, response, case):
-    """No more rows than `limit`, of that channel and role, newest first, and only with the token."""
+    """Checks that a page has at most `limit` rows, of that channel and role, newest first, and only with the token."""
     request = response.request
     if case.operation.label != "GET /messages" or response.status_code != 200:
         return

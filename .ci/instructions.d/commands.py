@@ -1,10 +1,10 @@
-"""What the real commands accept: operations and options of the AWS CLI by botocore's models, those of others by lists."""
+"""The accepted operations and options: those of the AWS CLI by botocore's models, those of other commands by lists."""
 
 import botocore.session
 import jmespath
 from botocore import xform_name
 
-# Options of what is not made of botocore's models, and whether they take a value.
+# Options of commands outside botocore's models, and whether they take a value.
 # Sources: `aws logs tail help`, `aws configure export-credentials help`, `sam deploy --help` (1.170), `supabase db push
 # --help` (3.1), curl(1), November 2026.
 KNOWN = {
@@ -17,13 +17,13 @@ KNOWN = {
     "supabase db push": {"--remote": 0, "--dry-run": 0, "--yes": 0},
     "curl": {"-X": 1, "-H": 1, "-d": 1, "-i": 0, "-s": 0},
 }
-# The CLI's own, beside those of an operation.
+# The global options of the CLI.
 GLOBAL = {"output", "query", "region", "profile", "max-items"}
 SESSION = botocore.session.get_session()
 
 
 def faults(call):
-    """The errors that the real command would report for a call."""
+    """Returns the errors that the real command would report for a call."""
     for words in (3, 2, 1):
         command = " ".join(call[:words])
         if command in KNOWN:

@@ -1,4 +1,4 @@
-"""Runs the documents' shell blocks in order, and reports which commands they called."""
+"""Runs the documents' shell blocks in order, and reports the called commands."""
 
 import collections
 import os
@@ -13,7 +13,7 @@ import commands
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RECORDED = ("aws", "sam", "supabase", "curl", "cargo")
-# What the reader has at hand.
+# The reader's variables and files.
 GIVEN = {
     "WAMID": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQ0QTY5", "WABA_ID": "102290129340398", "ACCESS_TOKEN": "token",
     "VERIFY_TOKEN": "token",
@@ -21,7 +21,7 @@ GIVEN = {
 
 
 def shell_blocks(document):
-    """The fenced shell blocks of a document."""
+    """Returns the fenced shell blocks of a document."""
     blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
     return [block.replace("<ref>", "abcdefghijklmnopqrst") for block in blocks]
 
@@ -38,7 +38,7 @@ def run(name, blocks):
             (work / file).write_bytes((ROOT / file).read_bytes())
         log = pathlib.Path(folder, "log")
         log.touch()
-        # Under another umask what `sam build` makes cannot be executed on Lambda.
+        # Under another umask the output of `sam build` cannot be executed on Lambda.
         script = "set -euo pipefail\numask 022\n" + "\n".join(blocks) + "\n[ \"$(umask)\" = 0022 ]"
         environment = {**os.environ, **GIVEN, "PATH": f"{programs}:{os.environ['PATH']}", "RECORDER_LOG": str(log)}
         done = subprocess.run(
@@ -61,7 +61,7 @@ def main():
     for name in ("docs/RUNBOOK.md", "docs/DEPLOYING.md"):
         blocks = shell_blocks(name)
         calls, ran = run(name, blocks)
-        # A heading or a fence in another form must not leave nothing to run.
+        # A changed heading or fence must not result in an empty run.
         fine &= ran and bool(calls)
         counts = collections.Counter(call[0] for call in calls)
         called = ", ".join(f"{count} of {program}" for program, count in sorted(counts.items()))

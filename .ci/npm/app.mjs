@@ -1,4 +1,4 @@
-// What an app does with supabase-js: reads its user's history by the REST API and by GET /messages. See .ci/supabase-js.
+// An app that reads its user's history with supabase-js, from the REST API and from GET /messages. See .ci/supabase-js.
 
 import assert from "node:assert/strict";
 
@@ -8,7 +8,7 @@ const { SUPABASE_URL, SUPABASE_PUBLISHABLE_KEY, SUPABASE_SECRET_KEY, MESSAGES_UR
 const USER_A = "11111111-1111-4111-8111-111111111111";
 const USER_B = "22222222-2222-4222-8222-222222222222";
 
-// Node.js before 22 has no WebSocket, and nothing here needs one.
+// Node.js before 22 has no WebSocket, which this app does not need.
 const realtime = { transport: class {} };
 const client = (key, token) =>
     createClient(SUPABASE_URL, key, token ? { realtime, accessToken: async () => token } : { realtime });
@@ -17,7 +17,7 @@ const refused = ({ status, error, data }, expected) => {
 };
 const newestFirst = (from) => from.order("created_at", { ascending: false }).order("id", { ascending: false });
 
-// Without a session the key is the bearer token, too.
+// Without a session the key is also the bearer token.
 refused(await client(SUPABASE_PUBLISHABLE_KEY).from("messages").select(), { status: 401, code: "42501" });
 const server = await client(SUPABASE_SECRET_KEY).from("messages").select("user_id");
 assert.deepEqual([server.status, new Set(server.data?.map((row) => row.user_id))], [200, new Set([USER_A])]);
@@ -42,7 +42,7 @@ refused(await a.from("messages").insert(forged), { status: 403, code: "42501" })
 refused(await a.from("account_events").select(), { status: 403, code: "42501" });
 refused(await a.rpc("adoption_notes"), { status: 403, code: "42501" });
 
-// The same history, by the function.
+// The same history, from the function.
 const page = async (token) => {
     const response = await fetch(MESSAGES_URL, { headers: { authorization: `Bearer ${token}` } });
     assert.equal(response.status, 200);

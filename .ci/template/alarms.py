@@ -1,4 +1,4 @@
-"""Every alarm has its section in the runbook, and every metric that is looked at is one that is written."""
+"""Checks that every alarm has its section in the runbook, and that every used metric is written."""
 
 import json
 import re
@@ -6,9 +6,9 @@ import re
 from project import anchor, section, target
 
 NAMESPACE = "WhatsAppLambda"
-# Of the metric filters, whose metrics have no dimension that tells stacks apart.
+# The namespace of the metric filters, whose metrics have no dimension for the stack.
 OF_FILTERS = {"Fn::Sub": "WhatsAppLambda/${AWS::StackName}"}
-# What shared/src/lambda/metrics.rs counts by the version of the function.
+# The metric that shared/src/metrics.rs counts by the version of the function.
 BY_VERSION = "version_errors"
 ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK, COSTS = "docs/RUNBOOK.md", "docs/COSTS.md"
@@ -33,7 +33,7 @@ def check(project):
         if not alarm.get("AlarmActions") and name not in canaries(project):
             yield f"{name}: notifies nothing"
         if "TreatMissingData" not in alarm:
-            yield f"{name}: says nothing about missing data"
+            yield f"{name}: does not set the treatment of missing data"
     for heading in sorted(sections - named):
         yield f"{RUNBOOK}: no alarm names the section {heading}"
     first_cells = "\n".join(re.findall(r"^\|([^|]*)\|", urgency, re.M))
@@ -41,7 +41,7 @@ def check(project):
         yield f"{RUNBOOK}: {name} has an urgency, but is not an alarm"
     for dead in project.dead_letter_queues().values():
         if not any(watches(resource["Properties"], dead) for _, resource in project.of_type(ALARM)):
-            yield f"{dead}: no alarm says that it holds messages"
+            yield f"{dead}: no alarm for its messages"
     for name, function in canaries(project).items():
         yield from canary(name, function, project.properties(name, ALARM))
     alarms = [resource["Properties"] for _, resource in project.of_type(ALARM)]
@@ -53,7 +53,7 @@ def check(project):
 
 
 def watches(alarm, queue):
-    """Whether an alarm goes off at the first message of a queue."""
+    """Returns whether an alarm goes off at the first message of a queue."""
     return (
         alarm.get("MetricName") == "ApproximateNumberOfMessagesVisible"
         and {"Fn::GetAtt": [queue, "QueueName"]} in [dimension["Value"] for dimension in alarm["Dimensions"]]
@@ -63,7 +63,7 @@ def watches(alarm, queue):
 
 
 def canaries(project):
-    """The function that each alarm belongs to which takes a deployment back."""
+    """Returns the function of each alarm that rolls a deployment back."""
     return {
         target(alarm): name
         for name, function in project.functions()
@@ -72,7 +72,7 @@ def canaries(project):
 
 
 def canary(name, function, alarm):
-    """It is about one version, in its name, too: one that is red stops deployments."""
+    """Checks that the alarm is about one version, also in its name: an alarm in state ALARM stops deployments."""
     if f"${{{function}.Version.Version}}" not in str(alarm.get("AlarmName")):
         yield f"{name}: without the version in its name, the alarm of a broken version stops its fix"
     version = {"Fn::GetAtt": [function, "Version.Version"]}
@@ -110,7 +110,7 @@ def metrics(project):
 
 
 def referred(value):
-    """The logical id behind !Ref, or ${...} in a text."""
+    """Returns the logical id of a !Ref, or of ${...} in a string."""
     if isinstance(value, dict):
         return value.get("Ref")
     match = re.fullmatch(r"\$\{(\w+)\}", value or "")
@@ -118,7 +118,7 @@ def referred(value):
 
 
 def watched_metrics(project):
-    """Where each metric is looked at, its namespace, its name and its dimensions."""
+    """Returns the use of each metric, its namespace, its name and its dimensions."""
     for name, resource in project.of_type(ALARM):
         alarm = resource["Properties"]
         queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
@@ -133,15 +133,15 @@ def watched_metrics(project):
 
 
 def written_by(project, folder):
-    """The metrics of a function: texts in its code and in shared code, and the counters that the two name."""
-    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/lambda/counter.rs")))
+    """Returns the metrics of a function: strings in its code and in shared code, and the counters that both use."""
+    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/counter.rs")))
     code = project.code(f"functions/{folder}/src", "shared/src")
     used = {counters[variant] for variant in re.findall(r"Counter::(\w+)", code) if variant in counters}
     return (strings(code) - set(counters.values())) | used
 
 
 def strings(code):
-    """The texts in a piece of Rust code that can be the name of a metric."""
+    """Returns the strings in Rust code that can be the name of a metric."""
     return set(re.findall(r'"([a-z][a-z0-9_]+)"', code))
 
 

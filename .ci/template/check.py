@@ -1,4 +1,4 @@
-"""Checks a template for what cfn-lint does not look at. Prints what is wrong, a line each.
+"""Checks a template for rules beyond cfn-lint. Prints the faults, one per line.
 
     check.py [TEMPLATE]
 """

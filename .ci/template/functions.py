@@ -1,10 +1,10 @@
-"""The functions are built, deployed and logged as they should be; the API's log holds no secret."""
+"""Checks the build, deployment and logging of the functions, and that the API's log contains no secret."""
 
 import json
 
 from project import target
 
-# Of an access log: what may be the verify token, a user's own address, or an author's token.
+# Variables of an access log that may contain the verify token, a user's address, or an author's token.
 PRIVATE = ("$context.path", "querystring", "sourceip", "useragent", "authorizer", "$request", "rawpath")
 ROUTES = {"GET /webhook", "POST /webhook", "GET /messages"}
 NEEDED = ("requestId", "routeKey", "status", "responseLatency", "integrationLatency")
@@ -21,10 +21,10 @@ def check(project):
         if function.get("AutoPublishAliasAllProperties") is not True:
             yield f"{name}: without AutoPublishAliasAllProperties a changed parameter is not published"
         if not function.get("DeploymentPreference", {}).get("Alarms"):
-            yield f"{name}: no alarm takes a bad deployment back"
+            yield f"{name}: no alarm rolls a bad deployment back"
         group = target(function.get("LoggingConfig", {}).get("LogGroup"))
         if project.properties(group, "AWS::Logs::LogGroup") is None:
-            yield f"{name}: logs to no group of this template: Lambda would make one that keeps logs for ever"
+            yield f"{name}: logs to no group of this template: Lambda would create one that keeps logs indefinitely"
     yield from order_and_routes(project)
     for name, resource in project.of_type("AWS::Logs::LogGroup"):
         if "RetentionInDays" not in resource["Properties"]:
@@ -60,7 +60,7 @@ def api(project, name, api):
         yield f"{name}: the access log is not JSON"
     for word in PRIVATE:
         if word in log["Format"].lower():
-            yield f"{name}: the access log may hold secrets or personal data: {word}"
+            yield f"{name}: the access log may contain secrets or personal data: {word}"
     for word in NEEDED:
         if f"$context.{word}" not in log["Format"]:
             yield f"{name}: the access log lacks {word}"

@@ -1,5 +1,5 @@
-"""Checks the checks: breaks a copy of the template, or of a file that it must agree with, in one place, and expects
-the fault to be named.
+"""Tests the checks: breaks a copy of the template, or of a file that it must agree with, in one place, and expects
+the fault to be reported.
 
     mutations.py CHECK_TEMPLATE       the script that also calls cfn-lint
 """
@@ -17,7 +17,7 @@ CONFIGURATION, DEPLOYING = "docs/CONFIGURATION.md", "docs/DEPLOYING.md"
 SAMCONFIG, PARAMETERS = "samconfig.toml", "parameters.example.yaml"
 REPLY_SETTINGS = "functions/reply/src/settings.rs"
 
-# File, regular expression, what the first match becomes, and what must be said then.
+# File, regular expression, replacement of the first match, and the expected fault.
 MUTATIONS = [
     # queues
     (TEMPLATE, "VisibilityTimeout: 540", "VisibilityTimeout: 539", "VisibilityTimeout 539 is below 6 times"),
@@ -59,13 +59,13 @@ MUTATIONS = [
     (TEMPLATE, r"Role: !GetAtt MessagesRole.Arn", "Role: !GetAtt ReplyRole.Arn", "shares its role with"),
     (TEMPLATE, r"Role: !GetAtt MessagesRole.Arn", "Policies: [AmazonSQSFullAccess]", "must have a Role of this template"),
     (TEMPLATE, r"(MessagesRole:\n +Type: AWS::IAM::Role\n +Properties:\n)",
-     r"\1      ManagedPolicyArns: [arn:aws:iam::aws:policy/AWSLambda_FullAccess]\n", "policies of AWS's"),
+     r"\1      ManagedPolicyArns: [arn:aws:iam::aws:policy/AWSLambda_FullAccess]\n", "AWS managed policies"),
     (TEMPLATE, r"cloudwatch:DescribeAlarms\n +Resource: \"\*\"",
      "cloudwatch:DescribeAlarms\n                Resource: !GetAtt NewWebhookErrors.Arn", "DescribeAlarms is allowed on * only"),
     (TEMPLATE, r" +Role: !GetAtt ReplyDeploymentRole.Arn\n", "", "without a Role of its own CodeDeploy"),
     (TEMPLATE, r"(ReplyDeploymentRole(?:.*\n){1,20}?.*Resource: \[!GetAtt )ReplyFunction.Arn", r"\1WebhookFunction.Arn",
-     "ReplyDeploymentRole: must be about ReplyFunction only"),
-    (TEMPLATE, r"(?m)^Outputs:", "  More:\n    Type: AWS::IAM::Policy\n    Properties: {}\nOutputs:", "stands in the role"),
+     "ReplyDeploymentRole: must be for ReplyFunction only"),
+    (TEMPLATE, r"(?m)^Outputs:", "  More:\n    Type: AWS::IAM::Policy\n    Properties: {}\nOutputs:", "must be in the role"),
     # functions, logs and the API
     (TEMPLATE, r"Architectures: \[arm64\]", "Architectures: [x86_64]", "Architectures must be"),
     (TEMPLATE, "DependsOn: ReplyFunctionAliaslive", "DependsOn: ReplyFunction", "before reply's new code"),
@@ -80,13 +80,13 @@ MUTATIONS = [
      "ReplyFunction: another RegistrationText publishes no version"),
     (TEMPLATE, r"(Tracing: !Select\n(?:.*\n)*?)( +- !Ref XRayTracing\n)", r"\1\2          - !Ref LogRetentionDays\n",
      "WebhookFunction: another LogRetentionDays changes the version's id, but nothing"),
-    (TEMPLATE, r" +Alarms: \[!Ref NewReplyErrors\]\n", "", "no alarm takes a bad deployment back"),
+    (TEMPLATE, r" +Alarms: \[!Ref NewReplyErrors\]\n", "", "no alarm rolls a bad deployment back"),
     (TEMPLATE, r"LoggingConfig:\n +LogGroup: .*\n", "\n", "logs to no group of this template"),
     (TEMPLATE, r" +RetentionInDays: .*\n", "", "has no RetentionInDays"),
     (TEMPLATE, r" +ThrottlingBurstLimit: .*\n", "", "has no throttling"),
     (TEMPLATE, "DestinationArn: !GetAtt ApiLogGroup.Arn", "DestinationArn: arn:aws:logs:x:1:log-group:y", "no access log"),
     (TEMPLATE, r'\{"requestId":', '{requestId:', "the access log is not JSON"),
-    (TEMPLATE, r"\$context.routeKey", "$context.path", "may hold secrets or personal data"),
+    (TEMPLATE, r"\$context.routeKey", "$context.path", "may contain secrets or personal data"),
     (TEMPLATE, r"\$context.integrationLatency", "-", "the access log lacks integrationLatency"),
     # alarms, metrics and the dashboard
     (TEMPLATE, "docs/RUNBOOK.md#inbound-age", "docs/RUNBOOK.md#age", "has no section age"),
@@ -103,9 +103,9 @@ MUTATIONS = [
      "RefusedWebhooksAlarm: no metric filter makes wrong_signature"),
     (TEMPLATE, '"refused_requests"', '"refused"', "Dashboard: no metric filter makes refused"),
     (TEMPLATE, "MetricName: overdue_messages", "MetricName: overdue", "InboundAgeAlarm: reply writes no metric overdue"),
-    (TEMPLATE, r" +TreatMissingData: .*\n", "", "says nothing about missing data"),
+    (TEMPLATE, r" +TreatMissingData: .*\n", "", "does not set the treatment of missing data"),
     (TEMPLATE, r"(RecordDeadLettersAlarm:\n(?:.*\n){1,16}? +Threshold: )1", r"\g<1>100",
-     "RecordDeadLetters: no alarm says that it holds messages"),
+     "RecordDeadLetters: no alarm for its messages"),
     (TEMPLATE, "MetricName: graph_account_errors", "MetricName: graph_acount_errors", "writes no metric graph_acount"),
     (TEMPLATE, r"(graph_account_errors\n.*\n.*!Ref )ReplyFunction", r"\1WebhookFunction",
      "webhook writes no metric graph_account_errors"),
@@ -125,18 +125,18 @@ MUTATIONS = [
     (TEMPLATE, "the keys WHATSAPP_APP_SECRET and", "the keys WHATSAPP_ACCESS_TOKEN, WHATSAPP_APP_SECRET and",
      "its description must name what webhook reads"),
     (TEMPLATE, r"- Assert: .*", "- Assert: !Not [!Equals [!Ref WebhookSecretArn, x]]",
-     "no rule says that ReplySecretArn is another secret"),
+     "no rule requires ReplySecretArn to be another secret"),
     (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "reply reads WHATSAPP_RECEIPTS, which"),
     (REPLY_SETTINGS, '"WHATSAPP_READ_RECEIPTS"', '"WHATSAPP_RECEIPTS"', "WHATSAPP_RECEIPTS is not in the table"),
     ("shared/src/lambda/env.rs", r"\A", 'fn x() { optional("SHARED_THING"); }', "shared reads SHARED_THING"),
     (CONFIGURATION, r"\| `WHATSAPP_ANSWER_GROUPS` .*\n", "", "WHATSAPP_ANSWER_GROUPS is not in the table"),
     (CONFIGURATION, r"\| `RUST_LOG`", "| `RUST_LOGS`", "RUST_LOGS is in the table, but nothing reads it"),
-    (CONFIGURATION, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table says otherwise"),
-    (CONFIGURATION, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table says otherwise"),
+    (CONFIGURATION, r"\| `SUPABASE_URL` \| reply, messages", "| `SUPABASE_URL` | reply", "the table differs"),
+    (CONFIGURATION, r"\| `WHATSAPP_APP_SECRET` \| webhook", "| `WHATSAPP_APP_SECRET` | reply", "the table differs"),
     # samconfig.toml and parameters.example.yaml
     (PARAMETERS, r"ReplySecretArn: FILL-IN\n", "", "default is not given ReplySecretArn"),
     (SAMCONFIG, "LogRetentionDays=7", "LogRetentionDays=8", "a value that the template refuses"),
-    (SAMCONFIG, "GraphApiVersion=", "GraphVersion=", "GraphVersion, which is no parameter"),
+    (SAMCONFIG, "GraphApiVersion=", "GraphVersion=", "GraphVersion, which is not a parameter"),
     (PARAMETERS, "# RegistrationText: .*", "RegistrationText: FILL-IN", "would take FILL-IN for RegistrationText"),
     (SAMCONFIG, "whatsapp-lambda-prod", "whatsapp-lambda-dev", "a stack of its own"),
     (PARAMETERS, "SupabaseUrl: FILL-IN", "SupabaseUrl: sb_secret_abc", "sb_secret_abc is a secret"),
@@ -145,7 +145,7 @@ MUTATIONS = [
     (SAMCONFIG, 'stack_name = "whatsapp-lambda-dev"', 'stack_name = "whatsapp-lambda-dev"\nregion = "us-east-1"',
      "the region of default is the operator's own"),
     (SAMCONFIG, '    "file://parameters.prod.yaml",\n', "", "must end with the operator's own file://parameters.prod.yaml"),
-    (".gitignore", r"/parameters.*\n!", "!", "parameters.dev.yaml holds an operator's own values"),
+    (".gitignore", r"/parameters.*\n!", "!", "parameters.dev.yaml contains an operator's own values"),
     (DEPLOYING, "cp parameters.example.yaml", "cat parameters.example.yaml", "does not say that parameters.example.yaml is"),
     (TEMPLATE, r"(ReplyMaximumConcurrency:\n +Type: Number\n +Default: )5", r"\g<1>10", "the queues may take 12 of the 10"),
 ]
@@ -154,7 +154,7 @@ LINT = (r"MemorySize: 256", "MemorySise: 256", "MemorySise")
 
 
 def mutated(path, pattern, replacement):
-    """The text of a file with the first match replaced."""
+    """Returns the text of a file with the first match replaced."""
     text, count = re.subn(pattern, replacement, Project().text(path), count=1)
     if not count:
         raise SystemExit(f"{path}: nothing matches {pattern}")

@@ -1,8 +1,8 @@
-"""Each function may do what it must, by a role of its own, and nothing else. Nothing is allowed by wildcard."""
+"""Checks that each function has a separate role with exactly the required permissions, without wildcards."""
 
 from project import as_list, target
 
-# What a role may do: the actions, and the resource or parameter by its logical id. Its log group comes on top.
+# The permissions of a role: the actions, and the resource or parameter by its logical id; in addition to its log group.
 ALLOWED = {
     "webhook": {
         ("sqs:SendMessage", "InboundQueue"),
@@ -28,10 +28,10 @@ LOG_ACTIONS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 def check(project):
     for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"):
         for name, _ in project.of_type(kind):
-            yield f"{name}: what a role may do stands in the role"
+            yield f"{name}: the permissions of a role must be in the role"
     for name, resource in project.of_type("AWS::IAM::Role"):
         if resource["Properties"].get("ManagedPolicyArns"):
-            yield f"{name}: policies of AWS's allow by wildcard; write out what it needs"
+            yield f"{name}: AWS managed policies allow by wildcard; list the required permissions"
         for statement in statements(resource):
             if statement["Effect"] != "Allow":
                 continue
@@ -62,8 +62,8 @@ def functions(project):
         if project.properties(deployer, "AWS::IAM::Role") is None:
             yield f"{name}: without a Role of its own CodeDeploy gets one of SAM's, which has wildcards"
         elif any(other != name and other in str(project.resources[deployer]) for other in names):
-            # Webhook waits for reply's alias, which waits for its deployer's role: one for all would be a circle.
-            yield f"{deployer}: must be about {name} only"
+            # Webhook depends on reply's alias, which depends on its deployer's role: a common role would be a cycle.
+            yield f"{deployer}: must be for {name} only"
         group = target(function.get("LoggingConfig", {}).get("LogGroup"))
         expected = ALLOWED.get(names[name], set()) | {(action, group) for action in LOG_ACTIONS}
         granted = {
@@ -80,7 +80,7 @@ def functions(project):
 
 
 def statements(role):
-    """The statements of a role, those under a condition, too."""
+    """Returns the statements of a role, including conditional ones."""
     for policy in role["Properties"].get("Policies", []):
         for statement in as_list(policy["PolicyDocument"]["Statement"]):
             for branch in statement.get("Fn::If", [None, statement])[1:]:

@@ -1,4 +1,4 @@
-"""No message in a queue is lost, read in transit, or processed twice because a timeout is too short."""
+"""Checks that no message in a queue is lost, read in transit, or processed twice because of a short timeout."""
 
 from project import QUEUE, as_list, target
 
@@ -12,16 +12,16 @@ def check(project):
         if queue.get("SqsManagedSseEnabled") is not True:
             yield f"{name}: SqsManagedSseEnabled must be true"
         if resource.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate"):
-            yield f"{name}: DeletionPolicy must be Retain or RetainExceptOnCreate: it may hold messages"
+            yield f"{name}: DeletionPolicy must be Retain or RetainExceptOnCreate: it may contain messages"
         if resource.get("UpdateReplacePolicy") != "Retain":
-            yield f"{name}: UpdateReplacePolicy must be Retain: it may hold messages"
+            yield f"{name}: UpdateReplacePolicy must be Retain: it may contain messages"
         if queue.get("FifoQueue") and (queue.get("DeduplicationScope"), queue.get("FifoThroughputLimit")) != (
             "messageGroup",
             "perMessageGroupId",
         ):
             yield f"{name}: DeduplicationScope and FifoThroughputLimit must make it a high-throughput queue"
         if not is_tls_only(project, name):
-            yield f"{name}: no policy denies what does not come over TLS"
+            yield f"{name}: no policy denies requests without TLS"
     yield from dead_letters(project)
 
 
@@ -69,7 +69,7 @@ def dead_letters(project):
 
 
 def is_tls_only(project, name):
-    """Whether a policy of the queue denies everything to everybody without TLS."""
+    """Returns whether a policy of the queue denies all requests without TLS."""
     for _, resource in project.of_type("AWS::SQS::QueuePolicy"):
         policy = resource["Properties"]
         if name not in map(target, policy["Queues"]):

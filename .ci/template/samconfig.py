@@ -1,4 +1,4 @@
-"""samconfig.toml and an operator's own parameters deploy to two places, with every parameter that is needed and without
+"""Checks that samconfig.toml and an operator's own parameters deploy two stacks, with all required parameters and without
 a secret.
 
 Both are read with SAM's own parsers, with what is commented out as well: every value must arrive as it is written.
@@ -49,7 +49,7 @@ def check(project):
             for name, value in given.items():
                 parameter = parameters.get(name)
                 if parameter is None:
-                    yield f"{environment} is given {name}, which is no parameter"
+                    yield f"{environment} is given {name}, which is not a parameter"
                 elif value != "FILL-IN" and not allows(parameter, value):
                     yield f"{environment} is given {name} with a value that the template refuses"
                 elif value == "FILL-IN" and allows(parameter, value):
@@ -63,7 +63,7 @@ def check(project):
         for word in re.findall(r"sb_secret_\w+|\bEAA\w{20,}|" + "|".join(sorted(IN_THE_SECRET)), project.text(file)):
             yield f"{file}: {word[:24]} is a secret, or names one"
     if "/parameters.*" not in project.text(".gitignore").splitlines():
-        yield f".gitignore: {OWN_FILES['default']} holds an operator's own values, and must be ignored"
+        yield f".gitignore: {OWN_FILES['default']} contains an operator's own values, and must be ignored"
     if f"cp {EXAMPLE} {OWN_FILES['default']}" not in project.text(DOCUMENT):
         yield f"{DOCUMENT}: does not say that {EXAMPLE} is copied to {OWN_FILES['default']}"
     if "AWS_DEFAULT_REGION" not in project.text(DOCUMENT):
@@ -72,14 +72,14 @@ def check(project):
 
 
 def allows(parameter, value):
-    """Whether CloudFormation takes a value for a parameter."""
+    """Returns whether CloudFormation accepts a value for a parameter."""
     if "AllowedValues" in parameter:
         return value in map(str, parameter["AllowedValues"])
     return re.fullmatch(parameter.get("AllowedPattern", ".*"), value) is not None
 
 
 def concurrency(project):
-    """The queues leave a new account enough instances for the API."""
+    """Checks that the queues leave a new account enough instances for the API."""
     taken = 0
     for _, _, source in project.mappings():
         most = source.get("ScalingConfig", {}).get("MaximumConcurrency", NEW_ACCOUNT)

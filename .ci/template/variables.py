@@ -1,4 +1,4 @@
-"""The functions get the environment variables that they read, no others, and docs/CONFIGURATION.md explains each.
+"""Checks that the functions get exactly the environment variables that they read, and that docs/CONFIGURATION.md explains each.
 
 A function reads what is a string of this form in its code or in `shared`; the template and the table decide which of the
 functions need a variable of `shared`.
@@ -18,7 +18,7 @@ IN_THE_SECRET = {
 # Set by Lambda itself, and reserved:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
 BY_LAMBDA = re.compile(r"AWS_(?!ENDPOINT_URL)|_X_AMZN_|LAMBDA_|_HANDLER$")
-# Of emulators and of other endpoints: on AWS they would point the functions away from AWS and Meta.
+# Variables for emulators and other endpoints: on AWS they would direct the functions away from AWS and Meta.
 FOR_EMULATORS = re.compile(r"AWS_ENDPOINT_URL(_\w+)?$|GRAPH_API_URL$")
 DOCUMENT, TABLE = "docs/CONFIGURATION.md", "## Environment variables"
 
@@ -59,13 +59,13 @@ def check(project):
         functions = set(project.function_names().values())
         said = functions if "all functions" in said else {name for name in functions if name in said}
         if variable in readers and said != readers[variable]:
-            yield f"{DOCUMENT}: {variable} is read by {', '.join(sorted(readers[variable]))}; the table says otherwise"
+            yield f"{DOCUMENT}: {variable} is read by {', '.join(sorted(readers[variable]))}; the table differs"
     if "{{resolve:" in project.source:
         yield "a value that CloudFormation resolves when it deploys is not seen when the secret changes"
 
 
 def secret(project, logical, function, name, needed):
-    """A function that needs secrets has one of its own, and the parameter says what must be in it."""
+    """Checks that each function with secrets has a separate one, and that the parameter's description lists its keys."""
     given = target(function.get("Environment", {}).get("Variables", {}).get("SECRET_ID"))
     expected = f"{name.capitalize()}SecretArn" if needed else None
     if given != expected:
@@ -77,7 +77,7 @@ def secret(project, logical, function, name, needed):
         yield f"{expected}: its description must name what {name} reads: {', '.join(sorted(needed))}"
     rules = str(project.template.get("Rules", {}))
     if f"{{'Ref': '{expected}'}}" not in rules:
-        yield f"no rule says that {expected} is another secret than those of other functions"
+        yield f"no rule requires {expected} to be another secret than those of other functions"
 
 
 def is_exempt(variable):
@@ -85,14 +85,14 @@ def is_exempt(variable):
 
 
 def read(code):
-    """The environment variables that a piece of Rust code names. `env!` is the compiler's."""
+    """Returns the environment variables in Rust code. `env!` is the compiler's."""
     code = re.sub(r"\benv!\(\"\w+\"\)", "", code)
     names = set(re.findall(r'"(_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', code))
     return names | ({"RUST_LOG"} if "EnvFilter::DEFAULT_ENV" in code else set())
 
 
 def rows(document):
-    """Who reads each variable, by the table."""
+    """Returns the readers of each variable, by the table."""
     table = {}
     for line in section(document, TABLE).splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]

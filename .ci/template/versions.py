@@ -1,10 +1,10 @@
-"""A new value of a parameter that reaches a function publishes a version of it, and no other value does.
+"""Checks that a new value of a parameter publishes a version of a function exactly if the function uses the parameter.
 
 With AutoPublishAlias, SAM hashes a function's properties into the id of its version, but not the values that its
 parameters have: a deployment of other values alone would leave the alias at the version before
 (https://github.com/aws/serverless-application-model/issues/3820). The exception is `Tracing`, whose parameters SAM
 replaces by their values before it hashes, wherever they stand in it: the template lists there what the function reads.
-A version whose id changes while its function does not is none: Lambda publishes nothing then, and CloudFormation fails.
+If a version's id changes while its function does not, Lambda publishes nothing, and CloudFormation fails.
 """
 
 import copy
@@ -19,7 +19,7 @@ from samtranslator.translator.translator import Translator
 
 from project import FUNCTION
 
-# SAM warns of what belongs to a deployment.
+# SAM logs warnings about deployments.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 SESSION = boto3.Session(region_name="us-east-1")
 
@@ -30,7 +30,7 @@ def check(project):
 
 @functools.cache
 def faults(template):
-    """What is wrong with a template, which is given as JSON: most mutations leave its functions as they are."""
+    """Returns the faults of a template, given as JSON: most mutations do not change its functions."""
     return list(search(json.loads(template)))
 
 
@@ -52,7 +52,7 @@ def search(template):
 
 
 def functions_only(project):
-    """The template as SAM sees it, without what is no function. A function's id depends on its own properties only."""
+    """Returns the functions of the template as SAM sees them. A function's id depends only on its own properties."""
     template = json.loads(json.dumps(project.template))
     template["Resources"] = {
         name: resource for name, resource in template["Resources"].items() if resource["Type"] == FUNCTION
@@ -65,13 +65,13 @@ def functions_only(project):
 
 
 def translated(template, values):
-    """The resources that CloudFormation gets from SAM for some values of the parameters."""
+    """Returns the resources that CloudFormation gets from SAM for some values of the parameters."""
     translator = Translator({}, Parser(), boto_session=SESSION)
     return translator.translate(copy.deepcopy(template), dict(values))["Resources"]
 
 
 def versions_of(resources):
-    """The id of each function's version, by the function's."""
+    """Returns the id of each function's version, by the function's id."""
     return {
         resource["Properties"]["FunctionName"]["Ref"]: name
         for name, resource in resources.items()
@@ -80,7 +80,7 @@ def versions_of(resources):
 
 
 def names_in(value, conditions):
-    """What a value refers to: by Ref, Sub and GetAtt, and through the conditions of If."""
+    """Returns the references of a value: by Ref, Sub and GetAtt, and through the conditions of If."""
     if isinstance(value, list):
         return set().union(*(names_in(part, conditions) for part in value))
     if not isinstance(value, dict):

@@ -21,8 +21,9 @@ pub fn init() {
 fn exit_silently_on_a_closed_pipe() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let closed =
-            |message: &str| message.starts_with("failed printing to stdout") && message.contains("os error 32");
+        let closed = |message: &str| {
+            message.starts_with("failed printing to stdout") && message.contains("os error 32")
+        };
         if panic.payload_as_str().is_some_and(closed) {
             std::process::exit(CLOSED_PIPE);
         }

@@ -119,7 +119,8 @@ impl DeadLetters {
             .attribute_names(QueueAttributeName::QueueArn)
             .send()
             .await;
-        let attributes = attributes.with_context(|| format!("cannot open {url}: is the endpoint running?"))?;
+        let attributes =
+            attributes.with_context(|| format!("cannot open {url}: is the endpoint running?"))?;
         let arn =
             attributes.attributes().and_then(|attributes| attributes.get(&QueueAttributeName::QueueArn));
         let arn = arn.context("the queue has no ARN")?.clone();

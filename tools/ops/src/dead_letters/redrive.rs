@@ -128,7 +128,9 @@ impl DeadLetters {
             let receipt_handle = message.receipt_handle().unwrap_or_default().to_owned();
             sent.insert(self.send(&destination, message).await?);
             let call = self.client.delete_message().queue_url(&self.url).receipt_handle(receipt_handle);
-            call.send().await.context("redriven and not deleted: run the command again within five minutes")?;
+            call.send()
+                .await
+                .context("redriven and not deleted: run the command again within five minutes")?;
             redriven.moved += 1;
         }
         Ok(())
@@ -145,10 +147,7 @@ impl DeadLetters {
         match (self.sources.iter().find(is_it), self.sources.as_slice()) {
             (Some(source), _) => Ok(source),
             (None, [only]) if name.is_none() => Ok(only),
-            _ => bail!(
-                "message {}: the source queue is unknown",
-                message.message_id().unwrap_or_default()
-            ),
+            _ => bail!("message {}: the source queue is unknown", message.message_id().unwrap_or_default()),
         }
     }
 

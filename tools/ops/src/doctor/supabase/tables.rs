@@ -175,7 +175,7 @@ pub(super) async fn anonymous(client: &Supabase, report: &mut Report) {
         report.wrong(
             check,
             format!(
-                anyone with the publishable key can read {names}: in the SQL editor, `revoke all on table … from \
+                "anyone with the publishable key can read {names}: in the SQL editor, `revoke all on table … from \
                  public, anon`, `alter table … enable row level security`, and drop policies for anon or public"
             ),
         );
