@@ -1,6 +1,6 @@
 # Shorthands for https://just.systems; docs/LOCAL.md explains each command.
 
-# The pipeline on this machine, with the page; or one of its commands: `just run replay local/samples`.
+# The pipeline on this machine, with the page; or another command of `local`: `just run replay local/samples`.
 run *arguments:
     cargo run -p local -- {{arguments}}
 
@@ -14,7 +14,7 @@ page *files:
 bench *arguments:
     cargo run --release -p bench -- {{arguments}}
 
-# One of `receive` and `work`: begins with what was found before.
+# The target is `receive` or `work`; fuzzing starts from the stored corpus.
 fuzz target="receive": unpack
     cargo +nightly fuzz run {{target}} -- -dict=fuzz/meta.dict -max_total_time=600
 
@@ -25,8 +25,8 @@ simulate *arguments="--runs 1000":
     cargo run --release -p simulation -- {{arguments}}
 
 lint:
-    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && .ci/circles
+    cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings && .ci/import-cycles
 
-# All that must hold before a merge.
+# All checks required before a merge.
 ci:
     .ci/run

@@ -1,8 +1,8 @@
 #!/bin/sh
 # The corpus of each target is one file in git, corpus/TARGET.tar.gz, and a directory of files while it is fuzzed.
-#   fuzz/corpus.sh unpack    before fuzzing: adds what the archives have to corpus/TARGET/
-#   fuzz/corpus.sh pack      after it: makes the archives again, of what is in corpus/TARGET/ then
-# The same files make the same archive. Needs GNU tar and gzip.
+#   fuzz/corpus.sh unpack    before fuzzing: adds the archives' files to corpus/TARGET/
+#   fuzz/corpus.sh pack      after fuzzing: recreates the archives from corpus/TARGET/
+# The archives are reproducible. Needs GNU tar and gzip.
 set -eu
 cd "$(dirname "$0")/corpus"
 

@@ -1,4 +1,4 @@
-//! What `webhook` makes of a body: signature, updates, envelopes, calls to SQS.
+//! The processing of a body by `webhook`: signature, updates, envelopes, calls to SQS.
 
 #![no_main]
 

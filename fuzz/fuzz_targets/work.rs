@@ -1,4 +1,4 @@
-//! What `reply` makes of a queue message's body: a message, a status, an event.
+//! The processing of a queue message's body by `reply`: a message, a status, an event.
 
 #![no_main]
 

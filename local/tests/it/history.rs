@@ -23,7 +23,7 @@ struct Project {
     _guardian: Guardian,
 }
 
-/// Times that RFC 3339 cannot say and others beside them, newest first: as they are inserted, and as they are shown.
+/// Times outside the range of RFC 3339 and others, newest first: as inserted, and as returned.
 const TIMES: [(&str, &str); 9] = [
     ("infinity", "infinity"),
     ("57873-10-06 05:22:00.123+00", "57873-10-06T05:22:00.123+00:00"),
@@ -36,7 +36,7 @@ const TIMES: [(&str, &str); 9] = [
     ("-infinity", "-infinity"),
 ];
 
-/// A page: its rows, and the query of the next.
+/// A page: its rows, and the query of the next page.
 struct Page {
     rows: Vec<Value>,
     next: Option<String>,
@@ -62,7 +62,7 @@ impl Project {
         sqlx::query(AssertSqlSafe(insert)).execute(self.supabase.pool()).await.expect("inserted");
     }
 
-    /// Two rows at each of the times: the id decides.
+    /// Writes two rows at each of the times, which are ordered by id.
     async fn insert_times(&self, times: &[(&str, &str)]) {
         for (time, _) in times {
             let rows =
@@ -83,7 +83,7 @@ impl Project {
         let token = self.supabase.user_token(USER_B, Duration::from_secs(600)).expect("a token");
         let response = self.get(query, &token).await;
         assert_eq!(response.status(), 200, "{query}: {:?}", response.body());
-        // What Lambda gets: the body as a JSON string. (Its limit is 6,291,556 bytes.)
+        // Lambda's response: the body as a JSON string. (Its limit is 6,291,556 bytes.)
         let body = serde_json::to_string(response.body()).expect("JSON");
         assert!(body.len() < 6_000_000, "{} bytes", body.len());
         let next = response.headers().get("link").map(|link| {
@@ -95,7 +95,7 @@ impl Project {
         Page { rows: serde_json::from_slice(response.body().as_ref()).expect("JSON"), next }
     }
 
-    /// All pages from the first on.
+    /// Returns all pages from the first on.
     async fn pages(&self, limit: usize) -> Vec<Vec<Value>> {
         let (mut pages, mut query) = (Vec::new(), format!("limit={limit}"));
         loop {
@@ -126,9 +126,8 @@ fn shown_twice<'a>(times: &[(&str, &'a str)]) -> Vec<&'a str> {
     times.iter().flat_map(|(_, shown)| [*shown; 2]).collect()
 }
 
-/// A page of the database, in PostgreSQL's own JSON: what PostgREST passes on. In place of it stands a server that
-/// cannot read all times.
-async fn passed_on(
+/// Returns a page in PostgreSQL's own JSON, as PostgREST forwards it, because the emulated REST API cannot read all times.
+async fn forwarded(
     State((pool, zone)): State<(PgPool, &'static str)>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
@@ -153,12 +152,12 @@ async fn passed_on(
 }
 
 #[tokio::test]
-async fn any_time_of_postgresql_s_is_shown_and_paged_past() {
+async fn every_postgresql_time_is_returned_and_paginated() {
     let mut project = Project::start(Options::default()).await;
     sqlx::query("delete from messages").execute(project.supabase.pool()).await.expect("deleted");
     project.insert_times(&TIMES).await;
     for zone in ["UTC", "Europe/Amsterdam"] {
-        let router = Router::new().fallback(passed_on).with_state((project.supabase.pool().clone(), zone));
+        let router = Router::new().fallback(forwarded).with_state((project.supabase.pool().clone(), zone));
         let server = local_lambda::HttpServer::start(router, 0).await.expect("a server");
         project.messages = messages(&server.url(), project.supabase.publishable_key());
         for limit in [1, 2, 3, 5, 200] {
@@ -167,7 +166,7 @@ async fn any_time_of_postgresql_s_is_shown_and_paged_past() {
             assert_eq!(
                 (shown.len(), ids.len()),
                 (18, 18),
-                "{zone}, limit={limit}: none is lost, none is there twice"
+                "{zone}, limit={limit}: no row is lost or duplicated"
             );
             if zone == "UTC" {
                 assert_eq!(times_of(&shown), shown_twice(&TIMES), "limit={limit}");
@@ -189,18 +188,18 @@ async fn rows_at_any_time_and_of_any_size_are_shown() {
     let project = Project::start(Options { seed: true, ..Options::default() }).await;
     sqlx::query("delete from messages").execute(project.supabase.pool()).await.expect("deleted");
 
-    // The REST API here cannot read `infinity`.
-    // The REST server of one machine reads neither infinity nor BC in a filter; the test above has them.
+    // The emulated REST API cannot read `infinity`.
+    // The emulated REST API reads neither infinity nor BC in a filter; the test above has them.
     let is_read = |time: &str| !time.contains("infinity") && !time.ends_with("BC");
     let times: Vec<_> = TIMES.into_iter().filter(|(time, _)| is_read(time)).collect();
     project.insert_times(&times).await;
     for limit in [1, 3, 200] {
         let shown = project.pages(limit).await.concat();
-        assert_eq!(times_of(&shown), shown_twice(&times), "limit={limit}: none is lost, none is there twice");
+        assert_eq!(times_of(&shown), shown_twice(&times), "limit={limit}: no row is lost or duplicated");
     }
     sqlx::query("delete from messages").execute(project.supabase.pool()).await.expect("deleted");
 
-    // 25 exchanges of what a person can paste into WhatsApp.
+    // 25 exchanges of the longest messages that WhatsApp accepts.
     let long = format!(
         "select '{USER_B}', 'whatsapp', r, n || repeat('长', 65536), now() + (n || ' ms')::interval \
         from generate_series(1, 25) n, unnest(array['user', 'assistant']) r"
@@ -216,7 +215,7 @@ async fn rows_at_any_time_and_of_any_size_are_shown() {
         assert_eq!(numbers.collect::<Vec<usize>>(), newest_first);
     }
 
-    // One row that is too large by itself, of either size: read whole, and not.
+    // One row that is too large, of both sizes: read completely, and not.
     let large =
         |size: usize, at: &str| format!("select '{USER_B}', 'web', 'user', repeat('\"', {size}), {at}");
     project.insert(&large(3_000_000, "now() + interval '1 hour'")).await;
@@ -242,13 +241,13 @@ async fn a_cap_on_rows_is_not_the_end_of_the_history() {
         let all = pages.concat();
         let expected: Vec<_> = (1..=21).map(|n| n.to_string()).collect();
         assert_eq!(contents(&all), expected, "limit={limit}");
-        assert!(pages.iter().all(|page| !page.is_empty()), "the last page says that it is");
+        assert!(pages.iter().all(|page| !page.is_empty()), "no page is empty");
     }
     project.stop().await;
 }
 
 #[tokio::test]
-async fn a_token_that_names_no_user_is_the_caller_s_fault() {
+async fn a_token_without_a_user_is_rejected() {
     let project = Project::start(Options::default()).await;
     let exp = Utc::now().timestamp() + 600;
     let user = json!({"sub": USER_B, "role": "authenticated", "aud": "authenticated", "exp": exp});
@@ -286,7 +285,7 @@ async fn a_token_that_names_no_user_is_the_caller_s_fault() {
         assert_eq!(response.status(), 401, "{what}: {:?}", response.body());
         assert_eq!(response.headers()["www-authenticate"], r#"Bearer error="invalid_token""#, "{what}");
     }
-    // Nobody, who has no rows, or no right to read any.
+    // A role without rows, or without permission to read any.
     for (what, token, status) in [
         ("no sub", without("sub"), 200),
         ("a sub that is null", with("sub", Value::Null), 200),
