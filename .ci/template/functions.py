@@ -35,7 +35,7 @@ def check(project):
 
 def order_and_routes(project):
     if project.resources["WebhookFunction"].get("DependsOn") != "ReplyFunctionAliaslive":
-        yield "WebhookFunction: is deployed before reply's new code is in use, which could not read what it queues"
+        yield "WebhookFunction: is deployed before reply's new code is in use, which could not read its queue messages"
     routes = {
         f"{event['Properties']['Method']} {event['Properties']['Path']}"
         for _, function in project.functions()

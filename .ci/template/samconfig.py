@@ -1,7 +1,7 @@
 """Checks that samconfig.toml and an operator's own parameters deploy two stacks, with all required parameters and without
 a secret.
 
-Both are read with SAM's own parsers, with what is commented out as well: every value must arrive as it is written.
+Both are read with SAM's own parsers, including commented-out lines: every value must arrive as it is written.
 """
 
 import pathlib

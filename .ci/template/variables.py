@@ -1,6 +1,6 @@
 """Checks that the functions get exactly the environment variables that they read, and that docs/CONFIGURATION.md explains each.
 
-A function reads what is a string of this form in its code or in `shared`; the template and the table decide which of the
+A function reads a variable if its name is a string in its code or in `shared`; the template and the table decide which of the
 functions need a variable of `shared`.
 """
 

@@ -18,8 +18,8 @@ pub struct FreshIds {
 }
 
 impl FreshIds {
-    /// For a new queue, a wamid is replaced only if an earlier payload has used it. For a queue that may know the wamids
-    /// from an earlier run, every wamid is made unique to this run.
+    /// For a new queue, a wamid is replaced only if an earlier payload has used it. For a queue that may know the
+    /// wamids from an earlier run, every wamid is made unique to this run.
     #[must_use]
     pub fn new(queue_is_new: bool) -> Self {
         let run = (!queue_is_new).then(|| format!("{:08x}", Uuid::new_v4().as_fields().0));

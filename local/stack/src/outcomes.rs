@@ -147,8 +147,8 @@ impl Outcomes {
         true
     }
 
-    /// Returns every update with its outcome. For updates that share a key the last outcomes count: an earlier attempt may
-    /// have been retried.
+    /// Returns every update with its outcome. For updates that share a key the last outcomes count: an earlier attempt
+    /// may have been retried.
     pub fn into_pairs(self) -> impl Iterator<Item = (Expected, UpdateOutcome)> {
         let mut outcomes: HashMap<_, _> = self
             .by_key

@@ -40,8 +40,8 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Starts the emulator, or connects to `endpoint`, and creates the queues that do not exist. Existing queues get the
-    /// redrive policy, the visibility timeout and the retention period of this module.
+    /// Starts the emulator, or connects to `endpoint`, and creates the queues that do not exist. Existing queues get
+    /// the redrive policy, the visibility timeout and the retention period of this module.
     ///
     /// Another endpoint is called with the usual `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, if they are set.

@@ -1,5 +1,5 @@
-//! Faults on the real processes: a database outage, errors of the Graph API, a killed function, concurrent and duplicate
-//! deliveries. The tests check the rows and the replies that phones received.
+//! Faults on the real processes: a database outage, errors of the Graph API, a killed function, concurrent and
+//! duplicate deliveries. The tests check the rows and the replies that phones received.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -126,7 +126,8 @@ fn shown_twice<'a>(times: &[(&str, &'a str)]) -> Vec<&'a str> {
     times.iter().flat_map(|(_, shown)| [*shown; 2]).collect()
 }
 
-/// Returns a page in PostgreSQL's own JSON, as PostgREST forwards it, because the emulated REST API cannot read all times.
+/// Returns a page in PostgreSQL's own JSON, as PostgREST forwards it, because the emulated REST API cannot read all
+/// times.
 async fn forwarded(
     State((pool, zone)): State<(PgPool, &'static str)>,
     Query(query): Query<BTreeMap<String, String>>,

@@ -49,7 +49,7 @@ async fn busy_run(stack: &Stack) {
         {"from": PHONE_A, "id": wamid(PHONE_A, 2), "type": "image", "image": {"id": "1", "caption": "a private caption"}},
         {"from": PHONE_A, "id": wamid(PHONE_A, 3), "type": "system",
             "system": {"type": "customer_identity_changed", "wa_id": "12195555358", "body": "a private body"}},
-        {"from": "somebody private", "id": wamid(PHONE_A, 4), "type": "a private type", "text": {"body": "a private text"}},
+        {"from": "a private sender", "id": wamid(PHONE_A, 4), "type": "a private type", "text": {"body": "a private text"}},
         {"from": UNLINKED, "id": wamid(UNLINKED, 5), "type": "text", "text": {"body": "a private text, unlinked"}},
     ]);
     let statuses = json!([

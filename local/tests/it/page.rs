@@ -194,9 +194,9 @@ async fn a_text_message_is_shown_at_every_step() {
         let statuses = shown.message(&wamid)["statuses"].as_array().cloned().unwrap_or_default();
         statuses.len() == 3 && statuses.iter().all(|status| !status["outcome"].is_null())
     };
-    let is_read = |shown: &Shown| shown.message(&wamid)["database"]["rows"][1]["status"] == "read";
-    let shown = played.until("the row has the status", |shown| statuses(shown) && is_read(shown)).await;
-    let message = shown.message(&wamid);
+    let is_read = |shown: &Shown| shown.journey(&wamid)["database"]["rows"][1]["status"] == "read";
+    let shown = played.until("the row has the statuses", |shown| statuses(shown) && is_read(shown)).await;
+    let journey = shown.journey(&wamid);
     assert_eq!(
         (&message["state"], &message["phone"], &message["label"]),
         (&json!("done"), &json!("a"), &json!("text: Hello"))

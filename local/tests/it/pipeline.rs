@@ -86,13 +86,13 @@ async fn duplicates_are_recognized_as_the_queue_does() {
     let ignored = |played: &Played| -> Vec<String> {
         played.ignored.iter().map(|one| format!("{}: {}", one.what, one.why)).collect()
     };
-    let again = "message text without an id: a duplicate in the same payload: the queue keeps one";
+    let again = "message text without an id: a duplicate in the same payload: the queue accepts only one";
     assert_eq!(ignored(&first), [again]);
 
     let messages = [nameless("two"), text(PHONE_A, "wamid.1", "three"), nameless("four")];
     let second = stack.play_next(&payload(&messages), &mut sent).await.expect("played");
     assert_eq!((second.queued, second.echoes.len(), second.rows.len()), (3, 1, 2));
-    let earlier = "a duplicate of an earlier payload: the queue keeps one";
+    let earlier = "a duplicate of an earlier payload: the queue accepts only one";
     let duplicates =
         ["message text without an id", "message text wamid.1"].map(|what| format!("{what}: {earlier}"));
     assert_eq!(ignored(&second), duplicates);

@@ -1,5 +1,5 @@
-//! `--supabase`: the pipeline on an external project, which is restored afterwards. The external project is the emulator
-//! behind the two calls of Supabase Auth that a run needs.
+//! `--supabase`: the pipeline on an external project, which is restored afterwards. The external project is the
+//! emulator behind the two calls of Supabase Auth that a run needs.
 
 use std::path::Path;
 use std::process::{Output, Stdio};

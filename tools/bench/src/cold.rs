@@ -1,4 +1,5 @@
-//! Cold starts: CPU time from the start of a process to its first poll, its first response, and its first TLS ClientHello.
+//! Cold starts: CPU time from the start of a process to its first poll, its first response, and its first TLS
+//! ClientHello.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

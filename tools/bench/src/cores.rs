@@ -31,7 +31,7 @@ fn use_only(pid: i32, core: usize) {
     let mut cores = CpuSet::new();
     let set = cores.set(core).and_then(|()| sched_setaffinity(nix::unistd::Pid::from_raw(pid), &cores));
     if let Err(error) = set {
-        tracing::warn!(%error, core, "no core of its own: times may depend on what else runs");
+        tracing::warn!(%error, core, "the core cannot be pinned: times may depend on other processes");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pages of the history in a real PostgreSQL: the cost of reading one must not depend on the size of the table.
 //!
-//! The explained statement is the one that the REST API executes, with the role and the claims of the caller. It is read
-//! from `pg_stat_activity` while the table is locked and the API's session waits.
+//! The explained statement is the one that the REST API executes, with the role and the claims of the caller. It is
+//! read from `pg_stat_activity` while the table is locked and the API's session waits.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn with(supabase: &Supabase, sizes: Sizes, runs: usize) -> anyhow::Result<
             [("first page", None), ("page in the middle", Some(newest / 2))].into_iter().enumerate()
         {
             let page = overhear(supabase, &mut connection, name, middle).await?;
-            let (times, told) = explain(&mut connection, &page, runs).await?;
+            let (times, remark) = explain(&mut connection, &page, runs).await?;
             let figure = Statistics::of(times).context("no statement was explained")?;
             let of = format!("{}, {of_user} rows + {of_others} of others", page.name);
             let row = match first.get(which) {
@@ -87,7 +87,7 @@ async fn with(supabase: &Supabase, sizes: Sizes, runs: usize) -> anyhow::Result<
                     Row::new("history", of, "ms", Some(*baseline), figure, Goal::RatioAtMost(1.3))
                 }
             };
-            rows.push(row.noting(told));
+            rows.push(row.noting(remark));
         }
     }
     Ok(rows)
@@ -197,7 +197,7 @@ async fn explain(
     let values: Vec<String> = page.parameters.iter().map(|value| format!("'{value}'")).collect();
     let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
     let explain = format!("explain (analyze, buffers, format json) execute page {values}");
-    let (mut times, mut told) = (Vec::new(), String::new());
+    let (mut times, mut remark) = (Vec::new(), String::new());
     // The first execution reads from disk.
     for run in 0..=runs {
         let row = transaction.fetch_one(AssertSqlSafe(explain.clone())).await?;
@@ -207,11 +207,11 @@ async fn explain(
             times.push(time);
         }
         let (hit, read) = (&plan[0]["Plan"]["Shared Hit Blocks"], &plan[0]["Plan"]["Shared Read Blocks"]);
-        told = format!("{}; {hit} buffers, {read} of them read", nodes(&plan[0]["Plan"]).join(" ← "));
+        remark = format!("{}; {hit} buffers, {read} of them read", nodes(&plan[0]["Plan"]).join(" ← "));
     }
     transaction.execute("deallocate page").await?;
     transaction.rollback().await?;
-    Ok((times, told))
+    Ok((times, remark))
 }
 
 /// Returns the nodes of a plan from the top down, with their indexes.

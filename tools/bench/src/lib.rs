@@ -1,5 +1,5 @@
-//! Measures the functions as processes over the real runtime protocol, compared with a function that returns a constant:
-//! the baseline. Each figure is printed with its goal, explained in `docs/PERFORMANCE.md`.
+//! Measures the functions as processes over the real runtime protocol, compared with a function that returns a
+//! constant: the baseline. Each figure is printed with its goal, explained in `docs/PERFORMANCE.md`.
 //!
 //! | module | contents |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | [`cores`] | a separate core for each side |
 //! | [`runtime_api`] | a measuring Lambda runtime API |
 //! | [`stubs`] | SQS, Supabase, the Graph API; a listener for TLS |
-//! | [`setting`] | what all parts of the measurement use |
+//! | [`setting`] | the shared setting of all measurements |
 //! | [`cold`] | cold starts |
 //! | [`warm`] | invocations of a warm process, and its memory |
 //! | [`load`] | many messages, large bodies, batches |
@@ -21,8 +21,8 @@
 //! | [`table`] | figures and their goals |
 //! | [`plot`] | the same as an SVG |
 //!
-//! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions alternate with
-//! the baseline: a temporary disturbance of the machine affects all of them.
+//! Everything runs on one thread, so that a function has a core of its own on a machine with two. Functions alternate
+//! with the baseline: a temporary disturbance of the machine affects all of them.
 
 pub mod binaries;
 pub mod cold;

@@ -103,14 +103,14 @@ pub async fn batch(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     // Opens the connections.
     process.invoke(vec![events::reply(0, SENDERS)?]).await?;
     bench.stubs.delay(DELAYS);
-    let (mut faster, mut calls, mut told) = (Vec::new(), Vec::new(), String::new());
+    let (mut faster, mut calls, mut remark) = (Vec::new(), Vec::new(), String::new());
     for run in 0..runs {
         bench.progress(format_args!("batches of {SENDERS} senders, {run} of {runs}"));
         drop(bench.stubs.take_calls());
         let one = process.invoke(vec![events::reply(1, 1)?]).await?;
         let called = bench.stubs.take_calls();
         calls.push(called.begun.len() as f64);
-        told = format!("{:?}, {} at once", called.begun, called.at_once);
+        remark = format!("{:?}, {} at once", called.begun, called.at_once);
         let singles: Result<Vec<_>, _> = (1..SENDERS).map(|n| events::reply(n + 1, 1)).collect();
         let singles = process.invoke(singles?).await?;
         let together = process.invoke(vec![events::reply(1, SENDERS)?]).await?;
@@ -129,6 +129,6 @@ pub async fn batch(bench: &Bench, runs: usize) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         Row::new("batch, one after the other", of, "× faster", None, sample(faster)?, Goal::AtLeast(8.0)),
         Row::new("calls for a message", "reply", "calls", None, sample(calls)?, Goal::AtMost(4.0))
-            .noting(told),
+            .noting(remark),
     ])
 }

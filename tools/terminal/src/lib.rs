@@ -1,4 +1,5 @@
-//! Shared code of this workspace's command lines. Results go to standard output, progress and the log to standard error.
+//! Shared code of this workspace's command lines. Results go to standard output, progress and the log to standard
+//! error.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use tracing_subscriber::EnvFilter;
@@ -6,8 +7,8 @@ use tracing_subscriber::EnvFilter;
 /// A shell's exit status for a program ended by SIGPIPE: 128 plus the signal's number.
 const CLOSED_PIPE: i32 = 141;
 
-/// Writes the log to standard error, filtered by `LOCAL_LOG`, and ends the process silently when the reader of its output
-/// closes the pipe. To be called once, at the start.
+/// Writes the log to standard error, filtered by `LOCAL_LOG`, and ends the process silently when the reader of its
+/// output closes the pipe. To be called once, at the start.
 pub fn init() {
     exit_silently_on_a_closed_pipe();
     // An empty variable counts as unset. The REST server logs a warning about a known difference at every start.

@@ -1,7 +1,7 @@
 //! The two users that a run needs in an external project, and restoring the project afterwards.
 //!
-//! Users A and B of the seed are used if they exist; otherwise they are created for the duration of the run. A killed run
-//! leaves its users behind, marked with `CREATED_BY`; the next run removes them with their messages.
+//! Users A and B of the seed are used if they exist; otherwise they are created for the duration of the run. A killed
+//! run leaves its users behind, marked with `CREATED_BY`; the next run removes them with their messages.
 
 use std::sync::Arc;
 
@@ -248,8 +248,8 @@ async fn remove_created(connection: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Removes the users' links, after clearing their identities: on deletion of a link, a trigger deletes the rows with its
-/// identity, which may belong to another user.
+/// Removes the users' links, after clearing their identities: on deletion of a link, a trigger deletes the rows with
+/// its identity, which may belong to another user.
 async fn unlink(connection: &mut PgConnection, users: &[Uuid]) -> sqlx::Result<()> {
     for statement in [
         "update public.user_preferences set whatsapp_phone = '', whatsapp_user_id = null where user_id = any($1)",

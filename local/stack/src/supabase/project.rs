@@ -1,4 +1,4 @@
-//! A project that somebody else runs: `supabase start`'s, or any other.
+//! An external project: that of `supabase start`, or any other.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::auth::{self, Session};
 use super::cleanup::Cleanup;
 use super::writes::Writes;
 
-/// An external project, restored at the end. Dropping the value removes the written rows; [`Project::close`] does the same
-/// and returns errors.
+/// An external project, restored at the end. Dropping the value removes the written rows; [`Project::close`] does the
+/// same and returns errors.
 pub struct Project {
     /// The proxy that the functions call in place of the project.
     server: HttpServer,

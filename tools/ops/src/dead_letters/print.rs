@@ -1,5 +1,5 @@
-//! Output of dead letters for a terminal. Without `--body`, phone numbers and message texts are masked, and wamids, which
-//! contain a number, are shortened as in the functions' logs.
+//! Output of dead letters for a terminal. Without `--body`, phone numbers and message texts are masked, and wamids,
+//! which contain a number, are shortened as in the functions' logs.
 
 use std::fmt::Write;
 

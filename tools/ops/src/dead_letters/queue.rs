@@ -107,8 +107,8 @@ pub struct DeadLetter {
 }
 
 impl DeadLetters {
-    /// Opens a queue, and checks that it is a dead-letter queue: reading any other queue would count as deliveries of its
-    /// messages, and hide them from their consumer.
+    /// Opens a queue, and checks that it is a dead-letter queue: reading any other queue would count as deliveries of
+    /// its messages, and hide them from their consumer.
     ///
     /// # Errors
     /// When it is another queue, or cannot be reached.
@@ -147,8 +147,8 @@ impl DeadLetters {
         Ok(attributes.values().filter_map(|count| count.parse::<usize>().ok()).sum())
     }
 
-    /// Reads up to `limit` messages, which stay in the queue. Of a message group of a FIFO queue only the first ten can be
-    /// read: receiving locks the group.
+    /// Reads up to `limit` messages, which stay in the queue. Of a message group of a FIFO queue only the first ten can
+    /// be read: receiving locks the group.
     ///
     /// # Errors
     /// When the queue cannot be reached.
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_region_is_in_aws_s_host_and_in_no_other() {
+    fn the_region_is_read_only_from_aws_host_names() {
         assert_eq!(aws_region("sqs.eu-west-1.amazonaws.com"), Some("eu-west-1"));
         assert_eq!(aws_region("sqs.cn-north-1.amazonaws.com.cn"), Some("cn-north-1"));
         assert_eq!(aws_region("sqs-fips.us-gov-west-1.amazonaws.com"), Some("us-gov-west-1"));

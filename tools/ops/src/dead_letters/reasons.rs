@@ -1,7 +1,7 @@
 //! The causes of failed messages, from the log of `reply`.
 //!
-//! Two formats are read, mixed with other lines: JSON, as on Lambda, with or without a prefix (`aws logs tail` writes the
-//! time and the stream), and the lines that `local` prints.
+//! Two formats are read, mixed with other lines: JSON, as on Lambda, with or without a prefix (`aws logs tail` writes
+//! the time and the stream), and the lines that `local` prints.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

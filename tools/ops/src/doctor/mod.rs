@@ -1,6 +1,6 @@
 //! Checks a deployed stack and the services it uses, and reports errors with their remedies.
 //!
-//! | module | what it checks |
+//! | module | checks |
 //! |---|---|
 //! | [`settings`] | nothing: the settings and their sources |
 //! | [`webhook`] | `/webhook` and `/messages`: address, verify token, signature |
@@ -10,9 +10,9 @@
 //! | `connection` | nothing: URLs that may receive secrets, and causes of missing responses |
 //! | [`report`] | nothing: the findings and their output |
 //!
-//! It leaves only lines in the functions' logs. The signed test POST contains no message, but an event named `doctor`: no
-//! reply is sent and no user's row is written. Its row in `account_events` is removed again if the secret key is known.
-//! Nothing else is written, and no user's row is read.
+//! It leaves only lines in the functions' logs. The signed test POST contains no message, but an event named `doctor`:
+//! no reply is sent and no user's row is written. Its row in `account_events` is removed again if the secret key is
+//! known. Nothing else is written, and no user's row is read.
 
 mod connection;
 pub mod event;

@@ -21,8 +21,8 @@ pub struct Finding {
     pub check: &'static str,
     /// The outcome.
     pub outcome: Outcome,
-    /// For display: the result; the error and its remedy; or the reason for skipping the check. Contains no secret, and of
-    /// a phone number only the last digits.
+    /// For display: the result; the error and its remedy; or the reason for skipping the check. Contains no secret, and
+    /// of a phone number only the last digits.
     pub message: String,
 }
 

@@ -45,8 +45,8 @@ pub async fn examine(settings: &Settings, event: &TestEvent, http: &Client) -> R
     report
 }
 
-/// Checks that the webhook responds at the URL: it reports the missing parameters of an empty handshake. No secret is sent
-/// before that.
+/// Checks that the webhook responds at the URL: it reports the missing parameters of an empty handshake. No secret is
+/// sent before that.
 async fn address(text: &str, http: &Client) -> Result<Url, String> {
     let url = safe_url(text).map_err(|what| format!("{what}: give the stack's output WebhookUrl"))?;
     if !url.path().trim_end_matches('/').ends_with("/webhook") {

@@ -236,8 +236,8 @@ async fn a_dead_letter_has_its_cause_and_later_messages_are_tried() {
     assert_eq!(String::from_utf8_lossy(&answer), r#"{"batchItemFailures":[]}"#);
     let dead_lettered = stack.logs.since(mark).into_iter().find(|e| e.field("counter") == "dead_letters");
     assert_eq!(dead_lettered.expect("counted").field("wamid"), "wamid.1");
-    let asked = rows(&stack).await.into_iter().filter(|row| row.0 == "user").count();
-    assert_eq!((stack.services.graph.received().len(), asked), (2, 2));
+    let users = rows(&stack).await.into_iter().filter(|row| row.0 == "user").count();
+    assert_eq!((stack.services.graph.received().len(), users), (2, 2));
 
     let letters = open(queues, INBOUND_DEAD_LETTERS).await;
     let seen = letters.look(10).await.expect("seen");

@@ -89,7 +89,7 @@ async fn the_command_finds_local_and_fails_if_a_check_is_wrong() {
     assert_eq!(String::from_utf8(output.stdout).expect("UTF-8"), none);
 
     let pid = running.id().expect("running");
-    local_process::signal(pid, Signal::SIGTERM).expect("told");
+    local_process::signal(pid, Signal::SIGTERM).expect("signalled");
     running.wait().await.expect("it ends");
     let output = ops(&dead_letters).output().await.expect("it ends");
     assert_eq!(output.status.code(), Some(1));

@@ -174,8 +174,8 @@ impl Key {
     }
 }
 
-/// Returns whether a refusal is about the key, and not about a table: the gateway has no code, and PGRST30x is about a JWT.
-/// Source: “Errors”, PostgREST's documentation.
+/// Returns whether a refusal is about the key, and not about a table: the gateway has no code, and PGRST30x is about a
+/// JWT. Source: “Errors”, PostgREST's documentation.
 fn is_of_the_key(code: Option<&str>) -> bool {
     code.is_none_or(|code| code.starts_with("PGRST30"))
 }
