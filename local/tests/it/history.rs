@@ -242,7 +242,7 @@ async fn a_cap_on_rows_is_not_the_end_of_the_history() {
         let all = pages.concat();
         let expected: Vec<_> = (1..=21).map(|n| n.to_string()).collect();
         assert_eq!(contents(&all), expected, "limit={limit}");
-        assert!(pages.iter().all(|page| !page.is_empty()), "no page is empty");
+        assert!(pages.iter().all(|page| !page.is_empty()), "an empty page");
     }
     project.stop().await;
 }
