@@ -8,7 +8,7 @@ from project import anchor, section, target
 NAMESPACE = "WhatsAppLambda"
 # The namespace of the metric filters, whose metrics have no dimension for the stack.
 OF_FILTERS = {"Fn::Sub": "WhatsAppLambda/${AWS::StackName}"}
-# The metric that shared/src/metrics.rs counts by the version of the function.
+# The metric that shared/src/lambda/metrics.rs counts by the version of the function.
 BY_VERSION = "version_errors"
 ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK, COSTS = "docs/RUNBOOK.md", "docs/COSTS.md"
@@ -134,7 +134,7 @@ def watched_metrics(project):
 
 def written_by(project, folder):
     """Returns the metrics of a function: strings in its code and in shared code, and the counters that both use."""
-    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/counter.rs")))
+    counters = dict(re.findall(r'(\w+) = "(\w+)"', project.text("shared/src/lambda/counter.rs")))
     code = project.code(f"functions/{folder}/src", "shared/src")
     used = {counters[variant] for variant in re.findall(r"Counter::(\w+)", code) if variant in counters}
     return (strings(code) - set(counters.values())) | used

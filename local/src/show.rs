@@ -15,7 +15,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     let services = &stack.services;
     let graph = services.graph.url();
     let [(_, token_a), (_, token_b)] = stack.users()?;
-    println!("\nOpen {url}/ to play: phones, the steps of every message, and faults.");
+    println!("\nOpen {url}/ for the page: phones, pipeline, history and faults.");
     println!("\nRunning, until Ctrl-C:");
     println!("  webhook   {url}/webhook");
     println!("  history   {url}/messages");

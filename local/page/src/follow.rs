@@ -35,7 +35,7 @@ const POLL_EVERY: Duration = Duration::from_secs(1);
 /// The maximum number of messages in one query for rows.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Follows the functions' logs. No line may be missed: the counters rest on them.
+/// Follows the functions' logs. The counters depend on every line.
 pub(crate) async fn logs(mut lines: UnboundedReceiver<Entry>, hub: Arc<Hub>) {
     while let Some(entry) = lines.recv().await {
         hub.change(|model| model.logged(&entry));

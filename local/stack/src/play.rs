@@ -288,7 +288,7 @@ impl Played {
     fn add(&mut self, expected: Expected, update: UpdateOutcome) {
         let Expected { what, work, .. } = expected;
         let UpdateOutcome { outcome, reason } = &update;
-        let event = |field: &str| Event { field: field.to_owned(), outcome: "kept" };
+        let event = |field: &str| Event { field: field.to_owned(), outcome: "stored" };
         match (Outcome::from_name(outcome), &work) {
             (Some(Outcome::Answered | Outcome::Recorded), _) => {}
             (
@@ -299,7 +299,7 @@ impl Played {
                 self.statuses.push(Status { wamid, status, outcome: outcome.clone() });
             }
             (
-                Some(Outcome::EventKept),
+                Some(Outcome::EventStored),
                 Some(Work::Event(stored) | Work::MessageEvent(MessageEvent { event: stored, .. })),
             ) => {
                 self.events.push(event(&stored.name));

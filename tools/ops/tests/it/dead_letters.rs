@@ -196,7 +196,7 @@ async fn a_poison_message_is_quarantined_and_dead_lettered() {
     outcome(&stack, mark, "wamid.after", "answered").await;
     let quarantined = stack.logs.since(mark);
     assert!(
-        quarantined.iter().any(|entry| entry.field("counter") == "set_aside_messages"),
+        quarantined.iter().any(|entry| entry.field("counter") == "quarantined_messages"),
         "answered behind it"
     );
     until("it is a dead letter", async || letters.count().await.expect("counted") == 1).await;
