@@ -1,4 +1,4 @@
-//! The page over HTTP, on a real stack: actions on a phone, and their live display.
+//! The page over HTTP, on a real stack: commands, and the stream of events.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use local_testing::{DEADLINE, PHONE_A, payload, rows, stack, text};
 
-/// The state of a page: the newest version of each thing.
+/// The state of a page: the newest version of each item.
 #[derive(Clone, Debug, Default)]
 struct Shown {
     things: BTreeMap<&'static str, BTreeMap<String, Value>>,
@@ -60,13 +60,13 @@ impl Shown {
         self.thing("messages", wamid)
     }
 
-    /// Returns the business's replies to a message.
+    /// The replies to a message.
     fn replies(&self, wamid: &str) -> Vec<&Value> {
         let chats = self.things.get("chats").into_iter().flat_map(|chats| chats.values());
         chats.filter(|one| one["from"] == "business" && one["quotes"]["id"] == wamid).collect()
     }
 
-    /// Returns whether `count` messages are finished and none is in another state.
+    /// Whether `count` messages are recorded, and none has another state.
     fn all_recorded(&self, count: u64) -> bool {
         let settled = json!({"accepted": count, "recorded": count, "waiting": 0, "dead": 0, "difference": 0});
         let settled = settled.as_object().expect("an object");
@@ -74,7 +74,7 @@ impl Shown {
     }
 }
 
-/// A stack with the page open, and a client that follows it.
+/// A stack with an open page, and a client of its events.
 struct Played {
     stack: Stack,
     page: Page,
@@ -96,8 +96,8 @@ impl Played {
         Self { stack, page, client, shown, follower }
     }
 
-    /// Sends a request that changes state.
-    async fn ask(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
+    /// Sends a request with a JSON body.
+    async fn request(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}{path}", self.stack.url());
         let response = self.client.request(method, url).json(body).send().await.expect("an answer");
         let status = response.status().as_u16();
@@ -108,7 +108,7 @@ impl Played {
         self.request(reqwest::Method::POST, path, body).await
     }
 
-    /// Sends from a phone; returns the wamids of the messages, and the webhook's status.
+    /// Sends from a phone. The wamids of the messages, and the webhook's status.
     async fn send(&self, phone: &str, message: &Value) -> (Vec<String>, u64) {
         let (status, answer) = self.post(&format!("/page/phones/{phone}/messages"), message).await;
         assert_eq!(status, 202, "{answer}");
@@ -117,7 +117,7 @@ impl Played {
         (wamids, answer["status"].as_u64().expect("a status"))
     }
 
-    /// Sends a text message that the webhook accepts.
+    /// Sends a text that the webhook accepts.
     async fn text(&self, phone: &str, text: &str) -> String {
         let (wamids, status) = self.send(phone, &json!({ "text": text })).await;
         assert_eq!((wamids.len(), status), (1, 200));
@@ -130,8 +130,8 @@ impl Played {
         assert_eq!((status, &answer["on"]), (200, &json!(on)), "{answer}");
     }
 
-    /// Waits until the page fulfils the condition.
-    async fn until(&self, what: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
+    /// Waits until the state of the page fulfils a condition.
+    async fn until(&self, event: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
         let mut shown = self.shown.clone();
         let seen = tokio::time::timeout(DEADLINE, shown.wait_for(|shown| condition(shown))).await;
         match seen {
@@ -147,7 +147,7 @@ impl Played {
         self.until(&format!("{count} messages are recorded"), |shown| shown.all_recorded(count)).await
     }
 
-    /// Stops everything; the page's stream ends with it.
+    /// Stops everything, which also ends the page's stream.
     async fn stop(self) {
         self.page.close().await;
         self.follower.await.expect("the stream ends");
@@ -174,7 +174,7 @@ async fn follow(mut response: reqwest::Response, shown: watch::Sender<Shown>) {
 }
 
 #[tokio::test]
-async fn a_text_message_is_shown_at_every_step() {
+async fn a_text_is_replied_to_recorded_and_shown_at_every_stage() {
     let played = Played::start().await;
     let first = played.shown.borrow().clone();
     let phones: Vec<&str> =
@@ -184,19 +184,19 @@ async fn a_text_message_is_shown_at_every_step() {
     assert_eq!(first.history.as_array().map(Vec::len), Some(4));
 
     let wamid = played.text("a", "Hello").await;
-    let replied = |shown: &Shown, ticks: &str| matches!(shown.replies(&wamid).as_slice(), [one] if one["text"] == "Hello" && one["ticks"] == ticks);
-    played.until("the reply has arrived", |shown| replied(shown, "delivered")).await;
+    let reply = |shown: &Shown, ticks: &str| matches!(shown.replies(&wamid).as_slice(), [one] if one["text"] == "Hello" && one["ticks"] == ticks);
+    played.until("the reply is delivered", |shown| reply(shown, "delivered")).await;
     assert_eq!(played.post("/page/phones/a/read", &json!({})).await.0, 204);
-    played.until("the reply was read", |shown| replied(shown, "read")).await;
+    played.until("the reply is read", |shown| reply(shown, "read")).await;
     assert_eq!(played.shown.borrow().thing("chats", &wamid)["ticks"], "sent");
 
     let statuses = |shown: &Shown| {
         let statuses = shown.message(&wamid)["statuses"].as_array().cloned().unwrap_or_default();
         statuses.len() == 3 && statuses.iter().all(|status| !status["outcome"].is_null())
     };
-    let is_read = |shown: &Shown| shown.journey(&wamid)["database"]["rows"][1]["status"] == "read";
-    let shown = played.until("the row has the statuses", |shown| statuses(shown) && is_read(shown)).await;
-    let journey = shown.journey(&wamid);
+    let is_read = |shown: &Shown| shown.message(&wamid)["database"]["rows"][1]["status"] == "read";
+    let shown = played.until("the row has the status", |shown| statuses(shown) && is_read(shown)).await;
+    let message = shown.message(&wamid);
     assert_eq!(
         (&message["state"], &message["phone"], &message["label"]),
         (&json!("done"), &json!("a"), &json!("text: Hello"))
@@ -225,13 +225,14 @@ async fn a_text_message_is_shown_at_every_step() {
 }
 
 #[tokio::test]
-async fn all_kinds_of_senders_and_messages_are_accounted_for() {
+async fn the_counters_reconcile_for_every_kind_of_sender_and_message() {
     let played = Played::start().await;
-    let registered = |shown: &Shown, wamid: &str| matches!(shown.replies(wamid).as_slice(), [one] if one["text"] != "Hello" && one["ticks"] == "delivered");
-    for phone in ["nobody", "username"] {
+    let registers = |shown: &Shown, wamid: &str| matches!(shown.replies(wamid).as_slice(), [one] if one["text"] != "Hello" && one["ticks"] == "delivered");
+    for phone in ["unlinked", "username"] {
         let wamid = played.text(phone, "Hello").await;
-        let shown = played.until("the registration text is sent", |shown| registered(shown, &wamid)).await;
-        assert_eq!(shown.journey(&wamid)["database"], Value::Null);
+        let shown =
+            played.until("the registration reply is delivered", |shown| registers(shown, &wamid)).await;
+        assert_eq!(shown.message(&wamid)["database"], Value::Null);
     }
     let (status, phone) =
         played.post("/page/phones", &json!({"name": "Grace", "number": "+49 170 1234567"})).await;
@@ -245,7 +246,7 @@ async fn all_kinds_of_senders_and_messages_are_accounted_for() {
     );
 
     let question = played.text("a", "See you on Satruday").await;
-    let shown = played.until("the reply has arrived", |shown| shown.replies(&question).len() == 1).await;
+    let shown = played.until("the reply exists", |shown| shown.replies(&question).len() == 1).await;
     let reply = shown.replies(&question)[0]["id"].as_str().expect("an id").to_owned();
     let mut count = 3;
     for sample in shown.samples.as_array().expect("samples") {
@@ -267,43 +268,43 @@ async fn all_kinds_of_senders_and_messages_are_accounted_for() {
     let (wamids, _) = played.send("b", &json!({"burst": 20})).await;
     count += 20;
     played
-        .until("all are answered", |shown| wamids.iter().all(|wamid| shown.replies(wamid).len() == 1))
+        .until("all have replies", |shown| wamids.iter().all(|wamid| shown.replies(wamid).len() == 1))
         .await;
-    // A POST of another client is shown too; an unsigned one is not treated as Meta's.
-    let body = payload(&[text("4915112345678", "wamid.stranger", "from outside")]);
+    // A POST from outside the page is shown as well; an unsigned one does not count as Meta's.
+    let body = payload(&[text("4915112345678", "wamid.outside", "from outside")]);
     assert_eq!(played.stack.post(&body).await.expect("answered"), 200);
     count += 1;
     let shown = played
-        .until("the unknown sender gets the registration text", |shown| registered(shown, "wamid.stranger"))
+        .until("the outside sender gets a registration reply", |shown| registers(shown, "wamid.outside"))
         .await;
-    assert_eq!(shown.journey("wamid.stranger")["phone"], shown.thing("chats", "wamid.stranger")["phone"]);
+    assert_eq!(shown.message("wamid.outside")["phone"], shown.thing("chats", "wamid.outside")["phone"]);
     let forged = payload(&[text(PHONE_A, "wamid.forged", "forged")]);
     let url = played.stack.webhook_url();
     let answer = played.client.post(url).body(forged).send().await.expect("an answer");
     assert_eq!(answer.status(), 401);
-    let is_refused = |shown: &Shown| shown.journey("wamid.forged")["state"] == "refused";
+    let is_refused = |shown: &Shown| shown.message("wamid.forged")["state"] == "refused";
     let shown = played.until("the forged message is refused", is_refused).await;
-    assert_eq!(shown.journey("wamid.forged")["webhook"]["signature"], "missing");
+    assert_eq!(shown.message("wamid.forged")["webhook"]["signature"], "missing");
     assert!(shown.thing("chats", "wamid.forged").is_null());
     played.until_all_are_recorded(count).await;
     played.stop().await;
 }
 
 #[tokio::test]
-async fn during_a_database_outage_the_reply_is_sent_and_the_row_waits() {
+async fn with_the_database_down_the_reply_is_sent_and_the_row_waits() {
     let played = Played::start().await;
     played.switch("database-down", true).await;
     let wamid = played.text("a", "Are you there?").await;
     let waits = |shown: &Shown| {
-        let journey = shown.journey(&wamid);
+        let message = shown.message(&wamid);
         shown.replies(&wamid).len() == 1
-            && journey["database"]["deferred"] == true
-            && journey["state"] == "waiting"
-            && journey["queue"]["name"] == "records"
+            && message["database"]["deferred"] == true
+            && message["state"] == "waiting"
+            && message["queue"]["name"] == "records"
             && shown.counters["waiting"] == 1
             && shown.counters["known"] == false
     };
-    played.until("the reply is sent and the row waits", waits).await;
+    played.until("the reply exists and the row waits", waits).await;
     played.switch("database-down", false).await;
     let shown = played.until("the row exists", |shown| shown.message(&wamid)["state"] == "done").await;
     assert_eq!(shown.message(&wamid)["database"]["rows"].as_array().map(Vec::len), Some(2));
@@ -315,22 +316,22 @@ async fn during_a_database_outage_the_reply_is_sent_and_the_row_waits() {
 }
 
 #[tokio::test]
-async fn a_message_delivered_twice_is_answered_once() {
+async fn a_duplicate_delivery_gets_one_reply() {
     let played = Played::start().await;
     played.switch("duplicate-delivery", true).await;
     let wamid = played.text("a", "Once").await;
-    let unlinked = played.text("nobody", "Once").await;
+    let unlinked = played.text("unlinked", "Once").await;
     let delivered = |shown: &Shown, wamid: &str| matches!(shown.replies(wamid).as_slice(), [one] if one["ticks"] == "delivered");
-    played.until("both are answered", |shown| delivered(shown, &wamid) && delivered(shown, &unlinked)).await;
+    played.until("both have replies", |shown| delivered(shown, &wamid) && delivered(shown, &unlinked)).await;
     let shown = played.until_all_are_recorded(2).await;
-    assert_eq!(shown.journey(&wamid)["webhook"]["posts"], 2);
+    assert_eq!(shown.message(&wamid)["webhook"]["posts"], 2);
     assert_eq!((shown.replies(&wamid).len(), shown.replies(&unlinked).len()), (1, 1));
     assert_eq!(played.stack.services.graph.received().len(), 2);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn a_dead_letter_shows_its_cause_and_is_answered_after_redrive() {
+async fn a_dead_letter_has_a_cause_and_gets_a_reply_after_a_redrive() {
     let played = Played::start().await;
     let (status, answer) = played.post("/page/faults/dead-letter", &json!({})).await;
     assert!(status == 200 && answer["done"].is_string(), "{answer}");
@@ -344,15 +345,15 @@ async fn a_dead_letter_shows_its_cause_and_is_answered_after_redrive() {
 
     let (status, redriven) = played.post("/page/dead-letters/redrive", &json!({})).await;
     assert_eq!((status, redriven), (200, json!({"moved": 1, "left": null})));
-    played.until("it is answered", |shown| shown.replies(&wamid).len() == 1).await;
-    played.until("it is done", |shown| shown.journey(&wamid)["state"] == "done").await;
+    played.until("it has a reply", |shown| shown.replies(&wamid).len() == 1).await;
+    played.until("it is done", |shown| shown.message(&wamid)["state"] == "done").await;
     let shown = played.until_all_are_recorded(1).await;
     assert_eq!(shown.message(&wamid)["dead"], Value::Null);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn retries_end_in_a_dead_letter_and_backoff_can_be_skipped() {
+async fn backoff_can_be_skipped_and_the_last_failure_dead_letters() {
     let played = Played::start().await;
     played.switch("graph-token-expired", true).await;
     let wamid = played.text("a", "Hello").await;
@@ -360,8 +361,8 @@ async fn retries_end_in_a_dead_letter_and_backoff_can_be_skipped() {
         let queue = &shown.message(&wamid)["queue"];
         queue["state"] == "waiting" && !queue["visible_at"].is_null() && shown.counters["waiting"] == 1
     };
-    let shown = played.until("the message waits for a quarter of an hour", waits).await;
-    let error = shown.journey(&wamid)["reply"]["error"].as_str().expect("an error").to_owned();
+    let shown = played.until("it is postponed", waits).await;
+    let error = shown.message(&wamid)["reply"]["error"].as_str().expect("an error").to_owned();
     assert!(error.starts_with("account: "), "{error}");
     assert_eq!(shown.message(&wamid)["graph"][0]["status"], 401);
     let (_, answer) = played.post("/page/faults/skip-backoff", &json!({})).await;
@@ -375,7 +376,7 @@ async fn retries_end_in_a_dead_letter_and_backoff_can_be_skipped() {
     assert_eq!(answer["done"], "1 message is retried now, for the last time.");
     played.until("it is a dead letter", |shown| shown.counters["dead"] == 1).await;
 
-    // A second message waits when the token is repaired, and is retried at once.
+    // A second message is retried at once when the token is replaced.
     let second = played.text("b", "Hello?").await;
     let waits = |shown: &Shown| {
         !shown.message(&second)["queue"]["visible_at"].is_null()
@@ -383,14 +384,14 @@ async fn retries_end_in_a_dead_letter_and_backoff_can_be_skipped() {
     };
     played.until("the second waits", waits).await;
     played.switch("graph-token-expired", false).await;
-    played.until("the second is answered", |shown| shown.replies(&second).len() == 1).await;
+    played.until("the second has a reply", |shown| shown.replies(&second).len() == 1).await;
     assert_eq!(played.post("/page/dead-letters/redrive", &json!({})).await.1["moved"], 1);
     played.until_all_are_recorded(2).await;
     played.stop().await;
 }
 
 #[tokio::test]
-async fn meta_retries_a_message_that_sqs_refuses() {
+async fn meta_retries_a_message_while_sqs_is_unavailable() {
     let played = Played::start().await;
     played.switch("sqs-unavailable", true).await;
     let (wamids, status) = played.send("a", &json!({"text": "Hello"})).await;
@@ -399,8 +400,8 @@ async fn meta_retries_a_message_that_sqs_refuses() {
     let shown = played.until("it is refused", |shown| shown.message(wamid)["state"] == "refused").await;
     assert_eq!(shown.thing("chats", wamid)["ticks"], "clock");
     assert_eq!(shown.counters["accepted"], 0);
-    played.switch("sqs-refusing", false).await;
-    let shown = played.until("it is answered", |shown| shown.replies(wamid).len() == 1).await;
+    played.switch("sqs-unavailable", false).await;
+    let shown = played.until("it has a reply", |shown| shown.replies(wamid).len() == 1).await;
     assert_eq!(shown.thing("chats", wamid)["ticks"], "sent");
     assert!(shown.message(wamid)["webhook"]["posts"].as_u64() >= Some(2));
     played.until_all_are_recorded(1).await;
@@ -408,7 +409,7 @@ async fn meta_retries_a_message_that_sqs_refuses() {
 }
 
 #[tokio::test]
-async fn messages_are_answered_after_graph_errors_and_a_killed_reply() {
+async fn graph_api_errors_are_retried_and_a_killed_reply_recovers() {
     let played = Played::start().await;
     played.switch("graph-500", true).await;
     let wamid = played.text("a", "Hello").await;
@@ -421,19 +422,19 @@ async fn messages_are_answered_after_graph_errors_and_a_killed_reply() {
 
     played.switch("graph-slow", true).await;
     let second = played.text("a", "Slowly").await;
-    let in_hand = |shown: &Shown| shown.journey(&second)["queue"]["state"] == "in flight";
-    played.until("reply is processing the message", in_hand).await;
-    let (_, answer) = played.post("/page/trouble/kill-reply", &json!({})).await;
+    let in_flight = |shown: &Shown| shown.message(&second)["queue"]["state"] == "in flight";
+    played.until("it is in flight", in_flight).await;
+    let (_, answer) = played.post("/page/faults/kill-reply", &json!({})).await;
     assert!(answer["done"].as_str().is_some_and(|done| done.contains("killed")), "{answer}");
     played.switch("graph-slow", false).await;
-    played.until("the message is answered anyway", |shown| !shown.replies(&second).is_empty()).await;
+    played.until("it has a reply anyway", |shown| !shown.replies(&second).is_empty()).await;
     played.until_all_are_recorded(2).await;
     assert_eq!(rows(&played.stack).await.len(), 4);
     played.stop().await;
 }
 
 #[tokio::test]
-async fn only_the_page_may_use_its_routes() {
+async fn requests_of_other_sites_and_invalid_requests_are_refused() {
     let played = Played::start().await;
     let url = played.stack.url();
     let get = async |path: &str| played.client.get(format!("{url}{path}")).send().await.expect("an answer");
@@ -474,7 +475,7 @@ async fn only_the_page_may_use_its_routes() {
         let (answered, problem) = played.post(path, &body).await;
         assert_eq!((answered, &problem["status"]), (status, &json!(status)), "{path} {problem}");
     }
-    // The functions' routes are unchanged.
+    // The functions' own routes are unchanged.
     assert_eq!(played.client.get(format!("{url}/messages")).send().await.expect("an answer").status(), 401);
     assert!(played.stack.services.graph.received().is_empty());
     played.stop().await;

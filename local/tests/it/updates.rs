@@ -242,7 +242,7 @@ async fn existing_rows_are_not_changed() {
     let mut applied = Vec::new();
     for text in ["first", "second"] {
         let event = Event { payload: json!({"event": text}).to_string(), ..event.clone() };
-        project.keep_event(&event).await.expect("stored");
+        project.store_event(&event).await.expect("stored");
         let status = Status { error_text: Some(text.to_owned()), ..status.clone() };
         applied.push(project.record_status(&status).await.expect("written"));
     }
