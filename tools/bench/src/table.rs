@@ -182,7 +182,7 @@ mod tests {
         let lines: Vec<_> = table.lines().collect();
         assert!(lines[1].ends_with("8.00  ≤ 2 × baseline  MISSED"), "{table}");
         assert_eq!(lines[2], "    roots are read from the system");
-        assert!(lines[3].ends_with("≤ 4.5        ok"), "{table}");
+        assert!(lines[3].ends_with("≤ 4.5           ok"), "{table}");
         let column =
             |line: &str, what: &str| line.find(what).map(|at| line[..at].chars().count() + what.len());
         assert_eq!(column(lines[1], "12.0"), column(lines[3], "3.25"), "{table}");
