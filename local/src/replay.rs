@@ -70,7 +70,7 @@ impl Report {
             played.statuses.len(),
             played.events.len()
         );
-        for (what, Became { outcome, reason }) in &played.updates {
+        for (what, UpdateOutcome { outcome, reason }) in &played.updates {
             let outcome = outcome.replace('_', " ");
             match (outcome.as_str(), reason.as_str()) {
                 ("", reason) => println!("    {what}: {reason}"),

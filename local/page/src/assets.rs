@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use include_dir::{Dir, include_dir};
 
 /// The files, by path.
-static FILES: Dir = include_dir!("$CARGO_MANIFEST_DIR/web");
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web");
 
 /// Allows only the embedded files: no other host, no inline script.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'";

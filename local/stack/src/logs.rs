@@ -189,7 +189,7 @@ mod tests {
         let logs = Logs::default();
         let mut subscriber = logs.subscribe();
         let [mut early, late] = [Mark(3), Mark(CAPACITY + 99)];
-        for number in 0..KEPT + 100 {
+        for number in 0..CAPACITY + 100 {
             let count = logs.shared.lock().add(entry(number));
             logs.shared.count.send_replace(count);
         }
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(texts, [(CAPACITY + 99).to_string()]);
         assert_eq!(logs.next(&mut early).await.len(), CAPACITY);
         assert_eq!(early.0, logs.mark().0);
-        for number in 0..KEPT + 100 {
+        for number in 0..CAPACITY + 100 {
             assert_eq!(*subscriber.try_recv().expect("every line").text, *number.to_string());
         }
         drop(subscriber);

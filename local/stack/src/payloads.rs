@@ -132,7 +132,7 @@ fn as_payload(json: &RawValue) -> Option<Cow<'_, str>> {
         #[serde(borrow, default)]
         value: Option<&'a RawValue>,
     }
-    let shape: Shape = lenient::read(json.get().starts_with('{').then_some(json))?;
+    let shape: Shape<'_> = lenient::read(json.get().starts_with('{').then_some(json))?;
     let starts_with = |part: Option<&RawValue>, first| part.is_some_and(|part| part.get().starts_with(first));
     if starts_with(shape.entry, '[') {
         return Some(Cow::Borrowed(json.get()));
@@ -149,7 +149,7 @@ fn as_payload(json: &RawValue) -> Option<Cow<'_, str>> {
 fn children(json: &RawValue) -> Vec<(String, &RawValue)> {
     let text = json.get();
     if text.starts_with('{') {
-        serde_json::from_str::<Members>(text).map(|members| members.0).unwrap_or_default()
+        serde_json::from_str::<Members<'_>>(text).map(|members| members.0).unwrap_or_default()
     } else {
         let list = serde_json::from_str::<Vec<&RawValue>>(text).unwrap_or_default();
         list.into_iter().enumerate().map(|(position, child)| (position.to_string(), child)).collect()
