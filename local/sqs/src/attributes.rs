@@ -12,7 +12,7 @@ use crate::redrive::{RedriveAllowPolicy, RedrivePolicy};
 pub type AttributeMap = BTreeMap<String, String>;
 
 /// The longest visibility timeout: 12 hours.
-pub const MAXIMUM_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(43_200);
+pub(crate) const MAXIMUM_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(43_200);
 
 /// Attributes that are stored and have no effect.
 const OPAQUE: [&str; 4] =

@@ -30,6 +30,7 @@ pub struct Broker {
 }
 
 /// The ARN of the queue `name`.
+#[must_use]
 pub fn queue_arn(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }
@@ -41,6 +42,7 @@ pub(crate) fn name_in_arn(arn: &str) -> Option<&str> {
 
 impl Broker {
     /// A broker without queues. The same `seed` gives the same message ids.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { queues: BTreeMap::new(), moves: MoveTasks::default(), ids: Ids::new(seed), transfers: 0 }
     }

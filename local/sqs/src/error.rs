@@ -71,16 +71,19 @@ impl SqsError {
     }
 
     /// The code of the query protocol, by which the SDKs identify the error.
+    #[must_use]
     pub fn code(&self) -> &'static str {
         self.names().1
     }
 
     /// The HTTP status of the response.
+    #[must_use]
     pub fn status(&self) -> u16 {
         self.names().2
     }
 
     /// Whether the sender is at fault, as opposed to the service.
+    #[must_use]
     pub fn sender_fault(&self) -> bool {
         self.status() < 500
     }

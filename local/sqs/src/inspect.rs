@@ -38,6 +38,7 @@ pub struct MessageView {
 
 impl Queue {
     /// The queue as of the last operation.
+    #[must_use]
     pub fn view(&self) -> QueueView {
         let messages = self
             .messages

@@ -20,6 +20,7 @@ pub struct Body(Arc<str>);
 
 impl Body {
     /// The body as a string.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,6 +78,7 @@ impl NewMessage {
     }
 
     /// Bytes that count towards the size limits: body and attributes.
+    #[must_use]
     pub fn size(&self) -> usize {
         self.body.as_str().len() + message_attributes::size(&self.attributes)
     }

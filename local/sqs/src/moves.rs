@@ -45,6 +45,7 @@ pub enum MoveStatus {
 
 impl MoveStatus {
     /// The name in the API.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
@@ -57,6 +58,7 @@ impl MoveStatus {
 
 impl MoveTask {
     /// The task handle, for cancelling.
+    #[must_use]
     pub fn handle(&self) -> String {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(format!("{} {}", self.id, self.source_arn))

@@ -70,21 +70,25 @@ impl Queue {
     }
 
     /// The ARN.
+    #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
     }
 
     /// The attributes.
+    #[must_use]
     pub fn attributes(&self) -> &QueueAttributes {
         &self.attributes
     }
 
     /// Whether this is a FIFO queue.
+    #[must_use]
     pub fn is_fifo(&self) -> bool {
         self.attributes.fifo.is_some()
     }
 
     /// Number of messages by state, as of the last operation.
+    #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
             visible: self.messages.len() - self.in_flight - self.delayed,
@@ -94,6 +98,7 @@ impl Queue {
     }
 
     /// Time of the next timer: a message becomes visible, or expires.
+    #[must_use]
     pub fn next_event(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
         let expiry = self.ages.first().map(|(sent, _)| sent.plus(self.attributes.retention));

@@ -110,22 +110,26 @@ impl SqsServer {
     }
 
     /// For `AWS_ENDPOINT_URL_SQS`.
+    #[must_use]
     pub fn endpoint_url(&self) -> &str {
         &self.shared.endpoint_url
     }
 
     /// The URL of the queue `name`, which need not exist.
+    #[must_use]
     pub fn queue_url(&self, name: &str) -> String {
         format!("{}/{}/{name}", self.endpoint_url(), crate::broker::ACCOUNT)
     }
 
     /// A snapshot of a queue, without receiving from it; `None` if the queue does not exist.
+    #[must_use]
     pub fn view(&self, name: &str) -> Option<QueueView> {
         let [view] = self.views([name]);
         view
     }
 
     /// Snapshots of several queues at the same time.
+    #[must_use]
     pub fn views<const N: usize>(&self, names: [&str; N]) -> [Option<QueueView>; N] {
         let mut broker = self.shared.broker();
         let transfers = broker.transfers;
@@ -138,6 +142,7 @@ impl SqsServer {
 
     /// A counter of sends, receives, visibility changes, moves and deletes. The end of a visibility timeout
     /// or delay does not count.
+    #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }

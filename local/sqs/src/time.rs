@@ -8,16 +8,19 @@ pub struct Timestamp(u64);
 
 impl Timestamp {
     /// From milliseconds since the Unix epoch.
+    #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
     /// Milliseconds since the Unix epoch.
+    #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
     /// Whole seconds since the Unix epoch.
+    #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
@@ -30,6 +33,7 @@ impl Timestamp {
     }
 
     /// Time since `earlier`; zero if `earlier` is later.
+    #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }

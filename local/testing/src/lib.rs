@@ -29,11 +29,13 @@ pub async fn stack_with(options: Options) -> Stack {
 }
 
 /// Returns a text message.
+#[must_use]
 pub fn text(from: &str, wamid: &str, body: &str) -> Value {
     json!({"from": from, "id": wamid, "timestamp": "1749416383", "type": "text", "text": {"body": body}})
 }
 
 /// Returns a payload with these messages to the business number of the samples.
+#[must_use]
 pub fn payload(messages: &[Value]) -> Vec<u8> {
     let metadata = json!({"display_phone_number": "15550783881", "phone_number_id": PHONE_NUMBER_ID});
     let value = json!({"messaging_product": "whatsapp", "metadata": metadata, "messages": messages});

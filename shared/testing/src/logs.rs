@@ -34,11 +34,13 @@ impl Logs {
     }
 
     /// The lines since the last call.
+    #[must_use]
     pub fn take(&self) -> Vec<Line> {
         std::mem::take(&mut self.lines.0.lock().expect("a lock"))
     }
 
     /// Level and counter of each line with a counter since the last call.
+    #[must_use]
     pub fn counted(&self) -> Vec<(String, String)> {
         let counted = |line: Line| Some((line["level"].clone(), line.get("counter")?.clone()));
         self.take().into_iter().filter_map(counted).collect()

@@ -54,6 +54,7 @@ impl Peer {
     }
 
     /// The counts so far.
+    #[must_use]
     pub fn seen(&self) -> Seen {
         *self.seen.lock().expect("a lock")
     }

@@ -45,7 +45,7 @@ struct Quoted {
 /// Returns the column `payload` of a message, as JSON that PostgreSQL can store. `field` is its webhook field, unless that
 /// is `messages`.
 #[must_use]
-pub fn payload(
+pub(super) fn payload(
     received: &ReceivedMessage<'_>,
     field: Option<Cow<'_, str>>,
     message: &Object<'_>,

@@ -6,7 +6,7 @@
 ///
 /// A quoted-printable value, as in version 2.1, counts as absent.
 #[must_use]
-pub fn formatted_name(vcard: &str) -> Option<String> {
+pub(super) fn formatted_name(vcard: &str) -> Option<String> {
     unfolded(vcard).lines().find_map(|line| {
         let (property, value) = split_at_colon(line)?;
         let mut parts = property.split(';');

@@ -31,13 +31,13 @@ impl Queue for SlowQueue {
 }
 
 /// The response to a body, and the batches sent to the queue.
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub took: Duration,
     pub batches: Vec<Vec<Entry>>,
 }
 
-pub async fn post(body: Vec<u8>) -> Answer {
+pub(crate) async fn post(body: Vec<u8>) -> Answer {
     let secret = AppSecret::new(&SecretString::from("app-secret"));
     let request = http::Request::post("https://api.example/webhook").header(HEADER, secret.sign(&body));
     let queue = SlowQueue::default();
@@ -67,7 +67,7 @@ fn message(sender: &str, n: usize, text: &str) -> String {
 }
 
 /// Bodies of about `size` bytes, each with a name.
-pub fn worst_bodies(size: usize) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn worst_bodies(size: usize) -> Vec<(&'static str, Vec<u8>)> {
     let nested = |open: &str, close: &str, inside: &str| {
         let depth = size / (open.len() + close.len());
         format!("{}{inside}{}", open.repeat(depth), close.repeat(depth))

@@ -27,7 +27,7 @@ const ATTEMPTS: u32 = 5;
 const STILL_IN_USE: &str = "is still in use";
 
 /// A running (or stopped) private cluster. Dropping it ends the server and removes the data.
-pub struct Cluster {
+pub(super) struct Cluster {
     server: Option<Running>,
     template: Option<Arc<Template>>,
     options: PgConnectOptions,
@@ -56,7 +56,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If a program fails; the error contains its output.
-    pub async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
+    pub(super) async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
         let user = unprivileged_user()?;
         let directory = private_directory(guardian, "local-postgres-", user, &temporary_directories())?;
         let mut cluster = Self {
@@ -90,7 +90,7 @@ impl Cluster {
 
     /// Connection options of the superuser.
     #[must_use]
-    pub fn options(&self) -> PgConnectOptions {
+    pub(super) fn options(&self) -> PgConnectOptions {
         self.options.clone().port(self.port)
     }
 
@@ -98,7 +98,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If the server does not start; the error contains its log.
-    pub async fn restart(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
         if self.server.is_some() {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If the server does not stop in time.
-    pub async fn stop(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         let Some(running) = self.server.as_mut() else { return Ok(()) };
         local_process::signal(running.process.id(), Signal::SIGINT)?;
         let deadline = Instant::now() + TIMEOUT;
@@ -137,7 +137,7 @@ impl Cluster {
     ///
     /// # Errors
     /// If waiting for the process fails.
-    pub fn kill(&mut self) -> anyhow::Result<()> {
+    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
         let Some(mut running) = self.server.take() else { return Ok(()) };
         running.process.kill()?;
         running.process.wait()?;

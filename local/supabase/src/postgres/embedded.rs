@@ -8,7 +8,7 @@ use local_process::Guardian;
 use postgresql_embedded::{PostgreSQL, Settings, VersionReq};
 
 /// Builds of every release for Linux and macOS, without system libraries.
-pub const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries";
+pub(super) const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries";
 
 /// Major version of new Supabase projects.
 const VERSION: &str = "^17";
@@ -21,7 +21,7 @@ const ADVICE: &str = "PostgreSQL was not downloaded. Install version 15 or newer
 ///
 /// # Errors
 /// If the download fails or exceeds `timeout`; the error lists what to install.
-pub async fn fetch(releases: &str, timeout: Duration, guardian: &Guardian) -> anyhow::Result<PathBuf> {
+pub(super) async fn fetch(releases: &str, timeout: Duration, guardian: &Guardian) -> anyhow::Result<PathBuf> {
     match tokio::time::timeout(timeout, install(releases, guardian)).await {
         Ok(installed) => installed.context(ADVICE),
         Err(_) => bail!("{ADVICE} (not downloaded within {} s)", timeout.as_secs()),

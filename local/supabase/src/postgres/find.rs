@@ -10,7 +10,7 @@ const OLDEST: u32 = 15;
 
 /// Reason why no PostgreSQL on this machine can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Missing {
+pub(super) enum Missing {
     /// None was found.
     #[error("there is no PostgreSQL on this machine")]
     None,
@@ -29,7 +29,7 @@ pub enum Missing {
 ///
 /// # Errors
 /// If there is none.
-pub fn binaries() -> Result<PathBuf, Missing> {
+pub(super) fn binaries() -> Result<PathBuf, Missing> {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = env::split_paths(&path).collect::<Vec<_>>();
     first_usable(on_path.into_iter().chain(of_pg_config()).chain(of_packages(Path::new("/"))))

@@ -6,13 +6,13 @@ use std::time::Duration;
 use reqwest::Url;
 
 /// The timeout of a request, including the cold start of a function.
-pub const TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Parses a URL that may receive secrets: `https`, or on this machine.
 ///
 /// # Errors
 /// Returns the violated condition as a clause for a message.
-pub fn safe_url(text: &str) -> Result<Url, String> {
+pub(super) fn safe_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|_| "it is not a URL like https://…".to_owned())?;
     let is_local = match url.host_str() {
         Some("localhost" | "[::1]") => true,
@@ -27,12 +27,12 @@ pub fn safe_url(text: &str) -> Result<Url, String> {
 }
 
 /// Returns the URL for display, without a password or a key.
-pub fn shown(url: &Url) -> String {
+pub(super) fn shown(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
 }
 
 /// Returns the cause of a missing response, without the URL, which may contain a secret.
-pub fn no_answer(error: &reqwest::Error) -> String {
+pub(super) fn no_answer(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no response within {} s", TIMEOUT.as_secs());
     }

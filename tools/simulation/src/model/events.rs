@@ -62,6 +62,7 @@ impl Events {
     }
 
     /// The entry of the payload, at this many seconds since 1970.
+    #[must_use]
     pub fn entry(&self, mark: &str, metadata: &Value, seconds: u64) -> Value {
         let kind = self.sent.get(mark).map_or(Kind::Account, |event| event.kind);
         let with = |field: &str, value: Value| json!([{"field": field, "value": value}]);

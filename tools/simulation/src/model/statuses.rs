@@ -46,6 +46,7 @@ pub struct Row {
 }
 
 /// Status of an answer: the lowest of its parts, or failed if a part failed.
+#[must_use]
 pub fn combined_status<'a>(parts: &[Wamid], known: &[(&str, &'a str)]) -> Option<&'a str> {
     let of_part = |part: &Wamid| {
         let of_part = known.iter().filter(move |(wamid, _)| *wamid == part.as_str()).map(|(_, name)| *name);

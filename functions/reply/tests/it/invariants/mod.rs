@@ -45,7 +45,7 @@ const CANARIES: [&str; 3] = ["canary in a coal mine", "4915112345678", "DE.49151
 const HIDDEN: [&str; 2] = ["canary", "4915112345"];
 
 /// Panics if an invariant does not hold. `body` is an envelope, or the content of one.
-pub fn check(body: &[u8]) {
+pub(crate) fn check(body: &[u8]) {
     let Ok(body) = std::str::from_utf8(body) else { return };
     check_body(body);
     let Ok(value) = serde_json::from_str::<Value>(body) else {

@@ -18,10 +18,10 @@ use shared::supabase::Supabase;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-pub const USER: &str = "11111111-1111-4111-8111-111111111111";
+pub(crate) const USER: &str = "11111111-1111-4111-8111-111111111111";
 
 /// Fakes of Meta and Supabase, one server each, and of the queues.
-pub struct World {
+pub(crate) struct World {
     pub graph: MockServer,
     pub supabase: MockServer,
     pub queues: FakeQueues,
@@ -29,7 +29,7 @@ pub struct World {
 
 /// Stores messages, or refuses them.
 #[derive(Clone, Default)]
-pub struct FakeQueues {
+pub(crate) struct FakeQueues {
     pub records: Arc<Mutex<Vec<String>>>,
     pub dead_letters: Arc<Mutex<Vec<(Source, String)>>>,
     pub refuses: bool,
@@ -58,13 +58,13 @@ impl QueueClient for FakeQueues {
 }
 
 impl FakeQueues {
-    pub fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.records.lock().expect("a lock"))
     }
 }
 
 /// The responses of Meta and Supabase.
-pub struct Answers {
+pub(crate) struct Answers {
     pub send: ResponseTemplate,
     pub lookup: ResponseTemplate,
     pub recorded: ResponseTemplate,
@@ -77,7 +77,7 @@ pub struct Answers {
     pub identity_change: ResponseTemplate,
 }
 
-pub fn all_well() -> Answers {
+pub(crate) fn all_well() -> Answers {
     Answers {
         send: ResponseTemplate::new(200).set_body_json(json!({"messages": [{"id": "wamid.answer"}]})),
         lookup: ResponseTemplate::new(200).set_body_json(json!([linked(json!(USER))])),
@@ -91,16 +91,16 @@ pub fn all_well() -> Answers {
 }
 
 /// A row of `user_preferences` that links the number of [`text`].
-pub fn linked(user_id: Value) -> Value {
+pub(crate) fn linked(user_id: Value) -> Value {
     json!({"user_id": user_id, "whatsapp_phone": "+16505551234", "whatsapp_user_id": null})
 }
 
-pub fn graph_error(status: u16, code: i64) -> ResponseTemplate {
+pub(crate) fn graph_error(status: u16, code: i64) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(json!({"error": {"message": "…", "code": code}}))
 }
 
 impl World {
-    pub async fn new(answers: Answers) -> Self {
+    pub(crate) async fn new(answers: Answers) -> Self {
         let (graph, supabase) = (MockServer::start().await, MockServer::start().await);
         Mock::given(method("POST")).respond_with(answers.send).mount(&graph).await;
         let lookup = Mock::given(method("GET")).and(path("/rest/v1/user_preferences"));
@@ -120,7 +120,7 @@ impl World {
         Self { graph, supabase, queues: FakeQueues::default() }
     }
 
-    pub fn reply<R>(&self, responder: R) -> Reply<Project, Graph, FakeQueues, R> {
+    pub(crate) fn reply<R>(&self, responder: R) -> Reply<Project, Graph, FakeQueues, R> {
         let http = shared::http::client().expect("a client");
         let url = self.supabase.uri().parse().expect("a URL");
         let supabase = Supabase::new(&url, "sb_secret_k".parse().expect("a key"), http.clone());
@@ -144,21 +144,21 @@ impl World {
     }
 
     /// Handles an envelope with the responder `Echo`, on its first delivery.
-    pub async fn handle(&self, body: String) -> Disposition {
+    pub(crate) async fn handle(&self, body: String) -> Disposition {
         self.reply(Echo).handle(&delivery(body, 1), Deadline::NONE).await
     }
 
-    pub async fn sends(&self) -> Vec<Request> {
+    pub(crate) async fn sends(&self) -> Vec<Request> {
         self.graph.received_requests().await.expect("recorded")
     }
 
     /// The rows of each insert into the history.
-    pub async fn inserts(&self) -> Vec<Value> {
+    pub(crate) async fn inserts(&self) -> Vec<Value> {
         self.writes("POST", "messages").await.iter().map(json_of).collect()
     }
 
     /// The requests with a method for a table or function.
-    pub async fn writes(&self, method: &str, table: &str) -> Vec<Request> {
+    pub(crate) async fn writes(&self, method: &str, table: &str) -> Vec<Request> {
         let requests = self.supabase.received_requests().await.expect("recorded");
         let is_one = |request: &Request| {
             request.method.as_str() == method && request.url.path() == format!("/rest/v1/{table}")
@@ -167,11 +167,11 @@ impl World {
     }
 }
 
-pub fn json_of(request: &Request) -> Value {
+pub(crate) fn json_of(request: &Request) -> Value {
     serde_json::from_slice(&request.body).expect("JSON")
 }
 
-pub fn envelope(message: &Value) -> String {
+pub(crate) fn envelope(message: &Value) -> String {
     let metadata = json!({"phone_number_id": "106540352242922"});
     let received_at = "2025-06-08T20:59:43.500Z";
     json!({"v1": {"message": {"received_at": received_at, "metadata": metadata, "message": message}}})
@@ -179,7 +179,7 @@ pub fn envelope(message: &Value) -> String {
 }
 
 /// A delivery of the inbound queue.
-pub fn delivery(body: String, receive_count: u32) -> Delivery {
+pub(crate) fn delivery(body: String, receive_count: u32) -> Delivery {
     let group = Some("group".to_owned());
     let (message_id, receipt_handle) = ("m1".to_owned(), "r1".to_owned());
     let work = Work::read(&body);
@@ -197,15 +197,15 @@ pub fn delivery(body: String, receive_count: u32) -> Delivery {
 }
 
 /// Whether the message is redelivered after a delay.
-pub fn is_returned(outcome: Disposition) -> bool {
+pub(crate) fn is_returned(outcome: Disposition) -> bool {
     matches!(outcome, Disposition::Return(delay) if delay >= Duration::from_secs(2))
 }
 
-pub fn text() -> Value {
+pub(crate) fn text() -> Value {
     json!({"from": "16505551234", "id": "wamid.Q", "timestamp": "1749416383", "type": "text", "text": {"body": "Hello"}})
 }
 
 /// A delivery of the record queue.
-pub fn record_delivery(body: &str) -> Delivery {
+pub(crate) fn record_delivery(body: &str) -> Delivery {
     Delivery { source: Source::Records, group: Some("wamid.Q".to_owned()), ..delivery(body.to_owned(), 1) }
 }

@@ -22,7 +22,7 @@ const SMALL_BUDGET: usize = 64;
 const MAX_UPDATES: usize = 4002;
 
 /// Panics when an invariant is violated.
-pub fn check(body: &[u8]) {
+pub(crate) fn check(body: &[u8]) {
     check_signature(body);
     // A second reading by `serde_json`, which refuses unpaired surrogates and numbers beyond `f64`.
     let value = serde_json::from_slice::<Value>(body).ok();

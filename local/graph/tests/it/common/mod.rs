@@ -4,17 +4,17 @@ use std::sync::Once;
 use local_graph::{GraphApi, GraphSettings};
 use serde_json::{Value, json};
 
-pub const TOKEN: &str = "local-access-token";
-pub const NUMBER: &str = "106540352242922";
-pub const PHONE: &str = "16505551234";
+pub(crate) const TOKEN: &str = "local-access-token";
+pub(crate) const NUMBER: &str = "106540352242922";
+pub(crate) const PHONE: &str = "16505551234";
 
-pub struct Test {
+pub(crate) struct Test {
     pub graph: GraphApi,
     pub client: reqwest::Client,
 }
 
 impl Test {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -27,22 +27,22 @@ impl Test {
     }
 
     /// A request to `/v19.0/NUMBER/messages` with the valid token.
-    pub fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, body: &Value) -> reqwest::RequestBuilder {
         self.post_to(&format!("/v19.0/{NUMBER}/messages"), body).bearer_auth(TOKEN)
     }
 
-    pub fn post_to(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
+    pub(crate) fn post_to(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
         self.client.post(format!("{}{path}", self.graph.url())).json(body)
     }
 
-    pub async fn ok(&self, body: &Value) -> Value {
+    pub(crate) async fn ok(&self, body: &Value) -> Value {
         let (status, answer) = answer(self.post(body)).await;
         assert_eq!(status, 200, "{answer}");
         answer
     }
 
     /// The error code of the response to `body`; nothing may be stored.
-    pub async fn code(&self, body: &Value) -> i64 {
+    pub(crate) async fn code(&self, body: &Value) -> i64 {
         let stored = self.graph.stored();
         let (status, answer) = answer(self.post(body)).await;
         assert_eq!(status, 400, "{answer}");
@@ -51,20 +51,20 @@ impl Test {
     }
 }
 
-pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
 /// The code of an error body, after a check of its shape.
-pub fn code(answer: &Value) -> i64 {
+pub(crate) fn code(answer: &Value) -> i64 {
     let error = &answer["error"];
     assert_eq!(error["type"], "OAuthException", "{answer}");
     assert!(error["message"].is_string() && error["fbtrace_id"].is_string(), "{answer}");
     error["code"].as_i64().unwrap()
 }
 
-pub fn text_to(to: &str, body: &str) -> Value {
+pub(crate) fn text_to(to: &str, body: &str) -> Value {
     json!({
         "messaging_product": "whatsapp",
         "recipient_type": "individual",

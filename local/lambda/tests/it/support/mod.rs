@@ -7,21 +7,21 @@ use local_process::Guardian;
 use serde_json::Value;
 
 /// Long enough for a loaded machine; a passing test never waits this long.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
-pub fn probe(name: &str) -> FunctionConfig {
+pub(crate) fn probe(name: &str) -> FunctionConfig {
     let mut config = FunctionConfig::new(name, env!("CARGO_BIN_EXE_local-lambda-probe"));
     config.timeout = DEADLINE;
     config
 }
 
-pub struct Started {
+pub(crate) struct Started {
     pub function: Function,
     pub logs: Logs,
     pub guardian: Guardian,
 }
 
-pub fn start(config: FunctionConfig) -> Started {
+pub(crate) fn start(config: FunctionConfig) -> Started {
     let guardian = Guardian::start().unwrap();
     let (sink, logs) = LogSink::collect();
     let function = Function::start(config, &guardian, sink).unwrap();
@@ -29,7 +29,10 @@ pub fn start(config: FunctionConfig) -> Started {
 }
 
 /// Waits until `condition` returns a value.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
     let until = Instant::now() + DEADLINE;
     loop {
         if let Some(value) = condition().await {
@@ -40,16 +43,16 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condit
     }
 }
 
-pub async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     eventually(what, || async { condition().then_some(()) }).await;
 }
 
-pub async fn call(function: &Function, event: Value) -> Value {
+pub(crate) async fn call(function: &Function, event: Value) -> Value {
     serde_json::from_slice(&function.invoke(event.to_string()).await.unwrap()).unwrap()
 }
 
 /// Whether a process has this id, zombies included.
-pub fn exists(pid: u32) -> bool {
+pub(crate) fn exists(pid: u32) -> bool {
     std::process::Command::new("kill")
         .args(["-0", &pid.to_string()])
         .stderr(std::process::Stdio::null())
@@ -58,7 +61,7 @@ pub fn exists(pid: u32) -> bool {
         .success()
 }
 
-pub fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     // An already installed provider is not an error here.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()

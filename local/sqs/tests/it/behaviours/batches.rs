@@ -11,7 +11,7 @@ fn entry(id: &str, body: &str) -> SendMessageBatchRequestEntry {
     SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().expect("entry")
 }
 
-pub async fn batch_is_sent_received_and_deleted(target: &Target) {
+pub(super) async fn batch_is_sent_received_and_deleted(target: &Target) {
     let url = target.queue(&[]).await;
     let entries = (0..10).map(|number| entry(&format!("e{number}"), &format!("body {number}"))).collect();
     let sent = target.client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send().await;
@@ -30,7 +30,7 @@ pub async fn batch_is_sent_received_and_deleted(target: &Target) {
     assert_eq!((deleted.successful().len(), deleted.failed().len()), (10, 0));
 }
 
-pub async fn invalid_batch_is_rejected(target: &Target) {
+pub(super) async fn invalid_batch_is_rejected(target: &Target) {
     let url = target.queue(&[]).await;
     let send = |entries| target.client.send_message_batch().queue_url(&url).set_entries(Some(entries)).send();
     assert_eq!(code(send(vec![]).await), "EmptyBatchRequest");
@@ -43,7 +43,7 @@ pub async fn invalid_batch_is_rejected(target: &Target) {
     assert!(receive(&target.client, &url).await.is_empty(), "none of these was sent");
 }
 
-pub async fn failed_batch_entry_does_not_stop_the_others(target: &Target) {
+pub(super) async fn failed_batch_entry_does_not_stop_the_others(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "x").await;
     let messages = receive(&target.client, &url).await;
@@ -59,7 +59,7 @@ pub async fn failed_batch_entry_does_not_stop_the_others(target: &Target) {
     assert!(failed.sender_fault());
 }
 
-pub async fn visibility_changes_in_batches(target: &Target) {
+pub(super) async fn visibility_changes_in_batches(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "x").await;
     let messages = receive(&target.client, &url).await;

@@ -24,7 +24,7 @@ async fn dead_letters(target: &Target, source: &str, dead: &str) -> Vec<Message>
     }
 }
 
-pub async fn message_over_the_receive_limit_becomes_a_dead_letter(target: &Target) {
+pub(super) async fn message_over_the_receive_limit_becomes_a_dead_letter(target: &Target) {
     let dead = target.queue(&[]).await;
     let policy = policy(&target.arn(&dead).await, 2);
     let url = target.queue(&[(Name::VisibilityTimeout, "0"), (Name::RedrivePolicy, &policy)]).await;
@@ -40,7 +40,7 @@ pub async fn message_over_the_receive_limit_becomes_a_dead_letter(target: &Targe
     assert!(receive(&target.client, &url).await.is_empty());
 }
 
-pub async fn fifo_dead_letter_preserves_ids_and_unlocks_its_group(target: &Target) {
+pub(super) async fn fifo_dead_letter_preserves_ids_and_unlocks_its_group(target: &Target) {
     let dead = target.fifo_queue(&[]).await;
     let policy = policy(&target.arn(&dead).await, 1);
     let url = target.fifo_queue(&[(Name::VisibilityTimeout, "1"), (Name::RedrivePolicy, &policy)]).await;
@@ -55,7 +55,7 @@ pub async fn fifo_dead_letter_preserves_ids_and_unlocks_its_group(target: &Targe
     assert_eq!(attribute(&letters[0], &System::MessageDeduplicationId), Some("bad"));
 }
 
-pub async fn dead_letter_queue_must_have_the_same_type(target: &Target) {
+pub(super) async fn dead_letter_queue_must_have_the_same_type(target: &Target) {
     let standard = target.queue(&[]).await;
     let policy = policy(&target.arn(&standard).await, 1);
     let url = target.fifo_queue(&[]).await;
@@ -67,7 +67,7 @@ pub async fn dead_letter_queue_must_have_the_same_type(target: &Target) {
     assert_ne!(code, "no error");
 }
 
-pub async fn dead_letters_are_redriven(target: &Target) {
+pub(super) async fn dead_letters_are_redriven(target: &Target) {
     let dead = target.queue(&[]).await;
     let dead_arn = target.arn(&dead).await;
     let policy = policy(&dead_arn, 1);
@@ -91,7 +91,7 @@ pub async fn dead_letters_are_redriven(target: &Target) {
     assert!(again.expect_err("no such task").into_service_error().is_resource_not_found_exception());
 }
 
-pub async fn dead_letter_queue_sources_are_listed(target: &Target) {
+pub(super) async fn dead_letter_queue_sources_are_listed(target: &Target) {
     let dead = target.queue(&[]).await;
     let policy = policy(&target.arn(&dead).await, 3);
     let url = target.queue(&[(Name::RedrivePolicy, &policy)]).await;

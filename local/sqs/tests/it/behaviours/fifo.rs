@@ -5,7 +5,7 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName as System, QueueAttributeNam
 use crate::behaviours::{Difference, Target};
 use crate::support::{attribute, bodies, code, handle, receive, receive_some};
 
-pub async fn group_is_received_in_order(target: &Target) {
+pub(super) async fn group_is_received_in_order(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let sent: Vec<String> = (0..12).map(|number| format!("{number:02}")).collect();
     for body in &sent {
@@ -21,7 +21,7 @@ pub async fn group_is_received_in_order(target: &Target) {
     assert_eq!(bodies(&receive(&target.client, &url).await), &sent[10..]);
 }
 
-pub async fn group_in_flight_is_locked_and_others_are_not(target: &Target) {
+pub(super) async fn group_in_flight_is_locked_and_others_are_not(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     target.send_fifo(&url, "a", "a1").await;
     let first = receive(&target.client, &url).await;
@@ -33,7 +33,7 @@ pub async fn group_in_flight_is_locked_and_others_are_not(target: &Target) {
     assert_eq!(bodies(&receive(&target.client, &url).await), ["a2"]);
 }
 
-pub async fn returned_message_precedes_later_ones(target: &Target) {
+pub(super) async fn returned_message_precedes_later_ones(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     for body in ["1", "2"] {
         target.send_fifo(&url, "g", body).await;
@@ -50,7 +50,7 @@ pub async fn returned_message_precedes_later_ones(target: &Target) {
     assert_eq!(counts, [Some("2"), Some("1")]);
 }
 
-pub async fn duplicate_enqueues_nothing(target: &Target) {
+pub(super) async fn duplicate_enqueues_nothing(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let first = target.send_fifo(&url, "g", "same").await;
     let second = target.send_fifo(&url, "g", "same").await;
@@ -64,7 +64,7 @@ pub async fn duplicate_enqueues_nothing(target: &Target) {
     }
 }
 
-pub async fn equal_bodies_are_duplicates_with_content_based_deduplication(target: &Target) {
+pub(super) async fn equal_bodies_are_duplicates_with_content_based_deduplication(target: &Target) {
     let url = target.fifo_queue(&[(Name::ContentBasedDeduplication, "true")]).await;
     for (body, id) in [("x", None), ("x", None), ("y", None), ("x", Some("own"))] {
         let send = target.client.send_message().queue_url(&url).message_body(body).message_group_id("g");
@@ -76,7 +76,7 @@ pub async fn equal_bodies_are_duplicates_with_content_based_deduplication(target
     assert_eq!(attribute(&messages[0], &System::MessageDeduplicationId), Some(digest));
 }
 
-pub async fn group_and_deduplication_ids_are_required(target: &Target) {
+pub(super) async fn group_and_deduplication_ids_are_required(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let send = || target.client.send_message().queue_url(&url).message_body("x");
     assert_eq!(code(send().message_deduplication_id("d").send().await), "MissingParameter");
@@ -93,7 +93,7 @@ pub async fn group_and_deduplication_ids_are_required(target: &Target) {
     }
 }
 
-pub async fn sequence_numbers_grow(target: &Target) {
+pub(super) async fn sequence_numbers_grow(target: &Target) {
     let url = target.fifo_queue(&[]).await;
     let mut numbers = Vec::new();
     for body in ["1", "2"] {
@@ -108,7 +108,7 @@ pub async fn sequence_numbers_grow(target: &Target) {
     }
 }
 
-pub async fn expired_handle_is_rejected(target: &Target) {
+pub(super) async fn expired_handle_is_rejected(target: &Target) {
     let url = target.fifo_queue(&[(Name::VisibilityTimeout, "1")]).await;
     target.send_fifo(&url, "g", "x").await;
     let first = receive(&target.client, &url).await;

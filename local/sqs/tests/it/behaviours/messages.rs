@@ -11,7 +11,7 @@ use crate::support::{DEADLINE, attribute, bodies, code, handle, receive, receive
 
 const ONE_SECOND: [(Name, &str); 1] = [(Name::VisibilityTimeout, "1")];
 
-pub async fn message_is_received_with_digest_and_deleted(target: &Target) {
+pub(super) async fn message_is_received_with_digest_and_deleted(target: &Target) {
     let url = target.queue(&[]).await;
     let sent = target.client.send_message().queue_url(&url).message_body("hello").send().await.expect("send");
     assert_eq!(sent.md5_of_message_body(), Some("5d41402abc4b2a76b9719d911017c592"));
@@ -27,7 +27,7 @@ pub async fn message_is_received_with_digest_and_deleted(target: &Target) {
     target.delete(&url, handle(&messages[0])).await; // deleting is idempotent
 }
 
-pub async fn message_attributes_are_received_with_their_digest(target: &Target) {
+pub(super) async fn message_attributes_are_received_with_their_digest(target: &Target) {
     let url = target.queue(&[]).await;
     let value = |kind: &str| MessageAttributeValue::builder().data_type(kind);
     let timestamp = value("Number.java.lang.Long").string_value("1493147359900").build().expect("value");
@@ -44,7 +44,7 @@ pub async fn message_attributes_are_received_with_their_digest(target: &Target) 
     assert_eq!(sent.md5_of_message_attributes(), Some("a9f0cb2b77e84b26b7f3c94a1cb3792d"));
 }
 
-pub async fn system_attributes_are_returned_on_request(target: &Target) {
+pub(super) async fn system_attributes_are_returned_on_request(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "x").await;
     let messages = receive(&target.client, &url).await;
@@ -60,7 +60,7 @@ pub async fn system_attributes_are_returned_on_request(target: &Target) {
     assert!(plain.messages()[0].attributes().is_none_or(std::collections::HashMap::is_empty));
 }
 
-pub async fn undeleted_message_is_redelivered(target: &Target) {
+pub(super) async fn undeleted_message_is_redelivered(target: &Target) {
     let url = target.queue(&ONE_SECOND).await;
     target.send(&url, "x").await;
     let first = receive(&target.client, &url).await;
@@ -70,7 +70,7 @@ pub async fn undeleted_message_is_redelivered(target: &Target) {
     assert_eq!(attribute(&second[0], &System::ApproximateReceiveCount), Some("2"));
 }
 
-pub async fn visibility_timeout_of_zero_makes_a_message_visible(target: &Target) {
+pub(super) async fn visibility_timeout_of_zero_makes_a_message_visible(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "x").await;
     let messages = receive(&target.client, &url).await;
@@ -79,7 +79,7 @@ pub async fn visibility_timeout_of_zero_makes_a_message_visible(target: &Target)
     assert_eq!(bodies(&receive(&target.client, &url).await), ["x"]);
 }
 
-pub async fn visibility_timeout_can_be_extended(target: &Target) {
+pub(super) async fn visibility_timeout_can_be_extended(target: &Target) {
     // Long enough to be extended in time on a loaded machine.
     let url = target.queue(&[(Name::VisibilityTimeout, "3")]).await;
     target.send(&url, "held").await;
@@ -92,7 +92,7 @@ pub async fn visibility_timeout_can_be_extended(target: &Target) {
     assert_eq!(bodies(&receive_some(&target.client, &url).await), ["clock"]);
 }
 
-pub async fn long_poll_ends_when_a_message_is_sent(target: &Target) {
+pub(super) async fn long_poll_ends_when_a_message_is_sent(target: &Target) {
     let url = target.queue(&[]).await;
     let started = Instant::now();
     let poll = target.client.receive_message().queue_url(&url).wait_time_seconds(20).send();
@@ -108,7 +108,7 @@ pub async fn long_poll_ends_when_a_message_is_sent(target: &Target) {
     assert!(empty.expect("receive").messages().is_empty());
 }
 
-pub async fn long_poll_ends_when_a_message_becomes_visible(target: &Target) {
+pub(super) async fn long_poll_ends_when_a_message_becomes_visible(target: &Target) {
     let url = target.queue(&ONE_SECOND).await;
     target.send(&url, "x").await;
     receive(&target.client, &url).await;
@@ -116,7 +116,7 @@ pub async fn long_poll_ends_when_a_message_becomes_visible(target: &Target) {
     assert_eq!(bodies(again.expect("receive").messages()), ["x"]);
 }
 
-pub async fn delayed_message_is_not_visible_yet(target: &Target) {
+pub(super) async fn delayed_message_is_not_visible_yet(target: &Target) {
     let url = target.queue(&[]).await;
     let send = target.client.send_message().queue_url(&url).message_body("later").delay_seconds(3);
     send.send().await.expect("send");
@@ -125,7 +125,7 @@ pub async fn delayed_message_is_not_visible_yet(target: &Target) {
     assert_eq!(bodies(&receive_some(&target.client, &url).await), ["later"]);
 }
 
-pub async fn messages_out_of_bounds_are_rejected(target: &Target) {
+pub(super) async fn messages_out_of_bounds_are_rejected(target: &Target) {
     let url = target.queue(&[(Name::MaximumMessageSize, "1024")]).await;
     let send = |body: String| target.client.send_message().queue_url(&url).message_body(body).send();
     send("x".repeat(1024)).await.expect("just fits");
@@ -143,7 +143,7 @@ pub async fn messages_out_of_bounds_are_rejected(target: &Target) {
     }
 }
 
-pub async fn invalid_receipt_handle_is_rejected(target: &Target) {
+pub(super) async fn invalid_receipt_handle_is_rejected(target: &Target) {
     let url = target.queue(&[]).await;
     let deleted = target.client.delete_message().queue_url(&url).receipt_handle("nonsense").send().await;
     assert!(deleted.expect_err("nonsense").into_service_error().is_receipt_handle_is_invalid());
@@ -152,7 +152,7 @@ pub async fn invalid_receipt_handle_is_rejected(target: &Target) {
     assert!(changed.expect_err("nonsense").into_service_error().is_receipt_handle_is_invalid());
 }
 
-pub async fn standard_queue_deletes_by_an_old_handle(target: &Target) {
+pub(super) async fn standard_queue_deletes_by_an_old_handle(target: &Target) {
     let url = target.queue(&ONE_SECOND).await;
     target.send(&url, "x").await;
     let first = receive(&target.client, &url).await;

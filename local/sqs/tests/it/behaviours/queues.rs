@@ -5,7 +5,7 @@ use aws_sdk_sqs::types::QueueAttributeName as Name;
 use crate::behaviours::{Target, unique_name};
 use crate::support::{bodies, code, handle, receive};
 
-pub async fn queue_is_found_by_name_and_by_prefix(target: &Target) {
+pub(super) async fn queue_is_found_by_name_and_by_prefix(target: &Target) {
     let prefix = format!("{}-found", unique_name());
     let mut urls = Vec::new();
     for suffix in ["-a", "-b"] {
@@ -22,7 +22,7 @@ pub async fn queue_is_found_by_name_and_by_prefix(target: &Target) {
     assert!(found.expect_err("deleted").into_service_error().is_queue_does_not_exist());
 }
 
-pub async fn creating_a_queue_is_idempotent_unless_it_differs(target: &Target) {
+pub(super) async fn creating_a_queue_is_idempotent_unless_it_differs(target: &Target) {
     let name = unique_name();
     let attributes = [(Name::VisibilityTimeout, "45")];
     let url = target.named_queue(&name, &attributes).await;
@@ -31,7 +31,7 @@ pub async fn creating_a_queue_is_idempotent_unless_it_differs(target: &Target) {
     assert!(other.send().await.expect_err("differs").into_service_error().is_queue_name_exists());
 }
 
-pub async fn missing_queue_is_reported(target: &Target) {
+pub(super) async fn missing_queue_is_reported(target: &Target) {
     let url = target.queue(&[]).await;
     let gone = url.replace("suite-", "missing-");
     let sent = target.client.send_message().queue_url(&gone).message_body("x").send().await;
@@ -40,7 +40,7 @@ pub async fn missing_queue_is_reported(target: &Target) {
     assert!(received.expect_err("missing").into_service_error().is_queue_does_not_exist());
 }
 
-pub async fn attributes_are_stored_and_validated(target: &Target) {
+pub(super) async fn attributes_are_stored_and_validated(target: &Target) {
     let url = target.fifo_queue(&[(Name::ContentBasedDeduplication, "true")]).await;
     let set = target.client.set_queue_attributes().queue_url(&url).attributes(Name::VisibilityTimeout, "7");
     set.send().await.expect("set");
@@ -61,7 +61,7 @@ pub async fn attributes_are_stored_and_validated(target: &Target) {
     assert_eq!(code(create.send().await), "InvalidParameterValue");
 }
 
-pub async fn counts_reflect_message_states(target: &Target) {
+pub(super) async fn counts_reflect_message_states(target: &Target) {
     let url = target.queue(&[]).await;
     for body in ["a", "b", "c"] {
         target.send(&url, body).await;
@@ -78,7 +78,7 @@ pub async fn counts_reflect_message_states(target: &Target) {
     }
 }
 
-pub async fn purging_empties_a_queue(target: &Target) {
+pub(super) async fn purging_empties_a_queue(target: &Target) {
     let url = target.queue(&[]).await;
     target.send(&url, "before").await;
     target.client.purge_queue().queue_url(&url).send().await.expect("purge");
@@ -89,7 +89,7 @@ pub async fn purging_empties_a_queue(target: &Target) {
     target.delete(&url, handle(&messages[0])).await;
 }
 
-pub async fn tags_are_stored(target: &Target) {
+pub(super) async fn tags_are_stored(target: &Target) {
     let url = target.queue(&[]).await;
     let tag = target.client.tag_queue().queue_url(&url).tags("stage", "test").tags("team", "a");
     tag.send().await.expect("tag");

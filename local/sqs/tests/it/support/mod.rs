@@ -11,10 +11,10 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName};
 use tokio::time::Instant;
 
 /// Deadline for expected events.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A client without retries, to expose every error.
-pub fn client(endpoint_url: &str) -> Client {
+pub(crate) fn client(endpoint_url: &str) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("us-east-1"))
@@ -27,7 +27,7 @@ pub fn client(endpoint_url: &str) -> Client {
 }
 
 /// The error code, without the prefix of some SQS codes.
-pub fn code<T, E, R>(result: Result<T, SdkError<E, R>>) -> String
+pub(crate) fn code<T, E, R>(result: Result<T, SdkError<E, R>>) -> String
 where
     SdkError<E, R>: ProvideErrorMetadata,
 {
@@ -40,20 +40,20 @@ where
     }
 }
 
-pub fn bodies(messages: &[Message]) -> Vec<&str> {
+pub(crate) fn bodies(messages: &[Message]) -> Vec<&str> {
     messages.iter().filter_map(Message::body).collect()
 }
 
-pub fn handle(message: &Message) -> &str {
+pub(crate) fn handle(message: &Message) -> &str {
     message.receipt_handle().expect("a receipt handle")
 }
 
-pub fn attribute<'a>(message: &'a Message, name: &MessageSystemAttributeName) -> Option<&'a str> {
+pub(crate) fn attribute<'a>(message: &'a Message, name: &MessageSystemAttributeName) -> Option<&'a str> {
     message.attributes().and_then(|attributes| attributes.get(name)).map(String::as_str)
 }
 
 /// Up to ten messages that can be received now.
-pub async fn receive(client: &Client, queue_url: &str) -> Vec<Message> {
+pub(crate) async fn receive(client: &Client, queue_url: &str) -> Vec<Message> {
     receive_output(client, queue_url).await.messages.unwrap_or_default()
 }
 
@@ -71,7 +71,7 @@ async fn receive_output(client: &Client, queue_url: &str) -> ReceiveMessageOutpu
 }
 
 /// Receives until there is a message.
-pub async fn receive_some(client: &Client, queue_url: &str) -> Vec<Message> {
+pub(crate) async fn receive_some(client: &Client, queue_url: &str) -> Vec<Message> {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let messages = receive(client, queue_url).await;

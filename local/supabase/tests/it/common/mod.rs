@@ -1,8 +1,8 @@
 //! A separate project per test, and requests to its API.
 
-pub mod statuses;
-pub mod tables;
-pub mod warnings;
+pub(crate) mod statuses;
+pub(crate) mod tables;
+pub(crate) mod warnings;
 
 use std::path::PathBuf;
 
@@ -12,22 +12,22 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 
 /// A running project, and the values that must outlive it.
-pub struct Project {
+pub(crate) struct Project {
     pub supabase: Supabase,
     pub client: Client,
     _guardian: Guardian,
 }
 
 impl Project {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
 
-    pub async fn start_with(options: Options) -> Self {
+    pub(crate) async fn start_with(options: Options) -> Self {
         Self::try_start_with(options).await.expect("Supabase starts")
     }
 
-    pub async fn try_start_with(options: Options) -> anyhow::Result<Self> {
+    pub(crate) async fn try_start_with(options: Options) -> anyhow::Result<Self> {
         let guardian = Guardian::start()?;
         let supabase = Supabase::start(options, &guardian).await?;
         // Only plain HTTP is used, but the client requires a crypto provider.
@@ -35,30 +35,30 @@ impl Project {
         Ok(Self { supabase, client: Client::new(), _guardian: guardian })
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.supabase.stop().await.expect("it stops");
     }
 
-    pub fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path))
     }
 
-    pub fn post(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(self.url(path))
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}/rest/v1/{path}", self.supabase.url())
     }
 
     /// Runs a statement as the superuser.
-    pub async fn run(&self, sql: &'static str) {
+    pub(crate) async fn run(&self, sql: &'static str) {
         sqlx::query(sql).execute(self.supabase.pool()).await.expect("it runs");
     }
 }
 
 /// Status and JSON of a response.
-pub async fn answer(request: RequestBuilder) -> (u16, Value) {
+pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response: Response = request.send().await.expect("an answer");
     let status = response.status().as_u16();
     let text = response.text().await.expect("a body");
@@ -66,6 +66,6 @@ pub async fn answer(request: RequestBuilder) -> (u16, Value) {
 }
 
 /// This workspace's `supabase` directory.
-pub fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     Options::default().directory
 }

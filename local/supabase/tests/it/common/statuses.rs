@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::Project;
 
 /// Meta's names, in rank order; "failed" has no rank.
-pub const NAMES: [&str; 5] = ["sent", "delivered", "read", "played", "failed"];
+pub(crate) const NAMES: [&str; 5] = ["sent", "delivered", "read", "played", "failed"];
 
 /// One status of one part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub(crate) struct Status {
     pub id: Uuid,
     pub wamid: String,
     pub name: &'static str,
@@ -26,7 +26,7 @@ pub struct Status {
 
 impl Status {
     /// The JSON that the reply function writes.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let at = chrono::DateTime::from_timestamp(self.at, 0).expect("a time").to_rfc3339();
         let text = self.error_code.map(|code| format!("error {code}"));
         json!({ "id": self.id, "wamid": self.wamid, "status": self.name, "at": at, "error_code": self.error_code,
@@ -36,7 +36,7 @@ impl Status {
 
 /// Outcome in the row of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub status: Option<String>,
     /// In the order of [`NAMES`], seconds since 1970.
     pub times: [Option<i64>; 5],
@@ -44,7 +44,7 @@ pub struct Outcome {
 }
 
 /// Expected outcome of statuses of an answer with these parts, independent of order and repetition.
-pub fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
+pub(crate) fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
     let of = |wamid: &str, name: &str| -> BTreeSet<i64> {
         statuses
             .iter()
@@ -82,7 +82,7 @@ pub fn expected(parts: &[String], statuses: &[Status]) -> Outcome {
 }
 
 /// Outcome in the row; without an error code if the row never failed.
-pub async fn outcome(pool: &PgPool, id: Uuid) -> Outcome {
+pub(crate) async fn outcome(pool: &PgPool, id: Uuid) -> Outcome {
     type Row = (Option<String>, Vec<Option<i64>>, Option<i32>, Option<String>);
     let (status, times, code, text): Row = sqlx::query_as(
         "select status, array(select extract(epoch from at)::bigint
@@ -100,7 +100,7 @@ pub async fn outcome(pool: &PgPool, id: Uuid) -> Outcome {
 }
 
 /// A pool of connections as the service role.
-pub async fn service_role(project: &Project, connections: u32) -> PgPool {
+pub(crate) async fn service_role(project: &Project, connections: u32) -> PgPool {
     let options: PgConnectOptions = project.supabase.database_url().parse().expect("a URL");
     PgPoolOptions::new()
         .max_connections(connections)
@@ -117,7 +117,7 @@ pub async fn service_role(project: &Project, connections: u32) -> PgPool {
 ///
 /// # Errors
 /// PostgreSQL's error.
-pub async fn write(pool: &PgPool, table: &str, rows: &[Value]) -> sqlx::Result<()> {
+pub(crate) async fn write(pool: &PgPool, table: &str, rows: &[Value]) -> sqlx::Result<()> {
     let names: Vec<&str> = rows[0].as_object().expect("an object").keys().map(String::as_str).collect();
     let names = names.join(", ");
     let statement = format!(

@@ -11,17 +11,17 @@ use uuid::{Uuid, uuid};
 use super::{Project, answer, directory};
 
 /// A user of the older program.
-pub const OLD_A: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000001");
+pub(crate) const OLD_A: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000001");
 /// Another user of the older program.
-pub const OLD_B: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000002");
+pub(crate) const OLD_B: Uuid = uuid!("aaaaaaaa-0000-4000-8000-000000000002");
 
 /// A project with `tables` of an older program as the first migration, followed by ours.
-pub async fn project_with(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
+pub(crate) async fn project_with(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
     start(tables, true).await
 }
 
 /// A project with an older program's tables only.
-pub async fn project_before(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
+pub(crate) async fn project_before(tables: &str) -> anyhow::Result<(Project, tempfile::TempDir)> {
     start(tables, false).await
 }
 
@@ -40,7 +40,7 @@ async fn start(tables: &str, with_ours: bool) -> anyhow::Result<(Project, tempfi
 }
 
 /// A project with a file of `fastapi` as the first migration.
-pub async fn project_of(fixture: &str) -> Project {
+pub(crate) async fn project_of(fixture: &str) -> Project {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fastapi").join(fixture);
     let tables = std::fs::read_to_string(path).expect("a fixture");
     project_with(&tables).await.expect("the migrations apply").0
@@ -48,7 +48,7 @@ pub async fn project_of(fixture: &str) -> Project {
 
 /// The migrations' error for an older program's tables: the first line of the message with the problem, and
 /// the rest with the remedy. The error has no hint, because the Supabase CLI does not show hints.
-pub async fn refusal(tables: &str) -> (String, String) {
+pub(crate) async fn refusal(tables: &str) -> (String, String) {
     let error = project_with(tables).await.err().expect("an error");
     match error.downcast_ref() {
         Some(sqlx::Error::Database(error)) => {
@@ -93,7 +93,7 @@ async fn state(pool: &PgPool) -> Vec<String> {
 }
 
 /// Applies our pending migrations, like `supabase db push --remote`.
-pub async fn push(project: &Project) -> anyhow::Result<usize> {
+pub(crate) async fn push(project: &Project) -> anyhow::Result<usize> {
     let mut connection = project.supabase.pool().acquire().await?;
     connection.execute("set role postgres").await?;
     let applied = migrate::apply(&mut connection, &migrate::migrations(&directory())?).await;
@@ -102,7 +102,7 @@ pub async fn push(project: &Project) -> anyhow::Result<usize> {
 }
 
 /// Applies our migrations again despite their records, and checks that nothing changes.
-pub async fn assert_applying_again_changes_nothing(project: &Project) {
+pub(crate) async fn assert_applying_again_changes_nothing(project: &Project) {
     let before = state(project.supabase.pool()).await;
     project.run("delete from supabase_migrations.schema_migrations").await;
     push(project).await.expect("they apply");
@@ -110,7 +110,7 @@ pub async fn assert_applying_again_changes_nothing(project: &Project) {
 }
 
 /// A user's own history, through the API.
-pub async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
+pub(crate) async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
     let token = project.supabase.user_token(user_id, Duration::from_secs(600)).expect("a token");
     let request = project
         .get("messages?select=content&order=created_at.desc,id.desc")
@@ -126,13 +126,13 @@ pub async fn contents(project: &Project, user_id: Uuid) -> Vec<String> {
 }
 
 /// A row as written by the reply function.
-pub fn row(user_id: Uuid, role: &str) -> Value {
+pub(crate) fn row(user_id: Uuid, role: &str) -> Value {
     json!({ "id": Uuid::new_v4(), "user_id": user_id, "channel": "whatsapp", "role": role,
             "content": "x".repeat(5000), "created_at": "2026-11-24T03:05:00.123456Z" })
 }
 
 /// Writes rows like the reply function.
-pub async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
+pub(crate) async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
     let request = project
         .post("messages?on_conflict=id")
         .header("apikey", project.supabase.secret_key())
@@ -141,7 +141,7 @@ pub async fn insert(project: &Project, rows: &[Value]) -> (u16, Value) {
 }
 
 /// A row with all its columns, as written by the reply function.
-pub fn detailed(user_id: Uuid, role: &str, wamids: &[&str]) -> Value {
+pub(crate) fn detailed(user_id: Uuid, role: &str, wamids: &[&str]) -> Value {
     let payload = if role == "user" { json!({ "raw": { "type": "text" } }) } else { Value::Null };
     let mut row = row(user_id, role);
     for (name, value) in [
@@ -158,7 +158,7 @@ pub fn detailed(user_id: Uuid, role: &str, wamids: &[&str]) -> Value {
 }
 
 /// Writes the two rows of a conversation, twice.
-pub async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
+pub(crate) async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
     let plain = [row(user_id, "user"), row(user_id, "assistant")];
     let with_details =
         [detailed(user_id, "user", &["wamid.1"]), detailed(user_id, "assistant", &["wamid.2", "wamid.3"])];
@@ -178,7 +178,7 @@ pub async fn assert_rows_can_be_written(project: &Project, user_id: Uuid) {
 }
 
 /// Links a number to a user, like a server with the secret key.
-pub async fn link(project: &Project, user_id: Uuid, phone: &str) -> (u16, Value) {
+pub(crate) async fn link(project: &Project, user_id: Uuid, phone: &str) -> (u16, Value) {
     let body = json!({ "user_id": user_id, "whatsapp_phone": phone });
     let request = project.post("user_preferences").header("apikey", project.supabase.secret_key());
     answer(request.json(&body)).await

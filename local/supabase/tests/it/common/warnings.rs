@@ -11,14 +11,14 @@ thread_local! {
 }
 
 /// The warnings received by connections of this thread from now on.
-pub struct Warnings(());
+pub(crate) struct Warnings(());
 
 /// One subscriber for the whole process: interest in a call site is cached for all threads, so a subscriber
 /// of one thread would miss call sites already reached by another.
 struct Collector;
 
 impl Warnings {
-    pub fn capture() -> Self {
+    pub(crate) fn capture() -> Self {
         let _ = tracing::subscriber::set_global_default(Collector);
         // Call sites reached by another thread in the meantime.
         tracing::callsite::rebuild_interest_cache();
@@ -27,7 +27,7 @@ impl Warnings {
     }
 
     /// All warnings so far.
-    pub fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         WARNINGS.with_borrow(Clone::clone)
     }
 }
