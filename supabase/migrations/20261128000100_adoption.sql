@@ -48,7 +48,7 @@ begin
     'whatsapp_identity_at timestamptz', 'whatsapp_number_at timestamptz', 'whatsapp_link_state text']);
   begin
     alter table public.user_preferences add constraint user_preferences_whatsapp_link_state_check
-      check (whatsapp_link_state in ('changed', 'learned_number', 'learned_user_id', 'removed'));
+      check (whatsapp_link_state in ('changed', 'added_number', 'added_user_id', 'removed'));
   exception when duplicate_object then null;
   end;
 

@@ -15,7 +15,7 @@ create table if not exists public.user_preferences (
   whatsapp_waba_id text,
   whatsapp_identity_at timestamptz,
   whatsapp_number_at timestamptz,
-  whatsapp_link_state text check (whatsapp_link_state in ('changed', 'learned_number', 'learned_user_id', 'removed'))
+  whatsapp_link_state text check (whatsapp_link_state in ('changed', 'added_number', 'added_user_id', 'removed'))
 );
 comment on column public.user_preferences.whatsapp_phone is
   'E.164 with its plus sign (+16505551234); the digits alone are found too. Written by the service role only.';
@@ -31,7 +31,7 @@ comment on column public.user_preferences.whatsapp_number_at is
   'The time since which whatsapp_phone belongs to this user; null if the row was inserted with it. An earlier message'
   ' from the number without a user id may be from its former owner. Set by a trigger.';
 comment on column public.user_preferences.whatsapp_link_state is
-  'Null: as inserted. changed: the number or user id was changed since. learned_number, learned_user_id: reply added it'
+  'Null: as inserted. changed: the number or user id was changed since. added_number, added_user_id: reply added it'
   ' to complete the link. removed: one of the two was removed, and reply adds none. Set by reply and by a trigger.';
 
 -- The reply function looks up a sender by the user id or the number, in both spellings:

@@ -29,7 +29,7 @@ begin
 
   -- An identity change from Meta sets its own time, and so does reply when it completes a link, with its own link
   -- state.
-  is_completion := new.whatsapp_link_state in ('learned_number', 'learned_user_id')
+  is_completion := new.whatsapp_link_state in ('added_number', 'added_user_id')
     and new.whatsapp_link_state is distinct from old.whatsapp_link_state;
   is_from_meta := coalesce(current_setting('whatsapp.writer', true), '') = 'keep_identity_event';
   if not (is_completion or is_from_meta) then
@@ -45,14 +45,14 @@ begin
   new.whatsapp_link_state := 'changed';
   if number_was is not null and number_is is distinct from number_was then
     -- Another number, or none. The user id is removed too, unless it changes as well or was linked before the number.
-    if user_id_is is not distinct from user_id_was and old.whatsapp_link_state is distinct from 'learned_number' then
+    if user_id_is is not distinct from user_id_was and old.whatsapp_link_state is distinct from 'added_number' then
       new.whatsapp_user_id := null;
     elsif number_is is null and user_id_is is not null then
       new.whatsapp_link_state := 'removed';
     end if;
   elsif user_id_was is not null and user_id_is is distinct from user_id_was then
     -- Another user id, or none. The number is removed too, if reply added it because of the user id.
-    if old.whatsapp_link_state = 'learned_number' then
+    if old.whatsapp_link_state = 'added_number' then
       new.whatsapp_phone := case when (select attnotnull from pg_catalog.pg_attribute
         where attrelid = tg_relid and attname = 'whatsapp_phone') then '' end;
     elsif user_id_is is null and number_is is not null then
@@ -79,7 +79,7 @@ create or replace trigger user_preferences_whatsapp_identity before insert or up
 -- `previous_user_id`, `numbers` (the new one, the spelling to be stored first), `user_id` and `at`. The result has for
 -- each change the `outcome` and the affected user, `user_id`:
 --   applied         the user has the new number or user id
---   nobody          no user is linked by the previous identity
+--   unlinked        no user is linked by the previous identity
 --   ambiguous       several users are linked by the previous identity
 --   stale           the link is more recent than the change
 --   clash           another user has the new number or user id
@@ -126,7 +126,7 @@ begin
     owner := owners[1];
 
     if owner is null then
-      outcome := 'nobody';
+      outcome := 'unlinked';
     elsif cardinality(owners) > 1 then
       owner := null;
       outcome := 'ambiguous';

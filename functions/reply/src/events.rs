@@ -50,7 +50,6 @@ pub enum ChangeOutcome {
     /// Another user has the new number or user id.
     Clash,
     /// No user is linked with the previous number or user id.
-    #[serde(rename = "nobody")]
     Unlinked,
     /// Several users are linked with them.
     Ambiguous,

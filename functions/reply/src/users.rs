@@ -165,12 +165,12 @@ impl Users {
             (Missing::UserId, Some(number)) => (
                 table.in_("whatsapp_phone", spellings(number)).is("whatsapp_user_id", "null").or(untouched),
                 json!({"whatsapp_user_id": id, "whatsapp_waba_id": waba_id, "whatsapp_identity_at": at,
-                    "whatsapp_link_state": "learned_user_id"}),
+                    "whatsapp_link_state": "added_user_id"}),
             ),
             (Missing::Number, Some(number)) => (
                 table.eq("whatsapp_user_id", id).is("whatsapp_phone", "null").or(untouched),
                 json!({"whatsapp_phone": number.e164(), "whatsapp_waba_id": waba_id, "whatsapp_identity_at": at,
-                    "whatsapp_link_state": "learned_number"}),
+                    "whatsapp_link_state": "added_number"}),
             ),
             (Missing::Account, _) => (
                 table.eq("whatsapp_user_id", id).is("whatsapp_waba_id", "null"),

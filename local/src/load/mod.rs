@@ -31,7 +31,7 @@ pub struct Load {
     /// Messages without a reply or without both rows.
     pub lost: usize,
     /// Replies beyond the first of their message.
-    pub second_echoes: usize,
+    pub duplicate_replies: usize,
     /// Rows beyond the two of each message.
     pub extra_rows: usize,
     /// Replies that arrived before the reply to an earlier message of their sender.
@@ -62,16 +62,16 @@ pub async fn run(options: &Options, messages: usize, senders: usize, as_json: bo
         print(&load);
     }
     stack.stop().await?;
-    Ok(load.lost + load.second_echoes + load.extra_rows + load.out_of_order == 0)
+    Ok(load.lost + load.duplicate_replies + load.extra_rows + load.out_of_order == 0)
 }
 
 fn print(load: &Load) {
     let Load { messages, senders, posts, .. } = load;
     println!("{messages} messages of {senders} senders in {posts} POSTs of 1 to 50");
     println!("  accepted after {:.1} s, recorded after {:.1} s", load.accepted_after, load.recorded_after);
-    let Load { lost, second_echoes, extra_rows, out_of_order, .. } = load;
+    let Load { lost, duplicate_replies, extra_rows, out_of_order, .. } = load;
     println!(
-        "  lost {lost}, second replies {second_echoes}, extra rows {extra_rows}, out of order {out_of_order}"
+        "  lost {lost}, duplicate replies {duplicate_replies}, extra rows {extra_rows}, out of order {out_of_order}"
     );
     for line in &load.missing {
         println!("  {line}");
@@ -129,7 +129,7 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
         accepted_after: accepted_after.as_secs_f64(),
         recorded_after: recorded_after.as_secs_f64(),
         lost: (0..messages).filter(|n| !complete(n)).count(),
-        second_echoes: replies.count - replies.of.len(),
+        duplicate_replies: replies.count - replies.of.len(),
         extra_rows: rows.values().sum::<usize>().saturating_sub(2 * messages),
         out_of_order: replies.out_of_order,
         missing: missing.unwrap_or_default(),

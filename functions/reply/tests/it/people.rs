@@ -175,7 +175,7 @@ async fn a_link_is_completed_unless_it_has_changed() {
         (
             row(json!("+16505551234"), json!(null)),
             json!({"whatsapp_user_id": "US.1349", "whatsapp_waba_id": "W", "whatsapp_identity_at": sent_at,
-                "whatsapp_link_state": "learned_user_id"}),
+                "whatsapp_link_state": "added_user_id"}),
             vec![
                 ("whatsapp_phone", "in.(+16505551234,16505551234)"),
                 ("whatsapp_user_id", "is.null"),
@@ -185,7 +185,7 @@ async fn a_link_is_completed_unless_it_has_changed() {
         (
             row(json!(null), json!("US.1349")),
             json!({"whatsapp_phone": "+16505551234", "whatsapp_waba_id": "W", "whatsapp_identity_at": sent_at,
-                "whatsapp_link_state": "learned_number"}),
+                "whatsapp_link_state": "added_number"}),
             vec![("whatsapp_user_id", "eq.US.1349"), ("whatsapp_phone", "is.null"), untouched],
         ),
         (

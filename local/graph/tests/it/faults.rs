@@ -74,11 +74,11 @@ async fn error_can_follow_a_delivered_message() {
 #[tokio::test]
 async fn hanging_server_times_out_with_or_without_the_effect() {
     let test = Test::start().await;
-    let give_up = Duration::from_millis(200);
+    let timeout = Duration::from_millis(200);
     for (fault, messages) in [(Fault::slow(LONG), 0), (Fault::late_response(LONG), 1)] {
         test.graph.clear();
         test.graph.fail_next(1, fault);
-        let error = test.post(&text_to(PHONE, "x")).timeout(give_up).send().await.unwrap_err();
+        let error = test.post(&text_to(PHONE, "x")).timeout(timeout).send().await.unwrap_err();
         assert!(error.is_timeout(), "{error:?}");
         assert_eq!(test.graph.received().len(), messages);
     }

@@ -36,7 +36,7 @@ async fn write(project: &Project, user_id: Uuid, columns: Value) {
 
 /// Completes a link like reply, see `Users::complete_link`.
 async fn complete_link(project: &Project, user_id: Uuid, column: &str, value: &str) {
-    let state = if column == "whatsapp_phone" { "learned_number" } else { "learned_user_id" };
+    let state = if column == "whatsapp_phone" { "added_number" } else { "added_user_id" };
     let columns = json!({column: value, "whatsapp_waba_id": "W", "whatsapp_identity_at": "2026-01-01T00:00:00Z",
         "whatsapp_link_state": state});
     write(project, user_id, columns).await;
@@ -54,7 +54,7 @@ async fn completed_identity_is_removed_with_its_source() {
     write(&project, USER_A, number(Some("16505551234"))).await;
     assert_eq!(
         linked(&project, USER_A).await,
-        row(["16505551234", "US.1", "W", "learned_user_id"]),
+        row(["16505551234", "US.1", "W", "added_user_id"]),
         "a spelling"
     );
     write(&project, USER_A, number(Some("+16505550000"))).await;
@@ -139,7 +139,7 @@ async fn change_is_applied_once_to_the_matching_identity() {
     assert_eq!(apply_change(&project, 1, a, b, "09").await, to_a("stale"));
     assert_eq!(
         apply_change(&project, 2, ["16505551234", "US.9"], b, "11").await,
-        to_none("nobody"),
+        to_none("unlinked"),
         "of an unlinked sender"
     );
     assert_eq!(apply_change(&project, 3, a, ["16505555678", "US.2"], "11").await, to_a("clash"));

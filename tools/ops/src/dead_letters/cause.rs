@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_holds_nothing_that_somebody_wrote() {
+    fn a_cause_contains_no_message_text() {
         let bodies = [
             "call me at 16505551234",
             r#""call me at 16505551234""#,

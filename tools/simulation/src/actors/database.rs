@@ -198,16 +198,16 @@ impl Database for Project {
             return Ok(false);
         }
         let author = author.clone();
-        let learn = move |state: &mut State| {
+        let complete = move |state: &mut State| {
             let defect = state.defect;
-            let learned = state.people.links.complete(user_id, missing, &author, at, defect);
-            state.note("database", format_args!("completes {user_id} with {missing:?}: {learned}"));
-            if learned {
+            let completed = state.people.links.complete(user_id, missing, &author, at, defect);
+            state.note("database", format_args!("completes {user_id} with {missing:?}: {completed}"));
+            if completed {
                 follow::link_completed(state, user_id);
             }
-            learned
+            completed
         };
-        Ok(self.request(WRITE_TIMEOUT, true, learn).await?)
+        Ok(self.request(WRITE_TIMEOUT, true, complete).await?)
     }
 
     async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {

@@ -155,7 +155,7 @@ fn relink(state: &mut State, sender: usize) {
     let Some(account) = state.people.senders[sender].account else { return };
     let Some(link) = state.people.links.0.get(&account) else { return };
     let by_user_id =
-        link.whatsapp_phone.is_none() || link.whatsapp_link_state.as_deref() == Some("learned_number");
+        link.whatsapp_phone.is_none() || link.whatsapp_link_state.as_deref() == Some("added_number");
     let new = if by_user_id {
         (link.whatsapp_phone.clone(), user_id)
     } else {

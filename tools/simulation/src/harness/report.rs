@@ -53,7 +53,7 @@ pub struct Summary {
     /// Duplicate replies that are documented as possible.
     pub duplicate_replies_inside: u64,
     /// By cause: see [`Findings::inside`].
-    pub second_echoes_by_cause: BTreeMap<&'static str, u64>,
+    pub duplicate_replies_by_cause: BTreeMap<&'static str, u64>,
     /// See [`Findings::outside`].
     pub duplicate_replies_outside: u64,
     /// See [`Findings::order_violations`].
@@ -110,7 +110,7 @@ impl Summary {
         }
         for (cause, count) in &findings.inside {
             self.duplicate_replies_inside += count;
-            *self.second_echoes_by_cause.entry(cause).or_default() += count;
+            *self.duplicate_replies_by_cause.entry(cause).or_default() += count;
         }
         self.lost += findings.lost;
         self.duplicate_rows += findings.duplicate_rows;
@@ -152,7 +152,7 @@ impl fmt::Display for Summary {
             writeln!(f, "  {count:>9}  {kind}")?;
         }
         writeln!(f, "duplicate replies inside the documented window:")?;
-        for (cause, count) in &self.second_echoes_by_cause {
+        for (cause, count) in &self.duplicate_replies_by_cause {
             writeln!(f, "  {count:>9}  {cause}")?;
         }
         write!(

@@ -81,17 +81,17 @@ impl Links {
         let (number, user_id) = parts(&author.sender);
         let Some(link) = self.0.get_mut(&account) else { return false };
         let guarded = defect != Some(Defect::CompleteLinksUnguarded);
-        let may_learn = matches!(link.whatsapp_link_state.as_deref(), None | Some("changed")) || !guarded;
+        let may_complete = matches!(link.whatsapp_link_state.as_deref(), None | Some("changed")) || !guarded;
         let same_number = number.is_some() && (link.whatsapp_phone == number || !guarded);
         let same_user_id = user_id.is_some() && link.whatsapp_user_id == user_id;
         let state = match missing {
-            Missing::UserId if same_number && link.whatsapp_user_id.is_none() && may_learn => {
+            Missing::UserId if same_number && link.whatsapp_user_id.is_none() && may_complete => {
                 link.whatsapp_user_id = user_id;
-                "learned_user_id"
+                "added_user_id"
             }
-            Missing::Number if same_user_id && link.whatsapp_phone.is_none() && may_learn => {
+            Missing::Number if same_user_id && link.whatsapp_phone.is_none() && may_complete => {
                 link.whatsapp_phone = number;
-                "learned_number"
+                "added_number"
             }
             Missing::Account if same_user_id && link.whatsapp_waba_id.is_none() => {
                 link.whatsapp_waba_id.clone_from(&author.waba_id);
@@ -101,7 +101,7 @@ impl Links {
         };
         link.whatsapp_waba_id.clone_from(&author.waba_id);
         link.whatsapp_identity_at = Some(at);
-        if state == "learned_number" {
+        if state == "added_number" {
             link.whatsapp_number_at = link.whatsapp_identity_at;
         }
         link.whatsapp_link_state = Some(state.to_owned());
@@ -119,7 +119,7 @@ impl Links {
         let Some(link) = self.0.get_mut(&account) else { return };
         let old = link.clone();
         (link.whatsapp_phone, link.whatsapp_user_id) = new;
-        let was_learned_number = old.whatsapp_link_state.as_deref() == Some("learned_number");
+        let was_added_number = old.whatsapp_link_state.as_deref() == Some("added_number");
         let same_number = link.whatsapp_phone == old.whatsapp_phone;
         let same_user_id = link.whatsapp_user_id == old.whatsapp_user_id;
         if same_number && same_user_id {
@@ -131,7 +131,7 @@ impl Links {
         }
         let mut state = "changed";
         if old.whatsapp_phone.is_some() && !same_number {
-            if same_user_id && !was_learned_number {
+            if same_user_id && !was_added_number {
                 if defect != Some(Defect::KeepCompletedIdentity) {
                     link.whatsapp_user_id = None;
                 }
@@ -139,7 +139,7 @@ impl Links {
                 state = "removed";
             }
         } else if old.whatsapp_user_id.is_some() && !same_user_id {
-            if was_learned_number {
+            if was_added_number {
                 if defect != Some(Defect::KeepCompletedIdentity) {
                     link.whatsapp_phone = None;
                 }

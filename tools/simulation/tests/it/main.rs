@@ -268,7 +268,7 @@ async fn command_prints_the_summary() {
     ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }
-    for by_kind in ["faults", "second_echoes_by_cause"] {
+    for by_kind in ["faults", "duplicate_replies_by_cause"] {
         assert!(summary[by_kind].as_object().is_some_and(|kinds| !kinds.is_empty()), "{by_kind}");
     }
     let (code, text, _) = simulation(&["--runs", "1", "--seed", "7"]).await;
