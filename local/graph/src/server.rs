@@ -65,7 +65,7 @@ async fn messages(
     body: Bytes,
 ) -> Response {
     let trace = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let call = Call { state: &state, version, phone_number_id, trace };
+    let call = ParsedCall { state: &state, version, phone_number_id, trace };
     let mut watched = state.subscribers.watch(&body);
     let response = match call.check(&method, &uri, &headers, &body) {
         Ok((Request::Read { message_id, typing }, _)) => call.read(message_id, typing),
@@ -79,14 +79,14 @@ async fn messages(
 }
 
 /// One call, with its parsed path.
-struct Call<'a> {
+struct ParsedCall<'a> {
     state: &'a State,
     version: String,
     phone_number_id: String,
     trace: Option<String>,
 }
 
-impl Call<'_> {
+impl ParsedCall<'_> {
     fn check(
         &self,
         method: &Method,

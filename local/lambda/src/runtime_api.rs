@@ -59,12 +59,12 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RuntimeState>,
     server: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct RuntimeState {
     function_arn: String,
     phase: watch::Sender<Phase>,
     sender: mpsc::Sender<Pending>,
@@ -89,7 +89,7 @@ impl RuntimeApi {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (sender, pending) = mpsc::channel(1);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RuntimeState {
             function_arn,
             phase: watch::Sender::new(Phase::Init),
             sender,
@@ -139,7 +139,7 @@ impl Drop for RuntimeApi {
     }
 }
 
-impl Shared {
+impl RuntimeState {
     fn current(&self) -> MutexGuard<'_, Option<Current>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,7 +155,7 @@ impl Shared {
     }
 }
 
-async fn next(State(shared): State<Arc<Shared>>) -> Response {
+async fn next(State(shared): State<Arc<RuntimeState>>) -> Response {
     if shared.current().is_some() {
         return refusal(StatusCode::FORBIDDEN, "InvalidStateTransition", "Transition is not allowed");
     }
@@ -184,7 +184,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     (headers, invocation.payload).into_response()
 }
 
-async fn response(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn response(State(shared): State<Arc<RuntimeState>>, Path(id): Path<String>, body: Bytes) -> Response {
     let too_large = body.len() > RESPONSE_LIMIT;
     let outcome = if too_large {
         Err(FunctionError {
@@ -206,7 +206,7 @@ async fn response(State(shared): State<Arc<Shared>>, Path(id): Path<String>, bod
 }
 
 async fn error(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<RuntimeState>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -214,7 +214,7 @@ async fn error(
     if shared.finish(&id, Err(FunctionError::read(&headers, &body))) { accepted() } else { unknown_request() }
 }
 
-async fn init_error(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn init_error(State(shared): State<Arc<RuntimeState>>, headers: HeaderMap, body: Bytes) -> Response {
     if *shared.phase.borrow() != Phase::Init {
         return refusal(StatusCode::FORBIDDEN, "InvalidStateTransition", "Transition is not allowed");
     }

@@ -143,7 +143,7 @@ impl Hub {
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
-    fn follow(&self) -> Option<(Event, broadcast::Receiver<Event>)> {
+    fn subscribe(&self) -> Option<(Event, broadcast::Receiver<Event>)> {
         let inner = self.lock();
         let receiver = inner.pages.as_ref()?.subscribe();
         Some((inner.model.state(), receiver))
@@ -156,7 +156,7 @@ impl Hub {
 
 /// The stream of events: the whole state, then each change.
 pub(crate) fn events(hub: &Hub) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + use<>> {
-    let (first, rest) = hub.follow().unzip();
+    let (first, rest) = hub.subscribe().unzip();
     let rest = stream::unfold(rest, |rest| async move {
         let mut receiver = rest?;
         // A connection that lags too far ends; the browser reconnects and gets the whole state.

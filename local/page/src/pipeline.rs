@@ -74,7 +74,7 @@ struct Database {
 
 /// A status of the reply, from Meta.
 #[derive(Clone, Debug, Serialize)]
-struct Status {
+struct StatusEntry {
     status: String,
     at: DateTime<Utc>,
     outcome: Option<String>,
@@ -105,7 +105,7 @@ pub(crate) struct Message {
     reply: Option<Reply>,
     graph: Vec<GraphCall>,
     database: Option<Database>,
-    statuses: Vec<Status>,
+    statuses: Vec<StatusEntry>,
     dead: Option<Dead>,
 }
 
@@ -250,7 +250,7 @@ impl Message {
 
     pub(crate) fn status(&mut self, name: &str) {
         if self.statuses.iter().all(|status| status.status != name) {
-            self.statuses.push(Status { status: name.to_owned(), at: Utc::now(), outcome: None });
+            self.statuses.push(StatusEntry { status: name.to_owned(), at: Utc::now(), outcome: None });
         }
     }
 

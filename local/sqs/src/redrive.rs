@@ -21,12 +21,12 @@ impl RedrivePolicy {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Document {
+        struct RedrivePolicyDocument {
             dead_letter_target_arn: Option<String>,
             max_receive_count: Option<Value>,
         }
         let invalid = |reason: &str| SqsError::invalid("RedrivePolicy", text, reason);
-        let document: Document =
+        let document: RedrivePolicyDocument =
             serde_json::from_str(text).map_err(|_| invalid("Redrive policy is not a valid JSON map."))?;
         let dead_letter_target_arn = document.dead_letter_target_arn.ok_or_else(|| {
             invalid("Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
@@ -75,13 +75,13 @@ impl RedriveAllowPolicy {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Document {
+        struct AllowPolicyDocument {
             redrive_permission: String,
             #[serde(default)]
             source_queue_arns: Vec<String>,
         }
         let invalid = |reason: &str| SqsError::invalid("RedriveAllowPolicy", text, reason);
-        let document: Document = serde_json::from_str(text).map_err(|_| {
+        let document: AllowPolicyDocument = serde_json::from_str(text).map_err(|_| {
             invalid("Amazon SQS can't create the redrive allow policy, as it's not a valid JSON map.")
         })?;
         let permission = match (document.redrive_permission.as_str(), document.source_queue_arns.len()) {

@@ -113,11 +113,11 @@ fn executable(built: &[Message], name: &str) -> anyhow::Result<PathBuf> {
 /// Cargo's message about an artifact. Source: “External tools”, The Cargo Book.
 #[derive(Deserialize)]
 struct Message {
-    target: Target,
+    target: BuildTarget,
     executable: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct BuildTarget {
     name: String,
 }

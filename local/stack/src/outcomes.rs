@@ -96,7 +96,7 @@ impl Outcomes {
     }
 
     /// Reads the logs from `mark` on until `enough` holds, or no line about the updates was logged for `patience`.
-    pub async fn follow(
+    pub async fn collect(
         &mut self,
         logs: &Logs,
         mark: &mut Mark,

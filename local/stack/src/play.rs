@@ -183,8 +183,8 @@ impl Stack {
         sent.0.extend(own.into_iter().map(|identity| (identity, now)));
 
         let mut mark = since;
-        outcomes.follow(&self.logs, &mut mark, LOG_PATIENCE, |outcomes| outcomes.queued >= posted).await;
-        outcomes.follow(&self.logs, &mut mark, OUTCOME_PATIENCE, |outcomes| outcomes.missing == 0).await;
+        outcomes.collect(&self.logs, &mut mark, LOG_PATIENCE, |outcomes| outcomes.queued >= posted).await;
+        outcomes.collect(&self.logs, &mut mark, OUTCOME_PATIENCE, |outcomes| outcomes.missing == 0).await;
 
         let received = self.services.graph.received_after(received_before);
         let replies = received.into_iter().map(|received| Reply {

@@ -47,12 +47,12 @@ pub struct Invocation {
 /// The API, for one process.
 pub struct RuntimeApi {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<RuntimeState>,
     server: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct RuntimeState {
     state: Mutex<Measured>,
     /// Events are available.
     given: Notify,
@@ -75,7 +75,7 @@ struct Measured {
     error: Option<String>,
 }
 
-impl Shared {
+impl RuntimeState {
     fn lock(&self) -> MutexGuard<'_, Measured> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +89,7 @@ impl RuntimeApi {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<RuntimeState>::default();
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
@@ -175,7 +175,7 @@ impl Drop for RuntimeApi {
     }
 }
 
-async fn next(State(shared): State<Arc<Shared>>) -> (HeaderMap, String) {
+async fn next(State(shared): State<Arc<RuntimeState>>) -> (HeaderMap, String) {
     {
         let now = Instant::now();
         let mut state = shared.lock();
@@ -228,7 +228,7 @@ fn headers(number: u64) -> HeaderMap {
     pairs.collect()
 }
 
-async fn response(State(shared): State<Arc<Shared>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
+async fn response(State(shared): State<Arc<RuntimeState>>, Path(_): Path<String>, body: Bytes) -> StatusCode {
     let now = Instant::now();
     let mut state = shared.lock();
     if let Some(handed_out) = state.handed_out {
@@ -237,7 +237,7 @@ async fn response(State(shared): State<Arc<Shared>>, Path(_): Path<String>, body
     StatusCode::ACCEPTED
 }
 
-async fn error(State(shared): State<Arc<Shared>>, body: Bytes) -> StatusCode {
+async fn error(State(shared): State<Arc<RuntimeState>>, body: Bytes) -> StatusCode {
     shared.lock().error = Some(String::from_utf8_lossy(&body).into_owned());
     shared.idle.notify_waiters();
     StatusCode::ACCEPTED

@@ -66,12 +66,12 @@ impl Calls {
 /// The three services at one address, over plain HTTP.
 pub struct Stubs {
     url: String,
-    shared: Arc<Shared>,
+    shared: Arc<StubState>,
     server: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct StubState {
     delays: Mutex<Delays>,
     calls: Mutex<Calls>,
     /// Rows of the history, ready to be sent, by their number.
@@ -90,7 +90,7 @@ impl Stubs {
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<StubState>::default();
         let router =
             Router::new().fallback(call).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&shared));
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream: &mut tokio::net::TcpStream| {
@@ -127,7 +127,7 @@ impl Drop for Stubs {
 }
 
 async fn call(
-    State(shared): State<Arc<Shared>>,
+    State(shared): State<Arc<StubState>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -197,7 +197,7 @@ fn accepted(body: &[u8]) -> Response {
 }
 
 /// Returns the response of PostgREST: the user of a number, no existing rows, or a page.
-fn read(shared: &Shared, path: &str, query: &str, headers: &HeaderMap) -> Response {
+fn read(shared: &StubState, path: &str, query: &str, headers: &HeaderMap) -> Response {
     let json = [(header::CONTENT_TYPE, "application/json; charset=utf-8")];
     if path.ends_with("/user_preferences") {
         // The first requested number, at any position.

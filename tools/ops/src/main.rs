@@ -22,13 +22,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List dead letters, and redrive them: on AWS, or on another endpoint that speaks SQS.
-    DeadLetters(dead_letters::Arguments),
+    DeadLetters(dead_letters::DeadLetterArguments),
     /// Check a deployed stack: its URLs, secrets, business number, database; report errors and their remedies.
     /// Exits with 0 if nothing is wrong.
     ///
     /// Reads the functions' own variables: from --secret, then from --env-file, then from the environment. Without
     /// any of them it checks the running `local`. It posts one signed event that is not a message.
-    Doctor(doctor::Arguments),
+    Doctor(doctor::DoctorArguments),
 }
 
 #[tokio::main]

@@ -7,19 +7,19 @@ use std::sync::atomic::Ordering;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
 
-use super::Shared;
+use super::PollerState;
 use super::event::{self, Record, Source};
 use super::outcome::{BatchOutcome, outcome};
 
 /// The messages of a batch, counted as in flight until dropped.
 pub(super) struct Batch {
-    shared: Arc<Shared>,
+    shared: Arc<PollerState>,
     source: Source,
     messages: Vec<Message>,
 }
 
 impl Batch {
-    pub(super) fn new(shared: Arc<Shared>, source: Source, messages: Vec<Message>) -> Self {
+    pub(super) fn new(shared: Arc<PollerState>, source: Source, messages: Vec<Message>) -> Self {
         shared.received.fetch_add(count(messages.len()), Ordering::Relaxed);
         shared.in_flight.send_modify(|in_flight| *in_flight += messages.len());
         Self { shared, source, messages }

@@ -67,7 +67,7 @@ impl EventSourceConfig {
 /// A running event source mapping; dropping it stops it at once.
 #[derive(Debug)]
 pub struct EventSourceMapping {
-    shared: Arc<Shared>,
+    shared: Arc<PollerState>,
     stop: watch::Sender<bool>,
     poller: JoinHandle<()>,
 }
@@ -84,7 +84,7 @@ pub struct Counters {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PollerState {
     config: EventSourceConfig,
     in_flight: watch::Sender<usize>,
     received: AtomicU64,
@@ -98,7 +98,7 @@ impl EventSourceMapping {
     pub fn start(mut config: EventSourceConfig) -> Self {
         config.batch_size = config.batch_size.clamp(1, 10);
         config.maximum_concurrency = config.maximum_concurrency.max(1);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PollerState {
             config,
             in_flight: watch::Sender::new(0),
             received: AtomicU64::default(),
@@ -148,7 +148,7 @@ impl Drop for EventSourceMapping {
 
 /// Receives while another batch may run. One receive at a time is enough: it returns as soon as there is a
 /// message.
-async fn poll(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+async fn poll(shared: Arc<PollerState>, mut stopped: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(shared.config.maximum_concurrency));
     let mut batches = JoinSet::new();
     let receive = async {
@@ -182,7 +182,7 @@ async fn poll(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     while batches.join_next().await.is_some() {}
 }
 
-async fn receive(shared: &Shared) -> Result<Vec<Message>, String> {
+async fn receive(shared: &PollerState) -> Result<Vec<Message>, String> {
     let config = &shared.config;
     let wait_time = i32::try_from(config.wait_time.as_secs().min(20)).unwrap_or(20);
     let received = config
@@ -200,7 +200,7 @@ async fn receive(shared: &Shared) -> Result<Vec<Message>, String> {
 }
 
 /// Queries the ARN of the queue, which every record contains.
-async fn resolve(shared: &Shared) -> Source {
+async fn resolve(shared: &PollerState) -> Source {
     let mut failures = 0;
     loop {
         let config = &shared.config;

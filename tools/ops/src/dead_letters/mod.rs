@@ -29,7 +29,7 @@ use self::reasons::Reasons;
 
 /// `dead-letters`: the queues, and the action.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct DeadLetterArguments {
     #[command(subcommand)]
     action: Option<Action>,
     /// A dead-letter queue's URL, on AWS an output of the stack. Default: both queues of
@@ -74,7 +74,7 @@ enum Action {
 ///
 /// # Errors
 /// When a queue cannot be found or reached, or is not a dead-letter queue.
-pub async fn run(arguments: &Arguments, env_file: EnvFile<'_>) -> anyhow::Result<bool> {
+pub async fn run(arguments: &DeadLetterArguments, env_file: EnvFile<'_>) -> anyhow::Result<bool> {
     let urls = match &arguments.queue_url {
         Some(url) => vec![url.clone()],
         None => find::both(env_file.path())?.to_vec(),

@@ -45,7 +45,7 @@ impl TestEvent {
     }
 
     /// Waits for the row, if the event was accepted and the database is known, and removes it.
-    pub async fn follow(&self, report: &mut Report, database: Option<&Supabase>) {
+    pub async fn check(&self, report: &mut Report, database: Option<&Supabase>) {
         let check = "test_event";
         if !report.is_right("signature") {
             return report.unchecked(check, "no signed POST was accepted");

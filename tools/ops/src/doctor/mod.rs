@@ -34,7 +34,7 @@ use self::settings::{Settings, Sources};
 
 /// `doctor`: the stack's URLs, and the sources of its settings.
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub struct DoctorArguments {
     /// The URL to which Meta posts: the stack's output WebhookUrl. Default: WEBHOOK_URL.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
@@ -55,8 +55,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When a file cannot be read, or no setting names a stack to check.
-pub async fn run(arguments: &Arguments, env_file: EnvFile<'_>) -> anyhow::Result<bool> {
-    let Arguments { url, messages_url, secret, json } = arguments;
+pub async fn run(arguments: &DoctorArguments, env_file: EnvFile<'_>) -> anyhow::Result<bool> {
+    let DoctorArguments { url, messages_url, secret, json } = arguments;
     let sources = Sources { secrets: secret, env_file };
     let environment = |name: &str| std::env::var(name).ok();
     let settings = Settings::read(url.clone(), messages_url.clone(), sources, environment)?;
@@ -85,6 +85,6 @@ pub async fn examine(settings: &Settings) -> anyhow::Result<Report> {
     let mut report = webhook;
     report.append(graph);
     report.append(supabase);
-    event.follow(&mut report, database.as_ref()).await;
+    event.check(&mut report, database.as_ref()).await;
     Ok(report)
 }

@@ -16,7 +16,7 @@ pub enum Outcome {
 
 /// A check and its outcome.
 #[derive(Clone, Debug, Serialize)]
-pub struct Finding {
+pub struct CheckResult {
     /// The name of the check, stable across versions: `verify_token`.
     pub check: &'static str,
     /// The outcome.
@@ -28,7 +28,7 @@ pub struct Finding {
 
 /// The findings, in the order of output.
 #[derive(Clone, Debug, Default)]
-pub struct Report(Vec<Finding>);
+pub struct Report(Vec<CheckResult>);
 
 impl Report {
     /// Adds a passed check.
@@ -59,12 +59,12 @@ impl Report {
     }
 
     fn add(&mut self, check: &'static str, outcome: Outcome, message: String) {
-        self.0.push(Finding { check, outcome, message });
+        self.0.push(CheckResult { check, outcome, message });
     }
 
     /// Returns the findings.
     #[must_use]
-    pub fn findings(&self) -> &[Finding] {
+    pub fn findings(&self) -> &[CheckResult] {
         &self.0
     }
 
@@ -83,7 +83,7 @@ impl Report {
     /// Prints a line for each check, and the totals.
     pub fn print(&self) {
         let width = self.0.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
-        for Finding { check, outcome, message } in &self.0 {
+        for CheckResult { check, outcome, message } in &self.0 {
             let mark = match outcome {
                 Outcome::Right => '✓',
                 Outcome::Wrong => '✗',

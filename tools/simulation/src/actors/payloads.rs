@@ -17,7 +17,7 @@ use crate::model::world::State;
 
 /// Content of a change for one business number.
 #[derive(Default)]
-struct Change {
+struct ChangeContent {
     messages: Vec<Value>,
     contacts: Vec<Value>,
     statuses: Vec<Value>,
@@ -51,7 +51,7 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
     for wamid in wamids {
         people.set_version(wamid);
     }
-    let mut changes: BTreeMap<&str, Change> = BTreeMap::new();
+    let mut changes: BTreeMap<&str, ChangeContent> = BTreeMap::new();
     let echoes: Vec<_> = (wamids.iter())
         .filter_map(|wamid| Some((wamid, people.written.get(wamid)?)))
         .map(|(wamid, written)| echo(wamid, written, &people.senders[written.to], seconds))
@@ -88,7 +88,7 @@ fn metadata(number: &str) -> Value {
     json!({"display_phone_number": "15550783881", "phone_number_id": number})
 }
 
-impl Change {
+impl ChangeContent {
     fn written(self, number: &str) -> Value {
         let Self { messages, contacts, statuses } = self;
         let mut value = json!({"messaging_product": "whatsapp", "metadata": metadata(number)});

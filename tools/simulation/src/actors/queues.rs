@@ -93,7 +93,7 @@ pub struct InvocationQueues {
 
 /// Outcome of a call.
 #[derive(Clone, Copy, PartialEq)]
-enum CallOutcome {
+enum QueueCallOutcome {
     Taken,
     Refused,
     AnswerLost,
@@ -109,26 +109,26 @@ impl InvocationQueues {
             let state = &mut *state;
             let rate = state.plan.rates.queue;
             let outcome = if state.plan.queue_at(state.now) {
-                CallOutcome::Refused
+                QueueCallOutcome::Refused
             } else if state.draw_fault(rate) {
-                state.chance.pick(CallOutcome::Refused, &[CallOutcome::AnswerLost])
+                state.chance.pick(QueueCallOutcome::Refused, &[QueueCallOutcome::AnswerLost])
             } else {
-                CallOutcome::Taken
+                QueueCallOutcome::Taken
             };
             match outcome {
-                CallOutcome::Taken => {}
-                CallOutcome::Refused => state.inject("SQS refuses a call"),
-                CallOutcome::AnswerLost => state.inject("SQS response lost"),
+                QueueCallOutcome::Taken => {}
+                QueueCallOutcome::Refused => state.inject("SQS refuses a call"),
+                QueueCallOutcome::AnswerLost => state.inject("SQS response lost"),
             }
             (outcome, state.chance.millis(5, 40))
         };
-        if outcome == CallOutcome::Refused {
+        if outcome == QueueCallOutcome::Refused {
             // The client retries for three seconds at most.
             sleep(latency * 75).await;
             return Err(QueueError("unavailable".to_owned()));
         }
         let answer = self.world.call(latency, effect).await;
-        if outcome == CallOutcome::AnswerLost {
+        if outcome == QueueCallOutcome::AnswerLost {
             return Err(QueueError("no answer".to_owned()));
         }
         answer.map_err(|error| QueueError(error.to_string()))

@@ -35,7 +35,7 @@ pub fn add_status(state: &mut State, status: &Status) -> Applied {
     let message_id = of_status.next().map(|(id, _)| *id);
     let Status { wamid, name, at, .. } = status.clone();
     state.note("database", format_args!("{} is {name}", wamid.as_str()));
-    state.statuses.rows.insert(id, statuses::Row { wamid, name: name.clone(), at, message_id });
+    state.statuses.rows.insert(id, statuses::StatusRow { wamid, name: name.clone(), at, message_id });
     match message_id {
         Some(message_id) => {
             apply(state, message_id, &name);

@@ -80,7 +80,7 @@ struct Inbound {
 
 /// Outcome of a call.
 #[derive(Clone, Copy, PartialEq)]
-enum CallOutcome {
+enum RequestOutcome {
     Taken,
     Refused,
     SomeRefused,
@@ -94,17 +94,19 @@ impl Queue for Inbound {
             let now = state.now;
             let rate = state.plan.rates.queue;
             let outcome = if state.plan.queue_at(now) {
-                CallOutcome::Refused
+                RequestOutcome::Refused
             } else if state.draw_fault(rate) {
-                state.chance.pick(CallOutcome::Refused, &[CallOutcome::SomeRefused, CallOutcome::AnswerLost])
+                state
+                    .chance
+                    .pick(RequestOutcome::Refused, &[RequestOutcome::SomeRefused, RequestOutcome::AnswerLost])
             } else {
-                CallOutcome::Taken
+                RequestOutcome::Taken
             };
             match outcome {
-                CallOutcome::Taken => {}
-                CallOutcome::Refused => state.inject("SQS refuses a batch"),
-                CallOutcome::SomeRefused => state.inject("SQS refuses some entries"),
-                CallOutcome::AnswerLost => state.inject("SQS response lost"),
+                RequestOutcome::Taken => {}
+                RequestOutcome::Refused => state.inject("SQS refuses a batch"),
+                RequestOutcome::SomeRefused => state.inject("SQS refuses some entries"),
+                RequestOutcome::AnswerLost => state.inject("SQS response lost"),
             }
             (outcome, state.chance.millis(5, 40))
         };
@@ -114,9 +116,9 @@ impl Queue for Inbound {
             let mut refused = 0;
             for entry in &batch.entries {
                 let refuses = match outcome {
-                    CallOutcome::Taken | CallOutcome::AnswerLost => false,
-                    CallOutcome::Refused => true,
-                    CallOutcome::SomeRefused => state.chance.in_1000(500),
+                    RequestOutcome::Taken | RequestOutcome::AnswerLost => false,
+                    RequestOutcome::Refused => true,
+                    RequestOutcome::SomeRefused => state.chance.in_1000(500),
                 };
                 if refuses || !put(state, id, entry) {
                     refused += 1;
@@ -125,9 +127,9 @@ impl Queue for Inbound {
             refused
         });
         match timeout(CALL_TIMEOUT, call).await {
-            _ if outcome == CallOutcome::AnswerLost => Err(QueueError::Call("no answer".to_owned())),
+            _ if outcome == RequestOutcome::AnswerLost => Err(QueueError::Call("no answer".to_owned())),
             Ok(0) => Ok(()),
-            Ok(refused) if outcome == CallOutcome::SomeRefused => {
+            Ok(refused) if outcome == RequestOutcome::SomeRefused => {
                 Err(QueueError::Entries { refused, sent, code: "InternalError".to_owned() })
             }
             _ => Err(QueueError::Call("unavailable".to_owned())),

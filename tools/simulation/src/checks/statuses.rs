@@ -5,7 +5,7 @@ use shared::supabase::rows::Role;
 
 use crate::checks::findings::Findings;
 use crate::model::attempts::Attempt;
-use crate::model::statuses::{Row, StatusUpdate, combined_status};
+use crate::model::statuses::{StatusRow, StatusUpdate, combined_status};
 use crate::model::world::{REGISTRATION_TEXT, Send, State};
 
 /// Guarantee 6: no status is lost or duplicated, and each has its effect on the answer's row.
@@ -13,7 +13,7 @@ pub fn check(state: &State, findings: &mut Findings) {
     let statuses = &state.statuses;
     for (update, ok) in &statuses.updates {
         let at = i64::try_from(update.at).unwrap_or_default();
-        let same = |row: &&Row| {
+        let same = |row: &&StatusRow| {
             row.wamid.as_str() == update.wamid && row.name == update.name && row.at.timestamp() == at
         };
         let stored = statuses.rows.values().filter(same).count();

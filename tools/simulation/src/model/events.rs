@@ -23,14 +23,14 @@ pub struct Events {
 /// An event sent by Meta.
 #[derive(Clone, Copy, Debug)]
 pub struct MetaEvent {
-    pub(crate) kind: Kind,
+    pub(crate) kind: EventKind,
     /// Whether Meta got a 200 for it.
     pub ok: bool,
 }
 
 /// Position of an event in a payload.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
+pub(crate) enum EventKind {
     /// A separate field, in an entry with a time.
     Account,
     /// An unknown field.
@@ -49,22 +49,23 @@ impl Events {
     /// Draws an event, and returns its mark.
     pub fn draw(&mut self, chance: &mut Chance) -> String {
         let mark = format!("{MARK}{:03}", self.sent.len());
-        let others = [Kind::Unknown, Kind::Errors, Kind::System, Kind::Welcome];
-        self.sent.insert(mark.clone(), MetaEvent { kind: chance.pick(Kind::Account, &others), ok: false });
+        let others = [EventKind::Unknown, EventKind::Errors, EventKind::System, EventKind::Welcome];
+        self.sent
+            .insert(mark.clone(), MetaEvent { kind: chance.pick(EventKind::Account, &others), ok: false });
         mark
     }
 
     /// Adds an identity change, and returns its mark.
     pub fn add_identity(&mut self) -> String {
         let mark = format!("{MARK}{:03}", self.sent.len());
-        self.sent.insert(mark.clone(), MetaEvent { kind: Kind::Identity, ok: false });
+        self.sent.insert(mark.clone(), MetaEvent { kind: EventKind::Identity, ok: false });
         mark
     }
 
     /// The entry of the payload, at this many seconds since 1970.
     #[must_use]
     pub fn entry(&self, mark: &str, metadata: &Value, seconds: u64) -> Value {
-        let kind = self.sent.get(mark).map_or(Kind::Account, |event| event.kind);
+        let kind = self.sent.get(mark).map_or(EventKind::Account, |event| event.kind);
         let with = |field: &str, value: Value| json!([{"field": field, "value": value}]);
         let message = |mut message: Value| {
             message["id"] = json!(mark);
@@ -73,16 +74,16 @@ impl Events {
             with("messages", json!({"metadata": metadata, "messages": [message]}))
         };
         let changes = match kind {
-            Kind::Account | Kind::Identity => {
+            EventKind::Account | EventKind::Identity => {
                 with("account_update", json!({"event": "VERIFIED_ACCOUNT", "id": mark}))
             }
-            Kind::Unknown => with("holograms", json!({"new_in": 2027, "id": mark})),
-            Kind::Errors => {
+            EventKind::Unknown => with("holograms", json!({"new_in": 2027, "id": mark})),
+            EventKind::Errors => {
                 with("messages", json!({"metadata": metadata, "errors": [{"code": 131_000, "title": mark}]}))
             }
-            Kind::System => message(json!({"type": "system",
+            EventKind::System => message(json!({"type": "system",
                 "system": {"type": "user_changed_number", "wa_id": "16505550001"}})),
-            Kind::Welcome => message(json!({"type": "request_welcome"})),
+            EventKind::Welcome => message(json!({"type": "request_welcome"})),
         };
         let mut entry = json!({"id": "419561257915477", "changes": changes});
         if kind.has_time() {
@@ -101,7 +102,7 @@ impl Events {
     }
 }
 
-impl Kind {
+impl EventKind {
     /// Whether redeliveries have the same id, derived from a time or a wamid. Others may be stored once per
     /// delivery.
     pub(crate) fn has_time(self) -> bool {

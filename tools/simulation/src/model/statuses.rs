@@ -32,12 +32,12 @@ pub struct Statuses {
     /// Pending statuses, for the next payload.
     pub waiting: Vec<StatusUpdate>,
     /// The table `message_statuses`.
-    pub rows: BTreeMap<Uuid, Row>,
+    pub rows: BTreeMap<Uuid, StatusRow>,
 }
 
 /// A row of the table `message_statuses`.
 #[derive(Debug)]
-pub struct Row {
+pub struct StatusRow {
     pub(crate) wamid: Wamid,
     pub(crate) name: String,
     pub(crate) at: DateTime<Utc>,
