@@ -36,7 +36,7 @@ MUTATIONS = [
     (TEMPLATE, "SqsManagedSseEnabled: true", "SqsManagedSseEnabled: false", "SqsManagedSseEnabled must be true"),
     (TEMPLATE, "DeletionPolicy: RetainExceptOnCreate", "DeletionPolicy: Delete", "DeletionPolicy must be Retain"),
     (TEMPLATE, "UpdateReplacePolicy: Retain", "UpdateReplacePolicy: Delete", "UpdateReplacePolicy must be Retain"),
-    (TEMPLATE, '"aws:SecureTransport": "false"', '"aws:SecureTransport": "true"', "over TLS"),
+    (TEMPLATE, '"aws:SecureTransport": "false"', '"aws:SecureTransport": "true"', "without TLS"),
     (TEMPLATE, r"Queues: \[!Ref RecordQueue\]", "Queues: [!Ref InboundQueue]", "RecordQueue: no policy denies"),
     (TEMPLATE, "redrivePermission: byQueue", "redrivePermission: allowAll", "RedriveAllowPolicy must allow"),
     (TEMPLATE, r":\$\{AWS::StackName\}-inbound-", ":${AWS::StackName}-inbox-", "RedriveAllowPolicy must allow InboundQueue"),
