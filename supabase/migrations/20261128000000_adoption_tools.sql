@@ -235,7 +235,7 @@ begin
     execute format('%s and user_id <> all (%L::uuid[])', making, clashing);
     perform adoption.note('user_preferences', format('one %s, several rows; their owners: %s', what, clashing),
       format('The reply function treats a value with several owners as unlinked. Decide on its owner, then:'
-        ' drop index public.%I; %s;', index, making));
+        ' begin; drop index public.%I; %s; commit;', index, making));
   end if;
 end
 $$;

@@ -110,6 +110,13 @@ begin
     '(?<=^55[0-9]{2})9(?=[6-9][0-9]{7}$)|(?<=^52)1(?=[2-9][0-9]{9}$)|(?<=^54)9(?=(11|[23][0-9])[0-9]{8}$)'
     '|(?<=^229)01(?=[24569][0-9]{7}$)|(?<=^225)(01(?=(0[1-3]|[457][0-3])[0-9]{6}$)|05(?=[04-9][4-6][0-9]{6}$)'
     '|07(?=[04-9][7-9][0-9]{6}$))', ''), '')$e$);
+
+  -- In the same transaction as `adoption.close`: no reader is ever without access to their own rows.
+  grant select on table public.user_preferences to authenticated;
+  alter table public.user_preferences enable row level security;
+  drop policy if exists "A user reads their own preferences" on public.user_preferences;
+  create policy "A user reads their own preferences" on public.user_preferences
+    for select to authenticated using ((select auth.uid()) = user_id);
 end
 $$;
 
@@ -274,6 +281,13 @@ begin
     execute format('alter table public.messages drop constraint %I', name);
   end loop;
   drop table pg_temp.messages;
+
+  -- In the same transaction as `adoption.close`: no reader is ever without access to their own rows.
+  grant select on table public.messages to authenticated;
+  alter table public.messages enable row level security;
+  drop policy if exists "A user reads their own messages" on public.messages;
+  create policy "A user reads their own messages" on public.messages
+    for select to authenticated using ((select auth.uid()) = user_id);
 end
 $$;
 

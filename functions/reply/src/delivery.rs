@@ -166,12 +166,16 @@ impl From<SqsMessage> for Delivery {
         // A status is independent of the handling of its message.
         let of_message = |work: &&Work| matches!(work.update(), UpdateKind::Message | UpdateKind::Record);
         let message = || work.as_ref().ok().filter(of_message);
-        let wamid = || message().and_then(Work::wamid).map(str::to_owned);
+        // A message without a usable wamid has a key, too.
+        let key = |work: &Work| match work {
+            Work::Answer(message) => Some(message.key.as_str().to_owned()),
+            work => work.wamid().map(str::to_owned),
+        };
         Self {
             message_id: record.message_id.unwrap_or_default(),
             receipt_handle: record.receipt_handle.unwrap_or_default(),
             source: if fifo { Source::Inbound } else { Source::Records },
-            group: if fifo { group } else { wamid() },
+            group: if fifo { group } else { message().and_then(key) },
             receive_count,
             sent_at: sent_at.and_then(DateTime::from_timestamp_millis),
             trace: attribute(trace::SQS_ATTRIBUTE),
@@ -214,6 +218,9 @@ mod tests {
             Some("2026-11-24T03:05:00.323+00:00")
         );
         assert_eq!(delivery("hello", Some("arn:aws:sqs:eu-central-1:1:records"), None).group, None);
+        let long = body.replace("wamid.1", &"w".repeat(1025));
+        let unusable = delivery(&long, Some("arn:aws:sqs:eu-central-1:1:records"), None);
+        assert!(unusable.group.is_some() && unusable.wamid().is_none());
     }
 
     proptest::proptest! {

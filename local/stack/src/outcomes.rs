@@ -54,6 +54,8 @@ pub struct Outcomes {
 struct KeyOutcomes {
     count: usize,
     logged: Vec<UpdateOutcome>,
+    /// The last failed attempt, which will be retried.
+    returned: Option<UpdateOutcome>,
 }
 
 impl Expected {
@@ -138,24 +140,27 @@ impl Outcomes {
             // The update is on the record queue and will have another outcome.
             return true;
         }
-        outcomes
-            .logged
-            .push(UpdateOutcome { outcome: outcome.to_owned(), reason: entry.field("reason").to_owned() });
+        let update = UpdateOutcome { outcome: outcome.to_owned(), reason: entry.field("reason").to_owned() };
+        if outcome == Outcome::Returned.name() {
+            outcomes.returned = Some(update);
+            return true;
+        }
+        outcomes.logged.push(update);
         if outcomes.logged.len() <= outcomes.count {
             self.missing -= 1;
         }
         true
     }
 
-    /// Returns every update with its outcome. For updates that share a key the last outcomes count: an earlier attempt
-    /// may have been retried.
+    /// Returns every update with its outcome: that of its last attempt if none succeeded. For updates that share a key the
+    /// last outcomes count.
     pub fn into_pairs(self) -> impl Iterator<Item = (Expected, UpdateOutcome)> {
         let mut outcomes: HashMap<_, _> = self
             .by_key
             .into_iter()
-            .map(|(key, KeyOutcomes { count, mut logged })| {
+            .map(|(key, KeyOutcomes { count, mut logged, returned })| {
                 let last = logged.split_off(logged.len().saturating_sub(count));
-                (key, last.into_iter())
+                (key, last.into_iter().chain(returned.into_iter().cycle()).take(count))
             })
             .collect();
         self.expected.into_iter().map(move |expected| {
