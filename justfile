@@ -1,4 +1,4 @@
-# Shorthands for https://just.systems; docs/LOCAL.md explains each command.
+# Shorthands for https://just.systems; docs/LOCAL.md and CONTRIBUTING.md explain the commands.
 
 # The pipeline on this machine, with the page; or another command of `local`: `just run replay local/samples`.
 run *arguments:

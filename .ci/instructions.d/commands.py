@@ -5,12 +5,14 @@ import jmespath
 from botocore import xform_name
 
 # Options of commands outside botocore's models, and whether they take a value.
-# Sources: `aws logs tail help`, `aws configure export-credentials help`, `sam deploy --help` (1.170), `supabase db push
+# Sources: `aws logs tail help`, `aws configure export-credentials help`, `sam deploy --help` and
+# `sam list stack-outputs --help` (1.170), `supabase db push
 # --help` (3.1), curl(1), November 2026.
 KNOWN = {
     "aws logs tail": {"--since": 1, "--format": 1, "--filter-pattern": 1},
     "aws configure export-credentials": {"--format": 1, "--profile": 1},
     "sam build": {"--config-env": 1},
+    "sam list stack-outputs": {"--config-env": 1},
     "sam deploy": {"--config-env": 1, "--guided": 0, "--parameter-overrides": 1},
     "supabase login": {},
     "supabase link": {"--project-ref": 1},

@@ -13,8 +13,8 @@ import commands
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RECORDED = ("aws", "sam", "supabase", "curl", "cargo")
-# The reader's variables and files.
-GIVEN = {
+# The values that the reader fills in: `NAME=…`.
+FILLED_IN = {
     "WAMID": "wamid.HBgLMTY1MDU1NTEyMzQVAgASGBQ0QTY5", "WABA_ID": "102290129340398", "ACCESS_TOKEN": "token",
     "VERIFY_TOKEN": "token",
 }
@@ -23,7 +23,13 @@ GIVEN = {
 def shell_blocks(document):
     """Returns the fenced shell blocks of a document."""
     blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
-    return [block.replace("<ref>", "abcdefghijklmnopqrst") for block in blocks]
+    return [filled_in(block) for block in blocks]
+
+
+def filled_in(block):
+    for name, value in FILLED_IN.items():
+        block = re.sub(rf"\b{name}=[\w.]*…", f"{name}={value}", block)
+    return block.replace("<ref>", "abcdefghijklmnopqrst")
 
 
 def run(name, blocks):
@@ -40,7 +46,7 @@ def run(name, blocks):
         log.touch()
         # Under another umask the output of `sam build` cannot be executed on Lambda.
         script = "set -euo pipefail\numask 022\n" + "\n".join(blocks) + "\n[ \"$(umask)\" = 0022 ]"
-        environment = {**os.environ, **GIVEN, "PATH": f"{programs}:{os.environ['PATH']}", "RECORDER_LOG": str(log)}
+        environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "RECORDER_LOG": str(log)}
         done = subprocess.run(
             ["bash", "-c", script], cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=60,

@@ -50,7 +50,7 @@ crate::names! {
         DeferredAnswers = "deferred_answers": "long answers with a rest that is sent later",
         FailedAnswers = "failed_answers": "answers that failed after Meta had accepted them",
         FailedReadReceipts = "failed_read_receipts": "messages that were not marked as read",
-        RetiredGraphVersions = "retired_graph_versions": "starts with a Graph API version that Meta has retired or soon will",
+        RetiredGraphVersions = "retired_graph_versions": "starts with a Graph API version that Meta has retired",
         BilledMessages = "billed_messages": "messages that Meta bills",
         BilledServiceMessages = "billed_service_messages": "billed messages of the category service",
         BilledUtilityMessages = "billed_utility_messages": "billed messages of the category utility",
