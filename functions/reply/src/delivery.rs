@@ -218,8 +218,9 @@ mod tests {
             Some("2026-11-24T03:05:00.323+00:00")
         );
         assert_eq!(delivery("hello", Some("arn:aws:sqs:eu-central-1:1:records"), None).group, None);
-        let long = body.replace("wamid.1", &"w".repeat(1025));
-        let unusable = delivery(&long, Some("arn:aws:sqs:eu-central-1:1:records"), None);
+        let long = json!({"v1": {"message": {"received_at": "2026-11-24T03:05:00Z",
+            "message": {"id": "w".repeat(1025), "from": "16505551234"}}}});
+        let unusable = delivery(&long.to_string(), Some("arn:aws:sqs:eu-central-1:1:records"), None);
         assert!(unusable.group.is_some() && unusable.wamid().is_none());
     }
 
