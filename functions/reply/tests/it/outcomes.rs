@@ -1,21 +1,11 @@
 //! The table of outcomes, compared with the names on the local page and in the documentation.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reply::outcome::Outcome;
 use shared::lambda::counter::Counter;
 use shared::lambda::names::UpdateKind;
-
-/// The files of this name in a folder.
-fn named(folder: &Path, name: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let of_entry = |path: PathBuf| match path.is_dir() {
-        true => named(&path, name),
-        false => vec![path].into_iter().filter(|path| path.ends_with(name)).collect(),
-    };
-    entries.flat_map(of_entry).collect()
-}
 
 /// The quoted strings between `before` and the next `after`.
 fn quoted<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
@@ -26,8 +16,7 @@ fn quoted<'a>(text: &'a str, before: &str, after: char) -> Vec<&'a str> {
 #[test]
 fn the_outcomes_named_by_page_and_runbook_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let [stages] = &named(&root.join("local"), "stages.js")[..] else { panic!("one stages.js") };
-    let stages = fs::read_to_string(stages).expect("a script");
+    let stages = fs::read_to_string(root.join("local/page/web/stages.js")).expect("a script");
     let runbook = fs::read_to_string(root.join("docs/RUNBOOK.md")).expect("a document");
     let lists = [quoted(&stages, "GOOD_OUTCOMES = new Set(", ')'), quoted(&runbook, "outcome in [", ']')];
     for name in lists.iter().flatten() {
