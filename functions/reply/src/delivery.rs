@@ -163,19 +163,21 @@ impl From<SqsMessage> for Delivery {
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
         let body = record.body.unwrap_or_default();
         let work = Work::read(&body);
-        // A status is independent of the handling of its message.
-        let of_message = |work: &&Work| matches!(work.update(), UpdateKind::Message | UpdateKind::Record);
-        let message = || work.as_ref().ok().filter(of_message);
-        // A message without a usable wamid has a key, too.
-        let key = |work: &Work| match work {
-            Work::Answer(message) => Some(message.key.as_str().to_owned()),
-            work => work.wamid().map(str::to_owned),
+        let key = || match work.as_ref().ok()? {
+            // A message without a usable wamid has a key, too.
+            Work::Answer(message) => Some(message.key.as_str()),
+            Work::Record(task) => Some(task.exchange.key.as_str()),
+            Work::MessageEvent(MessageEvent { update: UpdateKind::Message, wamid, .. }) => {
+                wamid.as_ref().map(Wamid::as_str)
+            }
+            // Independent of the handling of a message.
+            Work::MessageEvent(_) | Work::Echo(_) | Work::Status(_) | Work::Event(_) => None,
         };
         Self {
             message_id: record.message_id.unwrap_or_default(),
             receipt_handle: record.receipt_handle.unwrap_or_default(),
             source: if fifo { Source::Inbound } else { Source::Records },
-            group: if fifo { group } else { message().and_then(key) },
+            group: if fifo { group } else { key().map(str::to_owned) },
             receive_count,
             sent_at: sent_at.and_then(DateTime::from_timestamp_millis),
             trace: attribute(trace::SQS_ATTRIBUTE),

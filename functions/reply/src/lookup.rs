@@ -3,7 +3,7 @@
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics::timed;
-use shared::meta::wamid::MessageKey;
+use shared::meta::wamid::{MessageKey, Wamid};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -50,16 +50,16 @@ pub(crate) async fn lookup(
         )
     };
     let (user, recorded) = timed("lookup_ms", lookups).await;
+    let wamid = key.wamid().map(Wamid::as_str);
     let owner = match user {
         Ok(Some(linked)) => Owner::User(linked),
         Ok(None) => Owner::Unlinked,
         Err(cause) => {
-            let wamid = key.wamid().map(|wamid| ShortWamid::field(wamid.as_str()));
+            let wamid = wamid.map(ShortWamid::field);
             error!(counter = Counter::FailedLookups.name(), wamid, %cause, "user lookup failed; replying anyway");
             Owner::Unknown
         }
     };
-    let wamid = key.wamid().map(|wamid| wamid.as_str());
     (owner, was_recorded(recorded, wamid, attempt.receive_count))
 }
 

@@ -1,6 +1,7 @@
 //! Helpers for tests of the whole pipeline: a stack, payloads, and waiting for their outcomes.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::time::{Duration, Instant};
 
 use local_stack::logs::{Entry, Mark};

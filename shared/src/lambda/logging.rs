@@ -39,9 +39,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// Returns a name of Meta's (a type, a status, a webhook field) in a form that may be logged: at most 64 letters,
-/// digits,
-/// `_`, `-` and `.`, without seven digits in a row, which may be a phone number. Any other string is replaced by
-/// `strange-name`.
+/// digits, `_`, `-` and `.`, without seven digits in a row, which may be a phone number. Any other string is replaced
+/// by `strange-name`.
 ///
 /// ```
 /// # use shared::lambda::logging::plain;

@@ -34,8 +34,11 @@ impl Wamid {
     /// When it is blank, too long, or holds U+0000, which PostgreSQL's `text` refuses.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidWamid> {
         let text = text.into();
-        let is_one = !text.trim().is_empty() && text.len() <= Self::MAX_BYTES && !text.contains('\0');
-        if is_one { Ok(Self(text)) } else { Err(InvalidWamid) }
+        if Self::is_valid(&text) { Ok(Self(text)) } else { Err(InvalidWamid) }
+    }
+
+    fn is_valid(text: &str) -> bool {
+        !text.trim().is_empty() && text.len() <= Self::MAX_BYTES && !text.contains('\0')
     }
 
     /// Returns the wamid as Meta writes it.
@@ -122,10 +125,11 @@ impl MessageKey {
 
 impl From<String> for MessageKey {
     fn from(key: String) -> Self {
-        if key.starts_with(UNNAMED) {
-            return Self::Unnamed(Unnamed(key));
+        if key.starts_with(UNNAMED) || !Wamid::is_valid(&key) {
+            Self::Unnamed(Unnamed(key))
+        } else {
+            Self::Wamid(Wamid(key))
         }
-        Wamid::parse(key.as_str()).map_or_else(|InvalidWamid| Self::Unnamed(Unnamed(key)), Self::Wamid)
     }
 }
 
