@@ -21,15 +21,15 @@ pub fn check(state: &State, findings: &mut Findings) {
         let right = rows.iter().filter(is_right).count();
         // A user may be unlinked when the message is handled, after a change of identity or link.
         if right < usize::from(written.ok && owner.is_some() && !state.plan.identities) {
-            findings.lost += 1;
+            findings.counts.lost += 1;
             findings.violations.push(format!("{wamid}: the business's message is in no history"));
         }
         if rows.len() > 1 || right < rows.len() {
-            findings.duplicate_rows += 1;
+            findings.counts.duplicate_rows += 1;
             findings.violations.push(format!("{wamid}: {} rows, {right} of them correct", rows.len()));
         }
         if state.sends.iter().any(|send| send.wamid == *wamid) {
-            findings.wrong_texts += 1;
+            findings.counts.wrong_texts += 1;
             findings.violations.push(format!("{wamid}: the business's message was answered"));
         }
     }

@@ -20,9 +20,9 @@ pub fn check(state: &State, findings: &mut Findings) {
         sends.sort_by_key(|send| send.attempt);
         for pair in sends.windows(2) {
             match cause(state, pair[0], pair[1]) {
-                Ok(cause) => *findings.inside.entry(cause).or_default() += 1,
+                Ok(cause) => *findings.counts.duplicate_replies_by_cause.entry(cause).or_default() += 1,
                 Err(why) => {
-                    findings.outside += 1;
+                    findings.counts.duplicate_replies_outside += 1;
                     findings.violations.push(format!("{wamid}: duplicate reply: {why}"));
                 }
             }

@@ -8,7 +8,7 @@ pub fn check(state: &State, findings: &mut Findings) {
     for (mark, event) in &state.events.sent {
         let stored = state.events.rows.values().filter(|stored| *stored == mark).count();
         if (stored == 0 && event.ok) || (stored > 1 && event.kind.has_time()) {
-            findings.lost_events += 1;
+            findings.counts.lost_events += 1;
             findings.violations.push(format!("{mark} ({:?}) is stored {stored} times", event.kind));
         }
     }

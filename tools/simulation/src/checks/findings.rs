@@ -1,18 +1,29 @@
-//! The violations of a run.
+//! The violations of a run, and their sums over all runs.
 
 use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 /// Violations of a run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Findings {
+    /// Their numbers.
+    pub counts: Counts,
+    /// Their descriptions. Empty if every guarantee held.
+    pub violations: Vec<String>,
+}
+
+/// Numbers of violations, and of documented duplicate replies.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Counts {
     /// Missing rows or answers.
     pub lost: u64,
     /// Messages with more than one row of a role.
     pub duplicate_rows: u64,
     /// Duplicate replies that are documented as possible, by cause.
-    pub inside: BTreeMap<&'static str, u64>,
+    pub duplicate_replies_by_cause: BTreeMap<&'static str, u64>,
     /// Other duplicate replies.
-    pub outside: u64,
+    pub duplicate_replies_outside: u64,
     /// Answers sent before the answer to an earlier message of the same sender.
     pub order_violations: u64,
     /// Answers delayed by the database.
@@ -38,15 +49,42 @@ pub struct Findings {
     /// Links that were not completed.
     pub incomplete_links: u64,
     /// Invocations that timed out.
-    pub cut: u64,
+    pub cut_invocations: u64,
     /// Unbounded loops with automatic correspondents.
-    pub endless: u64,
+    pub endless_loops: u64,
     /// Messages in another user's history.
     pub misfiled: u64,
     /// Links that were restored after a removal.
     pub relinked: u64,
     /// Links with a foreign or former number or user id.
     pub wrong_links: u64,
-    /// Descriptions of the violations. Empty if every guarantee held.
-    pub violations: Vec<String>,
+}
+
+impl Counts {
+    /// Adds the numbers of a run.
+    pub fn add(&mut self, run: &Self) {
+        for (cause, count) in &run.duplicate_replies_by_cause {
+            *self.duplicate_replies_by_cause.entry(cause).or_default() += count;
+        }
+        self.lost += run.lost;
+        self.duplicate_rows += run.duplicate_rows;
+        self.duplicate_replies_outside += run.duplicate_replies_outside;
+        self.order_violations += run.order_violations;
+        self.delayed_answers += run.delayed_answers;
+        self.delayed_senders += run.delayed_senders;
+        self.history_errors += run.history_errors;
+        self.untried += run.untried;
+        self.wrong_texts += run.wrong_texts;
+        self.lost_statuses += run.lost_statuses;
+        self.duplicate_statuses += run.duplicate_statuses;
+        self.wrong_statuses += run.wrong_statuses;
+        self.delayed_by_statuses += run.delayed_by_statuses;
+        self.lost_events += run.lost_events;
+        self.incomplete_links += run.incomplete_links;
+        self.cut_invocations += run.cut_invocations;
+        self.endless_loops += run.endless_loops;
+        self.misfiled += run.misfiled;
+        self.relinked += run.relinked;
+        self.wrong_links += run.wrong_links;
+    }
 }

@@ -35,10 +35,10 @@ const QUARANTINE_WAIT: u64 = 30_000;
 pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> Findings {
     let mut findings = Findings::default();
     if !settled {
-        findings.lost += 1;
+        findings.counts.lost += 1;
         findings.violations.push("the run does not settle".to_owned());
     }
-    findings.history_errors = history_errors.len() as u64;
+    findings.counts.history_errors = history_errors.len() as u64;
     findings.violations.extend(history_errors);
     for (wamid, question) in &state.people.questions {
         if question.ok {
@@ -46,7 +46,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
         }
     }
     if state.cut > 0 {
-        findings.cut = state.cut;
+        findings.counts.cut_invocations = state.cut;
         findings.violations.push(format!("{} invocations of reply timed out", state.cut));
     }
     loops::check(state, &mut findings);
@@ -67,7 +67,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
 fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
     let account = state.people.senders[question.sender].account;
     if state.rows.values().any(|row| row.wamid == wamid && Some(row.row.user_id) != account) {
-        findings.misfiled += 1;
+        findings.counts.misfiled += 1;
         findings.violations.push(format!("{wamid} is in another user's history"));
     }
     let linked = account.filter(|_| !question.uncertain);
@@ -78,7 +78,7 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     let (user_rows, assistant_rows) = (of_role(Role::User).count(), of_role(Role::Assistant).count());
     let explained = of_role(Role::User).any(|row| row.row.unanswered_because.is_some());
     let mut lost = |what: &str| {
-        findings.lost += 1;
+        findings.counts.lost += 1;
         findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
     };
     let silent = question.kind.is_silent() || loops::is_silenced(state, wamid, question);
@@ -105,7 +105,7 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         lost("its row has a wrong type or reference");
     }
     if user_rows > 1 || assistant_rows > 1 {
-        findings.duplicate_rows += 1;
+        findings.counts.duplicate_rows += 1;
         findings.violations.push(format!("{wamid}: {user_rows} user rows, {assistant_rows} assistant rows"));
     }
 }
@@ -145,7 +145,7 @@ fn order(state: &State, findings: &mut Findings) {
         let group = (question.sender, question.version, question.number.as_str());
         let before = last.entry(group).or_insert((position, wamid));
         if before.0 > position {
-            findings.order_violations += 1;
+            findings.counts.order_violations += 1;
             findings.violations.push(format!("{wamid} was answered after the later {}", before.1));
         } else {
             *before = (position, wamid);
@@ -164,7 +164,7 @@ fn delays(state: &State, findings: &mut Findings) {
     let limit = if state.plan.read_receipts == ReadReceipts::Off { LOOKUPS } else { LOOKUPS + SEEN };
     for attempt in &state.attempts.all {
         if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > limit) {
-            findings.delayed_answers += 1;
+            findings.counts.delayed_answers += 1;
             findings.violations.push(format!("{}: its answer waited for the database", attempt.wamid));
         }
     }
@@ -179,7 +179,7 @@ fn delays(state: &State, findings: &mut Findings) {
         let waited = (send.at - accepted) / 1000;
         if state.plan.rejects_statuses {
             if send.at - accepted > MAX_WAIT {
-                findings.delayed_by_statuses += 1;
+                findings.counts.delayed_by_statuses += 1;
                 findings.violations.push(format!("{} waited {waited} s for statuses", send.wamid));
             }
             continue;
@@ -192,7 +192,7 @@ fn delays(state: &State, findings: &mut Findings) {
             _ if send.at - accepted > MAX_WAIT => "for another sender",
             _ => continue,
         };
-        findings.delayed_senders += 1;
+        findings.counts.delayed_senders += 1;
         findings.violations.push(format!("{} waited {waited} s {why}", send.wamid));
     }
 }
@@ -200,7 +200,7 @@ fn delays(state: &State, findings: &mut Findings) {
 /// Checks that delivered messages are valid, and have the correct sender and recipient.
 fn texts(state: &State, findings: &mut Findings) {
     let mut wrong = |what: String| {
-        findings.wrong_texts += 1;
+        findings.counts.wrong_texts += 1;
         findings.violations.push(what);
     };
     for wamid in &state.unsendable {
@@ -243,7 +243,7 @@ fn links(state: &State, findings: &mut Findings) {
         if person.always_says_both()
             && (link.whatsapp_phone != number || link.whatsapp_user_id != person.user_id)
         {
-            findings.incomplete_links += 1;
+            findings.counts.incomplete_links += 1;
             findings.violations.push(format!("{}: its sender is not linked with both", send.wamid));
         }
     }
@@ -257,12 +257,12 @@ fn dead_letters(state: &State, findings: &mut Findings) {
     // Without a confirmation, a letter may be stored twice.
     let stored = letters.map(|letter| letter.body.as_str().to_owned()).collect::<BTreeSet<_>>().len();
     for wamid in &state.untried {
-        findings.untried += 1;
+        findings.counts.untried += 1;
         findings.violations.push(format!("{wamid} became a dead letter without an attempt"));
     }
     let expected = usize::from(state.plan.unreadable);
     if stored != expected {
-        findings.lost += 1;
+        findings.counts.lost += 1;
         findings.violations.push(format!("{stored} dead letters are stored, expected {expected}"));
     }
 }

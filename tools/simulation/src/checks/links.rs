@@ -19,7 +19,7 @@ pub fn check(state: &State, findings: &mut Findings) {
             && (number.is_some_and(|number| person.number.as_deref() != Some(number))
                 || user_id.is_some_and(|user_id| person.user_id.as_deref() != Some(user_id)));
         if foreign || old {
-            findings.wrong_links += 1;
+            findings.counts.wrong_links += 1;
             findings.violations.push(format!("user {index} is linked with a foreign or former identity"));
         }
     }
@@ -35,7 +35,7 @@ pub fn check(state: &State, findings: &mut Findings) {
             .filter(|row| people.questions.contains_key(&row.wamid))
             .find(|row| is_empty && Some(row.row.user_id) == account && !written.contains(&row.wamid));
         if is_back || recorded.is_some() {
-            findings.relinked += 1;
+            findings.counts.relinked += 1;
             findings.violations.push(format!("user {sender} was unlinked and is linked again"));
         }
     }

@@ -59,7 +59,7 @@ pub fn check(state: &State, findings: &mut Findings) {
             let minute = first[0] / 60_000;
             let what =
                 format!("more than {most} answers of {number} in the five minutes from minute {minute}");
-            findings.endless += 1;
+            findings.counts.endless_loops += 1;
             findings.violations.push(what);
         }
     }

@@ -19,11 +19,11 @@ pub fn check(state: &State, findings: &mut Findings) {
         let stored = statuses.rows.values().filter(same).count();
         let StatusUpdate { wamid, name, .. } = update;
         if stored == 0 && *ok {
-            findings.lost_statuses += 1;
+            findings.counts.lost_statuses += 1;
             findings.violations.push(format!("{wamid} ({name}): the status is missing"));
         }
         if stored > 1 {
-            findings.duplicate_statuses += 1;
+            findings.counts.duplicate_statuses += 1;
             findings.violations.push(format!("{wamid} ({name}): the status is stored {stored} times"));
         }
     }
@@ -33,7 +33,7 @@ pub fn check(state: &State, findings: &mut Findings) {
         let expected = combined_status(row.wamids(), &known);
         let mut of_row = statuses.rows.values().filter(|status| row.wamids().contains(&status.wamid));
         if shown != expected || of_row.any(|status| status.message_id != Some(*id)) {
-            findings.wrong_statuses += 1;
+            findings.counts.wrong_statuses += 1;
             let wamid = &row.wamid;
             findings.violations.push(format!("{wamid}: its answer is {shown:?} and should be {expected:?}"));
         }
@@ -58,7 +58,7 @@ fn check_wamids(state: &State, wamid: &str, wamids: &[Wamid], findings: &mut Fin
     // It may have been answered as an unlinked sender's before.
     let uncertain = state.people.questions.get(wamid).is_some_and(|question| question.uncertain);
     if (once && known < sends.len() && !uncertain) || known < wamids.len() {
-        findings.wrong_statuses += 1;
+        findings.counts.wrong_statuses += 1;
         findings.violations.push(format!("{wamid}: its row has {known} of its {} wamids", sends.len()));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::checks::findings::Findings;
+use crate::checks::findings::{Counts, Findings};
 use crate::model::trace::{Digest, Line};
 
 /// Result of a run.
@@ -46,52 +46,13 @@ pub struct Summary {
     pub events: u64,
     /// Number of faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// See [`Findings::lost`].
-    pub lost: u64,
-    /// See [`Findings::duplicate_rows`].
-    pub duplicate_rows: u64,
-    /// Duplicate replies that are documented as possible.
-    pub duplicate_replies_inside: u64,
-    /// By cause: see [`Findings::inside`].
-    pub duplicate_replies_by_cause: BTreeMap<&'static str, u64>,
-    /// See [`Findings::outside`].
-    pub duplicate_replies_outside: u64,
-    /// See [`Findings::order_violations`].
-    pub order_violations: u64,
-    /// See [`Findings::delayed_answers`].
-    pub delayed_answers: u64,
-    /// See [`Findings::delayed_senders`].
-    pub delayed_senders: u64,
     /// Dead letters, all of which were redriven and handled, or are unreadable.
     pub dead_letters: u64,
-    /// See [`Findings::history_errors`].
-    pub history_errors: u64,
-    /// See [`Findings::untried`].
-    pub untried: u64,
-    /// See [`Findings::wrong_texts`].
-    pub wrong_texts: u64,
-    /// See [`Findings::lost_statuses`].
-    pub lost_statuses: u64,
-    /// See [`Findings::duplicate_statuses`].
-    pub duplicate_statuses: u64,
-    /// See [`Findings::wrong_statuses`].
-    pub wrong_statuses: u64,
-    /// See [`Findings::delayed_by_statuses`].
-    pub delayed_by_statuses: u64,
-    /// See [`Findings::lost_events`].
-    pub lost_events: u64,
-    /// See [`Findings::incomplete_links`].
-    pub incomplete_links: u64,
-    /// See [`Findings::cut`].
-    pub cut_invocations: u64,
-    /// See [`Findings::endless`].
-    pub endless_loops: u64,
-    /// See [`Findings::misfiled`].
-    pub misfiled: u64,
-    /// See [`Findings::relinked`].
-    pub relinked: u64,
-    /// See [`Findings::wrong_links`].
-    pub wrong_links: u64,
+    /// Duplicate replies that are documented as possible: the sum of those by cause.
+    pub duplicate_replies_inside: u64,
+    /// Sums of the findings.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Seeds of runs with a violated guarantee.
     pub failed: Vec<u64>,
 }
@@ -99,7 +60,7 @@ pub struct Summary {
 impl Summary {
     /// Adds a run.
     pub fn add(&mut self, outcome: &Outcome) {
-        let findings = &outcome.findings;
+        let Findings { counts, violations } = &outcome.findings;
         self.runs += 1;
         self.messages += outcome.messages;
         self.statuses += outcome.statuses;
@@ -108,31 +69,9 @@ impl Summary {
         for (kind, count) in &outcome.injected {
             *self.faults.entry(kind).or_default() += count;
         }
-        for (cause, count) in &findings.inside {
-            self.duplicate_replies_inside += count;
-            *self.duplicate_replies_by_cause.entry(cause).or_default() += count;
-        }
-        self.lost += findings.lost;
-        self.duplicate_rows += findings.duplicate_rows;
-        self.duplicate_replies_outside += findings.outside;
-        self.order_violations += findings.order_violations;
-        self.delayed_answers += findings.delayed_answers;
-        self.delayed_senders += findings.delayed_senders;
-        self.history_errors += findings.history_errors;
-        self.untried += findings.untried;
-        self.wrong_texts += findings.wrong_texts;
-        self.lost_statuses += findings.lost_statuses;
-        self.duplicate_statuses += findings.duplicate_statuses;
-        self.wrong_statuses += findings.wrong_statuses;
-        self.delayed_by_statuses += findings.delayed_by_statuses;
-        self.lost_events += findings.lost_events;
-        self.incomplete_links += findings.incomplete_links;
-        self.cut_invocations += findings.cut;
-        self.endless_loops += findings.endless;
-        self.misfiled += findings.misfiled;
-        self.relinked += findings.relinked;
-        self.wrong_links += findings.wrong_links;
-        if !findings.violations.is_empty() {
+        self.duplicate_replies_inside += counts.duplicate_replies_by_cause.values().sum::<u64>();
+        self.counts.add(counts);
+        if !violations.is_empty() {
             self.failed.push(outcome.seed);
         }
     }
@@ -152,7 +91,7 @@ impl fmt::Display for Summary {
             writeln!(f, "  {count:>9}  {kind}")?;
         }
         writeln!(f, "duplicate replies inside the documented window:")?;
-        for (cause, count) in &self.duplicate_replies_by_cause {
+        for (cause, count) in &self.counts.duplicate_replies_by_cause {
             writeln!(f, "  {count:>9}  {cause}")?;
         }
         write!(
@@ -168,28 +107,28 @@ impl fmt::Display for Summary {
             self.statuses,
             self.events,
             self.faults.values().sum::<u64>(),
-            self.lost,
-            self.duplicate_rows,
+            self.counts.lost,
+            self.counts.duplicate_rows,
             self.duplicate_replies_inside,
-            self.duplicate_replies_outside,
-            self.order_violations,
-            self.delayed_answers,
-            self.delayed_senders,
-            self.delayed_by_statuses,
+            self.counts.duplicate_replies_outside,
+            self.counts.order_violations,
+            self.counts.delayed_answers,
+            self.counts.delayed_senders,
+            self.counts.delayed_by_statuses,
             self.dead_letters,
-            self.untried,
-            self.wrong_texts,
-            self.history_errors,
-            self.lost_statuses,
-            self.duplicate_statuses,
-            self.wrong_statuses,
-            self.lost_events,
-            self.incomplete_links,
-            self.cut_invocations,
-            self.endless_loops,
-            self.misfiled,
-            self.relinked,
-            self.wrong_links,
+            self.counts.untried,
+            self.counts.wrong_texts,
+            self.counts.history_errors,
+            self.counts.lost_statuses,
+            self.counts.duplicate_statuses,
+            self.counts.wrong_statuses,
+            self.counts.lost_events,
+            self.counts.incomplete_links,
+            self.counts.cut_invocations,
+            self.counts.endless_loops,
+            self.counts.misfiled,
+            self.counts.relinked,
+            self.counts.wrong_links,
         )
     }
 }

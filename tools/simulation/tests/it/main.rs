@@ -97,142 +97,142 @@ fn is_detected(what: Defect, detected: impl Fn(&Summary) -> u64) {
 
 #[test]
 fn missing_answer_check_is_detected_as_duplicate_replies() {
-    is_detected(Defect::SkipAnsweredCheck, |summary| summary.duplicate_replies_outside);
+    is_detected(Defect::SkipAnsweredCheck, |summary| summary.counts.duplicate_replies_outside);
 }
 
 #[test]
 fn dropped_record_tasks_are_detected_as_lost_rows() {
-    is_detected(Defect::DropRecordTasks, |summary| summary.lost);
+    is_detected(Defect::DropRecordTasks, |summary| summary.counts.lost);
 }
 
 #[test]
 fn missing_groups_are_detected_as_order_violations() {
-    is_detected(Defect::NoGroups, |summary| summary.order_violations);
+    is_detected(Defect::NoGroups, |summary| summary.counts.order_violations);
 }
 
 #[test]
 fn shared_group_is_detected_as_delayed_senders() {
-    is_detected(Defect::OneGroup, |summary| summary.delayed_senders);
+    is_detected(Defect::OneGroup, |summary| summary.counts.delayed_senders);
 }
 
 #[test]
 fn hidden_followers_are_detected_as_delayed_senders() {
-    is_detected(Defect::HideFollowers, |summary| summary.delayed_senders);
+    is_detected(Defect::HideFollowers, |summary| summary.counts.delayed_senders);
 }
 
 #[test]
 fn acknowledged_errors_are_detected_as_lost_messages() {
-    is_detected(Defect::AcknowledgeErrors, |summary| summary.lost);
+    is_detected(Defect::AcknowledgeErrors, |summary| summary.counts.lost);
 }
 
 #[test]
 fn random_row_ids_are_detected_as_duplicate_rows() {
-    is_detected(Defect::RandomRowIds, |summary| summary.duplicate_rows);
+    is_detected(Defect::RandomRowIds, |summary| summary.counts.duplicate_rows);
 }
 
 #[test]
 fn waiting_for_the_database_is_detected() {
-    is_detected(Defect::WaitForDatabase, |summary| summary.delayed_answers);
+    is_detected(Defect::WaitForDatabase, |summary| summary.counts.delayed_answers);
 }
 
 #[test]
 fn missing_dead_lettering_is_detected_as_untried_letters() {
-    is_detected(Defect::NeverDeadLetter, |summary| summary.untried);
+    is_detected(Defect::NeverDeadLetter, |summary| summary.counts.untried);
 }
 
 #[test]
 fn deleted_dead_letters_are_detected_as_lost() {
-    is_detected(Defect::LoseDeadLetters, |summary| summary.lost);
+    is_detected(Defect::LoseDeadLetters, |summary| summary.counts.lost);
 }
 
 #[test]
 fn too_long_messages_are_detected() {
-    is_detected(Defect::ShorterMessages, |summary| summary.wrong_texts);
+    is_detected(Defect::ShorterMessages, |summary| summary.counts.wrong_texts);
 }
 
 #[test]
 fn ignored_cursor_is_detected_in_the_history() {
-    is_detected(Defect::IgnoreCursor, |summary| summary.history_errors);
+    is_detected(Defect::IgnoreCursor, |summary| summary.counts.history_errors);
 }
 
 #[test]
 fn dropped_statuses_are_detected_as_lost() {
-    is_detected(Defect::DropRefusedStatuses, |summary| summary.lost_statuses);
+    is_detected(Defect::DropRefusedStatuses, |summary| summary.counts.lost_statuses);
 }
 
 #[test]
 fn random_status_ids_are_detected_as_duplicates() {
-    is_detected(Defect::RandomRowIds, |summary| summary.duplicate_statuses);
+    is_detected(Defect::RandomRowIds, |summary| summary.counts.duplicate_statuses);
 }
 
 #[test]
 fn stale_status_overwrite_is_detected() {
-    is_detected(Defect::LastStatusWins, |summary| summary.wrong_statuses);
+    is_detected(Defect::LastStatusWins, |summary| summary.counts.wrong_statuses);
 }
 
 #[test]
 fn statuses_in_the_sender_group_are_detected_as_delays() {
-    is_detected(Defect::StatusesInSenderGroup, |summary| summary.delayed_by_statuses);
+    is_detected(Defect::StatusesInSenderGroup, |summary| summary.counts.delayed_by_statuses);
 }
 
 #[test]
 fn dropped_events_are_detected_as_lost() {
-    is_detected(Defect::DropRefusedEvents, |summary| summary.lost_events);
+    is_detected(Defect::DropRefusedEvents, |summary| summary.counts.lost_events);
 }
 
 #[test]
 fn incomplete_links_are_detected() {
-    is_detected(Defect::NeverCompleteLinks, |summary| summary.incomplete_links);
+    is_detected(Defect::NeverCompleteLinks, |summary| summary.counts.incomplete_links);
 }
 
 #[test]
 fn ignored_deadline_is_detected() {
-    is_detected(Defect::IgnoreDeadline, |summary| summary.cut_invocations);
+    is_detected(Defect::IgnoreDeadline, |summary| summary.counts.cut_invocations);
 }
 
 #[test]
 fn forgotten_turns_are_detected_as_endless_loops() {
-    is_detected(Defect::ForgetTurns, |summary| summary.endless_loops);
+    is_detected(Defect::ForgetTurns, |summary| summary.counts.endless_loops);
 }
 
 #[test]
 fn completed_identity_outliving_its_source_is_detected() {
-    is_detected(Defect::KeepCompletedIdentity, |summary| summary.misfiled + summary.relinked);
+    is_detected(Defect::KeepCompletedIdentity, |summary| summary.counts.misfiled + summary.counts.relinked);
 }
 
 #[test]
 fn trusted_numbers_are_detected() {
-    is_detected(Defect::TrustNumbers, |summary| summary.misfiled);
+    is_detected(Defect::TrustNumbers, |summary| summary.counts.misfiled);
 }
 
 #[test]
 fn lookups_ignoring_the_written_time_are_detected() {
-    is_detected(Defect::IgnoreWrittenAt, |summary| summary.misfiled);
+    is_detected(Defect::IgnoreWrittenAt, |summary| summary.counts.misfiled);
 }
 
 #[test]
 fn unguarded_completion_is_detected() {
-    is_detected(Defect::CompleteLinksUnguarded, |summary| summary.relinked);
+    is_detected(Defect::CompleteLinksUnguarded, |summary| summary.counts.relinked);
 }
 
 #[test]
 fn reapplied_changes_are_detected() {
-    is_detected(Defect::ApplyAgain, |summary| summary.wrong_links);
+    is_detected(Defect::ApplyAgain, |summary| summary.counts.wrong_links);
 }
 
 #[test]
 fn stale_changes_are_detected() {
-    is_detected(Defect::ApplyStale, |summary| summary.wrong_links);
+    is_detected(Defect::ApplyStale, |summary| summary.counts.wrong_links);
 }
 
 #[test]
 fn changes_applied_from_every_field_are_detected() {
-    is_detected(Defect::ApplyFromEveryField, |summary| summary.wrong_links);
+    is_detected(Defect::ApplyFromEveryField, |summary| summary.counts.wrong_links);
 }
 
 #[test]
 fn changes_in_their_own_group_are_detected() {
-    is_detected(Defect::ChangesInOwnGroup, |summary| summary.lost);
+    is_detected(Defect::ChangesInOwnGroup, |summary| summary.counts.lost);
 }
 
 async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
