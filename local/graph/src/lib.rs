@@ -12,9 +12,11 @@
 //!
 //! Error codes are Meta's. The wording of the messages is close to Meta's, but no program may depend on it.
 
+mod buttons;
 mod calls;
 mod error;
 mod faults;
+mod fields;
 mod listener;
 mod number;
 mod request;
@@ -34,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
+pub use buttons::Button;
 pub use calls::{Call, GraphEvent};
 pub use error::GraphError;
 pub use faults::{Effect, Fault, Outcome};

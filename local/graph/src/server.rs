@@ -167,6 +167,7 @@ impl ParsedCall<'_> {
             recipient: send.recipient,
             kind: send.kind,
             body: send.body,
+            buttons: send.buttons,
             quotes: send.quotes,
             trace: self.trace.clone(),
             raw,
