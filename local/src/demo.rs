@@ -1,6 +1,6 @@
 //! Plays one sample and checks every step.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::histories::Histories;
 use crate::show;
 use local_stack::payloads::Payload;
 use local_stack::play::{Played, Reply, Row};
@@ -52,12 +53,7 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
     } else {
         demo.show(&stack)?;
     }
-    for difference in &demo.differences {
-        eprintln!("not as expected: {difference}");
-    }
-    if !demo.differences.is_empty() {
-        show::log_since(&stack.logs, demo.played.since);
-    }
+    show::differences(&stack.logs, demo.played.since, &demo.differences);
     stack.stop().await?;
     Ok(demo.differences.is_empty())
 }
@@ -78,19 +74,9 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
     let question = (text(&message["text"]["body"]), text(&message["id"]));
 
     let users = stack.users()?;
-    let mut earlier = HashSet::new();
-    if stack.services.supabase.own().is_err() {
-        for (_, token) in &users {
-            earlier.extend(stack.history(token).await?.iter().map(id));
-        }
-    }
+    let histories = Histories::begin(stack).await?;
     let played = stack.play(&body).await?;
-    let mut history = BTreeMap::new();
-    for (user, token) in &users {
-        let mut entries = stack.history(token).await?;
-        entries.retain(|entry| !earlier.contains(&id(entry)));
-        history.insert(*user, entries);
-    }
+    let history = histories.read(stack).await?;
     let differences = differences(&played, &history, &users, &question, &text(&message["from"]));
     Ok(Demo {
         accepted: played.status == 200 && played.queued == 1,
@@ -125,26 +111,13 @@ impl Demo {
         for row in &self.rows {
             println!("  database  {:<9} “{}”  (user {})", row.role, row.content, row.user_id);
         }
-        for (name, (user, _)) in ["A", "B"].iter().zip(stack.users()?) {
-            let history = self.history.get(&user).map_or(&[][..], Vec::as_slice);
-            println!("  history   as user {name} sees it: {} messages", history.len());
-            for message in history {
-                let text =
-                    |field: &str| message.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-                println!("            {}  {:<9} “{}”", text("created_at"), text("role"), text("content"));
-            }
-        }
+        show::histories(stack, &self.history)?;
         for ignored in &self.played.ignored {
             println!("  ignored   {}: {}", ignored.what, ignored.why);
         }
         println!("  ({wamid})");
         Ok(())
     }
-}
-
-/// Returns a message's id in the history.
-fn id(entry: &Value) -> String {
-    entry["id"].to_string()
 }
 
 fn differences(

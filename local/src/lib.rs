@@ -6,6 +6,8 @@
 //! | [`cli`] | the command line |
 //! | [`up`] | runs everything until a signal, with the page of `local-page` |
 //! | [`demo`] | plays one sample and checks every step |
+//! | [`link_demo`] | links a number and checks every step |
+//! | [`histories`] | the history of both users |
 //! | [`replay`] | plays files of payloads |
 //! | [`load`] | many messages: time, lost messages, duplicates, memory |
 //! | [`memory`] | memory and CPU time of the processes |
@@ -13,6 +15,8 @@
 
 pub mod cli;
 pub mod demo;
+pub mod histories;
+pub mod link_demo;
 pub mod load;
 pub mod memory;
 pub mod replay;

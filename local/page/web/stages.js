@@ -13,7 +13,17 @@ export const STAGES = [
 
 const NOTHING = { is: "nothing", text: "" };
 const NEEDS_NONE = { is: "good", text: "no rows" };
-const GOOD_OUTCOMES = new Set(["answered", "recorded", "answered_before", "registration_sent", "ignored"]);
+const GOOD_OUTCOMES = new Set([
+  "answered",
+  "recorded",
+  "answered_before",
+  "registration_sent",
+  "ignored",
+  "link_asked",
+  "linked",
+  "link_discarded",
+  "link_refused",
+]);
 
 export const stages = (message) => STAGES.map(([id, label]) => ({ id, label, ...TEXTS[id](message) }));
 

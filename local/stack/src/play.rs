@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use local_graph::Button;
 use reply::delivery::Work;
 use reply::history::row_id;
 use reply::incoming::MessageEvent;
@@ -70,8 +71,14 @@ pub struct Reply {
     pub to: String,
     /// Its text.
     pub body: Option<String>,
+    /// Its reply buttons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<Button>,
     /// The wamid of the quoted message.
     pub quotes: Option<String>,
+    /// Its wamid.
+    #[serde(skip)]
+    pub wamid: String,
 }
 
 /// A row of the table `messages`.
@@ -190,6 +197,8 @@ impl Stack {
         let replies = received.into_iter().map(|received| Reply {
             to: received.to.or(received.recipient).unwrap_or_default(),
             body: received.body,
+            buttons: received.buttons,
+            wamid: received.id,
             quotes: received.quotes,
         });
         let mut played = Played {
