@@ -10,13 +10,16 @@ use tracing::warn;
 
 use crate::budget::HANDOVER;
 use crate::complete_link::complete_link;
-use crate::database::Database;
+use crate::database::{Database, within};
 use crate::delivery::Attempt;
 use crate::failure::Failure;
 use crate::function::Reply;
 use crate::graph::{Messenger, Recipient, SEND_TIMEOUT};
 use crate::incoming::Incoming;
+use crate::linking::{self, Step};
+use crate::links::{self, Tap};
 use crate::lookup::{Owner, lookup};
+use crate::notice::SILENCED;
 use crate::outcome::{Handled, Outcome, Report};
 use crate::queues::QueueClient;
 use crate::read_receipts::mark_read;
@@ -25,14 +28,33 @@ use crate::responder::{Question, Responder};
 use crate::send::{Progress, Route, Sent};
 use crate::users::Author;
 
-/// The reason why a message in a reply loop is not answered.
-const SILENCED: &str = "its sender seems to be automatic: too many answers within five minutes";
-
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
     /// Answers and records a message, unless its rows are written already.
     pub(crate) async fn answer(&self, message: &Incoming, attempt: Attempt) -> Report {
-        let author = message.author();
-        let (owner, is_recorded) = lookup(&self.database, &message.key, &author, attempt).await;
+        let (author, from) = (message.author(), self.number_for(message));
+        let code = match Step::of(message) {
+            Some(Step::Tap { link_id, accept }) => {
+                let tap = Tap { link_id, accept, from, message };
+                return linking::answer_tap(&self.database, tap, &self.notices(), attempt).await;
+            }
+            Some(Step::Code(code)) => Some(code),
+            None => None,
+        };
+        let (claimed, (owner, is_recorded)) = tokio::join!(
+            linking::claim(&self.database, code.as_ref(), from, message, attempt.deadline),
+            lookup(&self.database, &message.key, &author, attempt)
+        );
+        match claimed {
+            Ok(Some(claimed)) if !is_recorded => {
+                let notices = self.notices();
+                let answered = linking::answer_code(claimed, owner, message, from, &notices, attempt).await;
+                if let Some(report) = answered {
+                    return report;
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => return failure.into(),
+        }
         let result = match owner {
             _ if is_recorded => Ok(Outcome::AnsweredBefore.because("its rows are already written")),
             Owner::Unlinked => self.answer_unlinked(message, attempt).await,
@@ -58,28 +80,36 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             );
         }
         let from = self.number_for(message);
-        let conversations = &self.memory.conversations;
-        let conversation = conversations.key(from, &message.sender);
-        if conversations.is_loop(conversation) {
-            conversations.add_turn(conversation, message.sent_at, None);
-            return Ok(Outcome::Silenced.because(SILENCED));
-        }
-        mark_read(&self.messenger, self.read_receipts, message, from, attempt.deadline).await;
-        let route = Route { from, to: Recipient::Person(&message.sender), wamid: message.key.wamid() };
-        let send_started_at = (self.clock)();
-        match self.outbox().send(route, &self.registration_text, attempt.deadline).await.progress {
-            // The text comes from an environment variable. Lambda limits these to 4 KB, so it is always one part.
-            Progress::Complete | Progress::Partial(..) => {
-                conversations.add_turn(conversation, message.sent_at, Some(send_started_at));
-                Ok(Outcome::RegistrationSent.because("its sender is unlinked"))
+        let is_configured = *from == self.phone_number_id;
+        let number = message.business_number.as_ref().filter(|_| is_configured);
+        let limit = attempt.deadline.keeping(HANDOVER);
+        let claiming = self.database.claim_registration(from, message, number);
+        match within(limit, links::TIMEOUT, claiming).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Ok(Outcome::Ignored
+                    .because("its sender is unlinked and was sent the registration text within 24 hours"));
             }
-            Progress::Failed(cause)
-                if self.own_numbers().may_retry(&cause, from, Owner::Unlinked, attempt).await =>
-            {
-                Err(Failure::NotSent(cause))
+            Err(cause) => {
+                let (counter, wamid) = (Counter::SkippedRegistrations.name(), message.short_wamid());
+                warn!(counter, wamid, %cause, "registration text not sent: it is unknown whether its sender was sent one within 24 hours");
+                return Ok(
+                    Outcome::Ignored.because("its sender is unlinked, and the database is unavailable")
+                );
             }
-            Progress::Failed(refusal) => Ok(Outcome::Undeliverable.because(refusal.to_string())),
         }
+        let sent = Outcome::RegistrationSent.because("its sender is unlinked");
+        // The text comes from an environment variable. Lambda limits these to 4 KB, so it is always one part.
+        let text = &self.registration_text;
+        let handled = self.notices().send(message, from, text, &[], sent, attempt).await?;
+        if handled.outcome == Outcome::RegistrationSent {
+            let storing = self.database.registration_sent(from, message);
+            if let Err(cause) = within(attempt.deadline, links::TIMEOUT, storing).await {
+                let wamid = message.short_wamid();
+                warn!(wamid, %cause, "registration text sent but not stored as sent: a redelivery would send it again");
+            }
+        }
+        Ok(handled)
     }
 
     /// Returns the reason why a message must not be answered regardless of its content, if there is one.
@@ -124,7 +154,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         };
 
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
-        let route = Route { from, to, wamid: message.key.wamid() };
+        let route = Route { from, to, wamid: message.key.wamid(), buttons: &[] };
         // Before the send: an automatic reply may arrive before the Graph API confirms the send.
         let send_started_at = (self.clock)();
         let Sent { wamids, progress } = self.outbox().send(route, &answer, deadline).await;

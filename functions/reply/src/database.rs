@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::lambda::deadline::Deadline;
 use shared::meta::envelope::Exchange;
+use shared::meta::sender::PhoneNumber;
 use shared::meta::wamid::MessageKey;
 use shared::supabase::{Supabase, SupabaseError};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use crate::events::{self, ChangeResult};
 use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
 use crate::incoming::{Event, Incoming, Status};
+use crate::links::{Claim, Claimed, Confirmed, Links, Tap};
 use crate::statuses::{self, Applied};
 use crate::users::{Author, Linked, LookupError, Missing, Users};
 
@@ -73,6 +75,40 @@ pub trait Database: Send + Sync {
         at: DateTime<Utc>,
     ) -> impl Future<Output = Result<bool, RecordError>> + Send;
 
+    /// Claims the code in a message for its sender.
+    ///
+    /// # Errors
+    /// When the database does not confirm it. A retry is safe.
+    fn claim_link(&self, claim: &Claim<'_>) -> impl Future<Output = Result<Claimed, LookupError>> + Send;
+
+    /// Links the sender of a tap with the user who created the code, or discards the code.
+    ///
+    /// # Errors
+    /// When the database does not confirm it. A retry is safe.
+    fn confirm_link(&self, tap: &Tap<'_>) -> impl Future<Output = Result<Confirmed, LookupError>> + Send;
+
+    /// Returns whether the registration text may be sent from this business number in answer to a message: its sender was
+    /// sent none within 24 hours, or a send in answer to this message is not known to have succeeded.
+    ///
+    /// # Errors
+    /// When the database does not confirm it. A retry is safe.
+    fn claim_registration(
+        &self,
+        from: &PhoneNumberId,
+        message: &Incoming,
+        business_number: Option<&PhoneNumber>,
+    ) -> impl Future<Output = Result<bool, LookupError>> + Send;
+
+    /// Stores that the registration text was sent in answer to a message.
+    ///
+    /// # Errors
+    /// When the database does not confirm it. A retry is safe.
+    fn registration_sent(
+        &self,
+        from: &PhoneNumberId,
+        message: &Incoming,
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
+
     /// Stores a status of a sent message.
     ///
     /// # Errors
@@ -104,6 +140,7 @@ pub(crate) async fn within<T, E: From<SupabaseError>>(
 pub struct Project {
     users: Users,
     history: History,
+    links: Links,
     supabase: Supabase,
 }
 
@@ -112,7 +149,7 @@ impl Project {
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
         let (users, history) = (Users::new(supabase.clone()), History::new(supabase.clone()));
-        Self { users, history, supabase }
+        Self { users, history, links: Links::new(supabase.clone()), supabase }
     }
 }
 
@@ -145,6 +182,27 @@ impl Database for Project {
         at: DateTime<Utc>,
     ) -> Result<bool, RecordError> {
         Ok(self.users.complete_link(user_id, missing, author, at).await?)
+    }
+
+    async fn claim_link(&self, claim: &Claim<'_>) -> Result<Claimed, LookupError> {
+        self.links.claim(claim).await
+    }
+
+    async fn confirm_link(&self, tap: &Tap<'_>) -> Result<Confirmed, LookupError> {
+        self.links.confirm(tap).await
+    }
+
+    async fn claim_registration(
+        &self,
+        from: &PhoneNumberId,
+        message: &Incoming,
+        business_number: Option<&PhoneNumber>,
+    ) -> Result<bool, LookupError> {
+        self.links.claim_registration(from, message, business_number).await
+    }
+
+    async fn registration_sent(&self, from: &PhoneNumberId, message: &Incoming) -> Result<(), LookupError> {
+        self.links.registration_sent(from, message).await
     }
 
     async fn record_status(&self, status: &Status) -> Result<Applied, RecordError> {

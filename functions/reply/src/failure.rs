@@ -36,6 +36,9 @@ pub enum Failure {
     /// The database refused an identity change. The user's messages wait for it in the same message group.
     #[error("change of number or user id not applied: {0}")]
     Identity(RecordError),
+    /// A step of linking was not confirmed by the database.
+    #[error("code or tap not processed: {0}")]
+    Link(LookupError),
 }
 
 impl Failure {
@@ -48,7 +51,9 @@ impl Failure {
                 Class::Transient | Class::Unclear | Class::Permanent => Backoff::Transient,
             },
             Self::Lookup(_) | Self::Rows(_) | Self::Identity(_) => Backoff::Rows,
-            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) => Backoff::Transient,
+            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) | Self::Link(_) => {
+                Backoff::Transient
+            }
         }
     }
 
@@ -79,6 +84,7 @@ impl Failure {
             Self::Unrecorded(_) => Counter::UnrecordedMessages,
             Self::Lookup(_) | Self::Rows(_) => Counter::WaitingRecords,
             Self::Identity(_) => Counter::WaitingIdentities,
+            Self::Link(_) => Counter::WaitingLinks,
         }
     }
 }

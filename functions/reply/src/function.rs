@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::graph::PhoneNumberId;
 use crate::incoming::Incoming;
 use crate::memory::Memory;
+use crate::notice::Notices;
 use crate::read_receipts::ReadReceipts;
 use crate::record::Recorder;
 use crate::refusal::OwnNumbers;
@@ -54,6 +55,17 @@ impl<D, M, Q, R> Reply<D, M, Q, R> {
     pub(crate) fn own_numbers(&self) -> OwnNumbers<'_, D> {
         let (database, configured, working) = (&self.database, &self.phone_number_id, &self.memory.numbers);
         OwnNumbers { database, configured, working }
+    }
+
+    /// Returns the sender of notices.
+    pub(crate) fn notices(&self) -> Notices<'_, D, M> {
+        Notices {
+            outbox: self.outbox(),
+            own_numbers: self.own_numbers(),
+            conversations: &self.memory.conversations,
+            read_receipts: self.read_receipts,
+            clock: &self.clock,
+        }
     }
 
     /// Returns the business number that answers a message.

@@ -7,6 +7,7 @@
 //! | `handler` | handling of a delivery from either queue, with one log line for its outcome |
 //! | **`answer`** | **the pipeline of a message: lookup of its user, deduplication, answer, send, record** |
 //! | `lookup`, `send`, [`read_receipts`], `record`, `complete_link` | its steps, each with only the dependencies it uses |
+//! | `linking`, [`code`], `notice` | linking by the holder of a number; texts outside a conversation |
 //! | `refusal` | the decision to retry an answer that was not sent |
 //! | `task` | a record task: the rest of a long answer, rows |
 //! | `updates` | messages of the business, statuses, events |
@@ -18,12 +19,13 @@
 //! | [`incoming`] | Meta's updates, parsed |
 //! | [`responder`] | the choice of an answer; **the place for an LLM** |
 //! | [`graph`], [`split`] | sending through Meta's Graph API; splitting of texts that exceed its limit |
-//! | [`database`] | the interface to the database: [`users`], [`history`], [`statuses`], [`events`] |
+//! | [`database`] | the interface to the database: [`users`], [`links`], [`history`], [`statuses`], [`events`] |
 //! | [`queues`] | the interface to the queues |
 
 mod answer;
 pub mod batch;
 pub mod budget;
+pub mod code;
 mod complete_link;
 pub mod database;
 pub mod delivery;
@@ -34,8 +36,11 @@ pub mod graph;
 mod handler;
 pub mod history;
 pub mod incoming;
+mod linking;
+pub mod links;
 mod lookup;
 pub mod memory;
+mod notice;
 pub mod outcome;
 pub mod queues;
 pub mod read_receipts;

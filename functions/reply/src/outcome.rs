@@ -15,6 +15,10 @@ shared::names! {
         AnsweredBefore = "answered_before": "an earlier attempt answered it and wrote its rows",
         Recorded = "recorded": "it is recorded and gets no answer",
         RegistrationSent = "registration_sent": "its sender is unlinked and was sent the registration text",
+        LinkAsked = "link_asked": "its sender was asked whether to link this WhatsApp to an account",
+        Linked = "linked": "its sender tapped on Link and is linked",
+        LinkDiscarded = "link_discarded": "its sender tapped on Not me, and the code is discarded",
+        LinkRefused = "link_refused": "its code or tap is not valid",
         Ignored = "ignored": "no row is written for it",
         Undeliverable = "undeliverable": "Meta refused the answer permanently",
         Silenced = "silenced": "it gets no answer, because its sender seems to be automatic",
@@ -56,6 +60,10 @@ impl Outcome {
         match (self, update) {
             (Self::Answered, _) => Counter::AnsweredMessages,
             (Self::RegistrationSent, _) => Counter::RegistrationTexts,
+            (Self::LinkAsked, _) => Counter::LinkQuestions,
+            (Self::Linked, _) => Counter::LinkedSenders,
+            (Self::LinkDiscarded, _) => Counter::DiscardedLinks,
+            (Self::LinkRefused, _) => Counter::RefusedLinks,
             (Self::Silenced, _) => Counter::SilencedMessages,
             (Self::Recorded, UpdateKind::Message) => Counter::RecordedMessages,
             (

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use crate::budget::HANDOVER;
-use crate::graph::{Class, GraphError, Messenger, PhoneNumberId, Recipient, SEND_TIMEOUT, Text};
+use crate::graph::{Button, Class, GraphError, Messenger, PhoneNumberId, Recipient, SEND_TIMEOUT, Text};
 use crate::memory::WorkingNumbers;
 use crate::split;
 
@@ -28,6 +28,8 @@ pub(crate) struct Route<'a> {
     pub(crate) to: Recipient<'a>,
     /// The wamid of the message that is answered.
     pub(crate) wamid: Option<&'a Wamid>,
+    /// The reply buttons of an answer of one part.
+    pub(crate) buttons: &'a [Button<'a>],
 }
 
 /// The result of sending an answer.
@@ -85,7 +87,7 @@ pub(crate) struct Outbox<'a, M> {
 impl<M: Messenger> Outbox<'_, M> {
     /// Sends `text`. After the first part, none is started that may not end before `deadline`.
     pub(crate) async fn send<'t>(&self, route: Route<'_>, text: &'t str, deadline: Deadline) -> Sent<'t> {
-        let Route { from, to, wamid } = route;
+        let Route { from, to, wamid, buttons } = route;
         let quotes = wamid;
         let wamid = quotes.map(|wamid| ShortWamid::field(wamid.as_str()));
         let mut rest = text.trim();
@@ -98,7 +100,7 @@ impl<M: Messenger> Outbox<'_, M> {
             }
             let (body, after) = split::first(rest);
             let start = Instant::now();
-            let part = Text { from, to, body, quotes };
+            let part = Text { from, to, body, quotes, buttons };
             let sent = deadline.keeping(HANDOVER).run(SEND_TIMEOUT, self.messenger.send(&part)).await;
             match sent.unwrap_or(Err(GraphError::Lost)) {
                 Ok(answer) => {

@@ -11,8 +11,8 @@ use crate::queues::QueueSettings;
 use crate::read_receipts::ReadReceipts;
 
 /// The default text sent to an unlinked sender, without `WHATSAPP_REGISTRATION_TEXT`.
-pub const REGISTRATION_TEXT: &str = "This number is not linked to an account yet. Sign in to the app, open \
-    your settings and add this WhatsApp number. Then write to us again.";
+pub const REGISTRATION_TEXT: &str = "This WhatsApp is not linked to an account yet. Sign in to the app, choose to \
+    link WhatsApp, and send the message that the app prepares.";
 
 /// All settings.
 #[derive(Debug)]

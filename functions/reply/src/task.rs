@@ -65,7 +65,7 @@ async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
     let (author, deadline) = (author(task), attempt.deadline);
     let from = unsent.from.parse().unwrap_or_else(|_| own_numbers.configured.clone());
     let to = unsent.group_id.as_deref().map_or(Recipient::Person(sender), Recipient::Group);
-    let route = Route { from: &from, to, wamid: key.wamid() };
+    let route = Route { from: &from, to, wamid: key.wamid(), buttons: &[] };
     let Sent { wamids, progress } = outbox.send(route, &unsent.text, deadline).await;
     let mut exchange = exchange.clone();
     exchange.answer_wamids.extend(wamids);

@@ -95,6 +95,14 @@ impl FromStr for PhoneNumberId {
     }
 }
 
+impl PhoneNumberId {
+    /// Returns the id as Meta writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for PhoneNumberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -121,6 +129,17 @@ pub struct Text<'a> {
     pub body: &'a str,
     /// The wamid of the message that it answers, shown above it as a quotation.
     pub quotes: Option<&'a Wamid>,
+    /// The reply buttons below it, at most three. With any, the text has at most 1024 characters.
+    pub buttons: &'a [Button<'a>],
+}
+
+/// A reply button. A tap on it is a message with its id and title.
+#[derive(Clone, Copy, Debug)]
+pub struct Button<'a> {
+    /// The id, of at most 256 characters.
+    pub id: &'a str,
+    /// The title, of at most 20 characters.
+    pub title: &'a str,
 }
 
 #[derive(Serialize)]
@@ -133,9 +152,16 @@ struct SendRequest<'a> {
     recipient: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    text: TextBody<'a>,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+/// The type of a message, and its content under the type's name.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Content<'a> {
+    Text { text: TextBody<'a> },
+    Interactive { interactive: Interactive<'a> },
 }
 
 /// A read receipt for a received message.
@@ -173,6 +199,47 @@ struct Context<'a> {
 struct TextBody<'a> {
     body: &'a str,
     preview_url: bool,
+}
+
+/// Source: “Interactive reply buttons messages”, WhatsApp Business Platform documentation.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Interactive<'a> {
+    Button { body: InteractiveBody<'a>, action: Action<'a> },
+}
+
+#[derive(Serialize)]
+struct InteractiveBody<'a> {
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Action<'a> {
+    buttons: Vec<ReplyButton<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ReplyButton<'a> {
+    Reply { reply: Reply<'a> },
+}
+
+#[derive(Serialize)]
+struct Reply<'a> {
+    id: &'a str,
+    title: &'a str,
+}
+
+impl<'a> Content<'a> {
+    fn of(text: &Text<'a>) -> Self {
+        if text.buttons.is_empty() {
+            return Self::Text { text: TextBody { body: text.body, preview_url: false } };
+        }
+        let reply = |&Button { id, title }: &Button<'a>| ReplyButton::Reply { reply: Reply { id, title } };
+        let action = Action { buttons: text.buttons.iter().map(reply).collect() };
+        let interactive = Interactive::Button { body: InteractiveBody { text: text.body }, action };
+        Self::Interactive { interactive }
+    }
 }
 
 /// Sends messages, implemented by the Graph API and by a model of it.
@@ -289,8 +356,7 @@ impl Messenger for Graph {
             to,
             recipient,
             context: text.quotes.map(|message_id| Context { message_id }),
-            kind: "text",
-            text: TextBody { body: text.body, preview_url: false },
+            content: Content::of(text),
         };
         let request = self.post(text.from, &request, SEND_TIMEOUT)?;
         let sending = async { self.body(self.send_once(request).await?).await };

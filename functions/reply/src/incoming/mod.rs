@@ -31,7 +31,7 @@ use shared::meta::contacts::Contacts;
 use shared::meta::envelope::ReceivedMessage;
 use shared::meta::identity::IdentityChange;
 use shared::meta::lenient::{self, Object, storable_text};
-use shared::meta::sender::Sender;
+use shared::meta::sender::{PhoneNumber, Sender};
 use shared::meta::wamid::{MessageKey, Wamid};
 use shared::text::head;
 use tracing::field::DisplayValue;
@@ -80,6 +80,8 @@ pub struct Incoming {
     pub waba_id: Option<String>,
     /// The business number that received it, if Meta named it.
     pub phone_number_id: Option<PhoneNumberId>,
+    /// The business number behind `phone_number_id`.
+    pub business_number: Option<PhoneNumber>,
     /// The time at which the webhook received it.
     pub received_at: DateTime<Utc>,
     /// The time of sending: Meta's timestamp in seconds, and within a second the order of arrival.
@@ -152,6 +154,9 @@ impl Entry {
             phone_number_id: Object::of(received.metadata)
                 .filled_text("phone_number_id")
                 .and_then(|id| id.parse().ok()),
+            business_number: Object::of(received.metadata)
+                .filled_text("display_phone_number")
+                .and_then(|number| PhoneNumber::parse(&number.replace([' ', '-', '(', ')'], ""))),
             received_at: received.received_at,
             sent_at: time::sent_at(message.get("timestamp"), received.received_at),
             group_id: message.string("group_id"),

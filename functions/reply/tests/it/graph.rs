@@ -41,7 +41,13 @@ fn sent() -> ResponseTemplate {
 async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option<String>, GraphError> {
     let from = "106540352242922".parse().expect("an id");
     let quotes = quotes.map(|id| Wamid::parse(id).expect("a wamid"));
-    let text = Text { from: &from, to: Recipient::Person(to), body: "¿Qué tal?", quotes: quotes.as_ref() };
+    let text = Text {
+        from: &from,
+        to: Recipient::Person(to),
+        body: "¿Qué tal?",
+        quotes: quotes.as_ref(),
+        buttons: &[],
+    };
     Ok(graph.send(&text).await?.map(String::from))
 }
 
@@ -88,7 +94,13 @@ async fn the_number_precedes_the_user_id_and_a_group_has_its_id() {
         serde_json::from_value(json!({"phone": "16505551234", "user_id": "US.1349"})).expect("both");
     send(&graph, &both, None).await.expect("sent");
     let from = "106540352242922".parse().expect("an id");
-    let text = Text { from: &from, to: Recipient::Group("Y2FwaV9ncm91cDox"), body: "Hi all", quotes: None };
+    let text = Text {
+        from: &from,
+        to: Recipient::Group("Y2FwaV9ncm91cDox"),
+        body: "Hi all",
+        quotes: None,
+        buttons: &[],
+    };
     graph.send(&text).await.expect("sent");
     let bodies: Vec<Value> = server
         .received_requests()

@@ -7,6 +7,7 @@ mod corpus;
 mod graph;
 mod invariants;
 mod kinds;
+mod linking;
 mod logs;
 mod messages;
 mod outcomes;

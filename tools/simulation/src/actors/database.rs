@@ -13,10 +13,12 @@ use reply::events::ChangeResult;
 use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
 use reply::incoming::{Event, Incoming, Status};
+use reply::links::{Claim, Claimed, Confirmed, Tap};
 use reply::statuses::Applied;
 use reply::users::{Author, Linked, LookupError, Missing};
 use secrecy::{ExposeSecret, SecretString};
 use shared::meta::envelope::Exchange;
+use shared::meta::sender::PhoneNumber;
 use shared::meta::wamid::MessageKey;
 use shared::supabase::SupabaseError;
 use shared::supabase::rows::{MessageResponse, Role};
@@ -226,6 +228,27 @@ impl Database for Project {
         }
         let status = status.clone();
         Ok(self.request(WRITE_TIMEOUT, true, move |state| tables::add_status(state, &status)).await?)
+    }
+
+    async fn claim_link(&self, _: &Claim<'_>) -> Result<Claimed, LookupError> {
+        Ok(Claimed::Unknown { answer: false })
+    }
+
+    async fn confirm_link(&self, _: &Tap<'_>) -> Result<Confirmed, LookupError> {
+        Ok(Confirmed::Expired)
+    }
+
+    async fn claim_registration(
+        &self,
+        _: &PhoneNumberId,
+        _: &Incoming,
+        _: Option<&PhoneNumber>,
+    ) -> Result<bool, LookupError> {
+        Ok(true)
+    }
+
+    async fn registration_sent(&self, _: &PhoneNumberId, _: &Incoming) -> Result<(), LookupError> {
+        Ok(())
     }
 
     async fn store_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {

@@ -20,6 +20,8 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 pub(crate) const USER: &str = "11111111-1111-4111-8111-111111111111";
 
+pub(crate) const LINK_ID: &str = "33333333-3333-4333-8333-333333333333";
+
 /// Fakes of Meta and Supabase, one server each, and of the queues.
 pub(crate) struct World {
     pub graph: MockServer,
@@ -75,6 +77,12 @@ pub(crate) struct Answers {
     pub link: ResponseTemplate,
     /// To an identity change.
     pub identity_change: ResponseTemplate,
+    /// To the claim of a code.
+    pub claim: ResponseTemplate,
+    /// To a tap.
+    pub confirm: ResponseTemplate,
+    /// To the claim of the registration text.
+    pub registration: ResponseTemplate,
 }
 
 pub(crate) fn all_well() -> Answers {
@@ -87,6 +95,11 @@ pub(crate) fn all_well() -> Answers {
         link: ResponseTemplate::new(200).set_body_json(json!([{"user_id": USER}])),
         identity_change: ResponseTemplate::new(200)
             .set_body_json(json!([{"outcome": "applied", "user_id": USER}])),
+        claim: ResponseTemplate::new(200)
+            .set_body_json(json!({"outcome": "ask", "link_id": LINK_ID, "account": "a•••@example.com"})),
+        confirm: ResponseTemplate::new(200)
+            .set_body_json(json!({"outcome": "linked", "user_id": USER, "moved": false})),
+        registration: ResponseTemplate::new(200).set_body_json(json!(true)),
     }
 }
 
@@ -113,6 +126,15 @@ impl World {
         link.respond_with(answers.link).mount(&supabase).await;
         let identity_change = Mock::given(method("POST")).and(path("/rest/v1/rpc/keep_identity_event"));
         identity_change.respond_with(answers.identity_change).mount(&supabase).await;
+        for (function, answer) in [
+            ("claim_whatsapp_link", answers.claim),
+            ("confirm_whatsapp_link", answers.confirm),
+            ("claim_registration_text", answers.registration),
+            ("registration_text_sent", ResponseTemplate::new(204)),
+        ] {
+            let call = Mock::given(method("POST")).and(path(format!("/rest/v1/rpc/{function}")));
+            call.respond_with(answer).mount(&supabase).await;
+        }
         let recorded = Mock::given(method("GET")).and(path("/rest/v1/messages"));
         recorded.respond_with(answers.recorded).mount(&supabase).await;
         let insert = Mock::given(method("POST")).and(path("/rest/v1/messages"));
