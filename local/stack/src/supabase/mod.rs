@@ -2,6 +2,7 @@
 
 mod auth;
 mod cleanup;
+mod linking;
 mod project;
 mod writes;
 
