@@ -138,7 +138,7 @@ impl Problem {
             Self::NoToken(_) => with(StatusCode::UNAUTHORIZED, &self.to_string()),
             Self::Page(_) => with(StatusCode::BAD_REQUEST, &self.to_string()),
             Self::History(HistoryError::Unreadable) => {
-                with(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
+                with(StatusCode::BAD_GATEWAY, "the database returned a response that cannot be read")
             }
             Self::History(HistoryError::Before(error)) => with(StatusCode::BAD_REQUEST, &error.to_string()),
             Self::History(HistoryError::Supabase(error)) if refused_token(error).is_some() => with(

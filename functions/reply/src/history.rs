@@ -1,4 +1,4 @@
-//! The two rows of a message and its answer.
+//! The two rows of a message and its reply.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
     rows
 }
 
-/// Returns the row of a business echo. Its payload names the origin; the rows of our answers have no payload.
+/// Returns the row of a business echo. Its payload names the origin; the rows of our replies have no payload.
 #[must_use]
 pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     let exchange = Exchange {

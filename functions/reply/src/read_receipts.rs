@@ -11,7 +11,7 @@ use crate::budget::HANDOVER;
 use crate::graph::{GraphError, MARK_READ_TIMEOUT, Messenger, PhoneNumberId, ReadReceipt};
 use crate::incoming::Incoming;
 
-/// The sign that the user gets before the answer: `WHATSAPP_READ_RECEIPTS`.
+/// The sign that the user gets before the reply: `WHATSAPP_READ_RECEIPTS`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ReadReceipts {
     /// No sign.
@@ -19,7 +19,7 @@ pub enum ReadReceipts {
     Off,
     /// The message is marked as read.
     Read,
-    /// The message is marked as read and, if it may get an answer, a typing indicator is shown.
+    /// The message is marked as read and, if it may get a reply, a typing indicator is shown.
     Typing,
 }
 

@@ -117,13 +117,13 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         };
         queued.map_err(|cause| {
             let wamid = ShortWamid::field(key.as_str());
-            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "message answered, but its rows are neither written nor queued: it will be answered again");
+            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply sent, but the rows are neither written nor queued: the reply will be sent again");
             Failure::Unrecorded(cause)
         })
     }
 }
 
-/// Returns the part of an answer that the user received, without the `rest` that was not sent.
+/// Returns the part of a reply that the user received, without the `rest` that was not sent.
 pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
     answer.trim_end().strip_suffix(rest.trim_end()).unwrap_or(answer).trim_end()
 }

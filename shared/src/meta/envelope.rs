@@ -190,7 +190,7 @@ pub struct Exchange {
     /// Meta's ids of the answer, one for each part, as far as Meta returned them.
     #[serde(default, deserialize_with = "wamid::list", skip_serializing_if = "Vec::is_empty")]
     pub answer_wamids: Vec<Wamid>,
-    /// The reason for a missing answer, when Meta refused the answer permanently.
+    /// The reason for a missing answer, when Meta refused the reply permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
 }

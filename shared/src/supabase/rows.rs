@@ -132,7 +132,7 @@ pub struct MessageCreate {
     pub content: String,
     /// The time of the message, which orders the history.
     pub created_at: DateTime<Utc>,
-    /// The reason for a user's message without an answer, when Meta refused the answer permanently.
+    /// The reason for a user's message without an answer, when Meta refused the reply permanently.
     pub unanswered_because: Option<String>,
     /// Meta's type of the message.
     #[serde(rename = "type")]

@@ -129,7 +129,7 @@ async fn an_unspecific_error_is_retried_a_few_times() {
         assert!(is_returned(outcome), "{receive_count}");
     }
     assert_eq!(reply.handle(&delivery(envelope(&text()), 4), Deadline::NONE).await, Disposition::Delete);
-    let reason = "the Graph API answered 400, code 135000";
+    let reason = "the Graph API returned 400, code 135000";
     assert_eq!(world.inserts().await.remove(0)[0]["unanswered_because"], reason);
 }
 
