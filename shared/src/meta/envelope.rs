@@ -73,7 +73,7 @@ pub struct ReceivedMessage<'a> {
     pub sender: Option<Sender>,
     /// The truncation of the message, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
     /// The message itself: `value.messages[]`, or `value.message_echoes[]`.
     #[serde(borrow)]
     pub message: &'a RawValue,
@@ -92,7 +92,7 @@ pub struct ReceivedStatus<'a> {
     pub metadata: Option<&'a RawValue>,
     /// The truncation of the status, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
     /// The status itself: `value.statuses[]`.
     #[serde(borrow)]
     pub status: &'a RawValue,
@@ -116,7 +116,7 @@ pub struct ReceivedEvent<'a> {
     pub name: String,
     /// The truncation of the value, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
     /// The content: usually `changes[].value`.
     #[serde(borrow)]
     pub value: &'a RawValue,
@@ -124,7 +124,7 @@ pub struct ReceivedEvent<'a> {
 
 /// The truncation of an update that is larger than SQS allows.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Cut {
+pub struct Truncation {
     /// The size in bytes of the JSON as Meta sent it.
     pub bytes: usize,
     /// The size in bytes after truncation.
@@ -283,7 +283,7 @@ mod tests {
             metadata: Some(raw(r#"{"phone_number_id":"106540352242922"}"#)),
             contact: None,
             sender: Sender::parse("16505551234"),
-            cut: None,
+            truncation: None,
             message: raw(message),
         }
     }

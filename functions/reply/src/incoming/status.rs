@@ -144,7 +144,7 @@ mod tests {
             received_at: DateTime::from_timestamp(1_750_030_100, 5_000).expect("a time"),
             waba_id: None,
             metadata: serde_json::from_str(r#"{"phone_number_id":"106540352242922"}"#).ok(),
-            cut: None,
+            truncation: None,
             status: serde_json::from_str(&json).expect("JSON"),
         })
     }

@@ -29,7 +29,7 @@ fn received(message: &RawValue) -> ReceivedMessage<'_> {
         metadata: None,
         contact: None,
         sender: None,
-        cut: None,
+        truncation: None,
         message,
     }
 }

@@ -117,7 +117,7 @@ async fn a_task_too_large_for_the_queue_loses_its_raw_message() {
     );
     let rows = available.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hello")));
-    assert!(rows[0]["payload"]["cut"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
+    assert!(rows[0]["payload"]["truncation"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
 }
 
 #[tokio::test]
