@@ -1,4 +1,4 @@
-//! Plays files of payloads.
+//! Sends files of payloads.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct Report {
     pub played: Played,
 }
 
-/// Starts everything, plays all payloads one after the other, reports and stops. Returns whether all were answered
+/// Starts everything, sends all payloads one after the other, reports and stops. Returns whether all were answered
 /// with 200.
 ///
 /// # Errors

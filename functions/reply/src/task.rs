@@ -48,7 +48,7 @@ pub(crate) async fn run<D: Database, M: Messenger, Q: QueueClient>(
     Ok(Report::handled(handled(written, task), user_id))
 }
 
-/// Sends the rest of a reply and then writes the rows, which thereby prove that no part is left to be sent.
+/// Sends the rest of a reply and then writes the rows, which proves that no part is left to be sent.
 async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
     task: &RecordTask,
     unsent: &Unsent,

@@ -131,7 +131,7 @@ impl Database {
     pub async fn stop(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.stop().await,
-            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to stop"),
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not stopped: it was not started by this program"),
         }
     }
 
