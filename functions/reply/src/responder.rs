@@ -44,3 +44,8 @@ impl Responder for Echo {
         Ok(question.message.content.said().map(str::to_owned))
     }
 }
+
+// Compiles the example of the document.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/RESPONDERS.md")]
+struct Document;
