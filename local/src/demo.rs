@@ -120,7 +120,7 @@ impl Demo {
         for reply in &self.echoes {
             let body = reply.body.as_deref().unwrap_or_default();
             println!("  phone     {} receives “{body}”", reply.to);
-            println!("            in answer to {}", reply.quotes.as_deref().unwrap_or("nothing"));
+            println!("            in reply to {}", reply.quotes.as_deref().unwrap_or("nothing"));
         }
         for row in &self.rows {
             println!("  database  {:<9} “{}”  (user {})", row.role, row.content, row.user_id);

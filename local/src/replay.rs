@@ -49,7 +49,7 @@ pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: boo
         }
     }
     if !json {
-        println!("{accepted} of {total} payloads were answered with 200");
+        println!("{accepted} of {total} payloads got 200");
     }
     stack.stop().await?;
     Ok(accepted == total)

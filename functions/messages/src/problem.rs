@@ -147,14 +147,14 @@ impl Problem {
             ),
             Self::History(HistoryError::Supabase(error)) => match error {
                 SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
-                    with(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
+                    with(StatusCode::GATEWAY_TIMEOUT, "the database did not respond in time: try again")
                 }
                 SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => with(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the database is not available: try again in a moment",
                 ),
                 SupabaseError::Rejected { .. } | SupabaseError::RefusedRole | SupabaseError::Unsendable => {
-                    with(StatusCode::BAD_GATEWAY, "the database answered with an error")
+                    with(StatusCode::BAD_GATEWAY, "the database returned an error")
                 }
             },
         }

@@ -34,7 +34,7 @@ pub const TIMES: [(&str, &str); 8] = [
 ];
 
 /// The counter of log lines at level ERROR with a `counter`, by the function's version: they roll the deployment of a
-/// new version back. Lambda counts these invocations as successes, because the function answers with 5xx, returns the
+/// new version back. Lambda counts these invocations as successes, because the function responds with 5xx, returns the
 /// message to the queue or records the failure.
 pub const VERSION_ERRORS: &str = "version_errors";
 

@@ -314,7 +314,7 @@ async fn a_message_is_dead_lettered_with_its_cause_after_retries() {
     assert_eq!(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await, Disposition::Delete);
     let causes = [
         (Source::Inbound, "the reply was not sent: the Graph API returned 401, code 190".to_owned()),
-        (Source::Records, "rows not written: Supabase answered 503 (no code)".to_owned()),
+        (Source::Records, "rows not written: Supabase returned 503 (no code)".to_owned()),
     ];
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 

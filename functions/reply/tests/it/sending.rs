@@ -175,7 +175,7 @@ async fn refused_values_are_dead_lettered_at_once() {
     }
     assert!(world.queues.take().is_empty());
     let causes = ["22P02", "23514", "23514"]
-        .map(|code| (Source::Records, format!("rows not written: Supabase answered 400 ({code})")));
+        .map(|code| (Source::Records, format!("rows not written: Supabase returned 400 ({code})")));
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 }
 
