@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_comes_after_the_question_despite_clock_skew() {
+    fn the_reply_is_after_the_message_despite_clock_skew() {
         let rows = rows_at(DateTime::from_timestamp_nanos(0));
         assert_eq!(rows[1].created_at - rows[0].created_at, TimeDelta::microseconds(1));
         let late = DateTime::from_timestamp_nanos(9_000_000_000);
