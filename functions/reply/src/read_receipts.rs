@@ -41,7 +41,7 @@ impl FromStr for ReadReceipts {
     }
 }
 
-/// Marks a message that the business number `by` received as read, if this program replies to it. A failure is only logged.
+/// Marks a message that the business number `by` received as read, if this program replies to it. Failures are logged.
 pub(crate) async fn mark_read(
     messenger: &impl Messenger,
     receipts: ReadReceipts,
