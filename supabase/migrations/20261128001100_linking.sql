@@ -2,7 +2,8 @@
 -- sender's answer.
 --
 -- Hashes and the pseudonyms of senders and messages are hexadecimal in the public functions. The times of messages are
--- Meta's, so that a message that waited for the database stays valid.
+-- Meta's, so that a message that waited for the database stays valid. Without sequential scans: see
+-- message_statuses_expire.
 
 -- The account, as the sender is asked about it: recognizable for its owner, of little use to others.
 create or replace function whatsapp.masked_account(claimant uuid) returns text
@@ -12,7 +13,8 @@ language sql stable set search_path = '' as $$
 $$;
 
 create or replace function whatsapp.claim_link(hash bytea, claimer bytea, of_message bytea, sent timestamptz)
-returns jsonb language plpgsql volatile security definer set search_path = '' as $$
+returns jsonb language plpgsql volatile security definer set search_path = '' set jit = off
+  set enable_seqscan = off as $$
 declare
   link whatsapp.link_codes;
   is_again boolean;
@@ -55,7 +57,7 @@ $$;
 
 -- Gives a user the identity of a sender, takes it from other users, and returns whether one of them had it.
 create or replace function whatsapp.link(claimant uuid, numbers text[], id text, account text, since timestamptz)
-returns boolean language plpgsql volatile set search_path = '' as $$
+returns boolean language plpgsql volatile set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
   written text[] := numbers;
   own tid;
@@ -113,7 +115,7 @@ returns jsonb language plpgsql volatile security definer set search_path = '' as
 declare
   link whatsapp.link_codes;
 begin
-  if is_accepted and cardinality(numbers) = 0 and id is null then
+  if is_accepted and coalesce(numbers[1], '') = '' and id is null then
     raise exception 'the sender has neither a number nor a user id' using errcode = 'invalid_parameter_value';
   end if;
   select * into link from whatsapp.link_codes where link_codes.id = confirmed for update;
@@ -121,8 +123,11 @@ begin
     return '{"outcome": "expired"}';
   end if;
   if link.state = 'claimed' and sent < link.expires_at then
-    link.state := case when is_accepted then 'linked' else 'discarded' end;
-    link.moved := is_accepted and whatsapp.link(link.user_id, numbers, id, account, sent);
+    link.state := 'discarded';
+    if is_accepted then
+      link.state := 'linked';
+      link.moved := whatsapp.link(link.user_id, numbers, id, account, sent);
+    end if;
     update whatsapp.link_codes set state = link.state, moved = link.moved, decided_message = of_message
       where link_codes.id = confirmed;
   elsif not (link.state in ('linked', 'discarded') and link.decided_message = of_message
@@ -136,13 +141,17 @@ $$;
 
 create or replace function whatsapp.claim_registration_text(receiver bytea, of_message bytea, number_id text,
   digits text)
-returns boolean language plpgsql volatile security definer set search_path = '' as $$
+returns boolean language plpgsql volatile security definer set search_path = '' set jit = off
+  set enable_seqscan = off as $$
 declare
   answered_message bytea;
 begin
-  if number_id is not null and digits ~ '^[1-9][0-9]{4,19}$' then
-    insert into whatsapp.business_numbers as known (phone_number_id, number) values (number_id, digits)
-      on conflict (phone_number_id) do update set number = excluded.number where known.number <> excluded.number;
+  -- An `on conflict` alone would lock the row for each message.
+  if number_id is not null and digits ~ '^[1-9][0-9]{4,19}$'
+    and not exists (select from whatsapp.business_numbers where phone_number_id = number_id and number = digits)
+  then
+    insert into whatsapp.business_numbers (phone_number_id, number) values (number_id, digits)
+      on conflict (phone_number_id) do update set number = excluded.number;
   end if;
   perform whatsapp.lock(4, receiver::text);
   select message into answered_message from whatsapp.sender_messages
@@ -174,7 +183,7 @@ create or replace function public.confirm_whatsapp_link(link_id uuid, sender tex
   numbers text[], whatsapp_user_id text, waba_id text, accept boolean)
 returns jsonb language sql volatile set search_path = '' as $$
   select whatsapp.confirm_link(link_id, decode(sender, 'hex'), decode(message, 'hex'), sent_at,
-    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), waba_id, accept)
+    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), waba_id, coalesce(accept, false))
 $$;
 
 -- For reply: whether an unlinked sender gets the registration text for this message: once in 24 hours. Also stores the
