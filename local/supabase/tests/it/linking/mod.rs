@@ -219,13 +219,13 @@ impl Linking {
     }
 
     /// The end of an attack: no user is linked.
-    async fn nobody_is_linked(self) {
+    async fn assert_no_link(self) {
         assert_eq!(self.links().await, []);
         self.stop().await;
     }
 
     /// The end of an attack: only user A is linked, with the holder's number and user id.
-    async fn only_the_holder_is_linked(self) {
+    async fn assert_only_the_holder_is_linked(self) {
         assert_eq!(self.links().await, [row(USER_A, HOLDER.numbers[0], "US.100")]);
         self.stop().await;
     }

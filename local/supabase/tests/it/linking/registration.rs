@@ -99,7 +99,8 @@ async fn only_pseudonyms_and_a_time_are_stored_of_a_stranger() {
     .expect("columns");
     assert_eq!(columns, ["sender", "kind", "message", "outcome", "answered", "at"]);
     // The argument without a sender is refused, not stored.
-    let nobody = json!({ "sender": null, "message": "0a", "phone_number_id": null, "business_number": null });
-    assert_eq!(linking.as_service("claim_registration_text", &nobody).await.0, 400);
+    let without_sender =
+        json!({ "sender": null, "message": "0a", "phone_number_id": null, "business_number": null });
+    assert_eq!(linking.as_service("claim_registration_text", &without_sender).await.0, 400);
     linking.stop().await;
 }
