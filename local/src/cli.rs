@@ -11,7 +11,7 @@ use local_stack::Options;
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
-/// Without a command it starts everything, plays one sample message and stays up.
+/// Without a command it starts everything, sends one sample message and stays up.
 #[derive(Debug, Parser)]
 #[command(name = "local", version)]
 pub struct Cli {
@@ -23,7 +23,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play one signed sample webhook, show its outcome, and exit: 0 if every step was as expected.
+    /// Send one signed sample webhook, show its outcome, and exit: 0 if every step was as expected.
     Demo {
         /// Link a number instead: from an unlinked number over a code and its confirmation to a recorded reply.
         #[arg(long)]
@@ -51,7 +51,7 @@ enum Command {
         /// The number of messages.
         #[arg(long, default_value_t = 10_000)]
         messages: usize,
-        /// The number of senders. More than 30 messages of one sender within five minutes are treated as a loop.
+        /// The number of senders. More than 30 turns of one sender within five minutes are treated as a loop.
         #[arg(long, default_value_t = 500)]
         senders: usize,
         /// Print the result as one JSON object.

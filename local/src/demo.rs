@@ -1,4 +1,4 @@
-//! Plays one sample and checks every step.
+//! Sends one sample and checks every step.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use local_stack::{Options, Stack};
 
 /// Meta's samples; see `local/samples/README.md`.
 const SAMPLES: &str = include_str!("../samples/meta-webhook-examples.json");
-/// The name of the played sample.
+/// The name of the sample that is sent.
 const SAMPLE: &str = "Text Message";
 
 /// The outcome of the sample.
@@ -41,7 +41,7 @@ pub struct Demo {
     pub question: (String, String),
 }
 
-/// Starts everything, plays the sample, shows the outcome and stops. Returns whether every step was as expected.
+/// Starts everything, sends the sample, shows the outcome and stops. Returns whether every step was as expected.
 ///
 /// # Errors
 /// When something cannot be started.
@@ -58,7 +58,7 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
     Ok(demo.differences.is_empty())
 }
 
-/// Plays the sample on a running stack.
+/// Sends the sample to a running stack.
 ///
 /// # Errors
 /// When the gateway or the database cannot be reached.
@@ -106,7 +106,7 @@ impl Demo {
         for reply in &self.echoes {
             let body = reply.body.as_deref().unwrap_or_default();
             println!("  phone     {} receives “{body}”", reply.to);
-            println!("            in answer to {}", reply.quotes.as_deref().unwrap_or("nothing"));
+            println!("            in reply to {}", reply.quotes.as_deref().unwrap_or("nothing"));
         }
         for row in &self.rows {
             println!("  database  {:<9} “{}”  (user {})", row.role, row.content, row.user_id);

@@ -2,7 +2,8 @@
 -- sender's answer.
 --
 -- Hashes and the pseudonyms of senders and messages are hexadecimal in the public functions. The times of messages are
--- Meta's, so that a message that waited for the database stays valid.
+-- Meta's, so that a message that waited for the database stays valid. Without sequential scans: see
+-- message_statuses_expire.
 
 -- The account, as the sender is asked about it: recognizable for its owner, of little use to others.
 create or replace function whatsapp.masked_account(claimant uuid) returns text
@@ -12,7 +13,8 @@ language sql stable set search_path = '' as $$
 $$;
 
 create or replace function whatsapp.claim_link(hash bytea, claimer bytea, of_message bytea, sent timestamptz)
-returns jsonb language plpgsql volatile security definer set search_path = '' as $$
+returns jsonb language plpgsql volatile security definer set search_path = '' set jit = off
+  set enable_seqscan = off as $$
 declare
   link whatsapp.link_codes;
   is_again boolean;
@@ -55,7 +57,7 @@ $$;
 
 -- Gives a user the identity of a sender, takes it from other users, and returns whether one of them had it.
 create or replace function whatsapp.link(claimant uuid, numbers text[], id text, account text, since timestamptz)
-returns boolean language plpgsql volatile set search_path = '' as $$
+returns boolean language plpgsql volatile set search_path = '' set jit = off set enable_seqscan = off as $$
 declare
   written text[] := numbers;
   own tid;
@@ -113,7 +115,7 @@ returns jsonb language plpgsql volatile security definer set search_path = '' as
 declare
   link whatsapp.link_codes;
 begin
-  if is_accepted and cardinality(numbers) = 0 and id is null then
+  if is_accepted and coalesce(numbers[1], '') = '' and id is null then
     raise exception 'the sender has neither a number nor a user id' using errcode = 'invalid_parameter_value';
   end if;
   select * into link from whatsapp.link_codes where link_codes.id = confirmed for update;
@@ -121,8 +123,11 @@ begin
     return '{"outcome": "expired"}';
   end if;
   if link.state = 'claimed' and sent < link.expires_at then
-    link.state := case when is_accepted then 'linked' else 'discarded' end;
-    link.moved := is_accepted and whatsapp.link(link.user_id, numbers, id, account, sent);
+    link.state := 'discarded';
+    if is_accepted then
+      link.state := 'linked';
+      link.moved := whatsapp.link(link.user_id, numbers, id, account, sent);
+    end if;
     update whatsapp.link_codes set state = link.state, moved = link.moved, decided_message = of_message
       where link_codes.id = confirmed;
   elsif not (link.state in ('linked', 'discarded') and link.decided_message = of_message
@@ -136,26 +141,37 @@ $$;
 
 create or replace function whatsapp.claim_registration_text(receiver bytea, of_message bytea, number_id text,
   digits text)
-returns boolean language plpgsql volatile security definer set search_path = '' as $$
+returns boolean language plpgsql volatile security definer set search_path = '' set jit = off
+  set enable_seqscan = off as $$
 declare
-  answered_message bytea;
+  latest whatsapp.sender_messages;
 begin
-  if number_id is not null and digits ~ '^[1-9][0-9]{4,19}$' then
-    insert into whatsapp.business_numbers as known (phone_number_id, number) values (number_id, digits)
-      on conflict (phone_number_id) do update set number = excluded.number where known.number <> excluded.number;
+  -- An `on conflict` alone would lock the row for each message.
+  if number_id is not null and digits ~ '^[1-9][0-9]{4,19}$'
+    and not exists (select from whatsapp.business_numbers where phone_number_id = number_id and number = digits)
+  then
+    insert into whatsapp.business_numbers (phone_number_id, number) values (number_id, digits)
+      on conflict (phone_number_id) do update set number = excluded.number;
   end if;
   perform whatsapp.lock(4, receiver::text);
-  select message into answered_message from whatsapp.sender_messages
+  select * into latest from whatsapp.sender_messages
     where sender = receiver and kind = 'registration' and at > now() - interval '1 day';
   if found then
-    return answered_message = of_message;
+    -- A redelivery of a message whose text was not sent, as far as is known.
+    return latest.message = of_message and not latest.answered;
   end if;
   insert into whatsapp.sender_messages (sender, kind, message, answered)
-    values (receiver, 'registration', of_message, true)
-    on conflict (sender, kind, message) do update set at = now();
+    values (receiver, 'registration', of_message, false)
+    on conflict (sender, kind, message) do update set at = now(), answered = false;
   perform whatsapp.expire();
   return true;
 end
+$$;
+
+create or replace function whatsapp.registration_text_sent(receiver bytea, of_message bytea) returns void
+language sql volatile security definer set search_path = '' as $$
+  update whatsapp.sender_messages set answered = true
+    where sender = receiver and kind = 'registration' and message = of_message
 $$;
 
 -- For reply: claims the code of a message for its sender. The `outcome` is the same for each delivery of a message:
@@ -174,10 +190,11 @@ create or replace function public.confirm_whatsapp_link(link_id uuid, sender tex
   numbers text[], whatsapp_user_id text, waba_id text, accept boolean)
 returns jsonb language sql volatile set search_path = '' as $$
   select whatsapp.confirm_link(link_id, decode(sender, 'hex'), decode(message, 'hex'), sent_at,
-    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), waba_id, accept)
+    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), waba_id, coalesce(accept, false))
 $$;
 
--- For reply: whether an unlinked sender gets the registration text for this message: once in 24 hours. Also stores the
+-- For reply: whether an unlinked sender gets the registration text for this message: once in 24 hours, and again for
+-- the same message until it is stored as sent. Also stores the
 -- business number (digits) of the message, if it is given.
 create or replace function public.claim_registration_text(sender text, message text, phone_number_id text,
   business_number text)
@@ -186,17 +203,27 @@ returns boolean language sql volatile set search_path = '' as $$
     regexp_replace(business_number, '[^0-9]', '', 'g'))
 $$;
 
+-- For reply: stores that the registration text was sent in answer to this message.
+create or replace function public.registration_text_sent(sender text, message text)
+returns void language sql volatile set search_path = '' as $$
+  select whatsapp.registration_text_sent(decode(sender, 'hex'), decode(message, 'hex'))
+$$;
+
 -- Supabase's default privileges grant everything to every role of the API, and PostgreSQL's to everyone.
 revoke all on function whatsapp.masked_account(uuid), whatsapp.claim_link(bytea, bytea, bytea, timestamptz),
   whatsapp.link(uuid, text[], text, text, timestamptz),
   whatsapp.confirm_link(uuid, bytea, bytea, timestamptz, text[], text, text, boolean),
-  whatsapp.claim_registration_text(bytea, bytea, text, text) from public, anon, authenticated, service_role;
+  whatsapp.claim_registration_text(bytea, bytea, text, text), whatsapp.registration_text_sent(bytea, bytea)
+  from public, anon, authenticated, service_role;
 revoke all on function public.claim_whatsapp_link(text, text, text, timestamptz),
   public.confirm_whatsapp_link(uuid, text, text, timestamptz, text[], text, text, boolean),
-  public.claim_registration_text(text, text, text, text) from public, anon, authenticated, service_role;
+  public.claim_registration_text(text, text, text, text), public.registration_text_sent(text, text)
+  from public, anon, authenticated, service_role;
 grant execute on function public.claim_whatsapp_link(text, text, text, timestamptz),
   whatsapp.claim_link(bytea, bytea, bytea, timestamptz) to service_role;
 grant execute on function public.confirm_whatsapp_link(uuid, text, text, timestamptz, text[], text, text, boolean),
   whatsapp.confirm_link(uuid, bytea, bytea, timestamptz, text[], text, text, boolean) to service_role;
 grant execute on function public.claim_registration_text(text, text, text, text),
   whatsapp.claim_registration_text(bytea, bytea, text, text) to service_role;
+grant execute on function public.registration_text_sent(text, text), whatsapp.registration_text_sent(bytea, bytea)
+  to service_role;

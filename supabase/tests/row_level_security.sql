@@ -171,6 +171,7 @@ from (values
   ('select public.confirm_whatsapp_link(''dddddddd-0000-4000-8000-000000000001'', ''0a'', ''0e'', now(),
       ''{+16505550001}'', null, null, true)', '42501', '42501', '42501', '1 rows'),
   ('select public.claim_registration_text(''0f'', ''0e'', null, null)', '42501', '42501', '42501', '1 rows'),
+  ('select public.registration_text_sent(''0f'', ''0e'')', '42501', '42501', '42501', '1 rows'),
   -- The functions behind them are in a schema that the API does not expose.
   ('select whatsapp.create_link()', '42501', '1 rows', '1 rows', '42501'),
   ('select whatsapp.delete_link()', '42501', '1 rows', '1 rows', '42501'),
@@ -178,6 +179,7 @@ from (values
   ('select whatsapp.confirm_link(''dddddddd-0000-4000-8000-000000000001'', ''\x0a'', ''\x0e'', now(),
       ''{+16505550001}'', null, null, true)', '42501', '42501', '42501', '1 rows'),
   ('select whatsapp.claim_registration_text(''\x0f'', ''\x0e'', null, null)', '42501', '42501', '42501', '1 rows'),
+  ('select whatsapp.registration_text_sent(''\x0f'', ''\x0e'')', '42501', '42501', '42501', '1 rows'),
   ('select whatsapp.link(''aaaaaaaa-0000-4000-8000-000000000001'', ''{+16505550002}'', null, null, now())',
     '42501', '42501', '42501', '42501'),
   ('select whatsapp.masked_account(''aaaaaaaa-0000-4000-8000-000000000001'')', '42501', '42501', '42501', '42501'),

@@ -195,7 +195,7 @@ pub(crate) fn status(phone: &Phone, wamid: &str, status: &str) -> Vec<u8> {
     if let Some(user_id) = phone.sender.user_id() {
         entry["recipient_user_id"] = json!(user_id.as_str());
     }
-    // Since 2026-10-01 each answer is billed when it is delivered. Source: “Pricing”, WhatsApp Business Platform
+    // Since 2026-10-01 each reply is billed when it is delivered. Source: “Pricing”, WhatsApp Business Platform
     // documentation.
     if matches!(status, "sent" | "delivered") {
         entry["pricing"] =

@@ -102,7 +102,7 @@ pub struct Status {
     pub wamid: String,
     /// `sent`, `delivered`, …
     pub status: String,
-    /// `applied` to a row, `applied_before`, or `kept` for a row that does not exist.
+    /// `applied` to a row, `applied_before`, or `stored` without a row.
     pub outcome: String,
 }
 

@@ -350,7 +350,7 @@ async fn unusable_projects_are_reported_and_left_unchanged() {
     let before = elsewhere.everything().await;
     let said =
         refusal(SupabaseOptions { secret_key: Some("sb_secret_other".into()), ..elsewhere.options() }).await;
-    assert!(said.contains("Supabase Auth answers 401") && !said.contains("sb_secret_other"), "{said}");
+    assert!(said.contains("Supabase Auth returns 401") && !said.contains("sb_secret_other"), "{said}");
     let database_url = Some("postgres://postgres:hidden@127.0.0.1:1/postgres".into());
     let said = refusal(SupabaseOptions { database_url, ..elsewhere.options() }).await;
     assert!(said.contains("its database cannot be used") && !said.contains("hidden"), "{said}");

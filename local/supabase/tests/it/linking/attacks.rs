@@ -1,4 +1,4 @@
-//! Attacks on a link: somebody else's code, phone, session or moment. Each ends without a link of the attacker.
+//! Attacks on a link: another person's code, phone, session or moment. Each ends without a link of the attacker.
 //! docs/LINKING.md lists them.
 
 use local_supabase::{USER_A, USER_B};
@@ -9,16 +9,16 @@ use super::{HOLDER, Linking, OTHER, Person, expired, refused, row};
 
 /// The attacker's session has the code; the victim is made to send it.
 #[tokio::test]
-async fn code_sent_by_a_victim_links_nobody_without_a_tap() {
+async fn code_sent_by_a_victim_creates_no_link_without_a_tap() {
     let linking = Linking::start().await;
     let link = linking.asked(USER_B, &HOLDER).await;
     linking.tap(link, &HOLDER, "not me", false).await;
     linking.asked(USER_B, &HOLDER).await;
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
-async fn tap_from_another_phone_links_nobody() {
+async fn tap_from_another_phone_creates_no_link() {
     let linking = Linking::start().await;
     let link = linking.asked(USER_A, &HOLDER).await;
     for accept in [true, false] {
@@ -30,22 +30,22 @@ async fn tap_from_another_phone_links_nobody() {
     assert_eq!(linking.links().await, []);
     assert_eq!(linking.tap(link, &HOLDER, "t3", true).await["outcome"], "linked");
     assert_eq!(linking.tap(link, &OTHER, "t3", true).await, expired());
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]
-async fn guessed_link_id_links_nobody() {
+async fn guessed_link_id_creates_no_link() {
     let linking = Linking::start().await;
     linking.asked(USER_A, &HOLDER).await;
     for id in [Uuid::nil(), Uuid::new_v4(), USER_A] {
         assert_eq!(linking.tap(id, &OTHER, "t", true).await, expired());
     }
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 /// The id of a code that was never sent from WhatsApp.
 #[tokio::test]
-async fn tap_on_an_open_code_links_nobody() {
+async fn tap_on_an_open_code_creates_no_link() {
     let linking = Linking::start().await;
     linking.code(USER_A).await;
     let id: Uuid = sqlx::query_scalar("select id from whatsapp.link_codes")
@@ -56,11 +56,11 @@ async fn tap_on_an_open_code_links_nobody() {
     let arguments = json!({ "link_id": id, "sender": null, "message": null, "sent_at": super::sent(0),
         "numbers": OTHER.numbers, "whatsapp_user_id": null, "waba_id": null, "accept": true });
     assert_eq!(linking.as_service("confirm_whatsapp_link", &arguments).await, (200, expired()));
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
-async fn claimed_code_of_another_sender_links_nobody() {
+async fn claimed_code_of_another_sender_creates_no_link() {
     let linking = Linking::start().await;
     let code = linking.code(USER_A).await;
     let question = linking.claim(&code, &HOLDER, "m1").await;
@@ -69,7 +69,7 @@ async fn claimed_code_of_another_sender_links_nobody() {
     assert_eq!(linking.claim(&code, &OTHER, "m1").await, refused("expired", true));
     let link = question["link_id"].as_str().expect("an id").parse().expect("a UUID");
     assert_eq!(linking.tap(link, &HOLDER, "t", true).await["outcome"], "linked");
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]
@@ -83,32 +83,32 @@ async fn used_code_links_no_second_phone() {
         assert_eq!(linking.claim(&code, &OTHER, message).await, refused("expired", true));
     }
     assert_eq!(linking.tap(link, &OTHER, "t2", true).await, expired());
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]
-async fn expired_code_links_nobody() {
+async fn expired_code_creates_no_link() {
     let linking = Linking::start().await;
     let code = linking.code(USER_A).await;
     linking.pass(10).await;
     for message in ["m1", "m2"] {
         assert_eq!(linking.claim(&code, &OTHER, message).await, refused("expired", true));
     }
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
-async fn superseded_code_links_nobody() {
+async fn superseded_code_creates_no_link() {
     let linking = Linking::start().await;
     let (old, link) = (linking.code(USER_A).await, linking.asked(USER_A, &HOLDER).await);
     assert_eq!(linking.claim(&old, &OTHER, "m1").await, refused("expired", true));
     linking.code(USER_A).await;
     assert_eq!(linking.tap(link, &HOLDER, "t1", true).await, expired(), "a question about an older code");
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
-async fn late_tap_links_nobody() {
+async fn late_tap_creates_no_link() {
     let linking = Linking::start().await;
     let link = linking.asked(USER_A, &HOLDER).await;
     for accept in [true, false] {
@@ -116,11 +116,11 @@ async fn late_tap_links_nobody() {
     }
     linking.pass(11).await;
     assert_eq!(linking.tap(link, &HOLDER, "t", true).await, expired());
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
-async fn link_after_not_me_links_nobody() {
+async fn link_after_not_me_creates_no_link() {
     let linking = Linking::start().await;
     let code = linking.code(USER_A).await;
     let question = linking.claim(&code, &HOLDER, "m1").await;
@@ -130,19 +130,19 @@ async fn link_after_not_me_links_nobody() {
     // The same message as before, with the other answer, changes nothing.
     assert_eq!(linking.tap(link, &HOLDER, "t1", true).await["outcome"], "discarded");
     assert_eq!(linking.claim(&code, &HOLDER, "m2").await, refused("expired", true));
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 /// A tap that waits while the user removes the link or takes the code back.
 #[tokio::test]
-async fn tap_after_the_removal_links_nobody() {
+async fn tap_after_the_removal_creates_no_link() {
     let linking = Linking::start().await;
     let (open, link) = (linking.code(USER_B).await, linking.asked(USER_A, &HOLDER).await);
     linking.unlink(USER_A).await;
     linking.unlink(USER_B).await;
     assert_eq!(linking.tap_sent(link, &HOLDER, "t", true, -1).await, expired());
     assert_eq!(linking.claim(&open, &HOLDER, "m").await, refused("expired", true));
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn redelivered_tap_does_not_link_again_after_the_removal() {
     for message in ["t1", "t2"] {
         linking.tap(link, &HOLDER, message, true).await;
     }
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn redelivered_tap_does_not_take_the_number_back() {
     for message in ["t1", "t2"] {
         linking.tap(link, &HOLDER, message, true).await;
     }
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 /// The former owner of a number keeps neither it nor the user id that came with it.
@@ -181,13 +181,13 @@ async fn former_owner_of_a_number_keeps_no_half_of_the_link() {
 }
 
 #[tokio::test]
-async fn code_of_a_deleted_user_links_nobody() {
+async fn code_of_a_deleted_user_creates_no_link() {
     let linking = Linking::start().await;
     let (code, link) = (linking.code(USER_B).await, linking.asked(USER_A, &HOLDER).await);
     linking.run("delete from auth.users").await;
     assert_eq!(linking.claim(&code, &HOLDER, "m").await, refused("unknown", true));
     assert_eq!(linking.tap(link, &HOLDER, "t", true).await, expired());
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn two_phones_racing_for_a_code_get_one_question() {
     let (one, two) = tokio::join!(linking.claim(&code, &HOLDER, "m1"), linking.claim(&code, &OTHER, "m2"));
     let asked = [one, two].iter().filter(|claimed| claimed["outcome"] == "ask").count();
     assert_eq!(asked, 1);
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn repeated_claim_asks_again() {
     }
     assert_eq!(linking.claim(&code, &HOLDER, "m1").await, question);
     assert_eq!(linking.claim(&code, &OTHER, "m3").await, refused("expired", true));
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn code_sent_in_time_is_honoured_after_an_outage() {
     // The tap waited, too.
     let link = question["link_id"].as_str().expect("an id").parse().expect("a UUID");
     assert_eq!(linking.tap_sent(link, &HOLDER, "t1", true, -166).await["outcome"], "linked");
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn wrong_code_is_answered_five_times_an_hour() {
     assert_eq!(linking.claim("AA2AAAA2AA", &HOLDER, "m7").await, refused("unknown", false));
     linking.pass(2).await;
     assert_eq!(linking.claim("AA2AAAA2AA", &HOLDER, "m8").await, refused("unknown", true));
-    linking.nobody_is_linked().await;
+    linking.assert_no_link().await;
 }
 
 #[tokio::test]

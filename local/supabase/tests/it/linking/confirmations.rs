@@ -22,7 +22,7 @@ async fn tap_links_number_and_user_id() {
     }
     // A tap on the other button.
     assert_eq!(linking.tap(link, &HOLDER, "t2", false).await, expired());
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn not_me_discards_the_code() {
     assert_eq!(linking.tap(link, &HOLDER, "t2", false).await, expired());
     // The user can create another one at once.
     assert!(!linking.link(USER_A, &HOLDER).await);
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn redelivered_tap_reports_whether_it_moved() {
     for _ in 0..2 {
         assert_eq!(linking.tap(link, &HOLDER, "t1", true).await, moved);
     }
-    linking.only_the_holder_is_linked().await;
+    linking.assert_only_the_holder_is_linked().await;
 }
 
 #[tokio::test]

@@ -204,6 +204,13 @@ impl Linking {
         body.as_bool().expect("yes or no")
     }
 
+    /// Stores that a person was sent the registration text.
+    async fn registered(&self, sender: &Person, message: &str) {
+        let arguments = json!({ "sender": sender.sender(), "message": pseudonym(message) });
+        let (status, body) = self.as_service("registration_text_sent", &arguments).await;
+        assert_eq!(status / 100, 2, "{body}");
+    }
+
     /// The rows of users with a number or user id.
     async fn links(&self) -> Vec<Row> {
         let linked = "select user_id, nullif(whatsapp_phone, ''), whatsapp_user_id from public.user_preferences
@@ -212,13 +219,13 @@ impl Linking {
     }
 
     /// The end of an attack: no user is linked.
-    async fn nobody_is_linked(self) {
+    async fn assert_no_link(self) {
         assert_eq!(self.links().await, []);
         self.stop().await;
     }
 
     /// The end of an attack: only user A is linked, with the holder's number and user id.
-    async fn only_the_holder_is_linked(self) {
+    async fn assert_only_the_holder_is_linked(self) {
         assert_eq!(self.links().await, [row(USER_A, HOLDER.numbers[0], "US.100")]);
         self.stop().await;
     }

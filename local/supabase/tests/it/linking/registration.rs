@@ -9,7 +9,11 @@ use super::{HOLDER, Linking, OTHER, refused};
 async fn registration_text_is_sent_once_in_24_hours() {
     let linking = Linking::start().await;
     assert!(linking.register(&HOLDER, "m1").await);
-    assert!(linking.register(&HOLDER, "m1").await, "a retry of the same message");
+    assert!(linking.register(&HOLDER, "m1").await, "a retry of a message whose text was not sent");
+    linking.registered(&HOLDER, "m2").await;
+    assert!(linking.register(&HOLDER, "m1").await, "the text for another message was sent");
+    linking.registered(&HOLDER, "m1").await;
+    assert!(!linking.register(&HOLDER, "m1").await, "a redelivery of the message after its text was sent");
     assert!(!linking.register(&HOLDER, "m2").await);
     assert!(!linking.register(&OTHER, "m3").await, "the first message of the other sender");
     linking.pass(24 * 60 - 1).await;
@@ -95,7 +99,8 @@ async fn only_pseudonyms_and_a_time_are_stored_of_a_stranger() {
     .expect("columns");
     assert_eq!(columns, ["sender", "kind", "message", "outcome", "answered", "at"]);
     // The argument without a sender is refused, not stored.
-    let nobody = json!({ "sender": null, "message": "0a", "phone_number_id": null, "business_number": null });
-    assert_eq!(linking.as_service("claim_registration_text", &nobody).await.0, 400);
+    let without_sender =
+        json!({ "sender": null, "message": "0a", "phone_number_id": null, "business_number": null });
+    assert_eq!(linking.as_service("claim_registration_text", &without_sender).await.0, 400);
     linking.stop().await;
 }

@@ -15,7 +15,7 @@ pub(super) const RIGHTS: &str = "linking_rights";
 type Function = (&'static str, &'static str);
 
 /// The functions of reply, which only the service role may execute.
-const OF_REPLY: [Function; 3] = [
+const OF_REPLY: [Function; 4] = [
     ("claim_whatsapp_link", r#"{"code_hash": "", "sender": "-", "message": "", "sent_at": null}"#),
     (
         "confirm_whatsapp_link",
@@ -26,6 +26,7 @@ const OF_REPLY: [Function; 3] = [
         "claim_registration_text",
         r#"{"sender": "-", "message": "", "phone_number_id": null, "business_number": null}"#,
     ),
+    ("registration_text_sent", r#"{"sender": "-", "message": ""}"#),
 ];
 
 /// The functions of a signed-in user, which a key without a user may not execute.
@@ -80,7 +81,7 @@ pub(super) async fn functions(client: &Supabase, report: &mut Report) {
     } else if !unknown.is_empty() {
         report.wrong(FUNCTIONS, format!("{}: see the project's logs", unknown.join("; ")));
     } else {
-        report.right(FUNCTIONS, "all five are there, and the service role may execute those of reply");
+        report.right(FUNCTIONS, "all six are there, and the service role may execute those of reply");
     }
 }
 
