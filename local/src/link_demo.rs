@@ -53,7 +53,7 @@ pub struct Step {
     pub rows: Vec<Row>,
 }
 
-/// Starts everything, plays the demo, shows the outcome and stops. Returns whether every step was as expected.
+/// Starts everything, links a number, shows the outcome and stops. Returns whether every step was as expected.
 ///
 /// # Errors
 /// When something cannot be started, or no code is created.
@@ -70,7 +70,7 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
     Ok(demo.differences.is_empty())
 }
 
-/// Plays the demo on a running stack. It ends early when the phone gets no question with a button.
+/// Links a number on a running stack. It ends early when the phone gets no question with a button.
 ///
 /// # Errors
 /// When a service cannot be reached, or no code is created.

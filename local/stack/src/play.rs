@@ -299,7 +299,16 @@ impl Played {
         let UpdateOutcome { outcome, reason } = &update;
         let event = |field: &str| Event { field: field.to_owned(), outcome: "stored" };
         match (Outcome::from_name(outcome), &work) {
-            (Some(Outcome::Answered | Outcome::Recorded), _) => {}
+            (
+                Some(
+                    Outcome::Answered
+                    | Outcome::Recorded
+                    | Outcome::LinkAsked
+                    | Outcome::Linked
+                    | Outcome::LinkDiscarded,
+                ),
+                _,
+            ) => {}
             (
                 Some(Outcome::Applied | Outcome::AppliedBefore | Outcome::Stored),
                 Some(Work::Status(status)),
