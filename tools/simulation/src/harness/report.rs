@@ -100,7 +100,8 @@ impl fmt::Display for Summary {
              {} and outside {}, order violations {}, answers delayed by the database {}, by other senders {} and by statuses \
              {}, dead letters {} ({} of them without an attempt), wrong texts {}, history errors {}, lost statuses {}, \
              duplicate statuses {}, wrong statuses {}, lost events {}, incomplete links {}, invocations timed out {}, endless loops {}, messages in another's history \
-             {}, restored links {}, wrong links {}",
+             {}, restored links {}, wrong links {}, unproven links {}, unfinished links {}, recorded steps of linking {}, \
+             extra registration texts {}",
             self.seed,
             self.runs,
             self.messages,
@@ -129,6 +130,10 @@ impl fmt::Display for Summary {
             self.counts.misfiled,
             self.counts.relinked,
             self.counts.wrong_links,
+            self.counts.unproven_links,
+            self.counts.unfinished_links,
+            self.counts.recorded_steps,
+            self.counts.extra_registrations,
         )
     }
 }
