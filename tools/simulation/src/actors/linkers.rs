@@ -61,10 +61,14 @@ async fn link(world: &Arc<World>, linker: &Linker) {
         pause(world, SECOND, 2 * MINUTE).await;
     }
     for guess in 0..guesses {
+        world.lock().inject("code guessed");
         say(world, linker, person, Kind::Guess, &format!("QX{}QX-QX{}QX", 2 + guess, 2 + person % 8));
         pause(world, SECOND, 20 * SECOND).await;
     }
     let Some(mut code) = create(world, linker).await else { return };
+    if let Some(fault) = sending.fault() {
+        world.lock().inject(fault);
+    }
     if sending == Sending::Superseded
         && let Some(second) = create(world, linker).await
     {
@@ -99,6 +103,7 @@ async fn take_number(world: &World, from: usize, person: usize) {
         let former = identities::identity(state, from);
         let new = identities::new_identity(state, &former, false);
         identities::change_identity(state, from, &new);
+        state.inject("number taken by another person");
         state.people.senders[from].unlinked = true;
         mark_uncertain(state, from, usize::MAX);
         former.0
@@ -194,6 +199,9 @@ fn answer(world: &Arc<World>, state: &mut State, send: &Send, person: usize) {
         Some(linker) => linker.tapping,
         None => state.chance.pick(Tapping::Declined, &[Tapping::Never]),
     };
+    if let Some(fault) = tapping.fault() {
+        state.inject(fault);
+    }
     let soon = state.chance.between(SECOND, MINUTE);
     let second = soon + state.chance.between(SECOND, MINUTE);
     let taps: &[(u64, usize, bool)] = match tapping {
@@ -235,6 +243,9 @@ async fn write(world: &Arc<World>, linker: &Linker, count: u64) {
         pause(world, SECOND, 5 * MINUTE).await;
     }
     let account = linker.account;
+    if linker.unlinks {
+        world.lock().inject("link removed");
+    }
     for _ in 0..if linker.unlinks { TRIES } else { 0 } {
         let remove = move |state: &mut State| linking::remove(state, account);
         if app(world).request(APP_TIMEOUT, true, remove).await.is_ok() {

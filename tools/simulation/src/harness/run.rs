@@ -116,6 +116,7 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
         messages: state.people.questions.len() as u64,
         statuses: state.statuses.updates.len() as u64,
         events: state.events.sent.len() as u64,
+        links: state.people.linking.links(),
         injected: std::mem::take(&mut state.injected),
         dead_letters,
         findings,

@@ -135,6 +135,36 @@ pub enum LinkChange {
     Removed(Uuid),
 }
 
+impl Sending {
+    /// Its name, if it is an attack or a mistake.
+    #[must_use]
+    pub fn fault(self) -> Option<&'static str> {
+        match self {
+            Self::Once => None,
+            Self::Again => Some("code sent again"),
+            Self::Late => Some("code sent late"),
+            Self::Superseded => Some("code superseded"),
+            Self::Victim(_) | Self::Both(_) => Some("code sent by another person"),
+        }
+    }
+}
+
+impl Tapping {
+    /// Its name, if it is an attack or a mistake.
+    #[must_use]
+    pub fn fault(self) -> Option<&'static str> {
+        match self {
+            Self::Once => None,
+            Self::Twice => Some("question answered twice"),
+            Self::Late => Some("question answered late"),
+            Self::Declined => Some("question declined"),
+            Self::Never => Some("question not answered"),
+            Self::Both(_) => Some("question answered by both buttons"),
+            Self::Forged(_) => Some("question answered by another person"),
+        }
+    }
+}
+
 impl Button {
     /// The button with this id, if it belongs to a question.
     #[must_use]
@@ -145,6 +175,12 @@ impl Button {
 }
 
 impl Linking {
+    /// Number of links made.
+    #[must_use]
+    pub fn links(&self) -> u64 {
+        self.journal.iter().filter(|change| matches!(change, LinkChange::Linked { .. })).count() as u64
+    }
+
     /// The code with this id.
     #[must_use]
     pub fn code(&self, link_id: Uuid) -> Option<(&str, &Session)> {
