@@ -42,6 +42,15 @@ refused(await a.from("messages").insert(forged), { status: 403, code: "42501" })
 refused(await a.from("account_events").select(), { status: 403, code: "42501" });
 refused(await a.rpc("adoption_notes"), { status: 403, code: "42501" });
 
+// Linking. No unlinked sender has written, so no business number is known.
+refused(await client(SUPABASE_PUBLISHABLE_KEY).rpc("create_whatsapp_link"), { status: 401, code: "42501" });
+refused(await client(SUPABASE_SECRET_KEY).rpc("create_whatsapp_link"), { status: 403, code: "42501" });
+refused(await b.rpc("create_whatsapp_link"), { status: 503, code: "PT503" });
+const removed = await b.rpc("delete_whatsapp_link");
+assert.deepEqual([removed.status, removed.error], [204, null]);
+const unlinked = await b.from("user_preferences").select("whatsapp_phone, whatsapp_user_id").maybeSingle();
+assert.deepEqual(unlinked.data, { whatsapp_phone: null, whatsapp_user_id: null });
+
 // The same history, from the function.
 const page = async (token) => {
     const response = await fetch(MESSAGES_URL, { headers: { authorization: `Bearer ${token}` } });

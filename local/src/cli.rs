@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{demo, load, replay, up};
+use crate::{demo, link_demo, load, replay, up};
 use local_stack::Options;
 
 /// The WhatsApp back end on this machine: no Docker, no AWS account, no Meta account.
 ///
-/// Without a command it starts everything, plays one sample message and stays up.
+/// Without a command it starts everything, sends one sample message and stays up.
 #[derive(Debug, Parser)]
 #[command(name = "local", version)]
 pub struct Cli {
@@ -23,8 +23,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Play one signed sample webhook, show its outcome, and exit: 0 if every step was as expected.
+    /// Send one signed sample webhook, show its outcome, and exit: 0 if every step was as expected.
     Demo {
+        /// Link a number instead: from an unlinked number over a code and its confirmation to a recorded reply.
+        #[arg(long)]
+        link: bool,
         /// Print the result as one JSON object.
         #[arg(long)]
         json: bool,
@@ -48,7 +51,7 @@ enum Command {
         /// The number of messages.
         #[arg(long, default_value_t = 10_000)]
         messages: usize,
-        /// The number of senders. More than 30 messages of one sender within five minutes are treated as a loop.
+        /// The number of senders. More than 30 turns of one sender within five minutes are treated as a loop.
         #[arg(long, default_value_t = 500)]
         senders: usize,
         /// Print the result as one JSON object.
@@ -97,7 +100,12 @@ impl Cli {
             // These run until a signal stops them.
             None => up::run(options, stop_signal).await?,
             Some(Command::Services) => up::services(options, stop_signal).await?,
-            Some(Command::Demo { json }) => return until(stop_signal, demo::run(options, json)).await,
+            Some(Command::Demo { link: false, json }) => {
+                return until(stop_signal, demo::run(options, json)).await;
+            }
+            Some(Command::Demo { link: true, json }) => {
+                return until(stop_signal, link_demo::run(options, json)).await;
+            }
             Some(Command::Load { messages, senders, json }) => {
                 return until(stop_signal, load::run(options, messages, senders, json)).await;
             }

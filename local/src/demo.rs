@@ -1,6 +1,6 @@
-//! Plays one sample and checks every step.
+//! Sends one sample and checks every step.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::histories::Histories;
 use crate::show;
 use local_stack::payloads::Payload;
 use local_stack::play::{Played, Reply, Row};
@@ -15,7 +16,7 @@ use local_stack::{Options, Stack};
 
 /// Meta's samples; see `local/samples/README.md`.
 const SAMPLES: &str = include_str!("../samples/meta-webhook-examples.json");
-/// The name of the played sample.
+/// The name of the sample that is sent.
 const SAMPLE: &str = "Text Message";
 
 /// The outcome of the sample.
@@ -40,7 +41,7 @@ pub struct Demo {
     pub question: (String, String),
 }
 
-/// Starts everything, plays the sample, shows the outcome and stops. Returns whether every step was as expected.
+/// Starts everything, sends the sample, shows the outcome and stops. Returns whether every step was as expected.
 ///
 /// # Errors
 /// When something cannot be started.
@@ -52,17 +53,12 @@ pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
     } else {
         demo.show(&stack)?;
     }
-    for difference in &demo.differences {
-        eprintln!("not as expected: {difference}");
-    }
-    if !demo.differences.is_empty() {
-        show::log_since(&stack.logs, demo.played.since);
-    }
+    show::differences(&stack.logs, demo.played.since, &demo.differences);
     stack.stop().await?;
     Ok(demo.differences.is_empty())
 }
 
-/// Plays the sample on a running stack.
+/// Sends the sample to a running stack.
 ///
 /// # Errors
 /// When the gateway or the database cannot be reached.
@@ -78,19 +74,9 @@ pub async fn play(stack: &Stack) -> anyhow::Result<Demo> {
     let question = (text(&message["text"]["body"]), text(&message["id"]));
 
     let users = stack.users()?;
-    let mut earlier = HashSet::new();
-    if stack.services.supabase.own().is_err() {
-        for (_, token) in &users {
-            earlier.extend(stack.history(token).await?.iter().map(id));
-        }
-    }
+    let histories = Histories::begin(stack).await?;
     let played = stack.play(&body).await?;
-    let mut history = BTreeMap::new();
-    for (user, token) in &users {
-        let mut entries = stack.history(token).await?;
-        entries.retain(|entry| !earlier.contains(&id(entry)));
-        history.insert(*user, entries);
-    }
+    let history = histories.read(stack).await?;
     let differences = differences(&played, &history, &users, &question, &text(&message["from"]));
     Ok(Demo {
         accepted: played.status == 200 && played.queued == 1,
@@ -120,31 +106,18 @@ impl Demo {
         for reply in &self.echoes {
             let body = reply.body.as_deref().unwrap_or_default();
             println!("  phone     {} receives “{body}”", reply.to);
-            println!("            in answer to {}", reply.quotes.as_deref().unwrap_or("nothing"));
+            println!("            in reply to {}", reply.quotes.as_deref().unwrap_or("nothing"));
         }
         for row in &self.rows {
             println!("  database  {:<9} “{}”  (user {})", row.role, row.content, row.user_id);
         }
-        for (name, (user, _)) in ["A", "B"].iter().zip(stack.users()?) {
-            let history = self.history.get(&user).map_or(&[][..], Vec::as_slice);
-            println!("  history   as user {name} sees it: {} messages", history.len());
-            for message in history {
-                let text =
-                    |field: &str| message.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-                println!("            {}  {:<9} “{}”", text("created_at"), text("role"), text("content"));
-            }
-        }
+        show::histories(stack, &self.history)?;
         for ignored in &self.played.ignored {
             println!("  ignored   {}: {}", ignored.what, ignored.why);
         }
         println!("  ({wamid})");
         Ok(())
     }
-}
-
-/// Returns a message's id in the history.
-fn id(entry: &Value) -> String {
-    entry["id"].to_string()
 }
 
 fn differences(

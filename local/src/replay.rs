@@ -1,4 +1,4 @@
-//! Plays files of payloads.
+//! Sends files of payloads.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct Report {
     pub played: Played,
 }
 
-/// Starts everything, plays all payloads one after the other, reports and stops. Returns whether all were answered
+/// Starts everything, sends all payloads one after the other, reports and stops. Returns whether all were answered
 /// with 200.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub async fn run(options: &Options, paths: &[PathBuf], json: bool, keep_ids: boo
         }
     }
     if !json {
-        println!("{accepted} of {total} payloads were answered with 200");
+        println!("{accepted} of {total} payloads got 200");
     }
     stack.stop().await?;
     Ok(accepted == total)

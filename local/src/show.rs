@@ -1,6 +1,10 @@
 //! Output for a terminal.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use serde_json::Value;
+use uuid::Uuid;
 
 use local_stack::Stack;
 use local_stack::logs::{Entry, Logs, Mark};
@@ -87,4 +91,31 @@ pub fn log(entry: &Entry) {
 /// Prints the functions' log lines from `since` on.
 pub fn log_since(logs: &Logs, since: Mark) {
     logs.since(since).iter().for_each(log);
+}
+
+/// Prints the differences from the expected outcome, and the log lines from `since` on if there are any.
+pub fn differences(logs: &Logs, since: Mark, differences: &[String]) {
+    for difference in differences {
+        eprintln!("not as expected: {difference}");
+    }
+    if !differences.is_empty() {
+        log_since(logs, since);
+    }
+}
+
+/// Prints the history of each user.
+///
+/// # Errors
+/// When a token cannot be signed.
+pub fn histories(stack: &Stack, histories: &BTreeMap<Uuid, Vec<Value>>) -> anyhow::Result<()> {
+    for (name, (user, _)) in ["A", "B"].iter().zip(stack.users()?) {
+        let history = histories.get(&user).map_or(&[][..], Vec::as_slice);
+        println!("  history   as user {name} sees it: {} messages", history.len());
+        for message in history {
+            let text =
+                |field: &str| message.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+            println!("            {}  {:<9} “{}”", text("created_at"), text("role"), text("content"));
+        }
+    }
+    Ok(())
 }

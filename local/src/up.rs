@@ -12,7 +12,7 @@ use local_stack::services::Services;
 use local_stack::{Options, Stack};
 use ops::doctor::settings::{MESSAGES_URL, WEBHOOK_URL};
 
-/// Starts everything, opens the page, plays one sample, prints commands to try, and runs until `stop_signal`.
+/// Starts everything, opens the page, sends one sample, prints commands to try, and runs until `stop_signal`.
 ///
 /// # Errors
 /// When something cannot be started.

@@ -28,7 +28,7 @@ fn envelope(criterion: &mut Criterion) {
         metadata: Some(&metadata),
         contact: Some(&contact),
         sender: Sender::parse("16505551234"),
-        cut: None,
+        truncation: None,
         message: &message,
     }));
     let body = envelope.to_body().unwrap_or_default();

@@ -2,8 +2,9 @@
 -- The business-scoped user id identifies a person for one business and is part of every message, also of a person who
 -- hides the phone number.
 --
--- Only the service role writes. A user with write access could enter the number of another person and would then see
--- the messages of that person: link a number only from a server that has verified it.
+-- Users link themselves with a one-time code and a tap on their phone: see the migration `linking`. Apart from that, only
+-- the service role writes. A user with write access could enter the number of another person and would then see the
+-- messages of that person: a server must have verified a number that it links.
 --
 -- Row-level security is enabled, not forced: forcing applies to the table's owner, which is `postgres` on Supabase and
 -- bypasses row-level security in any case.

@@ -27,6 +27,14 @@ insert into public.message_statuses (id, wamid, status, at) values
   ('bbbbbbbb-0000-4000-8000-000000000002', 'wamid.unknown', 'sent', now());
 insert into public.account_events (id, received_at, field, payload) values
   ('cccccccc-0000-4000-8000-000000000001', now(), 'account_update', '{}');
+delete from whatsapp.link_codes;
+delete from whatsapp.sender_messages;
+delete from whatsapp.business_numbers;
+insert into whatsapp.link_codes (id, user_id, code_hash, state, claimed_by) values
+  ('dddddddd-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000001', '\x01', 'claimed', '\x0a'),
+  ('dddddddd-0000-4000-8000-000000000002', 'aaaaaaaa-0000-4000-8000-000000000002', '\x02', 'open', null);
+insert into whatsapp.sender_messages (sender, kind, message, answered) values ('\x0a', 'registration', '\x0b', true);
+insert into whatsapp.business_numbers (phone_number_id, number) values ('106540352242922', '15550783881');
 
 -- Returns the outcome of a statement for a role: the number of rows, or the error code. The statement is rolled back.
 create function pg_temp.outcome(who text, signed_in_as text, statement text) returns text
@@ -130,7 +138,54 @@ from (values
   ('select public.names_of_person(''+16505550001'', null)', '42501', '42501', '42501', '42501'),
   ('select public.user_preferences_whatsapp_identity()', '42501', '42501', '42501', '42501'),
   ('select public.keep_identity_event(''{"id": "cccccccc-0000-4000-8000-000000000003", "received_at": "2026-11-27T00:00Z",
-      "field": "messages.system", "payload": {}}'', ''[]'')', '42501', '42501', '42501', '1 rows')
+      "field": "messages.system", "payload": {}}'', ''[]'')', '42501', '42501', '42501', '1 rows'),
+  -- Linking: codes, pseudonyms and business numbers are read and written only by the functions.
+  ('select * from whatsapp.link_codes', '42501', '42501', '42501', '2 rows'),
+  ('insert into whatsapp.link_codes (user_id, code_hash)
+      values (''aaaaaaaa-0000-4000-8000-000000000003'', ''\x03'')',
+    '42501', '42501', '42501', '1 rows'),
+  ('update whatsapp.link_codes set claimed_by = ''\x0c''', '42501', '42501', '42501', '2 rows'),
+  ('delete from whatsapp.link_codes', '42501', '42501', '42501', '2 rows'),
+  ('truncate whatsapp.link_codes', '42501', '42501', '42501', '0 rows'),
+  ('select * from whatsapp.sender_messages', '42501', '42501', '42501', '1 rows'),
+  ('insert into whatsapp.sender_messages (sender, kind, message, answered)
+      values (''\x0a'', ''wrong_code'', ''\x0b'', true)',
+    '42501', '42501', '42501', '1 rows'),
+  ('update whatsapp.sender_messages set answered = false', '42501', '42501', '42501', '1 rows'),
+  ('delete from whatsapp.sender_messages', '42501', '42501', '42501', '1 rows'),
+  ('truncate whatsapp.sender_messages', '42501', '42501', '42501', '0 rows'),
+  ('select * from whatsapp.business_numbers', '42501', '42501', '42501', '1 rows'),
+  ('insert into whatsapp.business_numbers (phone_number_id, number) values (''1'', ''15550783882'')',
+    '42501', '42501', '42501', '1 rows'),
+  ('update whatsapp.business_numbers set number = ''15550783882''', '42501', '42501', '42501', '1 rows'),
+  ('delete from whatsapp.business_numbers', '42501', '42501', '42501', '1 rows'),
+  ('truncate whatsapp.business_numbers', '42501', '42501', '42501', '0 rows'),
+  -- One code of a user that can still link.
+  ('insert into whatsapp.link_codes (user_id, code_hash)
+      values (''aaaaaaaa-0000-4000-8000-000000000002'', ''\x03'')',
+    '42501', '42501', '42501', '23505'),
+  -- A user creates codes and removes the link; the service role claims and confirms.
+  ('select public.create_whatsapp_link()', '42501', '1 rows', '1 rows', '42501'),
+  ('select public.delete_whatsapp_link()', '42501', '1 rows', '1 rows', '42501'),
+  ('select public.claim_whatsapp_link(''01'', ''0a'', ''0d'', now())', '42501', '42501', '42501', '1 rows'),
+  ('select public.confirm_whatsapp_link(''dddddddd-0000-4000-8000-000000000001'', ''0a'', ''0e'', now(),
+      ''{+16505550001}'', null, null, true)', '42501', '42501', '42501', '1 rows'),
+  ('select public.claim_registration_text(''0f'', ''0e'', null, null)', '42501', '42501', '42501', '1 rows'),
+  ('select public.registration_text_sent(''0f'', ''0e'')', '42501', '42501', '42501', '1 rows'),
+  -- The functions behind them are in a schema that the API does not expose.
+  ('select whatsapp.create_link()', '42501', '1 rows', '1 rows', '42501'),
+  ('select whatsapp.delete_link()', '42501', '1 rows', '1 rows', '42501'),
+  ('select whatsapp.claim_link(''\x01'', ''\x0a'', ''\x0d'', now())', '42501', '42501', '42501', '1 rows'),
+  ('select whatsapp.confirm_link(''dddddddd-0000-4000-8000-000000000001'', ''\x0a'', ''\x0e'', now(),
+      ''{+16505550001}'', null, null, true)', '42501', '42501', '42501', '1 rows'),
+  ('select whatsapp.claim_registration_text(''\x0f'', ''\x0e'', null, null)', '42501', '42501', '42501', '1 rows'),
+  ('select whatsapp.registration_text_sent(''\x0f'', ''\x0e'')', '42501', '42501', '42501', '1 rows'),
+  ('select whatsapp.link(''aaaaaaaa-0000-4000-8000-000000000001'', ''{+16505550002}'', null, null, now())',
+    '42501', '42501', '42501', '42501'),
+  ('select whatsapp.masked_account(''aaaaaaaa-0000-4000-8000-000000000001'')', '42501', '42501', '42501', '42501'),
+  ('select whatsapp.new_code()', '42501', '42501', '42501', '42501'),
+  ('select whatsapp.lock(3, ''a'')', '42501', '42501', '42501', '42501'),
+  ('select whatsapp.expire()', '42501', '42501', '42501', '42501')
 ) as statements (statement, as_anon, as_a, as_c, as_service)
 cross join lateral (values
   ('anon', null::uuid, as_anon),
@@ -145,7 +200,10 @@ insert into cases (who, signed_in_as, statement, expected) values
   ('authenticated', null, 'select * from public.messages', '0 rows'),
   ('authenticated', null, 'select * from public.user_preferences', '0 rows'),
   ('authenticated', null, 'select * from public.message_statuses', '42501'),
-  ('authenticated', null, 'select * from public.account_events', '42501');
+  ('authenticated', null, 'select * from public.account_events', '42501'),
+  ('authenticated', null, 'select * from whatsapp.link_codes', '42501'),
+  ('authenticated', null, 'select public.create_whatsapp_link()', '42501'),
+  ('authenticated', null, 'select public.delete_whatsapp_link()', '1 rows');
 
 select '1..' || count(*) from cases;
 

@@ -138,7 +138,7 @@ impl Problem {
             Self::NoToken(_) => with(StatusCode::UNAUTHORIZED, &self.to_string()),
             Self::Page(_) => with(StatusCode::BAD_REQUEST, &self.to_string()),
             Self::History(HistoryError::Unreadable) => {
-                with(StatusCode::BAD_GATEWAY, "the database gave an answer that cannot be read")
+                with(StatusCode::BAD_GATEWAY, "the database returned a response that cannot be read")
             }
             Self::History(HistoryError::Before(error)) => with(StatusCode::BAD_REQUEST, &error.to_string()),
             Self::History(HistoryError::Supabase(error)) if refused_token(error).is_some() => with(
@@ -147,14 +147,14 @@ impl Problem {
             ),
             Self::History(HistoryError::Supabase(error)) => match error {
                 SupabaseError::Timeout | SupabaseError::Rejected { status: 504, .. } => {
-                    with(StatusCode::GATEWAY_TIMEOUT, "the database did not answer in time: try again")
+                    with(StatusCode::GATEWAY_TIMEOUT, "the database did not respond in time: try again")
                 }
                 SupabaseError::Unreachable | SupabaseError::Rejected { status: 429 | 503, .. } => with(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the database is not available: try again in a moment",
                 ),
                 SupabaseError::Rejected { .. } | SupabaseError::RefusedRole | SupabaseError::Unsendable => {
-                    with(StatusCode::BAD_GATEWAY, "the database answered with an error")
+                    with(StatusCode::BAD_GATEWAY, "the database returned an error")
                 }
             },
         }

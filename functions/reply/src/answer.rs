@@ -1,4 +1,4 @@
-//! The pipeline of a message: lookup of its user, deduplication, answer, send, record.
+//! The pipeline of a message: lookup of its user, deduplication, reply, send, record.
 
 use std::time::Duration;
 
@@ -66,17 +66,17 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         }
         if let Ok(Handled { outcome: Outcome::Undeliverable, .. }) = result {
             let (wamid, to) = (message.short_wamid(), &message.sender);
-            warn!(counter = Counter::UndeliverableAnswers.name(), wamid, %to, "Meta refused the answer permanently");
+            warn!(counter = Counter::UndeliverableAnswers.name(), wamid, %to, "Meta refused the reply permanently");
         }
         Report { user_id: owner.user_id(), result }
     }
 
-    /// Sends the registration text to an unlinked sender, if the message is one that expects an answer.
+    /// Sends the registration text to an unlinked sender, if the message is one that expects a reply.
     async fn answer_unlinked(&self, message: &Incoming, attempt: Attempt) -> Result<Handled, Failure> {
         let is_answerable = message.content.is_conversation() && message.group_id.is_none();
         if !is_answerable || self.unanswerable(message).is_some() {
             return Ok(
-                Outcome::Ignored.because("its sender is unlinked, and a message of this kind gets no answer")
+                Outcome::Ignored.because("its sender is unlinked, and a message of this kind gets no reply")
             );
         }
         let from = self.number_for(message);
@@ -150,7 +150,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         }
 
         let Some(answer) = self.respond(message, owner, attempt).await? else {
-            return record(Outcome::Recorded.because("the responder gave no answer"), exchange).await;
+            return record(Outcome::Recorded.because("the responder returned no reply"), exchange).await;
         };
 
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
@@ -182,11 +182,11 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 Outcome::Undeliverable.because(stop.to_string())
             }
             Progress::Partial(rest, stop) => {
-                // A redelivery would send the whole answer again. The rest alone becomes a record task, like rows.
+                // A redelivery would send the whole reply again. The rest alone becomes a record task, like rows.
                 let group_id = message.group_id.clone();
                 let unsent = Unsent { from: from.to_string(), group_id, text: rest.to_owned() };
                 let wamid = ShortWamid::field(message.key.as_str());
-                warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "answer sent in part: its rest is sent later");
+                warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
                 exchange.answer = Some(Line { content: answer, at });
                 recorder.record_later(user_id, author, exchange, Some(unsent), deadline).await?;
                 return Ok(Outcome::Answered.into());
@@ -195,7 +195,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         record(handled, exchange).await
     }
 
-    /// Asks the responder for an answer and marks the message as read meanwhile. `None` means no answer.
+    /// Asks the responder for a reply and marks the message as read meanwhile. `None` means no reply.
     async fn respond(
         &self,
         message: &Incoming,
@@ -206,7 +206,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let limit = attempt.deadline.keeping(SEND_TIMEOUT + HANDOVER);
         let responding = limit.run(Duration::MAX, self.responder.respond(question));
         let from = self.number_for(message);
-        // The read receipt must precede the answer, because sending the answer ends the typing indicator.
+        // The read receipt must precede the reply, because sending the reply ends the typing indicator.
         let (answer, ()) = tokio::join!(
             timed("respond_ms", responding),
             mark_read(&self.messenger, self.read_receipts, message, from, attempt.deadline)
@@ -219,7 +219,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
     }
 }
 
-/// Returns the exchange to be recorded for a message, still without an answer.
+/// Returns the exchange to be recorded for a message, still without a reply.
 fn unanswered(message: &Incoming, phone_number_id: String) -> Exchange {
     Exchange {
         key: message.key.clone(),

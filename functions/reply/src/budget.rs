@@ -6,7 +6,7 @@ use crate::graph::{MARK_READ_TIMEOUT, SEND_TIMEOUT};
 use crate::users::{self, LINK_TIMEOUT};
 use crate::{history, queues};
 
-/// The maximum time for one message by step, if its answer is one part. The responder's time is not included: a slow
+/// The maximum time for one message by step, if its reply is one part. The responder's time is not included: a slow
 /// responder adds its own step.
 pub const STEPS: [(&str, Duration); 7] = [
     ("lookups", users::TIMEOUT),
@@ -32,5 +32,5 @@ pub const MESSAGE_BUDGET: Duration = {
 /// The time reserved in an invocation for its response.
 pub const RESPONSE: Duration = Duration::from_millis(250);
 
-/// The time reserved in an invocation for recording a sent answer, or for handing it over to the record queue.
+/// The time reserved in an invocation for recording a sent reply, or for handing it over to the record queue.
 pub const HANDOVER: Duration = Duration::from_secs(2);

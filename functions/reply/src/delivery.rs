@@ -78,7 +78,7 @@ pub enum Work {
     Event(Event),
     /// A message to be stored as an event.
     MessageEvent(MessageEvent),
-    /// Rows to be written, after the rest of a long answer if there is one.
+    /// Rows to be written, after the rest of a long reply if there is one.
     Record(Box<RecordTask>),
 }
 

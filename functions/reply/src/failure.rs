@@ -18,11 +18,11 @@ pub enum Failure {
     /// The handler panicked.
     #[error("the handler panicked")]
     Panic,
-    /// The answer was not sent, and a retry may send it.
-    #[error("the answer was not sent: {0}")]
+    /// The reply was not sent, and a retry may send it.
+    #[error("the reply was not sent: {0}")]
     NotSent(GraphError),
-    /// The responder gave no answer yet.
-    #[error("no answer yet: {0}")]
+    /// The responder gave no reply yet.
+    #[error("no reply yet: {0}")]
     NoAnswer(String),
     /// The message was answered, and neither the database nor the record queue accepted its rows.
     #[error("rows neither written nor queued: {0}")]

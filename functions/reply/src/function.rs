@@ -20,11 +20,11 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 pub struct Reply<D, M, Q, R> {
     /// Users and their history.
     pub database: D,
-    /// Sends answers.
+    /// Sends replies.
     pub messenger: M,
     /// The queues that feed it.
     pub queues: Q,
-    /// Chooses the answer to a message.
+    /// Chooses the reply to a message.
     pub responder: R,
     /// The text sent to an unlinked sender.
     pub registration_text: String,
@@ -34,14 +34,14 @@ pub struct Reply<D, M, Q, R> {
     pub answers_groups: bool,
     /// The business number that answers messages without a phone number id.
     pub phone_number_id: PhoneNumberId,
-    /// The clock for the time of an answer.
+    /// The clock for the time of a reply.
     pub clock: Clock,
     /// State that the process keeps between invocations.
     pub memory: Arc<Memory>,
 }
 
 impl<D, M, Q, R> Reply<D, M, Q, R> {
-    /// Returns the sender of answers.
+    /// Returns the sender of replies.
     pub(crate) fn outbox(&self) -> Outbox<'_, M> {
         Outbox { messenger: &self.messenger, working_numbers: &self.memory.numbers }
     }

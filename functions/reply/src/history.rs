@@ -1,4 +1,4 @@
-//! The two rows of a message and its answer.
+//! The two rows of a message and its reply.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
     rows
 }
 
-/// Returns the row of a business echo. Its payload names the origin; the rows of our answers have no payload.
+/// Returns the row of a business echo. Its payload names the origin; the rows of our replies have no payload.
 #[must_use]
 pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     let exchange = Exchange {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_comes_after_the_question_despite_clock_skew() {
+    fn the_reply_is_after_the_message_despite_clock_skew() {
         let rows = rows_at(DateTime::from_timestamp_nanos(0));
         assert_eq!(rows[1].created_at - rows[0].created_at, TimeDelta::microseconds(1));
         let late = DateTime::from_timestamp_nanos(9_000_000_000);

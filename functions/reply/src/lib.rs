@@ -5,11 +5,11 @@
 //! | [`batch`] | an SQS batch: each sender in order, senders in parallel, failures returned |
 //! | [`delivery`] | a message as the queue delivers it |
 //! | `handler` | handling of a delivery from either queue, with one log line for its outcome |
-//! | **`answer`** | **the pipeline of a message: lookup of its user, deduplication, answer, send, record** |
+//! | **`answer`** | **the pipeline of a message: lookup of its user, deduplication, reply, send, record** |
 //! | `lookup`, `send`, [`read_receipts`], `record`, `complete_link` | its steps, each with only the dependencies it uses |
 //! | `linking`, [`code`], `notice` | linking by the holder of a number; texts outside a conversation |
-//! | `refusal` | the decision to retry an answer that was not sent |
-//! | `task` | a record task: the rest of a long answer, rows |
+//! | `refusal` | the decision to retry a reply that was not sent |
+//! | `task` | a record task: the rest of a long reply, rows |
 //! | `updates` | messages of the business, statuses, events |
 //! | `redelivery`, [`failure`], [`retry`] | a delivery that failed: its destination, the cause, the backoff |
 //! | [`outcome`] | the outcome of a delivery, for the logs and the metrics |
@@ -17,7 +17,7 @@
 //! | `function`, [`settings`] | dependencies of the function; environment variables |
 //! | [`memory`] | state that a process keeps between invocations |
 //! | [`incoming`] | Meta's updates, parsed |
-//! | [`responder`] | the choice of an answer; **the place for an LLM** |
+//! | [`responder`] | the choice of a reply; **the place for an LLM** |
 //! | [`graph`], [`split`] | sending through Meta's Graph API; splitting of texts that exceed its limit |
 //! | [`database`] | the interface to the database: [`users`], [`links`], [`history`], [`statuses`], [`events`] |
 //! | [`queues`] | the interface to the queues |

@@ -35,7 +35,7 @@ impl Owner {
 
 /// Returns the owner of a message, and whether its rows are written, which implies that it was answered.
 ///
-/// A failed lookup must not prevent the answer: a duplicate reply is better than none.
+/// A failed lookup must not prevent the reply: a duplicate reply is better than none.
 pub(crate) async fn lookup(
     database: &impl Database,
     key: &MessageKey,
@@ -81,7 +81,7 @@ fn was_recorded(recorded: Result<bool, LookupError>, wamid: Option<&str>, receiv
         }
     }
     if receive_count > 1 {
-        // Returned by an earlier attempt, or that process died: then only Meta knows whether the answer was sent.
+        // Returned by an earlier attempt, or that process died: then only Meta knows whether the reply was sent.
         info!(
             counter = Counter::RepeatedAttempts.name(),
             wamid, receive_count, "redelivered message has no rows yet"

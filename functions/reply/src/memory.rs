@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::graph::PhoneNumberId;
 
 /// The number of turns with one sender from one business number within [`WINDOW`] that counts as a reply loop: the sender
-/// seems to be automatic and to reply to each answer. A turn is an answer to a message written after the previous one.
+/// seems to be automatic and to react to each reply. A turn is a reply to a message written after the previous one.
 pub const TURNS: usize = 30;
 
 /// The time for [`TURNS`].
@@ -41,7 +41,7 @@ pub struct Conversations {
     latest: Mutex<VecDeque<Conversation>>,
 }
 
-/// Business numbers from which this process has sent an answer.
+/// Business numbers from which this process has sent a reply.
 #[derive(Debug, Default)]
 pub struct WorkingNumbers(Mutex<HashSet<PhoneNumberId>>);
 
@@ -49,17 +49,17 @@ pub struct WorkingNumbers(Mutex<HashSet<PhoneNumberId>>);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Key(u64);
 
-/// The last turns of a sender, at most [`TURNS`]. A turn is a message written after the answer of the previous turn.
+/// The last turns of a sender, at most [`TURNS`]. A turn is a message written after the reply of the previous turn.
 #[derive(Debug)]
 struct Conversation {
     key: Key,
     turns: VecDeque<Instant>,
-    /// The time at which sending the answer of the last turn started.
+    /// The time at which sending the reply of the last turn started.
     answered_at: Option<DateTime<Utc>>,
 }
 
 impl WorkingNumbers {
-    /// Adds a number from which an answer was sent.
+    /// Adds a number from which a reply was sent.
     pub fn add(&self, number: &PhoneNumberId) {
         let mut numbers = lock(&self.0);
         if numbers.len() < NUMBERS && !numbers.contains(number) {
@@ -67,7 +67,7 @@ impl WorkingNumbers {
         }
     }
 
-    /// Returns whether this process has sent an answer from this number.
+    /// Returns whether this process has sent a reply from this number.
     #[must_use]
     pub fn contains(&self, number: &PhoneNumberId) -> bool {
         lock(&self.0).contains(number)
@@ -94,10 +94,10 @@ impl Conversations {
         })
     }
 
-    /// Adds a message that was written at `sent_at`, to the second. It got an answer whose send started at `answered_at`,
+    /// Adds a message that was written at `sent_at`, to the second. It got a reply whose send started at `answered_at`,
     /// or none because of its sender's rate: such messages count too, so that silence lasts until the rate falls.
     ///
-    /// A message written before the answer of the last turn belongs to that turn, so that a burst of messages is not a
+    /// A message written before the reply of the last turn belongs to that turn, so that a burst of messages is not a
     /// loop, and concurrent loops count as one.
     pub fn add_turn(&self, key: Key, sent_at: DateTime<Utc>, answered_at: Option<DateTime<Utc>>) {
         let mut conversations = lock(&self.latest);
@@ -160,7 +160,7 @@ mod tests {
         let machine = key(&memory, "16505551234");
         let start = Utc::now();
         let at = |second: i64| start + TimeDelta::seconds(second);
-        // Twelve messages wait at any time, one is answered each second, and the machine replies to each answer at once.
+        // Twelve messages wait at any time, one is answered each second, and the machine reacts to each reply at once.
         let answered = (0..1000).find(|second| {
             memory.add_turn(machine, at(second - 12), Some(at(*second)));
             memory.is_loop(machine)

@@ -15,7 +15,7 @@ use crate::refusal::OwnNumbers;
 use crate::send::{Outbox, Progress, Route};
 
 /// The reason why a message in a reply loop is not answered.
-pub(crate) const SILENCED: &str = "its sender seems to be automatic: too many answers within five minutes";
+pub(crate) const SILENCED: &str = "its sender seems to be automatic: too many replies within five minutes";
 
 /// Sends notices to the senders of messages.
 pub(crate) struct Notices<'a, D, M> {

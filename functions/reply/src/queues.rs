@@ -61,7 +61,7 @@ pub(crate) async fn within(
     call: impl Future<Output = Result<(), QueueError>>,
 ) -> Result<(), QueueError> {
     let called = deadline.run(TIMEOUTS.call, call).await;
-    called.unwrap_or_else(|_| Err(QueueError("no answer in the time left".to_owned())))
+    called.unwrap_or_else(|_| Err(QueueError("no response in the time left".to_owned())))
 }
 
 /// The queues' URLs, and access to SQS.

@@ -11,7 +11,7 @@ use crate::budget::HANDOVER;
 use crate::graph::{GraphError, MARK_READ_TIMEOUT, Messenger, PhoneNumberId, ReadReceipt};
 use crate::incoming::Incoming;
 
-/// The sign that the user gets before the answer: `WHATSAPP_READ_RECEIPTS`.
+/// The sign that the user gets before the reply: `WHATSAPP_READ_RECEIPTS`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum ReadReceipts {
     /// No sign.
@@ -19,7 +19,7 @@ pub enum ReadReceipts {
     Off,
     /// The message is marked as read.
     Read,
-    /// The message is marked as read and, if it may get an answer, a typing indicator is shown.
+    /// The message is marked as read and, if it may get a reply, a typing indicator is shown.
     Typing,
 }
 
@@ -41,7 +41,7 @@ impl FromStr for ReadReceipts {
     }
 }
 
-/// Marks a message that the business number `by` received as read, if it is ours to answer. A failure is only logged.
+/// Marks a message that the business number `by` received as read, if this program replies to it. Failures are logged.
 pub(crate) async fn mark_read(
     messenger: &impl Messenger,
     receipts: ReadReceipts,

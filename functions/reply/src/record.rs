@@ -4,7 +4,7 @@ use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics::{milliseconds_since, timed};
-use shared::meta::envelope::{Cut, Envelope, Exchange, Line, MAX_BODY, RecordTask, Unsent, V1};
+use shared::meta::envelope::{Envelope, Exchange, Line, MAX_BODY, RecordTask, Truncation, Unsent, V1};
 use shared::text::head;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -117,13 +117,13 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         };
         queued.map_err(|cause| {
             let wamid = ShortWamid::field(key.as_str());
-            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "message answered, but its rows are neither written nor queued: it will be answered again");
+            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply sent, but the rows are neither written nor queued: the reply will be sent again");
             Failure::Unrecorded(cause)
         })
     }
 }
 
-/// Returns the part of an answer that the user received, without the `rest` that was not sent.
+/// Returns the part of a reply that the user received, without the `rest` that was not sent.
 pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
     answer.trim_end().strip_suffix(rest.trim_end()).unwrap_or(answer).trim_end()
 }
@@ -141,7 +141,8 @@ fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     let wamid = ShortWamid::field(task.exchange.key.as_str());
     let counter = Counter::TruncatedUpdates.name();
     error!(counter, wamid, bytes = body.len(), "record task too large for the record queue: truncated");
-    task.exchange.payload = Some(serde_json::json!({"cut": Cut { bytes: body.len(), kept: 0 }}).to_string());
+    task.exchange.payload =
+        Some(serde_json::json!({"truncation": Truncation { bytes: body.len(), kept: 0 }}).to_string());
     let body = write(&task)?;
     if body.len() <= MAX_BODY {
         return Ok(body);

@@ -1,4 +1,4 @@
-//! The decision to retry an answer that was not sent.
+//! The decision to retry a reply that was not sent.
 
 use shared::lambda::deadline::Deadline;
 
@@ -10,7 +10,7 @@ use crate::lookup::Owner;
 use crate::memory::WorkingNumbers;
 use crate::users;
 
-/// Receives after which an answer is undeliverable because Meta's error is still unspecific.
+/// Receives after which a reply is undeliverable because Meta's error is still unspecific.
 const UNCLEAR_RECEIVES: u32 = 4;
 
 /// The business numbers known to belong to this account: the configured one, and those with an earlier successful send
@@ -22,7 +22,7 @@ pub(crate) struct OwnNumbers<'a, D> {
 }
 
 impl<D: Database> OwnNumbers<'_, D> {
-    /// Returns whether a later attempt may send an answer of which no part was sent.
+    /// Returns whether a later attempt may send a reply of which no part was sent.
     pub(crate) async fn may_retry(
         &self,
         cause: &GraphError,

@@ -1,4 +1,4 @@
-//! The choice of an answer. Today an echo; an LLM replaces it by implementing [`Responder`].
+//! The choice of a reply. Today an echo; an LLM replaces it by implementing [`Responder`].
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -16,13 +16,13 @@ pub struct Question<'a> {
     pub user_id: Option<Uuid>,
 }
 
-/// Decides on the answer to a message.
+/// Decides on the reply to a message.
 pub trait Responder: Send + Sync {
-    /// The reason why there is no answer now. The message is returned to the queue and retried.
+    /// The reason why there is no reply now. The message is returned to the queue and retried.
     /// Its text is logged: it must not contain the user's words.
     type Error: Display + Send;
 
-    /// Returns the answer, or `None` if the message is to be recorded and not answered. An answer of more than 4096
+    /// Returns the reply, or `None` if the message is to be recorded and not answered. A reply of more than 4096
     /// characters is sent in parts.
     ///
     /// # Errors
@@ -44,3 +44,8 @@ impl Responder for Echo {
         Ok(question.message.content.said().map(str::to_owned))
     }
 }
+
+// Compiles the example of the document.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/RESPONDERS.md")]
+struct Document;

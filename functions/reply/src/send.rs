@@ -1,4 +1,4 @@
-//! Sending of an answer, in as many parts as its length requires and the invocation's time allows.
+//! Sending of a reply, in as many parts as its length requires and the invocation's time allows.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::graph::{Button, Class, GraphError, Messenger, PhoneNumberId, Recipien
 use crate::memory::WorkingNumbers;
 use crate::split;
 
-/// The minimum time left for starting a part of an answer after the first.
+/// The minimum time left for starting a part of a reply after the first.
 const SHORTEST_SEND: Duration = Duration::from_secs(1);
 
-/// The sender and recipient of an answer, and the message that it answers.
+/// The sender and recipient of a reply, and the message that it answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Route<'a> {
     /// The business number.
@@ -32,19 +32,19 @@ pub(crate) struct Route<'a> {
     pub(crate) buttons: &'a [Button<'a>],
 }
 
-/// The result of sending an answer.
+/// The result of sending a reply.
 #[derive(Debug)]
 pub(crate) struct Sent<'t> {
     /// The wamids of the parts that were sent, as far as Meta returned them.
     pub(crate) wamids: Vec<Wamid>,
-    /// The part of the answer that was sent.
+    /// The part of the reply that was sent.
     pub(crate) progress: Progress<'t>,
 }
 
-/// The part of an answer that was sent.
+/// The part of a reply that was sent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Progress<'t> {
-    /// The whole answer was sent.
+    /// The whole reply was sent.
     Complete,
     /// All but this rest was sent.
     Partial(&'t str, Stop),
@@ -52,7 +52,7 @@ pub(crate) enum Progress<'t> {
     Failed(GraphError),
 }
 
-/// The reason why the rest of an answer was not sent.
+/// The reason why the rest of a reply was not sent.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Stop {
     /// The send of a part failed.
@@ -77,7 +77,7 @@ impl fmt::Display for Stop {
     }
 }
 
-/// Sends answers.
+/// Sends replies.
 pub(crate) struct Outbox<'a, M> {
     pub(crate) messenger: &'a M,
     /// Business numbers with an earlier successful send.
@@ -106,13 +106,13 @@ impl<M: Messenger> Outbox<'_, M> {
                 Ok(answer) => {
                     let duration_ms = milliseconds_since(start);
                     let answer_wamid = answer.as_ref().map(|wamid| ShortWamid::field(wamid.as_str()));
-                    info!(wamid, answer = answer_wamid, phone_number_id = %from, duration_ms, "answer sent");
+                    info!(wamid, answer = answer_wamid, phone_number_id = %from, duration_ms, "reply sent");
                     self.working_numbers.add(from);
                     wamids.extend(answer);
                 }
                 Err(cause) => {
                     if cause == GraphError::Lost {
-                        error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "answer may have been sent although the Graph API's response was lost: it will be sent again");
+                        error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply may have been sent although the Graph API's response was lost: it will be sent again");
                     }
                     let progress = match slowest {
                         Some(_) => Progress::Partial(rest, Stop::Error(cause)),

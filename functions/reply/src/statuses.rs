@@ -34,7 +34,7 @@ pub enum Applied {
     Before,
 }
 
-/// Counts the information in a status that is stored for the first time: an answer that failed after Meta had accepted
+/// Counts the information in a status that is stored for the first time: a reply that failed after Meta had accepted
 /// it, by its code, and a billed message, by its category.
 pub fn count(status: &Status) {
     let wamid = ShortWamid::field(status.wamid.as_str());
@@ -47,18 +47,18 @@ pub fn count(status: &Status) {
             wamid,
             code,
             ?class,
-            "an answer failed after Meta had accepted it"
+            "a reply failed after Meta had accepted it"
         );
         if matches!(class, Class::Account | Class::Number) {
             let reason =
-                format!("an answer failed after Meta had accepted it, code {}", code.unwrap_or_default());
+                format!("a reply failed after Meta had accepted it, code {}", code.unwrap_or_default());
             // Logged as a warning: an error would roll back a canary deployment, although this version is not the cause.
             warn!(
                 counter = Counter::GraphAccountErrors.name(),
                 wamid,
                 code,
                 reason,
-                "an answer failed because of the access token, the account or the business number"
+                "a reply failed because of the access token, the account or the business number"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A record task: the rest of a long answer, if there is one, is sent, and the rows are written.
+//! A record task: the rest of a long reply, if there is one, is sent, and the rows are written.
 
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
@@ -48,7 +48,7 @@ pub(crate) async fn run<D: Database, M: Messenger, Q: QueueClient>(
     Ok(Report::handled(handled(written, task), user_id))
 }
 
-/// Sends the rest of an answer and then writes the rows, which thereby prove that no part is left to be sent.
+/// Sends the rest of a reply and then writes the rows, which proves that no part is left to be sent.
 async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
     task: &RecordTask,
     unsent: &Unsent,
@@ -79,14 +79,14 @@ async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
         Progress::Failed(cause) => Some((unsent.text.as_str(), Stop::Error(cause))),
         Progress::Partial(rest, stop) if stop.is_permanent() => Some((rest, stop)),
         Progress::Partial(rest, stop) => {
-            warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "answer sent in part: its rest is sent later");
+            warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
             let unsent = Unsent { text: rest.to_owned(), ..unsent.clone() };
             recorder.record_later(*user_id, &author, exchange, Some(unsent), deadline).await?;
             return Ok(WriteOutcome::Deferred);
         }
     };
     if let Some((rest, cause)) = refused {
-        error!(counter = Counter::UndeliverableAnswers.name(), wamid, %cause, "Meta refused the rest of the answer permanently");
+        error!(counter = Counter::UndeliverableAnswers.name(), wamid, %cause, "Meta refused the rest of the reply permanently");
         if let Some(answer) = &mut exchange.answer {
             answer.content = received(&answer.content, rest).to_owned();
         }

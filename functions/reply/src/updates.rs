@@ -1,5 +1,5 @@
-//! Updates that get no answer: business echoes, statuses, events. An update that the database refuses waits on the
-//! record queue, where it does not delay the answer to any message.
+//! Updates that get no reply: business echoes, statuses, events. An update that the database refuses waits on the
+//! record queue, where it does not delay the reply to any message.
 
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;

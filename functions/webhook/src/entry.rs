@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use shared::lambda::logging::{ShortWamid, plain};
 use shared::lambda::names::UpdateKind;
 pub use shared::meta::envelope::MAX_BODY;
-use shared::meta::envelope::{Cut, Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, V1};
+use shared::meta::envelope::{Envelope, ReceivedEvent, ReceivedMessage, ReceivedStatus, Truncation, V1};
 use shared::meta::identity::{IdentityChange, USER_ID_UPDATE};
 use shared::meta::lenient::Object;
 use shared::meta::sender::Sender;
@@ -129,7 +129,7 @@ impl Entry {
                 };
                 let group = new_identity.or(user.as_ref()).map(|user| group(number, user));
                 let (contact, user) = (context(*contact), user.as_ref());
-                let (body, original_bytes) = body(message, |message, cut| {
+                let (body, original_bytes) = body(message, |message, truncation| {
                     let sender = user.cloned();
                     let message = ReceivedMessage {
                         received_at,
@@ -138,7 +138,7 @@ impl Entry {
                         metadata,
                         contact,
                         sender,
-                        cut,
+                        truncation,
                         message,
                     };
                     Envelope::V1(if is_echo { V1::Echo(message) } else { V1::Message(message) }).to_body()
@@ -155,8 +155,8 @@ impl Entry {
                 let wamid = fields.string("id");
                 let deduplication_id = hash(&["status", status.get()]);
                 let group = wamid.as_ref().map(|wamid| hash(&["status", number, wamid]));
-                let (body, original_bytes) = body(status, |status, cut| {
-                    let status = ReceivedStatus { received_at, waba_id, metadata, cut, status };
+                let (body, original_bytes) = body(status, |status, truncation| {
+                    let status = ReceivedStatus { received_at, waba_id, metadata, truncation, status };
                     Envelope::V1(V1::Status(status)).to_body()
                 })?;
                 let name = fields.filled_text("status").map(|name| plain(&name).to_owned());
@@ -177,9 +177,10 @@ impl Entry {
                     Vec::new()
                 };
                 let group = changes.first().map(|change| group(number, &change.current));
-                let (body, original_bytes) = body(value, |value, cut| {
+                let (body, original_bytes) = body(value, |value, truncation| {
                     let name = name.clone();
-                    let event = ReceivedEvent { received_at, time, waba_id, metadata, name, cut, value };
+                    let event =
+                        ReceivedEvent { received_at, time, waba_id, metadata, name, truncation, value };
                     Envelope::V1(V1::Event(event)).to_body()
                 })?;
                 let name = Some(plain(&name).to_owned());
@@ -225,7 +226,7 @@ fn group(business_number: &str, sender: &Sender) -> String {
 /// Writes the body with as much of `json` as fits; returns it with the size of `json` if that was truncated.
 fn body(
     json: &RawValue,
-    write: impl Fn(&RawValue, Option<Cut>) -> Result<String, serde_json::Error>,
+    write: impl Fn(&RawValue, Option<Truncation>) -> Result<String, serde_json::Error>,
 ) -> Result<(String, Option<usize>), serde_json::Error> {
     let mut body = String::new();
     let mut budget = MAX_BODY;
@@ -239,8 +240,8 @@ fn body(
         // The first estimate does not include the context and the escapes of characters that SQS refuses.
         let excess = body.len().saturating_sub(MAX_BODY);
         budget = budget.saturating_sub(excess.max(1024)).max(64);
-        let Some((truncated, cut)) = truncate::fit(json, budget) else { continue };
-        body = write(&truncated, Some(cut))?;
+        let Some((truncated, truncation)) = truncate::fit(json, budget) else { continue };
+        body = write(&truncated, Some(truncation))?;
         if body.len() <= MAX_BODY {
             return Ok((body, Some(json.get().len())));
         }

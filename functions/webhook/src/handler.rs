@@ -79,7 +79,7 @@ impl<Q: Queue> Webhook<Q> {
         let answer = answer.unwrap_or_else(Refusal::into_response);
         if answer.extensions().get::<Refused>().is_none() {
             let duration_ms = milliseconds_since(start);
-            info!(status = answer.status().as_u16(), duration_ms, "request answered");
+            info!(status = answer.status().as_u16(), duration_ms, "request handled");
         }
         answer
     }
@@ -208,10 +208,10 @@ impl Refusal {
         };
         match &self {
             Self::Queue(cause) => {
-                error!(counter = Counter::UnqueuedRequests.name(), %cause, "updates not queued: answered 500")
+                error!(counter = Counter::UnqueuedRequests.name(), %cause, "updates not queued: responded with 500")
             }
             Self::Envelope(cause) => {
-                error!(counter = Counter::UnqueuedRequests.name(), %cause, "updates not queued: answered 500")
+                error!(counter = Counter::UnqueuedRequests.name(), %cause, "updates not queued: responded with 500")
             }
             _ => {}
         }

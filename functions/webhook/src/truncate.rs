@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 use serde_json::{Value, from_str};
-use shared::meta::envelope::Cut;
+use shared::meta::envelope::Truncation;
 use shared::meta::lenient::{self, Object};
 use shared::text::head;
 
@@ -20,15 +20,15 @@ const FIRST: &str = "id from from_user_id to to_user_id recipient_id user_id typ
 ///
 /// Objects keep small fields and the beginning of long strings, and lose long lists.
 #[must_use]
-pub fn fit(json: &RawValue, budget: usize) -> Option<(Box<RawValue>, Cut)> {
+pub fn fit(json: &RawValue, budget: usize) -> Option<(Box<RawValue>, Truncation)> {
     let bytes = json.get().len();
     if bytes <= budget {
         return None;
     }
     let kept = part(json, budget, MAX_DEPTH).filter(|kept| from_str::<Value>(kept).is_ok());
     let kept = kept.unwrap_or_else(|| start(json.get(), budget));
-    let cut = Cut { bytes, kept: kept.len() };
-    Some((RawValue::from_string(kept).ok()?, cut))
+    let truncation = Truncation { bytes, kept: kept.len() };
+    Some((RawValue::from_string(kept).ok()?, truncation))
 }
 
 fn part(json: &RawValue, budget: usize, depth: usize) -> Option<String> {
@@ -71,13 +71,13 @@ mod tests {
     }
 
     fn truncated(value: &Value, budget: usize) -> Value {
-        let (kept, cut) = fit(&raw(value), budget).expect("too large");
+        let (kept, truncation) = fit(&raw(value), budget).expect("too large");
         assert!(
-            kept.get().len() <= budget && cut.kept == kept.get().len(),
+            kept.get().len() <= budget && truncation.kept == kept.get().len(),
             "{} of {budget}",
             kept.get().len()
         );
-        assert_eq!(cut.bytes, value.to_string().len());
+        assert_eq!(truncation.bytes, value.to_string().len());
         serde_json::from_str(kept.get()).expect("JSON")
     }
 
@@ -151,9 +151,9 @@ mod tests {
             let json = raw(&value);
             match fit(&json, budget) {
                 None => prop_assert!(json.get().len() <= budget),
-                Some((kept, cut)) => {
+                Some((kept, truncation)) => {
                     prop_assert!(json.get().len() > budget && kept.get().len() <= budget);
-                    prop_assert_eq!((cut.bytes, cut.kept), (json.get().len(), kept.get().len()));
+                    prop_assert_eq!((truncation.bytes, truncation.kept), (json.get().len(), kept.get().len()));
                     serde_json::from_str::<&RawValue>(kept.get()).expect("JSON");
                 }
             }

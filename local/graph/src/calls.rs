@@ -18,10 +18,10 @@ const BACKLOG: usize = 4096;
 /// Size limit of our responses in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// An event of the emulator.
+/// An event of the fake.
 #[derive(Clone, Debug)]
 pub enum GraphEvent {
-    /// A message was accepted for delivery, whatever the sender learns about it.
+    /// A message was accepted for delivery, with or without a response to the sender.
     Accepted(Received),
     /// A message was marked as read.
     Read(ReadReceipt),

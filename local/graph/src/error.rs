@@ -34,7 +34,7 @@ impl GraphError {
             code,
             subcode: None,
             message: format!("(#{code}) Scripted error"),
-            details: Some("A fault of the local emulator.".to_owned()),
+            details: Some("A fault of the local fake.".to_owned()),
         }
     }
 

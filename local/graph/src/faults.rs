@@ -36,7 +36,7 @@ pub enum Outcome {
 pub enum Effect {
     /// After the fault, and only if the outcome is [`Outcome::Answer`] and the client is still connected.
     AfterFault,
-    /// Before the fault: the message is delivered whatever the client learns.
+    /// Before the fault: the message is delivered, with or without a response to the client.
     BeforeFault,
 }
 

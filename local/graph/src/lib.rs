@@ -1,6 +1,6 @@
-//! An emulator of Meta's Graph API, limited to a WhatsApp business number that sends messages.
+//! A fake of Meta's Graph API, limited to a WhatsApp business number that sends messages.
 //!
-//! The emulator serves HTTP on 127.0.0.1, validates requests and formats responses as Meta does, and stores
+//! The fake serves HTTP on 127.0.0.1, validates requests and formats responses as Meta does, and stores
 //! the newest accepted messages. Faults can be injected ([`Fault`]), because a sender's handling of errors,
 //! late responses and lost responses needs the most testing.
 //!
@@ -12,9 +12,11 @@
 //!
 //! Error codes are Meta's. The wording of the messages is close to Meta's, but no program may depend on it.
 
+mod buttons;
 mod calls;
 mod error;
 mod faults;
+mod fields;
 mod listener;
 mod number;
 mod request;
@@ -34,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
+pub use buttons::Button;
 pub use calls::{Call, GraphEvent};
 pub use error::GraphError;
 pub use faults::{Effect, Fault, Outcome};
@@ -43,7 +46,7 @@ pub use token::PERMISSIONS;
 /// Connections with an incomplete request are closed after this timeout at [`GraphApi::stop`].
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Access to the emulator.
+/// Access to the fake.
 ///
 /// Without `Debug`: contains the access token.
 #[derive(Clone, Default)]
@@ -54,7 +57,7 @@ pub struct GraphSettings {
     pub phone_numbers: Vec<String>,
 }
 
-/// A running emulator. Dropping it stops it.
+/// A running fake. Dropping it stops it.
 pub struct GraphApi {
     address: SocketAddr,
     state: Arc<State>,

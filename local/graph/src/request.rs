@@ -5,7 +5,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::buttons::{self, Button};
 use crate::error::GraphError;
+use crate::fields::{object, text};
 
 /// Maximum length of a text body in characters, here Unicode scalar values. The minimum is 1.
 const MAX_TEXT_CHARACTERS: usize = 4096;
@@ -16,7 +18,7 @@ const MAX_PHONE_DIGITS: usize = 15;
 /// Maximum length of a business-scoped user id in characters. Meta documents about 135.
 const MAX_USER_ID_CHARACTERS: usize = 200;
 
-/// Types of messages that can be sent. Only text is validated in detail.
+/// Types of messages that can be sent. Only text and reply buttons are validated in detail.
 const TYPES: [&str; 11] = [
     "audio",
     "contacts",
@@ -46,6 +48,7 @@ pub(crate) struct Send {
     pub(crate) recipient: Option<String>,
     pub(crate) kind: String,
     pub(crate) body: Option<String>,
+    pub(crate) buttons: Vec<Button>,
     pub(crate) quotes: Option<String>,
 }
 
@@ -108,13 +111,17 @@ fn parse_send(body: &Map<String, Value>) -> Result<Send, GraphError> {
     let content = body.get(&kind).ok_or_else(|| {
         GraphError::missing_value(format!("Parameter '{kind}' is mandatory for type '{kind}'"))
     })?;
-    let body_text = if kind == "text" { Some(text_body(content)?) } else { None };
+    let (body_text, buttons) = match kind.as_str() {
+        "text" => (Some(text_body(content)?), Vec::new()),
+        "interactive" => buttons::parse(content)?,
+        _ => (None, Vec::new()),
+    };
     if text(body, "biz_opaque_callback_data", "biz_opaque_callback_data")?
         .is_some_and(|data| data.len() > MAX_CALLBACK_DATA_BYTES)
     {
         return Err(GraphError::invalid("Param biz_opaque_callback_data must be at most 512 bytes long"));
     }
-    Ok(Send { address, to, recipient, kind, body: body_text, quotes: quotes(body)? })
+    Ok(Send { address, to, recipient, kind, body: body_text, buttons, quotes: quotes(body)? })
 }
 
 fn address(kind: Option<String>, to: Option<&str>, recipient: Option<&str>) -> Result<Address, GraphError> {
@@ -135,8 +142,7 @@ fn address(kind: Option<String>, to: Option<&str>, recipient: Option<&str>) -> R
 }
 
 fn text_body(content: &Value) -> Result<String, GraphError> {
-    let content =
-        content.as_object().ok_or_else(|| GraphError::invalid("Param text must be a JSON object"))?;
+    let content = object(content, "text")?;
     if let Some(key) = content.keys().find(|key| !matches!(key.as_str(), "body" | "preview_url")) {
         return Err(GraphError::invalid(format!("Unexpected key \"{key}\" on param \"text\"")));
     }
@@ -161,15 +167,6 @@ fn quotes(body: &Map<String, Value>) -> Result<Option<String>, GraphError> {
             None => Err(GraphError::invalid("Param context['message_id'] is required")),
         },
         Some(_) => Err(GraphError::invalid("Param context must be a JSON object")),
-    }
-}
-
-/// A string, or `None` if absent or null.
-fn text(object: &Map<String, Value>, key: &str, name: &str) -> Result<Option<String>, GraphError> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(GraphError::invalid(format!("Param {name} must be a string"))),
     }
 }
 

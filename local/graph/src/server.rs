@@ -42,7 +42,7 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
     let server = axum::serve(ResettableListener(listener), router)
         .with_graceful_shutdown(async move { while stopping.changed().await.is_ok() {} });
     if let Err(error) = server.into_future().await {
-        tracing::error!(%error, "the Graph API emulator ended");
+        tracing::error!(%error, "the Graph API fake ended");
     }
 }
 
@@ -140,7 +140,7 @@ impl ParsedCall<'_> {
 
     async fn wait(&self, fault: Fault) {
         let mut stopping = self.state.stopping.clone();
-        // Ends early when the emulator stops: a fault must not delay that.
+        // Ends early when the fake stops: a fault must not delay that.
         let stopped = async { while stopping.changed().await.is_ok() {} };
         let _ = tokio::time::timeout(fault.delay, stopped).await;
     }
@@ -167,6 +167,7 @@ impl ParsedCall<'_> {
             recipient: send.recipient,
             kind: send.kind,
             body: send.body,
+            buttons: send.buttons,
             quotes: send.quotes,
             trace: self.trace.clone(),
             raw,

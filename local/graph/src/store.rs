@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::buttons::Button;
+
 /// A message with a success response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Received {
@@ -27,8 +29,10 @@ pub struct Received {
     /// `type`; `text` if the request has none.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The body of a text message.
+    /// The body of a text message, or of one with reply buttons.
     pub body: Option<String>,
+    /// The reply buttons, in their order.
+    pub buttons: Vec<Button>,
     /// The wamid of the quoted message (`context.message_id`).
     pub quotes: Option<String>,
     /// The header `x-amzn-trace-id`, for tracing the sender.
@@ -180,6 +184,7 @@ mod tests {
             recipient: None,
             kind: "text".to_owned(),
             body: None,
+            buttons: Vec::new(),
             quotes: None,
             trace: None,
             raw: Value::Null,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
-use local_graph::Received;
+use local_graph::{Button, Received};
 use serde::Serialize;
 
 use crate::posts::Posted;
@@ -51,6 +51,7 @@ pub(crate) struct ChatMessage {
     order: u64,
     pub(crate) ticks: Ticks,
     quotes: Option<Quote>,
+    buttons: Vec<Button>,
     reaction: Option<String>,
     edited: bool,
     revoked: bool,
@@ -88,6 +89,12 @@ impl Chats {
             .filter(unread)
             .map(|message| message.id.clone())
             .collect()
+    }
+
+    /// A button of a message to this phone.
+    pub(crate) fn button(&self, phone: &str, message: &str, button: &str) -> Option<&Button> {
+        let message = self.messages.get(message).filter(|message| message.phone == phone)?;
+        message.buttons.iter().find(|one| one.id == button)
     }
 
     /// Adds a message of a phone. The id of the new or changed bubble.
@@ -134,7 +141,8 @@ impl Chats {
         let text = received.body.clone().unwrap_or_else(|| format!("[{}]", received.kind));
         let message = self.message(&received.id, phone, From::Business, quotes, order);
         let (kind, pipeline_wamid) = (received.kind.clone(), received.quotes.clone());
-        self.add(ChatMessage { kind, text, pipeline_wamid, at: received.at, ..message })
+        let buttons = received.buttons.clone();
+        self.add(ChatMessage { kind, text, buttons, pipeline_wamid, at: received.at, ..message })
     }
 
     /// Raises the delivery state of a message. Whether it changed.
@@ -162,6 +170,7 @@ impl Chats {
             order,
             ticks: Ticks::Clock,
             quotes,
+            buttons: Vec::new(),
             reaction: None,
             edited: false,
             revoked: false,

@@ -1,15 +1,12 @@
 //! Webhook payloads of users and of Meta.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
-use local_graph::Received;
+use local_graph::{Button, Received};
+use local_stack::compose::{self, payload};
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::phones::Phone;
-use local_stack::services::PHONE_NUMBER_ID;
 
 /// The maximum number of messages of a burst.
 const MAX_BURST: usize = 100;
@@ -102,7 +99,12 @@ pub(crate) struct Composed {
 
 /// A text.
 pub(crate) fn text(phone: &Phone, text: &str) -> Composed {
-    messages(phone, vec![json!({"type": "text", "text": {"body": text}})])
+    messages(phone, vec![compose::text(text)])
+}
+
+/// A tap on a button of the message `question`.
+pub(crate) fn tap(phone: &Phone, question: &str, button: &Button) -> Composed {
+    messages(phone, vec![compose::tap(question, button)])
 }
 
 /// `count` texts in one payload, as Meta may batch them.
@@ -113,7 +115,7 @@ pub(crate) fn burst(phone: &Phone, count: usize) -> Result<Composed, String> {
     if !(1..=MAX_BURST).contains(&count) {
         return Err(format!("a burst must have 1 to {MAX_BURST} messages"));
     }
-    let text = |n| json!({"type": "text", "text": {"body": format!("Message {n} of {count}")}});
+    let text = |n| compose::text(&format!("Message {n} of {count}"));
     Ok(messages(phone, (1..=count).map(text).collect()))
 }
 
@@ -163,7 +165,7 @@ fn messages(phone: &Phone, messages: Vec<Value>) -> Composed {
     let messages: Vec<Value> = messages
         .into_iter()
         .map(|mut message| {
-            let wamid = new_wamid();
+            let wamid = compose::wamid();
             for key in ["from", "from_user_id"] {
                 if let Some(fields) = message.as_object_mut() {
                     fields.remove(key);
@@ -193,7 +195,7 @@ pub(crate) fn status(phone: &Phone, wamid: &str, status: &str) -> Vec<u8> {
     if let Some(user_id) = phone.sender.user_id() {
         entry["recipient_user_id"] = json!(user_id.as_str());
     }
-    // Since 2026-10-01 each answer is billed when it is delivered. Source: “Pricing”, WhatsApp Business Platform
+    // Since 2026-10-01 each reply is billed when it is delivered. Source: “Pricing”, WhatsApp Business Platform
     // documentation.
     if matches!(status, "sent" | "delivered") {
         entry["pricing"] =
@@ -211,24 +213,6 @@ pub(crate) fn address(phone: &Phone) -> String {
 /// The recipient of a message of the business: a number, or a user id.
 pub(crate) fn recipient(received: &Received) -> &str {
     received.to.as_deref().or(received.recipient.as_deref()).unwrap_or_default()
-}
-
-fn payload(content: &Value) -> Vec<u8> {
-    let mut value = json!({
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550783881", "phone_number_id": PHONE_NUMBER_ID},
-    });
-    if let (Some(value), Some(content)) = (value.as_object_mut(), content.as_object()) {
-        value.extend(content.clone());
-    }
-    let changes = json!([{"value": value, "field": "messages"}]);
-    let entry = json!([{"id": "102290129340398", "changes": changes}]);
-    json!({"object": "whatsapp_business_account", "entry": entry}).to_string().into_bytes()
-}
-
-fn new_wamid() -> String {
-    let random = [*Uuid::new_v4().as_bytes(), *Uuid::new_v4().as_bytes()].concat();
-    format!("wamid.{}", STANDARD.encode(&random[..30]))
 }
 
 #[cfg(test)]

@@ -119,7 +119,14 @@ impl Ledger {
         let Some(outcome) = Outcome::from_name(entry.field("outcome")) else { return };
         self.dead_lettered.remove(wamid);
         let needs_none = match outcome {
-            Outcome::RegistrationSent | Outcome::Ignored | Outcome::EventStored | Outcome::Dropped => true,
+            Outcome::RegistrationSent
+            | Outcome::LinkAsked
+            | Outcome::Linked
+            | Outcome::LinkDiscarded
+            | Outcome::LinkRefused
+            | Outcome::Ignored
+            | Outcome::EventStored
+            | Outcome::Dropped => true,
             // A refused reply to a linked user is recorded; an unlinked sender has no rows.
             Outcome::Undeliverable | Outcome::Silenced => {
                 entry.field("user_id").is_empty() && !self.deferred.contains(wamid)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local_graph::GraphEvent;
+use local_supabase::{USER_A, USER_B};
 use reply::history::row_id;
+use shared::meta::sender::{PhoneNumber, UserId};
 use shared::supabase::rows::Role;
 use sqlx::PgPool;
 use tokio::sync::broadcast::Receiver;
@@ -19,6 +21,7 @@ use crate::compose;
 use crate::counters::Recorded;
 use crate::live::{Changed, Hub, Model};
 use crate::meta::Meta;
+use crate::phones::{Linked, User};
 use crate::pipeline::Row;
 use crate::posts::{Post, milliseconds};
 use crate::queues::Places;
@@ -85,16 +88,18 @@ pub(crate) async fn survey(services: Arc<Services>, hub: Arc<Hub>) {
             (model.ledger.unfinished(places.as_ref()), stale)
         });
         let wamids: Vec<&str> = unfinished.iter().map(|(wamid, _)| wamid.as_str()).collect();
-        let query = query(services.supabase.pool(), &wamids, &stale);
-        let answer = timeout(DATABASE_TIMEOUT, query).await.ok().and_then(Result::ok);
+        let pool = services.supabase.pool();
+        let queries = async { tokio::try_join!(query(pool, &wamids, &stale), links(pool)) };
+        let answer = timeout(DATABASE_TIMEOUT, queries).await.ok().and_then(Result::ok);
         let is_settled = hub.change(|model| {
-            let (mut recorded, rows) = answer.unzip();
-            if let Some(recorded) = &mut recorded {
+            let recorded = answer.map(|((mut recorded, rows), links)| {
                 recorded.rows = recorded.rows.saturating_sub(services.supabase.rows_before());
-            }
-            if let Some(rows) = rows {
                 model.rows_found(&stale, rows);
-            }
+                for phone in model.phones.link(&links) {
+                    model.mark(Changed::Phone(phone));
+                }
+                recorded
+            });
             let counters = model.ledger.count(accepted, &unfinished, recorded.as_ref());
             if counters != model.counters {
                 model.counters = counters;
@@ -138,6 +143,23 @@ async fn query(
             .await?;
     let row = |(id, role, content, status)| (id, Row { role, content, status });
     Ok((recorded, rows.into_iter().map(row).collect()))
+}
+
+/// Queries the links of the page's users.
+async fn links(pool: &PgPool) -> sqlx::Result<Vec<Linked>> {
+    let rows: Vec<(Uuid, Option<String>, Option<String>)> = sqlx::query_as(
+        "select user_id, whatsapp_phone, whatsapp_user_id from user_preferences where user_id in ($1, $2)",
+    )
+    .bind(USER_A)
+    .bind(USER_B)
+    .fetch_all(pool)
+    .await?;
+    let linked = |(id, number, user_id): (Uuid, Option<String>, Option<String>)| Linked {
+        user: if id == USER_A { User::A } else { User::B },
+        number: number.and_then(|number| PhoneNumber::parse(&number)),
+        user_id: user_id.and_then(|user_id| UserId::parse(&user_id)),
+    };
+    Ok(rows.into_iter().map(linked).collect())
 }
 
 impl Model {

@@ -11,6 +11,7 @@
 //! | `problem` | errors of requests |
 //! | `live` | the page's state, and the stream of its changes |
 //! | `phones` | the simulated phones |
+//! | `linking` | links phones with users, as the users' apps do it |
 //! | `compose` | webhook payloads of users and of Meta |
 //! | `meta` | posts payloads, with retries |
 //! | `posts` | reads every POST to the webhook |
@@ -33,6 +34,7 @@ mod follow;
 mod guard;
 mod injector;
 mod line;
+mod linking;
 mod live;
 mod logs;
 mod meta;
@@ -51,6 +53,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::injector::Injector;
+use crate::linking::Apps;
 use crate::live::Hub;
 use crate::meta::Meta;
 use crate::routes::App;
@@ -73,7 +76,8 @@ impl Page {
         let meta = Meta::new(stack.webhook_url())?;
         let reply = stack.reply.clone();
         let injector = Injector::new(Arc::downgrade(services), reply, Arc::clone(&hub), meta.clone());
-        let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), injector });
+        let apps = Apps::new(stack)?;
+        let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), injector, apps });
 
         let mut followers = JoinSet::new();
         followers.spawn(follow::graph(services.graph.subscribe(), Arc::clone(&hub), meta));

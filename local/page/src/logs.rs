@@ -52,7 +52,7 @@ fn failure(entry: &Entry) -> Option<String> {
         Some(Counter::UnreadableEnvelopes) => "unreadable",
         Some(Counter::Panics) => "panic",
         Some(Counter::MissingAnswers) => "no reply",
-        Some(Counter::UnrecordedMessages | Counter::WaitingRecords) => "database",
+        Some(Counter::UnrecordedMessages | Counter::WaitingRecords | Counter::WaitingLinks) => "database",
         _ if entry.field("outcome") == Outcome::Undeliverable.name() => "permanent",
         _ => return None,
     };

@@ -22,10 +22,27 @@ pub(crate) struct Phone {
     pub(crate) address: String,
     /// The username of a sender without a number.
     pub(crate) username: Option<String>,
-    /// The linked user, or `unlinked`, for display.
-    pub(crate) about: String,
+    /// The linked user, if there is one.
+    pub(crate) user: Option<User>,
+    /// More about the owner, for display.
+    note: Option<&'static str>,
     #[serde(skip)]
     pub(crate) sender: Sender,
+}
+
+/// A user of the page. Their links are shown and can be changed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum User {
+    A,
+    B,
+}
+
+/// The identities that are linked with a user.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    pub(crate) user: User,
+    pub(crate) number: Option<PhoneNumber>,
+    pub(crate) user_id: Option<UserId>,
 }
 
 /// A phone to add.
@@ -43,22 +60,16 @@ pub(crate) struct Phones(Vec<Phone>);
 impl Phones {
     /// The four phones that exist at the start.
     pub(crate) fn new() -> Self {
-        let phone = |id: &str, name: &str, number: &str, about: &str| {
-            PhoneNumber::parse(number).map(|number| Phone::with_number(id, name, number, about))
+        let phone = |id: &str, name: &str, number: &str, user: Option<User>| {
+            let number = PhoneNumber::parse(number)?;
+            Some(Phone { user, ..Phone::with_number(id, name, number) })
         };
         let phones = [
-            phone("a", "User A", local_supabase::PHONE_A, "linked to user A"),
-            phone("b", "User B", local_supabase::PHONE_B, "linked to user B"),
-            phone("unlinked", "Unlinked sender", "+447700900123", "unlinked"),
-            UserId::parse("GB.20261125004455667788").map(|id| {
-                Phone::with_username(
-                    "username",
-                    "Robin",
-                    "robin.example",
-                    id,
-                    "unlinked; username without a number",
-                )
-            }),
+            phone("a", "User A", local_supabase::PHONE_A, Some(User::A)),
+            phone("b", "User B", local_supabase::PHONE_B, Some(User::B)),
+            phone("unlinked", "Alex", "+447700900123", None),
+            UserId::parse("GB.20261125004455667788")
+                .map(|id| Phone::with_username("username", "Robin", "robin.example", id)),
         ];
         Self(phones.into_iter().flatten().collect())
     }
@@ -93,7 +104,6 @@ impl Phones {
         }
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let id = format!("phone-{}", self.0.len() + 1);
-        let about = "unlinked";
         let phone = match (filled(new.number), filled(new.username)) {
             (Some(_), Some(_)) => return Err("give a number or a username, not both".to_owned()),
             (None, None) => return Err("give a number or a username".to_owned()),
@@ -104,7 +114,7 @@ impl Phones {
                         (7..=15).contains(&number.digits().len()) && !number.digits().starts_with('0')
                     })
                     .ok_or("the number must have 7 to 15 digits and begin with the country code: +44 7700 900123")?;
-                Phone::with_number(&id, name, number, about)
+                Phone::with_number(&id, name, number)
             }
             (None, Some(username)) => {
                 let username = username.trim().trim_start_matches('@');
@@ -119,7 +129,7 @@ impl Phones {
                 }
                 let user_id = format!("GB.{}", Uuid::new_v4().as_u128());
                 let user_id = UserId::parse(&user_id).ok_or("the username is invalid")?;
-                Phone::with_username(&id, name, username, user_id, about)
+                Phone::with_username(&id, name, username, user_id)
             }
         };
         if self.of(&phone.sender).is_some() {
@@ -138,53 +148,75 @@ impl Phones {
             return None;
         }
         let id = format!("phone-{}", self.0.len() + 1);
-        let about = "posted from outside this page";
         let name = name.unwrap_or("Unknown sender");
         let mut phone = match sender {
-            Sender::Phone(number) | Sender::Both(number, _) => {
-                Phone::with_number(&id, name, number.clone(), about)
-            }
+            Sender::Phone(number) | Sender::Both(number, _) => Phone::with_number(&id, name, number.clone()),
             Sender::UserId(user_id) => Phone {
                 address: user_id.as_str().to_owned(),
                 username: None,
-                ..Phone::with_username(&id, name, "", user_id.clone(), about)
+                ..Phone::with_username(&id, name, "", user_id.clone())
             },
         };
+        phone.note = Some("posted from outside this page");
         phone.sender = sender.clone();
         self.0.push(phone.clone());
         Some((phone, true))
     }
+
+    /// Sets the user of each phone. The ids of the phones that have another user than before.
+    pub(crate) fn link(&mut self, links: &[Linked]) -> Vec<String> {
+        let mut changed = Vec::new();
+        for phone in &mut self.0 {
+            let user = links.iter().find(|linked| phone.is_linked(linked)).map(|linked| linked.user);
+            if phone.user != user {
+                phone.user = user;
+                changed.push(phone.id.clone());
+            }
+        }
+        changed
+    }
 }
 
 impl Phone {
-    fn with_number(id: &str, name: &str, number: PhoneNumber, about: &str) -> Self {
+    fn with_number(id: &str, name: &str, number: PhoneNumber) -> Self {
         Self {
             id: id.to_owned(),
             name: name.to_owned(),
             address: spaced(number.digits()),
             username: None,
-            about: about.to_owned(),
+            user: None,
+            note: None,
             sender: Sender::Phone(number),
         }
     }
 
-    fn with_username(id: &str, name: &str, username: &str, user_id: UserId, about: &str) -> Self {
+    fn with_username(id: &str, name: &str, username: &str, user_id: UserId) -> Self {
         Self {
             id: id.to_owned(),
             name: name.to_owned(),
             address: format!("@{username}"),
             username: Some(username.to_owned()),
-            about: about.to_owned(),
+            user: None,
+            note: Some("username without a number"),
             sender: Sender::UserId(user_id),
         }
     }
 
     fn is_of(&self, sender: &Sender) -> bool {
-        let same_number = match (self.sender.number(), sender.number()) {
+        self.has(sender.number(), sender.user_id())
+    }
+
+    fn is_linked(&self, linked: &Linked) -> bool {
+        self.has(linked.number.as_ref(), linked.user_id.as_ref())
+    }
+
+    /// Whether one of these identities is the phone's.
+    fn has(&self, number: Option<&PhoneNumber>, user_id: Option<&UserId>) -> bool {
+        let same_number = match (self.sender.number(), number) {
             (Some(own), Some(other)) => own.comparable() == other.comparable(),
             _ => false,
         };
-        let same_user_id = match (self.sender.user_id(), sender.user_id()) {
+        let same_user_id = match (self.sender.user_id(), user_id) {
             (Some(own), Some(other)) => own == other,
             _ => false,
         };
@@ -239,6 +271,20 @@ mod tests {
         assert_eq!(phones.at("GB.20261125004455667788").map(|phone| phone.id.as_str()), Some("username"));
         let added = phones.add(new("Grace", Some("+49 170 1234567"), None)).expect("added");
         assert_eq!(phones.at("491701234567").map(|phone| &phone.id), Some(&added.id));
+    }
+
+    #[test]
+    fn a_phone_is_linked_by_its_number_or_its_user_id() {
+        let mut phones = Phones::new();
+        let number = |number: &str| PhoneNumber::parse(number);
+        let of_a = |number, user_id| [Linked { user: User::A, number, user_id }];
+        let user = |phones: &Phones, id: &str| phones.get(id).and_then(|phone| phone.user);
+        assert_eq!(phones.link(&of_a(number("+447700900123"), None)), ["a", "b", "unlinked"]);
+        assert_eq!((user(&phones, "a"), user(&phones, "unlinked")), (None, Some(User::A)));
+        let user_id = UserId::parse("GB.20261125004455667788");
+        assert_eq!(phones.link(&of_a(None, user_id)), ["unlinked", "username"]);
+        assert_eq!(phones.link(&of_a(None, None)), ["username"]);
+        assert!(phones.link(&[]).is_empty());
     }
 
     #[test]

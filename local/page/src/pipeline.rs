@@ -19,8 +19,12 @@ const CALLS: usize = 20;
 /// The maximum length of a label's text, in characters.
 const LABEL: usize = 60;
 /// Outcomes without rows of the message's own.
-const WITHOUT_ROWS: [Outcome; 5] = [
+const WITHOUT_ROWS: [Outcome; 9] = [
     Outcome::RegistrationSent,
+    Outcome::LinkAsked,
+    Outcome::Linked,
+    Outcome::LinkDiscarded,
+    Outcome::LinkRefused,
     Outcome::Ignored,
     Outcome::EventStored,
     Outcome::Dropped,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use crate::faults::Fault;
 use crate::injector::Injector;
+use crate::linking::{self, Apps};
 use crate::live::{Changed, Hub};
 use crate::meta::Meta;
-use crate::phones::{NewPhone, Phone};
+use crate::phones::{NewPhone, Phone, User};
 use crate::posts::Post;
 use crate::problem::Problem;
 use crate::{assets, compose, guard, live};
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) meta: Meta,
     pub(crate) injector: Injector,
+    pub(crate) apps: Apps,
 }
 
 impl App {
@@ -48,6 +50,8 @@ pub(crate) fn router(app: &Arc<App>, functions: Router) -> Router {
         .route("/page/phones", post(add_phone))
         .route("/page/phones/{id}/messages", post(send))
         .route("/page/phones/{id}/read", post(read))
+        .route("/page/phones/{id}/link", post(link).delete(unlink))
+        .route("/page/qr.svg", get(qr_code))
         .route("/page/faults/{id}", put(switch).post(act))
         .route("/page/dead-letters/redrive", post(redrive))
         .route_layer(from_fn(guard::guard))
@@ -104,11 +108,13 @@ async fn add_phone(State(app): State<Arc<App>>, body: Body<NewPhone>) -> Result<
     Ok((StatusCode::CREATED, Json(added.map_err(|detail: String| Problem::bad(detail))?)).into_response())
 }
 
-/// A message to send: one of `text`, `sample` and `burst`.
+/// A message to send: one of `text`, `sample`, `button` and `burst`.
 #[derive(Deserialize)]
 struct NewMessage {
     text: Option<String>,
     sample: Option<String>,
+    /// The id of a button of the message `refers_to`, which is tapped.
+    button: Option<String>,
     refers_to: Option<String>,
     burst: Option<usize>,
 }
@@ -119,13 +125,19 @@ async fn send(
     body: Body<NewMessage>,
 ) -> Result<Response, Problem> {
     let phone = app.phone(&id)?;
-    let NewMessage { text, sample, refers_to, burst } = parsed(body)?;
-    let composed = match (text, sample, burst) {
-        (Some(text), None, None) if text.trim().is_empty() => Err("text must not be empty".to_owned()),
-        (Some(text), None, None) => Ok(compose::text(&phone, &text)),
-        (None, Some(sample), None) => compose::from_sample(&phone, &sample, refers_to.as_deref()),
-        (None, None, Some(count)) => compose::burst(&phone, count),
-        _ => Err("exactly one of text, sample and burst is required".to_owned()),
+    let NewMessage { text, sample, button, refers_to, burst } = parsed(body)?;
+    let composed = match (text, sample, button, burst) {
+        (Some(text), None, None, None) if text.trim().is_empty() => Err("text must not be empty".to_owned()),
+        (Some(text), None, None, None) => Ok(compose::text(&phone, &text)),
+        (None, Some(sample), None, None) => compose::from_sample(&phone, &sample, refers_to.as_deref()),
+        (None, None, Some(button), None) => {
+            let question = refers_to.unwrap_or_default();
+            let button = app.hub.look(|model| model.chats.button(&id, &question, &button).cloned());
+            let tap = button.map(|button| compose::tap(&phone, &question, &button));
+            tap.ok_or_else(|| "this phone has no such button".to_owned())
+        }
+        (None, None, None, Some(count)) => compose::burst(&phone, count),
+        _ => Err("exactly one of text, sample, button and burst is required".to_owned()),
     };
     let composed = composed.map_err(Problem::bad)?;
     let status = app.meta.deliver(composed.body).await?;
@@ -139,6 +151,43 @@ async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Sta
         app.meta.deliver(compose::status(&phone, &wamid, "read")).await?;
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The user with whom a phone is to be linked.
+#[derive(Deserialize)]
+struct NewLink {
+    user: User,
+}
+
+/// Creates a code, as the user's app does. The phone is linked when its owner sends and confirms the code.
+async fn link(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    body: Body<NewLink>,
+) -> Result<Response, Problem> {
+    app.phone(&id)?;
+    let NewLink { user } = parsed(body)?;
+    let link = unless_closed(&app, app.apps.create_link(user)).await?;
+    Ok((StatusCode::CREATED, Json(link)).into_response())
+}
+
+/// Unlinks the phone's user, as the user's app does.
+async fn unlink(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    let user = app.phone(&id)?.user.ok_or_else(|| Problem::conflict("this phone is not linked"))?;
+    unless_closed(&app, app.apps.delete_link(user)).await?;
+    app.hub.survey_soon();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+struct Encoded {
+    text: String,
+}
+
+async fn qr_code(Query(Encoded { text }): Query<Encoded>) -> Result<Response, Problem> {
+    let image = linking::qr_code(&text)?;
+    let headers = [(header::CONTENT_TYPE, "image/svg+xml"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    Ok((headers, image).into_response())
 }
 
 #[derive(Deserialize)]

@@ -65,7 +65,7 @@ test("the history is paginated", async (t) => {
 
 test("an unlinked sender gets a registration reply and no rows", async (t) => {
   const page = await on.open(t, world);
-  await on.phone(page, "Unlinked sender").click();
+  await on.phone(page, "Alex").click();
   await on.write(page, "Am I registered?");
   await page.locator(".bubble[data-from=business]").first().waitFor();
   assert.equal(await on.received(page, "Am I registered?").count(), 0);

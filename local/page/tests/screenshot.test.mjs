@@ -28,7 +28,7 @@ test("the screenshot", async (t) => {
   };
   await on.phone(page, "User B").click();
   await say("Good morning!");
-  await on.phone(page, "Unlinked sender").click();
+  await on.phone(page, "Alex").click();
   await on.write(page, "Is this shop open?");
   await page.locator(".bubble[data-from=business]").first().waitFor();
   await page.getByRole("button", { name: "Create a dead letter" }).click();

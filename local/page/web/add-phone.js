@@ -28,7 +28,7 @@ export function AddPhone({ close }) {
     <dialog class="dialog" ref=${dialog} aria-labelledby="add-heading" onClose=${() => close(added.current)}>
       <form onSubmit=${submit}>
         <h2 id="add-heading">Add a phone</h2>
-        <p>With a number or a username. The sender is unlinked: the reply explains how to register.</p>
+        <p>With a number or a username. The sender is unlinked: the reply explains how to link it.</p>
         <label>Name <input name="name" required maxlength="40" autocomplete="off" /></label>
         <label>
           Number, with country code

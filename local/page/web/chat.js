@@ -1,6 +1,7 @@
 // A chat: bubbles, times, ticks, quotes, reactions.
 
 import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { Choices } from "./choices.js";
 import { clock, shortened } from "./format.js";
 import { read } from "./requests.js";
 
@@ -93,7 +94,7 @@ class Bubble extends Component {
   }
 
   render({ message, open }) {
-    const { quotes, reaction, error, pipeline_wamid } = message;
+    const { quotes, buttons, reaction, error, pipeline_wamid } = message;
     const direction = message.from === "user" ? "sent" : "received";
     return html`
       <li class="bubble" data-from=${message.from} data-wamid=${message.id} data-type=${message.type}>
@@ -114,6 +115,7 @@ class Bubble extends Component {
             `}
           </p>
           ${error && html`<p class="failure">${error}</p>`}
+          ${buttons.length > 0 && html`<${Choices} message=${message} />`}
           ${reaction &&
           html`<p class="reaction"><span class="for-screen-readers">reaction: </span>${reaction}</p>`}
         </div>

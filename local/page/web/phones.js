@@ -5,6 +5,7 @@ import { AddPhone } from "./add-phone.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { counted } from "./format.js";
+import { LinkPhone } from "./link-phone.js";
 import { Tabs } from "./tabs.js";
 
 // The number of unread messages on a phone.
@@ -35,11 +36,12 @@ export function Phones({ state, phone, select, open, view }) {
             <div class="phone" role="tabpanel" id="chat-panel" aria-labelledby=${`phone-tab-${phone.id}`}>
               <div class="owner">
                 <span class="portrait" aria-hidden="true" data-hue=${hue(phone.id)}>${initials(phone.name)}</span>
-                <div>
+                <div class="who">
                   <h3>${phone.name}</h3>
                   <p>${phone.address}</p>
-                  <p>${phone.about}</p>
+                  <p>${about(phone)}</p>
                 </div>
+                <${LinkPhone} key=${phone.id} phone=${phone} disabled=${disabled} />
               </div>
               <${Chat} state=${state} phone=${phone} open=${open} view=${view} />
               <${Composer} key=${phone.id} state=${state} phone=${phone} disabled=${disabled} />
@@ -58,6 +60,8 @@ export function Phones({ state, phone, select, open, view }) {
     </section>
   `;
 }
+
+const about = ({ user, note }) => [user ? `linked to user ${user}` : "unlinked", note].filter(Boolean).join("; ");
 
 const initials = (name) =>
   name

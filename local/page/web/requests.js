@@ -29,6 +29,8 @@ const phone = (id, resource) => `/page/phones/${encodeURIComponent(id)}/${resour
 
 export const addPhone = (phone) => request("POST", "/page/phones", phone);
 export const send = (id, message) => request("POST", phone(id, "messages"), message);
+export const createLink = (id, user) => request("POST", phone(id, "link"), { user });
+export const deleteLink = (id) => request("DELETE", phone(id, "link"));
 export const read = (id) => request("POST", phone(id, "read"));
 export const setFault = (id, on) => request("PUT", `/page/faults/${encodeURIComponent(id)}`, { on });
 export const runAction = (id) => request("POST", `/page/faults/${encodeURIComponent(id)}`);

@@ -13,7 +13,18 @@ export const STAGES = [
 
 const NOTHING = { is: "nothing", text: "" };
 const NEEDS_NONE = { is: "good", text: "no rows" };
-const GOOD_OUTCOMES = new Set(["answered", "recorded", "answered_before", "registration_sent", "ignored"]);
+const GOOD_OUTCOMES = new Set([
+  "answered",
+  "recorded",
+  "answered_before",
+  "registration_sent",
+  "ignored",
+  "event_stored",
+  "link_asked",
+  "linked",
+  "link_discarded",
+  "link_refused",
+]);
 
 export const stages = (message) => STAGES.map(([id, label]) => ({ id, label, ...TEXTS[id](message) }));
 
@@ -39,7 +50,9 @@ const TEXTS = {
     const attempts = reply.attempts > 1 ? ` ×${reply.attempts}` : "";
     if (reply.error && !GOOD_OUTCOMES.has(reply.outcome)) return { is: "bad", text: `${reply.outcome ?? "failed"}${attempts}` };
     if (!reply.outcome) return { is: "busy", text: `processing${attempts}` };
-    return { is: GOOD_OUTCOMES.has(reply.outcome) ? "good" : "waits", text: `${words(reply.outcome)}${attempts}` };
+    const text = `${words(reply.outcome)}${attempts}`;
+    if (reply.outcome === "dropped") return { is: "bad", text };
+    return { is: GOOD_OUTCOMES.has(reply.outcome) ? "good" : "waits", text };
   },
   graph({ graph }) {
     const call = graph.at(-1);

@@ -30,7 +30,7 @@ impl FreshIds {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         if self.run.is_some() {
-            "the queue may know it from an earlier run"
+            "the queue may have received it in an earlier run"
         } else {
             "an earlier payload of this run has used it"
         }

@@ -10,17 +10,21 @@
 //! | [`supabase`] | the database and its API, of the emulator or of an external project |
 //! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
 //! | [`logs`] | the functions' logs, and waiting for lines in them |
+//! | [`compose`] | payloads of people who write |
 //! | [`play`] | posts one payload and determines its outcome |
 //! | [`outcomes`] | the outcomes of a payload's updates, from the functions' logs |
 //! | [`payloads`] | finds payloads in files |
 //! | [`fresh_ids`] | gives their messages ids that are new to the queue |
+//! | [`links`] | creates and deletes the links of users, as their apps do |
 //!
 //! The emulators and the fake are separate crates: `local-sqs`, `local-lambda`, `local-supabase`,
 //! `local-graph` and `local-process`. Each can be replaced by the real service.
 
 pub mod compile;
+pub mod compose;
 mod endpoint;
 pub mod fresh_ids;
+pub mod links;
 pub mod logs;
 pub mod options;
 pub mod outcomes;

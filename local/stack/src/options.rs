@@ -11,7 +11,7 @@ pub struct Options {
     /// The gateway's port on 127.0.0.1; by default a free one.
     #[arg(long, global = true, default_value_t = 0, env = "LOCAL_PORT")]
     pub port: u16,
-    /// Use the queues of another endpoint that speaks SQS (moto, LocalStack, AWS) instead of the emulator.
+    /// Use the queues of another endpoint compatible with SQS (moto, LocalStack, AWS) instead of the emulator.
     #[arg(long, global = true, env = "LOCAL_SQS_ENDPOINT", value_name = "URL", value_parser = endpoint::parse)]
     pub sqs_endpoint: Option<String>,
     /// The visibility timeout in seconds: the time until a message is retried after its function died.

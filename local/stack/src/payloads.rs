@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_payload_is_posted_as_it_stands() {
+    fn a_value_without_a_payload_is_posted_unchanged() {
         assert_eq!(names("a.json", "not JSON"), [""]);
         assert_eq!(names("a.json", r#"{"hello": 1}"#), [""]);
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use local_graph::Button;
 use reply::delivery::Work;
 use reply::history::row_id;
 use reply::incoming::MessageEvent;
@@ -70,8 +71,14 @@ pub struct Reply {
     pub to: String,
     /// Its text.
     pub body: Option<String>,
+    /// Its reply buttons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<Button>,
     /// The wamid of the quoted message.
     pub quotes: Option<String>,
+    /// Its wamid.
+    #[serde(skip)]
+    pub wamid: String,
 }
 
 /// A row of the table `messages`.
@@ -95,7 +102,7 @@ pub struct Status {
     pub wamid: String,
     /// `sent`, `delivered`, …
     pub status: String,
-    /// `applied` to a row, `applied_before`, or `kept` for a row that does not exist.
+    /// `applied` to a row, `applied_before`, or `stored` without a row.
     pub outcome: String,
 }
 
@@ -190,6 +197,8 @@ impl Stack {
         let replies = received.into_iter().map(|received| Reply {
             to: received.to.or(received.recipient).unwrap_or_default(),
             body: received.body,
+            buttons: received.buttons,
+            wamid: received.id,
             quotes: received.quotes,
         });
         let mut played = Played {
@@ -290,7 +299,16 @@ impl Played {
         let UpdateOutcome { outcome, reason } = &update;
         let event = |field: &str| Event { field: field.to_owned(), outcome: "stored" };
         match (Outcome::from_name(outcome), &work) {
-            (Some(Outcome::Answered | Outcome::Recorded), _) => {}
+            (
+                Some(
+                    Outcome::Answered
+                    | Outcome::Recorded
+                    | Outcome::LinkAsked
+                    | Outcome::Linked
+                    | Outcome::LinkDiscarded,
+                ),
+                _,
+            ) => {}
             (
                 Some(Outcome::Applied | Outcome::AppliedBefore | Outcome::Stored),
                 Some(Work::Status(status)),

@@ -1,4 +1,4 @@
-//! The queues: those of the emulator, or of another endpoint that speaks SQS.
+//! The queues: those of the emulator, or of another endpoint compatible with SQS.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

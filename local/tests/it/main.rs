@@ -7,6 +7,7 @@ mod events;
 mod failures;
 mod guarantees;
 mod history;
+mod linking;
 mod loops;
 mod observability;
 mod page;

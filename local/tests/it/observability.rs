@@ -129,7 +129,7 @@ async fn logs_trace_every_update_without_personal_data_or_secrets() {
     };
     said("webhook", "message queued");
     said("reply", "message returned");
-    for message in ["answer sent", "rows written", "message handled"] {
+    for message in ["reply sent", "rows written", "message handled"] {
         assert!(said("reply", message).fields["duration_ms"].is_u64());
     }
     let handled = said("reply", "message handled");

@@ -12,8 +12,8 @@ use local_testing::{DEADLINE, PHONE_A, payload, rows, stack, text};
 
 /// The state of a page: the newest version of each item.
 #[derive(Clone, Debug, Default)]
-struct Shown {
-    things: BTreeMap<&'static str, BTreeMap<String, Value>>,
+pub(crate) struct Shown {
+    pub(crate) things: BTreeMap<&'static str, BTreeMap<String, Value>>,
     counters: Value,
     history: Value,
     samples: Value,
@@ -52,16 +52,16 @@ impl Shown {
         self.things.entry(list).or_default().insert(id, thing.clone());
     }
 
-    fn thing(&self, list: &str, id: &str) -> &Value {
+    pub(crate) fn thing(&self, list: &str, id: &str) -> &Value {
         self.things.get(list).and_then(|things| things.get(id)).unwrap_or(&Value::Null)
     }
 
-    fn message(&self, wamid: &str) -> &Value {
+    pub(crate) fn message(&self, wamid: &str) -> &Value {
         self.thing("messages", wamid)
     }
 
     /// The replies to a message.
-    fn replies(&self, wamid: &str) -> Vec<&Value> {
+    pub(crate) fn replies(&self, wamid: &str) -> Vec<&Value> {
         let chats = self.things.get("chats").into_iter().flat_map(|chats| chats.values());
         chats.filter(|one| one["from"] == "business" && one["quotes"]["id"] == wamid).collect()
     }
@@ -75,16 +75,16 @@ impl Shown {
 }
 
 /// A stack with an open page, and a client of its events.
-struct Played {
-    stack: Stack,
+pub(crate) struct Played {
+    pub(crate) stack: Stack,
     page: Page,
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
     shown: watch::Receiver<Shown>,
     follower: JoinHandle<()>,
 }
 
 impl Played {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let stack = stack().await;
         let page = Page::open(&stack).expect("a page");
         let client = shared::http::client().expect("a client");
@@ -97,19 +97,19 @@ impl Played {
     }
 
     /// Sends a request with a JSON body.
-    async fn request(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn request(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}{path}", self.stack.url());
         let response = self.client.request(method, url).json(body).send().await.expect("an answer");
         let status = response.status().as_u16();
         (status, response.json().await.unwrap_or_default())
     }
 
-    async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.request(reqwest::Method::POST, path, body).await
     }
 
     /// Sends from a phone. The wamids of the messages, and the webhook's status.
-    async fn send(&self, phone: &str, message: &Value) -> (Vec<String>, u64) {
+    pub(crate) async fn send(&self, phone: &str, message: &Value) -> (Vec<String>, u64) {
         let (status, answer) = self.post(&format!("/page/phones/{phone}/messages"), message).await;
         assert_eq!(status, 202, "{answer}");
         let wamids = answer["wamids"].as_array().expect("wamids").iter();
@@ -118,20 +118,20 @@ impl Played {
     }
 
     /// Sends a text that the webhook accepts.
-    async fn text(&self, phone: &str, text: &str) -> String {
+    pub(crate) async fn text(&self, phone: &str, text: &str) -> String {
         let (wamids, status) = self.send(phone, &json!({ "text": text })).await;
         assert_eq!((wamids.len(), status), (1, 200));
         wamids.into_iter().next().expect("one")
     }
 
-    async fn switch(&self, id: &str, on: bool) {
+    pub(crate) async fn switch(&self, id: &str, on: bool) {
         let (status, answer) =
             self.request(reqwest::Method::PUT, &format!("/page/faults/{id}"), &json!({ "on": on })).await;
         assert_eq!((status, &answer["on"]), (200, &json!(on)), "{answer}");
     }
 
     /// Waits until the state of the page fulfils a condition.
-    async fn until(&self, event: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
+    pub(crate) async fn until(&self, event: &str, condition: impl Fn(&Shown) -> bool) -> Shown {
         let mut shown = self.shown.clone();
         let seen = tokio::time::timeout(DEADLINE, shown.wait_for(|shown| condition(shown))).await;
         match seen {
@@ -143,12 +143,12 @@ impl Played {
         }
     }
 
-    async fn until_all_are_recorded(&self, count: u64) -> Shown {
+    pub(crate) async fn until_all_are_recorded(&self, count: u64) -> Shown {
         self.until(&format!("{count} messages are recorded"), |shown| shown.all_recorded(count)).await
     }
 
     /// Stops everything, which also ends the page's stream.
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.page.close().await;
         self.follower.await.expect("the stream ends");
         self.stack.stop().await.expect("stopped");
@@ -236,7 +236,7 @@ async fn the_counters_reconcile_for_every_kind_of_sender_and_message() {
     }
     let (status, phone) =
         played.post("/page/phones", &json!({"name": "Grace", "number": "+49 170 1234567"})).await;
-    assert_eq!((status, &phone["about"]), (201, &json!("unlinked")));
+    assert_eq!((status, &phone["user"]), (201, &Value::Null));
     let id = phone["id"].as_str().expect("an id");
     played.until("the phone exists", |shown| !shown.thing("phones", id).is_null()).await;
     let (status, problem) = played.post("/page/phones", &json!({"name": "Grace", "number": "call me"})).await;
@@ -469,6 +469,9 @@ async fn requests_of_other_sites_and_invalid_requests_are_refused() {
         ("/page/phones/a/messages", json!({"text": "x", "burst": 2}), 400),
         ("/page/phones/a/messages", json!({"text": 1}), 400),
         ("/page/phones/a/messages", json!({"sample": "nonsense"}), 400),
+        ("/page/phones/a/messages", json!({"button": "x", "refers_to": "wamid.x"}), 400),
+        ("/page/phones/unknown/link", json!({"user": "A"}), 404),
+        ("/page/phones/a/link", json!({"user": "C"}), 400),
         ("/page/faults/nonsense", json!({}), 404),
         ("/page/faults/database-down", json!({}), 404),
     ] {

@@ -96,6 +96,9 @@ impl Elsewhere {
             "messages",
             "message_statuses",
             "account_events",
+            "whatsapp.link_codes",
+            "whatsapp.sender_messages",
+            "whatsapp.business_numbers",
         ] {
             rows.extend(self.rows(table).await.into_iter().map(|row| format!("{table}: {row}")));
         }
@@ -215,6 +218,9 @@ async fn a_demo_succeeds_and_restores_the_project() {
             assert_eq!(demo["rows"].as_array().map(Vec::len), Some(2));
             assert_eq!(demo["history"][USER_A.to_string()].as_array().map(Vec::len), Some(2));
             assert_eq!(demo["history"][USER_B.to_string()], json!([]));
+            assert_eq!(elsewhere.everything().await, before, "seed: {seed}");
+            let output = elsewhere.run(&["demo", "--link"]).await;
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             assert_eq!(elsewhere.everything().await, before, "seed: {seed}");
         }
     }
@@ -344,7 +350,7 @@ async fn unusable_projects_are_reported_and_left_unchanged() {
     let before = elsewhere.everything().await;
     let said =
         refusal(SupabaseOptions { secret_key: Some("sb_secret_other".into()), ..elsewhere.options() }).await;
-    assert!(said.contains("Supabase Auth answers 401") && !said.contains("sb_secret_other"), "{said}");
+    assert!(said.contains("Supabase Auth returns 401") && !said.contains("sb_secret_other"), "{said}");
     let database_url = Some("postgres://postgres:hidden@127.0.0.1:1/postgres".into());
     let said = refusal(SupabaseOptions { database_url, ..elsewhere.options() }).await;
     assert!(said.contains("its database cannot be used") && !said.contains("hidden"), "{said}");

@@ -386,7 +386,7 @@ async fn a_too_large_message_is_truncated_and_marked_in_its_row() {
     let played = stack.play(&payload(&[large, text(PHONE_A, "wamid.2", "short")])).await.expect("played");
     assert_eq!((played.queued, played.echoes.len(), played.rows.len()), (2, 1, 3));
     let (content, truncated): (String, Value) =
-        sqlx::query_as("select content, payload->'cut' from messages where 'wamid.1' = any (wamids)")
+        sqlx::query_as("select content, payload->'truncation' from messages where 'wamid.1' = any (wamids)")
             .fetch_one(stack.services.supabase.pool())
             .await
             .expect("a row");

@@ -114,7 +114,7 @@ pub fn trace_attributes()
 #[must_use]
 pub fn reason<E: ProvideErrorMetadata>(error: &SdkError<E>) -> String {
     match error {
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::TimeoutError(_) => "no response in time".to_owned(),
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ServiceError(error) => error.err().code().unwrap_or("no error code").to_owned(),
         _ => "the request could not be built or the response not be parsed".to_owned(),

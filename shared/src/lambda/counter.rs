@@ -8,7 +8,7 @@ crate::names! {
         AcceptedEchoes = "accepted_echoes": "messages of the business put on the inbound queue",
         AcceptedStatuses = "accepted_statuses": "statuses put on the inbound queue",
         AcceptedEvents = "accepted_events": "events put on the inbound queue",
-        UnqueuedRequests = "unqueued_requests": "requests answered with 500, because SQS did not confirm everything",
+        UnqueuedRequests = "unqueued_requests": "requests that got 500, because SQS did not confirm everything",
         TruncatedUpdates = "truncated_updates": "updates and record tasks too large for SQS, stored truncated",
         RepairedPayloads = "repaired_payloads": "signed bodies with invalid JSON that were repaired",
         UnreadablePayloads = "unreadable_payloads": "signed bodies with an unreadable part, which is stored as an event",
@@ -17,7 +17,7 @@ crate::names! {
 
         // reply: deliveries that were handled
         AnsweredMessages = "answered_messages": "messages answered, in full or with the rest sent later",
-        RecordedMessages = "recorded_messages": "messages recorded without an answer",
+        RecordedMessages = "recorded_messages": "messages recorded without a reply",
         RegistrationTexts = "registration_texts": "messages of unlinked senders answered with the registration text",
         LinkQuestions = "link_questions": "messages with a code, answered with the question whether to link",
         LinkedSenders = "linked_senders": "taps that linked their sender with a user",
@@ -31,10 +31,10 @@ crate::names! {
         StoredEvents = "stored_events": "events written to the table account_events",
 
         // reply: deliveries that were not
-        GraphAccountErrors = "graph_account_errors": "answers refused because of the access token, the account or the business number",
-        GraphSlowDownErrors = "graph_slow_down_errors": "answers refused because of a rate limit of the account",
-        GraphPassingErrors = "graph_passing_errors": "answers not sent because of a transient or unclear error",
-        MissingAnswers = "missing_answers": "messages for which the responder had no answer in time",
+        GraphAccountErrors = "graph_account_errors": "replies refused because of the access token, the account or the business number",
+        GraphSlowDownErrors = "graph_slow_down_errors": "replies refused because of a rate limit of the account",
+        GraphPassingErrors = "graph_passing_errors": "replies not sent because of a transient or unclear error",
+        MissingAnswers = "missing_answers": "messages for which the responder had no reply in time",
         UnreadableEnvelopes = "unreadable_envelopes": "queue messages that this version cannot read",
         Panics = "panics": "handlers that panicked",
         UnrecordedMessages = "unrecorded_messages": "messages returned because neither the database nor the record queue accepted the rows",
@@ -48,12 +48,12 @@ crate::names! {
         QuarantinedMessages = "quarantined_messages": "messages quarantined: moved to the record queue because they fail each time",
         DeadLetters = "dead_letters": "messages that reply moved to a dead-letter queue",
 
-        // reply: answers
-        DuplicateReplyRisk = "duplicate_reply_risk": "answers that may be sent twice",
-        UnnamedAnswers = "unnamed_answers": "answers sent for which the Graph API returned no wamid",
-        UndeliverableAnswers = "undeliverable_answers": "answers that Meta refused permanently",
-        DeferredAnswers = "deferred_answers": "long answers with a rest that is sent later",
-        FailedAnswers = "failed_answers": "answers that failed after Meta had accepted them",
+        // reply: replies
+        DuplicateReplyRisk = "duplicate_reply_risk": "replies that may be sent twice",
+        UnnamedAnswers = "unnamed_answers": "replies sent for which the Graph API returned no wamid",
+        UndeliverableAnswers = "undeliverable_answers": "replies that Meta refused permanently",
+        DeferredAnswers = "deferred_answers": "long replies with a rest that is sent later",
+        FailedAnswers = "failed_answers": "replies that failed after Meta had accepted them",
         FailedReadReceipts = "failed_read_receipts": "messages that were not marked as read",
         RetiredGraphVersions = "retired_graph_versions": "starts with a Graph API version that Meta has retired",
         BilledMessages = "billed_messages": "messages that Meta bills",

@@ -9,10 +9,10 @@ use secrecy::SecretString;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EnvError {
     /// A required variable is not set, or is empty.
-    #[error("{0} is not set: docs/CONFIGURATION.md says where to find it")]
+    #[error("{0} is not set: see docs/CONFIGURATION.md")]
     Missing(&'static str),
     /// A required secret is not in the secret of `SECRET_ID`, or is empty.
-    #[error("{0} is not in the secret of SECRET_ID: docs/CONFIGURATION.md says where to find it")]
+    #[error("{0} is not in the secret of SECRET_ID: see docs/CONFIGURATION.md")]
     MissingSecret(&'static str),
     /// A variable has an invalid value.
     #[error("{name} is not usable: {reason}")]

@@ -25,16 +25,16 @@ const NAMESPACE: &str = "WhatsAppLambda";
 pub const TIMES: [(&str, &str); 8] = [
     ("webhook_ms", "from a request to its response"),
     ("queue_ms", "all calls to SQS of a request"),
-    ("lookup_ms", "the lookups of a message: its user, and an earlier answer"),
+    ("lookup_ms", "the lookups of a message: its user, and an earlier reply"),
     ("respond_ms", "a call of the responder"),
     ("send_ms", "a call of the Graph API that sends"),
     ("insert_ms", "writing rows"),
-    ("receipt_to_reply_ms", "from the webhook's receipt of a message to its answer"),
+    ("receipt_to_reply_ms", "from the webhook's receipt of a message to its reply"),
     ("history_ms", "from a request for a page to its response"),
 ];
 
 /// The counter of log lines at level ERROR with a `counter`, by the function's version: they roll the deployment of a
-/// new version back. Lambda counts these invocations as successes, because the function answers with 5xx, returns the
+/// new version back. Lambda counts these invocations as successes, because the function responds with 5xx, returns the
 /// message to the queue or records the failure.
 pub const VERSION_ERRORS: &str = "version_errors";
 

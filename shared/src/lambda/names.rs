@@ -48,7 +48,7 @@ crate::names! {
         Echo = "echo": "a message that the business wrote in its app",
         Status = "status": "a status of a sent message",
         Event = "event": "any other content of a webhook",
-        Record = "record": "rows that could not be written when the answer was sent",
+        Record = "record": "rows that could not be written when the reply was sent",
         Unknown = "unknown": "an envelope that this version cannot read",
     }
 }

@@ -164,7 +164,7 @@ impl<T> Rotating<T> {
     /// Refreshes the secrets; returns the time until the next refresh.
     async fn refresh(&self, source: &Secret, state: &mut State<T>) -> Duration {
         let reading = timeout(REFRESH_TIMEOUT, read(source)).await;
-        let late = || Err(SecretsError::Call("no answer in time".to_owned()));
+        let late = || Err(SecretsError::Call("no response in time".to_owned()));
         let refreshed = match reading.unwrap_or_else(|_| late()) {
             Ok((_, version)) if version.is_some() && version == state.version => return FRESH,
             Ok((secrets, version)) => {

@@ -1,6 +1,6 @@
 //! Matches the sender or recipient of a message with a contact.
 //!
-//! A contact holds a phone number and a name. A wrong match would send the answer for one user to another user's phone.
+//! A contact holds a phone number and a name. A wrong match would send the reply for one user to another user's phone.
 //! A contact therefore belongs to a message only when both name the same user.
 
 use std::collections::HashMap;
@@ -91,7 +91,7 @@ impl<'a> Contacts<'a> {
 
     /// Returns the sender of `message`, according to the message and the author's contact, and that contact.
     ///
-    /// The number in the message is the recipient of the answer; the contact's number counts only in its absence.
+    /// The number in the message is the recipient of the reply; the contact's number counts only in its absence.
     #[must_use]
     pub fn author(&self, message: &Object<'_>) -> (Option<Sender>, Option<&'a RawValue>) {
         self.complete(Person::author(message))

@@ -47,7 +47,7 @@ pub enum V1<'a> {
     /// Any other content of a webhook.
     #[serde(borrow)]
     Event(ReceivedEvent<'a>),
-    /// Rows that could not be written when the answer was sent.
+    /// Rows that could not be written when the reply was sent.
     Record(Box<RecordTask>),
 }
 
@@ -73,7 +73,7 @@ pub struct ReceivedMessage<'a> {
     pub sender: Option<Sender>,
     /// The truncation of the message, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
     /// The message itself: `value.messages[]`, or `value.message_echoes[]`.
     #[serde(borrow)]
     pub message: &'a RawValue,
@@ -92,7 +92,7 @@ pub struct ReceivedStatus<'a> {
     pub metadata: Option<&'a RawValue>,
     /// The truncation of the status, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
     /// The status itself: `value.statuses[]`.
     #[serde(borrow)]
     pub status: &'a RawValue,
@@ -116,7 +116,7 @@ pub struct ReceivedEvent<'a> {
     pub name: String,
     /// The truncation of the value, if it was too large.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cut: Option<Cut>,
+    pub truncation: Option<Truncation>,
     /// The content: usually `changes[].value`.
     #[serde(borrow)]
     pub value: &'a RawValue,
@@ -124,7 +124,7 @@ pub struct ReceivedEvent<'a> {
 
 /// The truncation of an update that is larger than SQS allows.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Cut {
+pub struct Truncation {
     /// The size in bytes of the JSON as Meta sent it.
     pub bytes: usize,
     /// The size in bytes after truncation.
@@ -144,15 +144,15 @@ pub struct RecordTask {
     /// The time of the message: the number may have belonged to another user then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_at: Option<DateTime<Utc>>,
-    /// The rest of a long answer, to be sent first; `None` when all of it was sent.
+    /// The rest of a long reply, to be sent first; `None` when all of it was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsent: Option<Unsent>,
-    /// The message and its answer.
+    /// The message and its reply.
     #[serde(flatten)]
     pub exchange: Exchange,
 }
 
-/// The unsent rest of an answer.
+/// The unsent rest of a reply.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Unsent {
     /// The phone number id that sends it.
@@ -164,13 +164,13 @@ pub struct Unsent {
     pub text: String,
 }
 
-/// A message and its answer.
+/// A message and its reply.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Exchange {
     /// The key of the message: the ids of both rows are derived from it.
     #[serde(rename = "wamid")]
     pub key: MessageKey,
-    /// The phone number id that received the message and sent the answer.
+    /// The phone number id that received the message and sent the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_number_id: Option<String>,
     /// The message of the user.
@@ -184,13 +184,13 @@ pub struct Exchange {
     /// The column `payload`, as JSON that PostgreSQL accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
-    /// The answer; `None` when there is none.
+    /// The reply; `None` when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Line>,
-    /// Meta's ids of the answer, one for each part, as far as Meta returned them.
+    /// Meta's ids of the reply, one for each part, as far as Meta returned them.
     #[serde(default, deserialize_with = "wamid::list", skip_serializing_if = "Vec::is_empty")]
     pub answer_wamids: Vec<Wamid>,
-    /// The reason for a missing answer, when Meta refused the answer permanently.
+    /// The reason for a missing reply, when Meta refused the reply permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
 }
@@ -283,7 +283,7 @@ mod tests {
             metadata: Some(raw(r#"{"phone_number_id":"106540352242922"}"#)),
             contact: None,
             sender: Sender::parse("16505551234"),
-            cut: None,
+            truncation: None,
             message: raw(message),
         }
     }
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(*read, task);
         let printed = format!("{read:?}");
         assert!(!printed.contains("a question") && !printed.contains("rest of"), "{printed}");
-        // As written by versions without long answers, types and user ids.
+        // As written by versions without long replies, types and user ids.
         let body = r#"{"v1":{"record":{"user_id":null,"sender":"1","wamid":"w","question":{"content":"q","at":"2026-11-24T03:05:00Z"}}}}"#;
         let Ok(Envelope::V1(V1::Record(old))) = Envelope::from_body(body) else { panic!("{body}") };
         assert!(

@@ -7,13 +7,13 @@ use serde::Deserialize;
 #[derive(Debug, thiserror::Error)]
 pub enum SupabaseError {
     /// The request timed out. Whether it took effect is unknown.
-    #[error("Supabase did not answer in time")]
+    #[error("Supabase did not respond in time")]
     Timeout,
     /// There was no connection, or it broke.
     #[error("Supabase cannot be reached")]
     Unreachable,
     /// PostgREST, or the gateway in front of it, returned an error.
-    #[error("Supabase answered {status} ({})", code.as_deref().unwrap_or("no code"))]
+    #[error("Supabase returned {status} ({})", code.as_deref().unwrap_or("no code"))]
     Rejected {
         /// The HTTP status.
         status: u16,

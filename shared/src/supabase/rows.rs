@@ -13,7 +13,7 @@ use crate::meta::wamid::Wamid;
 pub enum Role {
     /// The user.
     User,
-    /// The business, for answers and for messages that it wrote in its app.
+    /// The business, for replies and for messages that it wrote in its app.
     Assistant,
     /// A role that another program wrote into the table.
     #[serde(untagged)]
@@ -132,7 +132,7 @@ pub struct MessageCreate {
     pub content: String,
     /// The time of the message, which orders the history.
     pub created_at: DateTime<Utc>,
-    /// The reason for a user's message without an answer, when Meta refused the answer permanently.
+    /// The reason for a user's message without a reply, when Meta refused the reply permanently.
     pub unanswered_because: Option<String>,
     /// Meta's type of the message.
     #[serde(rename = "type")]
@@ -141,7 +141,7 @@ pub struct MessageCreate {
     pub payload: Option<Box<RawValue>>,
     /// The phone number id that received or sent it.
     pub phone_number_id: Option<String>,
-    /// Meta's ids of the message: of a long answer, one for each part.
+    /// Meta's ids of the message: of a long reply, one for each part.
     pub wamids: Option<Vec<Wamid>>,
     /// The wamid that a reaction, an edit or a revoke refers to.
     pub refers_to: Option<Wamid>,
@@ -172,7 +172,7 @@ pub struct MessageResponse {
     /// The wamid that a reaction, an edit or a revoke refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refers_to: Option<String>,
-    /// The delivery status of an answer: `sent`, `delivered`, `read`, `played` or `failed`.
+    /// The delivery status of a reply: `sent`, `delivered`, `read`, `played` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// The time at which Meta sent it.

@@ -106,7 +106,7 @@ async fn an_error_includes_only_its_status_and_code() {
     let server = server(ResponseTemplate::new(409).set_body_string(body)).await;
     let supabase = client(&server, "sb_secret_k");
     let error = supabase.run(select(&supabase, Caller::Key)).await.expect_err("409");
-    assert_eq!(error.to_string(), "Supabase answered 409 (23503)");
+    assert_eq!(error.to_string(), "Supabase returned 409 (23503)");
     assert!(!format!("{error:?}").contains("secret)"));
 }
 

@@ -116,7 +116,7 @@ fn record(n: usize) -> Result<Value, serde_json::Error> {
         metadata: Some(&metadata),
         contact: Some(&contact),
         sender: Sender::parse(&number(n)),
-        cut: None,
+        truncation: None,
         message: &message,
     }))
     .to_body()?;

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_page_is_no_answer_to_be_measured() {
+    fn an_empty_page_is_not_measured() {
         let page = |body: &str| serde_json::json!({"statusCode": 200, "body": body}).to_string().into_bytes();
         assert!(!Function::Messages.is_success(&page("[]")));
         assert!(Function::Messages.is_success(&page("[{},{}]")));

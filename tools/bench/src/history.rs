@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_is_told_from_the_top_down_with_its_indexes() {
+    fn plan_nodes_are_listed_from_the_top_with_indexes() {
         let plan = json!({"Node Type": "Limit", "Plans": [
             {"Node Type": "Result"}, {"Node Type": "Index Scan", "Index Name": "messages_idx"}]});
         assert_eq!(nodes(&plan), ["Limit", "Result", "Index Scan (messages_idx)"]);

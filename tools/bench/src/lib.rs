@@ -198,7 +198,7 @@ fn print(arguments: &Arguments, rows: Vec<Row>) -> anyhow::Result<()> {
     }
     if !is_meant {
         println!(
-            "The functions were built with the profile {}: the figures mean nothing.",
+            "The functions were built with the profile {}: the figures are not meaningful.",
             arguments.profile
         );
     }

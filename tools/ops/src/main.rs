@@ -21,7 +21,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List dead letters, and redrive them: on AWS, or on another endpoint that speaks SQS.
+    /// List dead letters, and redrive them: on AWS, or on another endpoint compatible with SQS.
     DeadLetters(dead_letters::DeadLetterArguments),
     /// Check a deployed stack: its URLs, secrets, business number, database; report errors and their remedies.
     /// Exits with 0 if nothing is wrong.

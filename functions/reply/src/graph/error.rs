@@ -69,7 +69,7 @@ pub enum Detail {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the Graph API answered {}", self.status)?;
+        write!(f, "the Graph API returned {}", self.status)?;
         if let Some(code) = self.code {
             write!(f, ", code {code}")?;
         }
@@ -158,7 +158,7 @@ impl Rejection {
     /// Returns the consequence for the message, by code, subcode and type.
     ///
     /// An error without a known code is classified by its status, and is never permanent: a dead letter that an operator
-    /// examines is better than an answer that is missing unnoticed.
+    /// examines is better than a reply that is missing unnoticed.
     /// Source: “Error codes”, WhatsApp Business Platform documentation, and “Handle Errors”, Graph API documentation,
     /// November 2026.
     #[must_use]
@@ -288,11 +288,11 @@ mod tests {
         for (body, expected) in [
             (
                 json!({"error": {"code": "131047", "fbtrace_id": 12345}}),
-                "answered 400, code 131047, fbtrace_id 12345",
+                "returned 400, code 131047, fbtrace_id 12345",
             ),
-            (json!({"error": {"code": [190], "error_subcode": " 463 "}}), "answered 400, subcode 463"),
-            (json!({"error": "invalid_request"}), "answered 400"),
-            (json!([]), "answered 400"),
+            (json!({"error": {"code": [190], "error_subcode": " 463 "}}), "returned 400, subcode 463"),
+            (json!({"error": "invalid_request"}), "returned 400"),
+            (json!([]), "returned 400"),
         ] {
             let rejection = Rejection::read(400, body.to_string().as_bytes());
             assert_eq!(rejection.to_string(), format!("the Graph API {expected}"));
@@ -318,8 +318,8 @@ mod tests {
         let body = br#"{"error":{"message":"(#131030) 16505551234 not in allowed list","code":131030,
             "error_data":{"details":"16505551234"},"fbtrace_id":"Az8or2yhqkZfEZ-_4Qn_Bam"}}"#;
         let rejection = Rejection::read(400, body);
-        let expected = "the Graph API answered 400, code 131030, fbtrace_id Az8or2yhqkZfEZ-_4Qn_Bam";
+        let expected = "the Graph API returned 400, code 131030, fbtrace_id Az8or2yhqkZfEZ-_4Qn_Bam";
         assert_eq!(rejection.to_string(), expected);
-        assert_eq!(Rejection::read(502, b"<html>").to_string(), "the Graph API answered 502");
+        assert_eq!(Rejection::read(502, b"<html>").to_string(), "the Graph API returned 502");
     }
 }

@@ -8,7 +8,7 @@
 //! request, it was idle for longer than the shortest time for which peers keep connections open, and it broke within a
 //! round trip, before a response began. Such a request is repeated at once, as in browsers. The signs are the same if a
 //! front end of Meta's accepts the request after such a pause and dies within the same second, without a byte: then the
-//! answer is sent twice.
+//! reply is sent twice.
 //!
 //! Source: RFC 9110, section 9.2.2 (“some means to detect that the original request was never applied”).
 //!

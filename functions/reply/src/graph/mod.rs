@@ -32,7 +32,7 @@ pub use version::{GRAPH_API_VERSION, GraphVersion};
 /// The timeout of a send, including the connection.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The timeout of marking a message as read: the user is waiting for the answer.
+/// The timeout of marking a message as read: the user is waiting for the reply.
 pub const MARK_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The Graph API's URL and version, and the access token.
@@ -171,7 +171,7 @@ pub struct ReadReceipt<'a> {
     pub by: &'a PhoneNumberId,
     /// The wamid of the message.
     pub wamid: &'a Wamid,
-    /// Whether to show a typing indicator, for 25 s or until the answer arrives.
+    /// Whether to show a typing indicator, for 25 s or until the reply arrives.
     pub typing: bool,
 }
 

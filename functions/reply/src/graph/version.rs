@@ -12,7 +12,7 @@ use super::SettingError;
 /// The version for sends without `GRAPH_API_VERSION`.
 ///
 /// Meta retired it on 2026-05-21 and serves calls to it with the oldest supported version:
-/// docs/CONFIGURATION.md#graph-api-version says which one to set, and why.
+/// docs/CONFIGURATION.md#graph-api-version explains the choice.
 pub const GRAPH_API_VERSION: &str = "v19.0";
 
 /// The retirement dates of versions. Source: “Graph API changelog”, Meta for Developers, November 2026.

@@ -263,7 +263,7 @@ impl Content {
         }
     }
 
-    /// Returns whether the content is addressed to the business, so that the user may expect an answer.
+    /// Returns whether the content is addressed to the business, so that the user may expect a reply.
     #[must_use]
     pub fn is_conversation(&self) -> bool {
         match self {

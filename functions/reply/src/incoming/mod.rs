@@ -96,7 +96,7 @@ pub struct Incoming {
     pub quotes: Option<Wamid>,
     /// The sender's profile name.
     pub sender_name: Option<String>,
-    /// Whether it is ours to answer. In a webhook field such as `standby`, another app handles the conversation.
+    /// Whether this program replies to it. In a webhook field such as `standby`, another app handles the conversation.
     pub is_ours: bool,
     /// The column `payload`: JSON with the raw message and its most used fields.
     pub payload: String,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::meta::envelope::{Cut, ReceivedMessage};
+use shared::meta::envelope::{ReceivedMessage, Truncation};
 use shared::meta::lenient::{Object, storable};
 
 use super::content::{Content, Media};
@@ -29,7 +29,7 @@ struct Payload<'a> {
     contact: Option<Box<RawValue>>,
     /// The data lost because it exceeded the size limit of SQS.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cut: Option<Cut>,
+    truncation: Option<Truncation>,
     raw: Box<RawValue>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn payload(
         group_id: message.string("group_id"),
         field: field.map(Into::into),
         contact: received.contact.and_then(storable_value),
-        cut: received.cut,
+        truncation: received.truncation,
         raw: storable_value(received.message).unwrap_or_default(),
     };
     let payload = serde_json::to_string(&payload).unwrap_or_default();

@@ -42,7 +42,7 @@ pub struct Status {
 /// The category of a billed message, which determines its price.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Category {
-    /// A free-form answer.
+    /// A free-form reply.
     Service,
     /// A template about something that the user requested.
     Utility,
@@ -50,7 +50,7 @@ pub enum Category {
     Marketing,
     /// A template with a one-time code.
     Authentication,
-    /// Any other category: answers in groups, of Meta's own agent, of general-purpose assistants.
+    /// Any other category: replies in groups, of Meta's own agent, of general-purpose assistants.
     Other,
 }
 
@@ -144,7 +144,7 @@ mod tests {
             received_at: DateTime::from_timestamp(1_750_030_100, 5_000).expect("a time"),
             waba_id: None,
             metadata: serde_json::from_str(r#"{"phone_number_id":"106540352242922"}"#).ok(),
-            cut: None,
+            truncation: None,
             status: serde_json::from_str(&json).expect("JSON"),
         })
     }

@@ -29,7 +29,7 @@ fn received(message: &RawValue) -> ReceivedMessage<'_> {
         metadata: None,
         contact: None,
         sender: None,
-        cut: None,
+        truncation: None,
         message,
     }
 }
@@ -61,7 +61,7 @@ fn a_sender_without_a_number_is_identified_by_the_user_id() {
 }
 
 #[test]
-fn messages_of_other_fields_are_not_ours_to_answer() {
+fn messages_of_other_fields_get_no_reply() {
     let message = serde_json::from_str::<&RawValue>(r#"{"group_id":"Y2FwaV9ncm91cDox"}"#).expect("JSON");
     for (field, is_ours) in [(r#""messages""#, true), ("null", true), (r#""standby""#, false)] {
         let field = serde_json::from_str::<&RawValue>(field).expect("JSON");

@@ -181,7 +181,7 @@ async fn an_error_response_is_classified_by_its_code() {
     let server = server(ResponseTemplate::new(400).set_body_json(error)).await;
     let error = send(&graph(&server.uri()), &phone(), None).await.expect_err("400");
     assert_eq!(error.class(), Class::Transient);
-    assert_eq!(error.to_string(), "the Graph API answered 400, code 131056, fbtrace_id Az8");
+    assert_eq!(error.to_string(), "the Graph API returned 400, code 131056, fbtrace_id Az8");
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = server(sent()).await;
     let server = server(ResponseTemplate::new(302).insert_header("location", elsewhere.uri())).await;
     let error = send(&graph(&server.uri()), &phone(), None).await.expect_err("302");
-    assert!(error.to_string().starts_with("the Graph API answered 302"), "{error}");
+    assert!(error.to_string().starts_with("the Graph API returned 302"), "{error}");
     assert!(elsewhere.received_requests().await.expect("recorded").is_empty());
 }
 

@@ -117,7 +117,7 @@ async fn a_task_too_large_for_the_queue_loses_its_raw_message() {
     );
     let rows = available.inserts().await.remove(0);
     assert_eq!((&rows[0]["content"], &rows[1]["content"]), (&json!("Hello"), &json!("Hello")));
-    assert!(rows[0]["payload"]["cut"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
+    assert!(rows[0]["payload"]["truncation"]["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn a_permanent_error_is_recorded_with_the_question() {
     let rows = world.inserts().await.remove(0);
     assert_eq!(rows.as_array().map(Vec::len), Some(1));
     assert_eq!((&rows[0]["role"], &rows[0]["content"]), (&json!("user"), &json!("Hello")));
-    assert_eq!(rows[0]["unanswered_because"], "the Graph API answered 400, code 131047");
+    assert_eq!(rows[0]["unanswered_because"], "the Graph API returned 400, code 131047");
 }
 
 #[tokio::test]
@@ -313,8 +313,8 @@ async fn a_message_is_dead_lettered_with_its_cause_after_retries() {
     assert!(is_returned(world.reply(Echo).handle(&rows(tries - 1), Deadline::NONE).await));
     assert_eq!(world.reply(Echo).handle(&rows(tries), Deadline::NONE).await, Disposition::Delete);
     let causes = [
-        (Source::Inbound, "the answer was not sent: the Graph API answered 401, code 190".to_owned()),
-        (Source::Records, "rows not written: Supabase answered 503 (no code)".to_owned()),
+        (Source::Inbound, "the reply was not sent: the Graph API returned 401, code 190".to_owned()),
+        (Source::Records, "rows not written: Supabase returned 503 (no code)".to_owned()),
     ];
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 

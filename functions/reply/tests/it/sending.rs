@@ -129,7 +129,7 @@ async fn an_unspecific_error_is_retried_a_few_times() {
         assert!(is_returned(outcome), "{receive_count}");
     }
     assert_eq!(reply.handle(&delivery(envelope(&text()), 4), Deadline::NONE).await, Disposition::Delete);
-    let reason = "the Graph API answered 400, code 135000";
+    let reason = "the Graph API returned 400, code 135000";
     assert_eq!(world.inserts().await.remove(0)[0]["unanswered_because"], reason);
 }
 
@@ -175,7 +175,7 @@ async fn refused_values_are_dead_lettered_at_once() {
     }
     assert!(world.queues.take().is_empty());
     let causes = ["22P02", "23514", "23514"]
-        .map(|code| (Source::Records, format!("rows not written: Supabase answered 400 ({code})")));
+        .map(|code| (Source::Records, format!("rows not written: Supabase returned 400 ({code})")));
     assert_eq!(*world.queues.dead_letters.lock().expect("a lock"), causes);
 }
 

@@ -159,6 +159,6 @@ async fn calls_without_a_response_time_out_within_the_budget() {
     let sqs = sqs(&format!("http://{}", silent.local_addr().expect("an address")));
     let calls = tokio::time::timeout(Duration::from_secs(3 * 3 + 1), all_calls(&sqs));
     for result in calls.await.expect("within three seconds each") {
-        assert_eq!(result, Err(QueueError("no answer in time".to_owned())));
+        assert_eq!(result, Err(QueueError("no response in time".to_owned())));
     }
 }

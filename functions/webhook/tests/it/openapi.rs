@@ -24,7 +24,7 @@ struct FakeQueue {
 impl Queue for &FakeQueue {
     async fn send(&self, batch: Batch) -> Result<(), QueueError> {
         if self.is_down {
-            return Err(QueueError::Call("no answer in time".to_owned()));
+            return Err(QueueError::Call("no response in time".to_owned()));
         }
         *self.accepted.lock().expect("a lock") += batch.entries.len();
         Ok(())

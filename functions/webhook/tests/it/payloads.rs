@@ -355,8 +355,8 @@ fn a_truncated_update_keeps_its_ids_and_records_its_size() {
     for entry in &all {
         assert!(entry.body.len() <= entry::MAX_BODY);
         assert!(entry.subject.original_bytes.is_some_and(|bytes| bytes > long.len()));
-        let cut = &envelope(entry)["cut"];
-        assert_eq!(cut["bytes"], entry.subject.original_bytes.expect("cut"));
+        let truncation = &envelope(entry)["truncation"];
+        assert_eq!(truncation["bytes"], entry.subject.original_bytes.expect("a truncated update"));
     }
     let message = envelope(&all[0]);
     assert_eq!(

@@ -32,7 +32,7 @@ impl Queue for FakeQueue {
         let refused =
             |entry: &Entry| entry.subject.wamid.as_ref().is_some_and(|wamid| self.refused.contains(wamid));
         if batch.entries.iter().any(refused) {
-            return Err(QueueError::Call("no answer in time".to_owned()));
+            return Err(QueueError::Call("no response in time".to_owned()));
         }
         self.sent.lock().expect("a lock").extend(batch.entries);
         Ok(())

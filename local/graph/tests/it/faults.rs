@@ -120,7 +120,7 @@ async fn stop_ends_pending_delays_and_frees_the_port() {
 }
 
 #[tokio::test]
-async fn dropping_the_emulator_stops_it() {
+async fn dropping_the_fake_stops_it() {
     let test = Test::start().await;
     let url = format!("{}/received", test.graph.url());
     assert_eq!(answer(test.client.get(&url)).await.0, 200);

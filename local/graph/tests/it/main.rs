@@ -1,7 +1,8 @@
-//! The integration tests of the Graph API emulator over real HTTP, in one binary.
+//! The integration tests of the Graph API fake over real HTTP, in one binary.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a failed test panics")]
 
+mod buttons;
 mod common;
 mod faults;
 mod number;

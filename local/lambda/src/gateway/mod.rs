@@ -161,7 +161,7 @@ async fn answer(gateway: &Gateway, request: Request, request_id: &str) -> Respon
             message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
         }
         Ok(Err(error)) => {
-            tracing::warn!(function = route.function.name(), %error, "answered 500");
+            tracing::warn!(function = route.function.name(), %error, "invocation failed: responded with 500");
             internal_error()
         }
     }

@@ -38,7 +38,7 @@ async fn context_has_the_deadline_in_real_time_and_the_arn() {
 }
 
 #[tokio::test]
-async fn process_environment_is_isolated_from_ours() {
+async fn process_environment_is_isolated_from_the_parent() {
     let config =
         probe("environment").with_env("SUPABASE_URL", "http://127.0.0.1:1").with_env("TZ", "Asia/Tokyo");
     let Started { function, .. } = start(config);

@@ -87,7 +87,7 @@ async fn post<T: DeserializeOwned>(
         let error: Value = response.json().await.unwrap_or_default();
         let code = error.get("error_code").and_then(Value::as_str).unwrap_or("no code");
         bail!(
-            "Supabase Auth answers {status} ({code}) to /auth/v1/{path}. Is --supabase-database-url of the same project?"
+            "Supabase Auth returns {status} ({code}) to /auth/v1/{path}. Is --supabase-database-url of the same project?"
         );
     }
     response

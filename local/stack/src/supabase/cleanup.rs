@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::CREATED_BY;
+use super::linking::Linking;
 use super::writes::{TABLES, Writes};
 
 /// The advisory lock of PostgreSQL that a run holds, because another run would remove its users.
@@ -44,6 +45,7 @@ struct Todo {
     links: Vec<Link>,
     /// Users that existed without a link.
     unlinked: Vec<Uuid>,
+    linking: Linking,
     sessions: Vec<Uuid>,
 }
 
@@ -61,6 +63,7 @@ impl Cleanup {
         ensure!(is_alone, "another `local` is using it: two would remove each other's users");
         let mut transaction = connection.begin().await?;
         remove_created(&mut transaction).await?;
+        let linking = Linking::read(&mut transaction).await?;
         let (mut links, mut unlinked) = (Vec::new(), Vec::new());
         for (user, email, number) in [(USER_A, "a@example.com", PHONE_A), (USER_B, "b@example.com", PHONE_B)]
         {
@@ -110,7 +113,7 @@ impl Cleanup {
             .context("a number cannot be linked")?;
         }
         transaction.commit().await?;
-        let todo = Some(Todo { connection, links, unlinked, sessions: Vec::new() });
+        let todo = Some(Todo { connection, links, unlinked, linking, sessions: Vec::new() });
         Ok(Self { database: database.clone(), writes, todo })
     }
 
@@ -222,6 +225,7 @@ async fn undo(database: &PgConnectOptions, writes: &Writes, todo: &Todo) -> anyh
             .execute(&mut *transaction)
             .await?;
     }
+    todo.linking.restore(&mut transaction).await?;
     let has_sessions: bool = sqlx::query_scalar("select to_regclass('auth.sessions') is not null")
         .fetch_one(&mut *transaction)
         .await?;

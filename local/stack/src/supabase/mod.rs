@@ -2,6 +2,7 @@
 
 mod auth;
 mod cleanup;
+mod linking;
 mod project;
 mod writes;
 
@@ -32,8 +33,8 @@ pub struct SupabaseOptions {
     #[arg(id = "supabase", long = "supabase", global = true, env = "LOCAL_SUPABASE_URL")]
     #[arg(value_name = "URL", value_parser = crate::endpoint::parse)]
     pub url: Option<String>,
-    /// Its secret key, or the older `service_role` key. Better in the variable: arguments are visible to everybody on
-    /// the machine.
+    /// Its secret key, or the older `service_role` key. Better in the variable: other users of the machine can read
+    /// arguments.
     #[arg(id = "supabase_secret_key", long = "supabase-secret-key", global = true, value_name = "KEY")]
     #[arg(env = "LOCAL_SUPABASE_SECRET_KEY", hide_env_values = true, value_parser = secret)]
     pub secret_key: Option<SecretString>,

@@ -131,7 +131,7 @@ impl Database {
     pub async fn stop(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.stop().await,
-            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to stop"),
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is shared: it is not stopped"),
         }
     }
 
@@ -142,7 +142,7 @@ impl Database {
     pub async fn kill(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.kill(),
-            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to kill"),
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is shared: it is not killed"),
         }
     }
 
@@ -153,7 +153,7 @@ impl Database {
     pub async fn start(&self) -> anyhow::Result<()> {
         match &self.host {
             Host::Private(cluster) => cluster.lock().await.restart().await,
-            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is not ours to start"),
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is shared: it is not started"),
         }
     }
 
@@ -191,7 +191,7 @@ impl Drop for Database {
             runtime.block_on(drop_from(&server, &name))
         });
         if let Ok(Err(error)) = cleaner.join() {
-            tracing::warn!(database = %self.name, "the database stays behind: {error:#}");
+            tracing::warn!(database = %self.name, "the database was not dropped: {error:#}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::common::tables::{
 use crate::common::{Project, answer};
 
 #[tokio::test]
-async fn older_rows_are_preserved_next_to_ours() {
+async fn older_rows_are_preserved_beside_new_ones() {
     let project = project_of("plain.sql").await;
     // The row without a time sorts first, whatever its id.
     let history = contents(&project, OLD_A).await;

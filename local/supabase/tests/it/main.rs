@@ -8,6 +8,7 @@ mod checks;
 mod common;
 mod edits;
 mod identity;
+mod linking;
 mod migrations;
 mod older_columns;
 mod outage;

@@ -74,7 +74,7 @@ async fn database_is_created_and_removed_on_a_shared_server() {
         tokio::join!(Supabase::start(options.clone(), &guardian), Supabase::start(options, &guardian));
     let (first, second) = (first.expect("it starts"), second.expect("it starts"));
     assert_eq!(databases().await, 6);
-    first.database().stop().await.expect_err("not ours to stop");
+    first.database().stop().await.expect_err("a shared server");
     first.stop().await.expect("it stops");
     assert_eq!(databases().await, 4);
     drop(second);

@@ -75,7 +75,7 @@ where
     match AssertUnwindSafe(async { handle(request).await }).catch_unwind().await {
         Ok(answer) => answer,
         Err(_) => {
-            error!(counter = Counter::Panics.name(), "handler panicked: answered 500");
+            error!(counter = Counter::Panics.name(), "handler panicked: responded with 500");
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
         }
     }

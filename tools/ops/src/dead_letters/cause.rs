@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_what_it_proves() {
+    fn the_cause_is_derived_from_a_message_without_one() {
         let of = |kind, fifo| Finding::of(&message(kind), fifo);
         assert_eq!(of("text", true).wamid.as_deref(), Some("wamid.1"));
         assert!(of("text", true).cause.starts_with("no reply could be sent"));

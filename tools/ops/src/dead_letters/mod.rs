@@ -1,6 +1,6 @@
 //! Dead letters: listing them with their causes, and redriving them.
 //!
-//! Works with any endpoint that speaks SQS: AWS, a running `local`, moto.
+//! Works with any endpoint compatible with SQS: AWS, a running `local`, moto.
 //!
 //! | module | contents |
 //! |---|---|

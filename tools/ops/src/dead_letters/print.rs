@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_to_be_harmless_is_masked() {
+    fn values_not_known_to_be_harmless_are_masked() {
         let envelope = json!({"v1": {"message": {
             "received_at": "2026-11-24T03:05:00Z",
             "contact": {"profile": {"name": "Sheena"}, "wa_id": "16505551234"},

@@ -122,7 +122,7 @@ async fn posts(settings: &Settings, url: &Url, event: &TestEvent, http: &Client,
     let check = "signature";
     match post(secret, event.payload()).await {
         Ok((StatusCode::OK, _)) => {
-            report.right(check, "a signed POST /webhook is answered with 200: the queue has its event");
+            report.right(check, "a signed POST /webhook gets 200: the queue has its event");
         }
         Ok((StatusCode::UNAUTHORIZED, _)) => report.wrong(
             check,

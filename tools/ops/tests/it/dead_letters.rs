@@ -93,9 +93,9 @@ async fn dead_letters_are_listed_with_their_cause_and_stay() {
         assert_eq!(letters.count().await.expect("counted"), 3);
     }
     let seen = letters.look(100).await.expect("seen");
-    let log = r#"{"wamid":"wamid.1","outcome":"returned","reason":"the answer was not sent: code 190"}"#;
+    let log = r#"{"wamid":"wamid.1","outcome":"returned","reason":"the reply was not sent: code 190"}"#;
     let table = print::table(&seen, &Reasons::from_lines(log.as_bytes()).expect("a log"));
-    assert!(table.contains("the answer was not sent: code 190"), "{table}");
+    assert!(table.contains("the reply was not sent: code 190"), "{table}");
     assert!(table.contains(r#"wamid in ["wamid.0", "wamid.2"]"#), "{table}");
     assert!(!table.contains("private") && !table.contains(PHONE_A), "{table}");
 
@@ -242,7 +242,7 @@ async fn a_dead_letter_has_its_cause_and_later_messages_are_tried() {
     let letters = open(queues, INBOUND_DEAD_LETTERS).await;
     let seen = letters.look(10).await.expect("seen");
     assert_eq!((seen.len(), seen[0].group.as_deref()), (1, Some(group_of_a().as_str())));
-    let cause = "the answer was not sent: the Graph API answered 401, code 190";
+    let cause = "the reply was not sent: the Graph API returned 401, code 190";
     assert!(seen[0].cause.as_deref().is_some_and(|said| said.starts_with(cause)), "{:?}", seen[0].cause);
     let table = print::table(&seen, &Reasons::default());
     assert!(table.contains(cause) && !table.contains("Logs Insights"), "{table}");

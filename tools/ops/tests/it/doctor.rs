@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use local_testing::*;
 
 /// The checks that must pass without faults.
-const CHECKS: [&str; 22] = [
+const CHECKS: [&str; 24] = [
     "webhook_url",
     "verify_token",
     "wrong_verify_token",
@@ -39,7 +39,9 @@ const CHECKS: [&str; 22] = [
     "table_message_statuses",
     "table_account_events",
     "adoption_notes",
+    "linking_functions",
     "anonymous_reads",
+    "linking_rights",
 ];
 
 fn environment(stack: &Stack) -> BTreeMap<String, String> {
@@ -214,7 +216,7 @@ const BROKEN: &[Broken] = &[
 /// SQL that breaks the database, SQL that repairs it, and the expected failures.
 type BrokenTable = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const BROKEN_TABLES: [BrokenTable; 10] = [
+const BROKEN_TABLES: [BrokenTable; 15] = [
     (
         "revoke select on messages from authenticated",
         "grant select on messages to authenticated",
@@ -265,6 +267,33 @@ const BROKEN_TABLES: [BrokenTable; 10] = [
         "revoke select on user_preferences from anon; alter table user_preferences enable row level security",
         &[("anonymous_reads", "enable row level security")],
     ),
+    (
+        "alter function create_whatsapp_link rename to gone",
+        "alter function gone rename to create_whatsapp_link",
+        &[("linking_functions", "there is no function create_whatsapp_link with these arguments: apply")],
+    ),
+    (
+        "alter function claim_registration_text rename to gone",
+        "alter function gone rename to claim_registration_text",
+        &[("linking_functions", "claim_registration_text")],
+    ),
+    (
+        "revoke execute on function confirm_whatsapp_link from service_role",
+        "grant execute on function confirm_whatsapp_link to service_role",
+        &[("linking_functions", "may not execute confirm_whatsapp_link: grant execute")],
+    ),
+    (
+        "grant execute on function claim_whatsapp_link, confirm_whatsapp_link to anon",
+        "revoke execute on function claim_whatsapp_link, confirm_whatsapp_link from anon",
+        &[("linking_rights", "may execute claim_whatsapp_link and confirm_whatsapp_link")],
+    ),
+    (
+        "grant usage on schema whatsapp to anon;
+         grant execute on function public.delete_whatsapp_link, whatsapp.delete_link to anon",
+        "revoke usage on schema whatsapp from anon;
+         revoke execute on function public.delete_whatsapp_link, whatsapp.delete_link from anon",
+        &[("linking_rights", "may execute delete_whatsapp_link")],
+    ),
 ];
 
 #[tokio::test]
@@ -280,11 +309,13 @@ async fn each_fault_fails_exactly_its_own_checks() {
     let right = names(&report, Outcome::Right);
     assert_eq!(right, [&CHECKS[..], &["test_event"]].concat());
     // The doctor leaves no row.
-    let left: i64 =
-        sqlx::query_scalar("select (select count(*) from account_events) + (select count(*) from messages)")
-            .fetch_one(stack.services.supabase.pool())
-            .await
-            .expect("a count");
+    let left: i64 = sqlx::query_scalar(
+        "select (select count(*) from account_events) + (select count(*) from messages)
+            + (select count(*) from whatsapp.sender_messages) + (select count(*) from whatsapp.link_codes)",
+    )
+    .fetch_one(stack.services.supabase.pool())
+    .await
+    .expect("a count");
     assert_eq!(left, 0);
     assert_eq!(stack.services.graph.stored().received.len(), 0);
 

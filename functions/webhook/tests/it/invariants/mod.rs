@@ -141,30 +141,32 @@ fn check_envelope(entry: &Entry, update: &Update<'_>, arrival: DateTime<Utc>) {
         |character: char| matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
     assert!(entry.body.chars().all(allowed), "{:?}", entry.body);
     let Envelope::V1(envelope) = Envelope::from_body(&entry.body).expect("an envelope");
-    let (received_at, cut, sent, read) = match (&envelope, &update.kind) {
+    let (received_at, truncation, sent, read) = match (&envelope, &update.kind) {
         (V1::Message(read), Kind::Message { sender, contact, message, .. })
         | (V1::Echo(read), Kind::Echo { recipient: sender, contact, message, .. }) => {
             assert_eq!(&read.sender, sender);
             check_carried(read.contact, *contact);
             check_carried(read.metadata, update.metadata);
-            (read.received_at, read.cut, *message, read.message)
+            (read.received_at, read.truncation, *message, read.message)
         }
         (V1::Status(read), Kind::Status(status)) => {
             check_carried(read.metadata, update.metadata);
-            (read.received_at, read.cut, *status, read.status)
+            (read.received_at, read.truncation, *status, read.status)
         }
         (V1::Event(read), Kind::Event { name, value }) => {
             assert!(name.starts_with(&read.name));
             check_carried(read.time, update.time);
-            (read.received_at, read.cut, &**value, read.value)
+            (read.received_at, read.truncation, &**value, read.value)
         }
         _ => panic!("{} for {:?}", entry.subject.update.name(), update.kind),
     };
     assert_eq!(received_at, arrival);
-    assert_eq!(cut.map(|cut| cut.bytes), entry.subject.original_bytes);
-    match cut {
+    assert_eq!(truncation.map(|truncation| truncation.bytes), entry.subject.original_bytes);
+    match truncation {
         None => assert_eq!(read.get(), as_sent(sent)),
-        Some(cut) => assert!(cut.bytes == sent.get().len() && read.get().len() < cut.bytes),
+        Some(truncation) => {
+            assert!(truncation.bytes == sent.get().len() && read.get().len() < truncation.bytes);
+        }
     }
 }
 
@@ -189,9 +191,9 @@ fn check_truncation(update: &Update<'_>) {
     };
     match truncate::fit(json, SMALL_BUDGET) {
         None => assert!(json.get().len() <= SMALL_BUDGET),
-        Some((truncated, cut)) => {
+        Some((truncated, truncation)) => {
             assert!(truncated.get().len() <= SMALL_BUDGET && json.get().len() > SMALL_BUDGET);
-            assert_eq!(cut.bytes, json.get().len());
+            assert_eq!(truncation.bytes, json.get().len());
             serde_json::from_str::<Value>(truncated.get()).expect("JSON");
         }
     }

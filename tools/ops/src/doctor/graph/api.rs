@@ -68,7 +68,7 @@ impl Rejection {
             (Some(190), Some(463)) => About::Token("it has expired"),
             (Some(190), Some(460)) => About::Token("its user's password was changed"),
             (Some(190), Some(458 | 467)) => About::Token("it was revoked"),
-            (Some(190 | 0 | 102), _) => About::Token("Meta does not know it, or no longer"),
+            (Some(190 | 0 | 102), _) => About::Token("unknown to Meta, or revoked"),
             (Some(3 | 10 | 200..=299), _) => About::Permission,
             (Some(100), Some(33)) | (Some(33 | 803), _) => About::Number,
             (Some(1 | 2 | 4 | 613 | 80_007 | 130_429 | 131_016), _) => About::Passing,
@@ -159,7 +159,7 @@ mod tests {
         for (status, code, subcode, expected) in [
             (401, Some(190), Some(463), "it has expired"),
             (401, Some(190), Some(467), "it was revoked"),
-            (400, Some(190), None, "Meta does not know it, or no longer"),
+            (400, Some(190), None, "unknown to Meta, or revoked"),
             (401, None, None, "Meta refuses it"),
             (403, Some(10), None, "permission"),
             (403, Some(200), None, "permission"),

@@ -70,7 +70,7 @@ pub async fn examine(settings: &Settings, http: &Client) -> Report {
     report
 }
 
-/// Says whether the token is accepted, and by both calls: Meta may refuse to speak about a token that it accepts.
+/// Returns whether the token is accepted, and by both calls: Meta may refuse to describe a token that it accepts.
 fn examine_token(
     about: &Result<AboutToken, Failure>,
     number: Option<&Result<AboutNumber, Failure>>,

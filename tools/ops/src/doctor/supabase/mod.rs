@@ -1,5 +1,6 @@
-//! The Supabase project: its URL, its keys, the migrations, and anonymous reads.
+//! The Supabase project: its URL, its keys, the migrations, and anonymous reads and calls.
 
+mod linking;
 mod notes;
 mod tables;
 
@@ -21,7 +22,7 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
     let checks: Vec<_> = ["secret_key", "publishable_key", "database"]
         .into_iter()
         .chain(TABLES.map(|table| table.check))
-        .chain([notes::CHECK, "anonymous_reads"])
+        .chain([notes::CHECK, linking::FUNCTIONS, "anonymous_reads", linking::RIGHTS])
         .collect();
     let Some(text) = &settings.supabase_url else {
         report.unchecked("supabase_url", "set SUPABASE_URL");
@@ -63,16 +64,23 @@ pub async fn examine(settings: &Settings, http: &Client) -> (Report, Option<Supa
         Some(secret) => {
             tables(secret, &mut report).await;
             notes(secret, &mut report).await;
+            linking::functions(secret, &mut report).await;
         }
         None => {
             let why = "the secret key is not accepted, or not set";
             report.all_unchecked(&TABLES.map(|table| table.check), why);
-            report.unchecked(notes::CHECK, why);
+            report.all_unchecked(&[notes::CHECK, linking::FUNCTIONS], why);
         }
     }
     match publishable.accepted() {
-        Some(publishable) => anonymous(&publishable, &mut report).await,
-        None => report.unchecked("anonymous_reads", "the publishable key is not accepted, or not set"),
+        Some(publishable) => {
+            anonymous(&publishable, &mut report).await;
+            linking::rights(&publishable, &mut report).await;
+        }
+        None => report.all_unchecked(
+            &["anonymous_reads", linking::RIGHTS],
+            "the publishable key is not accepted, or not set",
+        ),
     }
     (report, secret)
 }

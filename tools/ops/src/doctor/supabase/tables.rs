@@ -88,7 +88,7 @@ pub(super) const PUSH: &str = "apply the migrations with `supabase db push --rem
 
 /// The refusal of a request for columns of a table.
 #[derive(Debug, Eq, PartialEq)]
-enum Refusal {
+pub(super) enum Refusal {
     NoTable,
     NoColumn,
     NotAllowed,
