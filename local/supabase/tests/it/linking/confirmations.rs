@@ -12,6 +12,9 @@ const HIDDEN: Person = Person { numbers: &[], user_id: Some("US.300") };
 /// A person whose messages have no user id.
 const WITHOUT_USER_ID: Person = Person { numbers: &["+16505550100", "16505550100"], user_id: None };
 
+/// Times of the identity and of the number, link state, and account.
+type Times = (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>, Option<String>);
+
 #[tokio::test]
 async fn tap_links_number_and_user_id() {
     let linking = Linking::start().await;
@@ -42,7 +45,7 @@ async fn not_me_discards_the_code() {
 #[tokio::test]
 async fn link_has_the_time_of_the_tap_and_is_completed_later() {
     let linking = Linking::start().await;
-    let times = async || -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>, Option<String>) {
+    let times = async || -> Times {
         sqlx::query_as(
             "select whatsapp_identity_at, whatsapp_number_at, whatsapp_link_state, whatsapp_waba_id
              from public.user_preferences where user_id = $1",
