@@ -58,6 +58,8 @@ $$;
 -- Gives a user the identity of a sender, takes it from other users, and returns whether one of them had it.
 create or replace function whatsapp.link(claimant uuid, numbers text[], id text, account text, since timestamptz)
 returns boolean language plpgsql volatile set search_path = '' set jit = off set enable_seqscan = off as $$
+-- The table of an older program may have columns with these names.
+#variable_conflict use_variable
 declare
   written text[] := numbers;
   own tid;
@@ -190,7 +192,7 @@ create or replace function public.confirm_whatsapp_link(link_id uuid, sender tex
   numbers text[], whatsapp_user_id text, waba_id text, accept boolean)
 returns jsonb language sql volatile set search_path = '' as $$
   select whatsapp.confirm_link(link_id, decode(sender, 'hex'), decode(message, 'hex'), sent_at,
-    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), waba_id, coalesce(accept, false))
+    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), nullif(waba_id, ''), coalesce(accept, false))
 $$;
 
 -- For reply: whether an unlinked sender gets the registration text for this message: once in 24 hours, and again for
@@ -199,7 +201,7 @@ $$;
 create or replace function public.claim_registration_text(sender text, message text, phone_number_id text,
   business_number text)
 returns boolean language sql volatile set search_path = '' as $$
-  select whatsapp.claim_registration_text(decode(sender, 'hex'), decode(message, 'hex'), phone_number_id,
+  select whatsapp.claim_registration_text(decode(sender, 'hex'), decode(message, 'hex'), nullif(phone_number_id, ''),
     regexp_replace(business_number, '[^0-9]', '', 'g'))
 $$;
 
