@@ -62,7 +62,7 @@ create table if not exists whatsapp.business_numbers (
   first_seen_at timestamptz not null default now()
 );
 comment on table whatsapp.business_numbers is
-  'The business numbers that unlinked senders have written to. Links for users have the first one.';
+  'The configured business numbers that unlinked senders have written to. Links for users have the first one.';
 comment on column whatsapp.business_numbers.number is 'Country code and number, only digits: 16505551234.';
 
 revoke all on all tables in schema whatsapp from public, anon, authenticated;
