@@ -70,7 +70,7 @@ begin
   select number into business_number from whatsapp.business_numbers order by first_seen_at, phone_number_id limit 1;
   if not found then
     raise exception 'no business number is known yet'
-      using errcode = 'PT503', hint = 'Write to it once from an unlinked phone.';
+      using errcode = 'PT503', hint = 'Send a message to the business number from an unlinked phone first.';
   end if;
   perform whatsapp.lock(3, claimant::text);
   if (select count(*) >= 5 from whatsapp.link_codes
