@@ -48,7 +48,7 @@ create table if not exists whatsapp.sender_messages (
   primary key (sender, kind, message)
 );
 comment on table whatsapp.sender_messages is
-  'Messages of unlinked senders that got the registration text or held a wrong code: pseudonyms and a time, for the'
+  'Messages that got the registration text or held a wrong code: pseudonyms of sender and message and a time, for the'
   ' limits on answers. Deleted after a day.';
 comment on column whatsapp.sender_messages.outcome is 'The result of a wrong code, for a redelivery of the message.';
 comment on column whatsapp.sender_messages.answered is 'Whether the message gets an answer.';
