@@ -5,7 +5,7 @@
 //! | [`settings`] | nothing: the settings and their sources |
 //! | [`webhook`] | `/webhook` and `/messages`: address, verify token, signature |
 //! | [`graph`] | Meta's Graph API: version, access token, business number |
-//! | [`supabase`] | the project: keys, tables and columns, and that anonymous reads are refused |
+//! | [`supabase`] | the project: keys, tables, columns, functions of linking, and that anonymous calls are refused |
 //! | [`event`] | the pipeline from the webhook through the queue and `reply` to the database |
 //! | `connection` | nothing: URLs that may receive secrets, and causes of missing responses |
 //! | [`report`] | nothing: the findings and their output |
