@@ -12,7 +12,7 @@
 //!
 //! It leaves only lines in the functions' logs. The signed test POST contains no message, but an event named `doctor`:
 //! no reply is sent and no user's row is written. Its row in `account_events` is removed again if the secret key is
-//! known. Nothing else is written, and no user's row is read.
+//! known. Nothing else is written. Rows of a user are read only with the user's own token, `SUPABASE_USER_TOKEN`.
 
 mod connection;
 pub mod event;
