@@ -48,7 +48,7 @@ create table if not exists whatsapp.sender_messages (
   primary key (sender, kind, message)
 );
 comment on table whatsapp.sender_messages is
-  'Messages of unlinked senders that got the registration text or held a wrong code: pseudonyms and a time, for the'
+  'Messages that got the registration text or held a wrong code: pseudonyms of sender and message and a time, for the'
   ' limits on answers. Deleted after a day.';
 comment on column whatsapp.sender_messages.outcome is 'The result of a wrong code, for a redelivery of the message.';
 comment on column whatsapp.sender_messages.answered is 'Whether the message gets an answer.';
@@ -62,7 +62,7 @@ create table if not exists whatsapp.business_numbers (
   first_seen_at timestamptz not null default now()
 );
 comment on table whatsapp.business_numbers is
-  'The business numbers that unlinked senders have written to. Links for users have the first one.';
+  'The configured business numbers that unlinked senders have written to. Links for users have the first one.';
 comment on column whatsapp.business_numbers.number is 'Country code and number, only digits: 16505551234.';
 
 revoke all on all tables in schema whatsapp from public, anon, authenticated;

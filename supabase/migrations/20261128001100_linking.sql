@@ -33,7 +33,7 @@ begin
   if is_again and link.state in ('linked', 'discarded') then
     return '{"outcome": "decided"}';
   end if;
-  -- Messages without an answer do not count: whoever waits an hour can try again.
+  -- Messages without an answer do not count: a sender who waits an hour can try again.
   is_answered := is_again or 5 > (select count(*) from whatsapp.sender_messages
     where sender = claimer and kind = 'wrong_code' and answered and at > now() - interval '1 hour');
   if is_answered and sent < link.expires_at
@@ -196,8 +196,7 @@ returns jsonb language sql volatile set search_path = '' as $$
 $$;
 
 -- For reply: whether an unlinked sender gets the registration text for this message: once in 24 hours, and again for
--- the same message until it is stored as sent. Also stores the
--- business number (digits) of the message, if it is given.
+-- the same message until it is stored as sent. Also stores the business number (digits) of the message, if it is given.
 create or replace function public.claim_registration_text(sender text, message text, phone_number_id text,
   business_number text)
 returns boolean language sql volatile set search_path = '' as $$

@@ -71,7 +71,7 @@ async fn no_code_before_a_business_number_is_known() {
     let (status, body) = linking.create(USER_A).await;
     assert_eq!((status, &body["code"]), (503, &json!("PT503")), "{body}");
     assert_eq!(body["message"], "no business number is known yet");
-    assert_eq!(body["hint"], "Send a message to the business number first.");
+    assert_eq!(body["hint"], "Send a message to the business number from an unlinked phone first.");
     linking.stop().await;
 }
 
