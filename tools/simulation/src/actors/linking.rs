@@ -45,7 +45,7 @@ pub fn claim(state: &mut State, code: &Code, step: &Step) -> Claimed {
         && let Some((_, session)) = state.people.linking.code(link_id)
     {
         let account = session.account;
-        let losers = state.people.links.link(account, step, now, defect);
+        let losers = state.people.links.link(account, step, now, defect).unwrap_or_default();
         linked(state, Made { account, link_id, losers }, step);
     }
     claimed

@@ -137,13 +137,19 @@ impl Codes {
             row.hash == hash && !(defect == Some(Defect::ForgetUsedCodes) && row.is_decided())
         });
         let is_again = found.as_ref().is_some_and(|(_, row)| row.claimed.as_ref() == Some(message));
-        let is_answered = is_again || self.strangers.wrong_codes(&message.sender, now) < MOST_PER_HOUR;
+        let is_answered = self.strangers.wrong_codes(&message.sender, now) < MOST_PER_HOUR;
         let is_known = found.is_some();
         if let Some((link_id, row)) = found {
-            if is_again && row.is_decided() {
-                return Claimed::Decided;
-            }
             let is_theirs = row.claimed.as_ref().is_some_and(|claimed| claimed.sender == message.sender);
+            let may_repeat = is_again || arrival(step, now, defect) < row.expires_at;
+            let is_repeated =
+                is_theirs && may_repeat && (row.is_decided() || row.state == CodeState::Claimed);
+            if is_repeated && defect != Some(Defect::UseCodesTwice) {
+                return match is_again && row.state == CodeState::Claimed {
+                    true => Claimed::Ask { link_id: *link_id, account: masked(row.account) },
+                    false => Claimed::Decided,
+                };
+            }
             let may_claim = row.state == CodeState::Open
                 || (row.state == CodeState::Claimed && is_theirs)
                 || (row.state == CodeState::Linked && defect == Some(Defect::UseCodesTwice));
@@ -176,32 +182,56 @@ impl Codes {
         now: DateTime<Utc>,
         defect: Option<Defect>,
     ) -> (Confirmed, Option<Made>) {
-        let expired = (Confirmed::Expired, None);
-        let Some(row) = self.rows.get_mut(&link_id) else { return expired };
-        let Some(claimed) = &row.claimed else { return expired };
+        if let Some((_, answer)) = self.strangers.same_wrong_code(&step.message) {
+            return (Confirmed::Expired { answer }, None);
+        }
+        let decided = self.decide(link_id, accept, step, links, now, defect);
+        decided.unwrap_or_else(|| {
+            let answer = self.strangers.wrong_codes(&step.message.sender, now) < MOST_PER_HOUR;
+            let outcome = Claimed::Expired { answer };
+            self.strangers.add_wrong_code(step.message.clone(), outcome, answer, now);
+            self.expire(now);
+            (Confirmed::Expired { answer }, None)
+        })
+    }
+
+    /// Links, discards, or repeats the outcome of the same tap.
+    fn decide(
+        &mut self,
+        link_id: Uuid,
+        accept: bool,
+        step: &Step,
+        links: &mut Links,
+        now: DateTime<Utc>,
+        defect: Option<Defect>,
+    ) -> Option<(Confirmed, Option<Made>)> {
+        let row = self.rows.get_mut(&link_id)?;
+        let claimed = row.claimed.as_ref()?;
         if claimed.sender != step.message.sender && defect != Some(Defect::LinkAnyTap) {
-            return expired;
+            return None;
         }
         let mut made = None;
         if row.state == CodeState::Claimed && arrival(step, now, defect) < row.expires_at {
             row.decided = Some(step.message.clone());
-            row.state = if accept { CodeState::Linked } else { CodeState::Discarded };
+            row.state = CodeState::Discarded;
             if accept {
-                let losers = links.link(row.account, step, now, defect);
+                let Some(losers) = links.link(row.account, step, now, defect) else {
+                    row.state = CodeState::Superseded;
+                    return None;
+                };
+                row.state = CodeState::Linked;
                 row.moved = !losers.is_empty();
                 made = Some(Made { account: row.account, link_id, losers });
             }
-        } else if !(row.is_decided() && row.decided.as_ref() == Some(&step.message)
-            || row.state == CodeState::Linked && accept)
-        {
-            return expired;
+        } else if !row.is_decided() || row.decided.as_ref() != Some(&step.message) {
+            return None;
         }
         let user_id = row.account;
         let confirmed = match row.state {
             CodeState::Linked => Confirmed::Linked { user_id, moved: row.moved },
             _ => Confirmed::Discarded { user_id },
         };
-        (confirmed, made)
+        Some((confirmed, made))
     }
 
     fn expire(&mut self, now: DateTime<Utc>) {

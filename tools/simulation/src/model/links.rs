@@ -162,27 +162,26 @@ impl Links {
         }
     }
 
-    /// Gives an account exactly the identity of a step, takes it from other accounts, and returns these.
+    /// Gives an account exactly the identity of a step, takes it from other accounts, and returns these. `None` if one of
+    /// them has it since a later time.
     pub fn link(
         &mut self,
         account: Uuid,
         step: &Step,
         now: DateTime<Utc>,
         defect: Option<Defect>,
-    ) -> Vec<Uuid> {
+    ) -> Option<Vec<Uuid>> {
         let (number, user_id) = &step.identity;
-        let other = |own: &Option<String>, theirs: &Option<String>| {
-            theirs.clone().filter(|_| own.is_none() || own != theirs)
-        };
-        let mut losers = Vec::new();
-        for (account, link) in self.0.iter().filter(|(other, _)| **other != account) {
-            let left = (other(number, &link.whatsapp_phone), other(user_id, &link.whatsapp_user_id));
-            if left != (link.whatsapp_phone.clone(), link.whatsapp_user_id.clone()) {
-                losers.push((*account, left));
-            }
+        let is_same = |own: &Option<String>, theirs: &Option<String>| own.is_some() && own == theirs;
+        let has_it =
+            |link: &Link| is_same(number, &link.whatsapp_phone) || is_same(user_id, &link.whatsapp_user_id);
+        let losers = self.0.iter().filter(|(other, link)| **other != account && has_it(link));
+        let losers: Vec<_> = losers.map(|(loser, link)| (*loser, link.whatsapp_identity_at)).collect();
+        if losers.iter().any(|(_, since)| since.is_some_and(|since| since > step.sent_at)) {
+            return None;
         }
-        for (loser, left) in &losers {
-            self.write(*loser, left.clone(), now, defect);
+        for (loser, _) in &losers {
+            self.write(*loser, (None, None), now, defect);
         }
         let at = Some(step.sent_at);
         let link = Link {
@@ -195,7 +194,7 @@ impl Links {
             whatsapp_link_state: Some("changed".to_owned()),
         };
         self.0.insert(account, link);
-        losers.into_iter().map(|(loser, _)| loser).collect()
+        Some(losers.into_iter().map(|(loser, _)| loser).collect())
     }
 
     /// Applies an identity change. Returns the outcome and the account.
