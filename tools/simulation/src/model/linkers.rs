@@ -85,7 +85,7 @@ pub struct Linking {
     pub asked: BTreeSet<(usize, Uuid)>,
     /// The taps, by wamid.
     pub taps: BTreeMap<String, Button>,
-    /// The outcomes of claims, by wamid.
+    /// The outcomes of codes, and of taps without effect, by wamid.
     pub claims: BTreeMap<String, Vec<Claimed>>,
     /// Changes of links by these steps, in order.
     pub journal: Vec<LinkChange>,
