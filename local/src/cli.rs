@@ -25,7 +25,7 @@ pub struct Cli {
 enum Command {
     /// Send one signed sample webhook, show its outcome, and exit: 0 if every step was as expected.
     Demo {
-        /// Link a number instead: from an unlinked number over a code and its confirmation to a recorded reply.
+        /// Link a number instead: the registration text, a code, its confirmation, a recorded reply.
         #[arg(long)]
         link: bool,
         /// Print the result as one JSON object.

@@ -143,10 +143,10 @@ impl LinkDemo {
                 println!("  link      {url}");
             }
             let does = match number {
-                0 | 1 => "An unlinked number writes",
-                2 => "The number sends the code:",
-                3 => "The number taps on",
-                _ => "The linked number writes",
+                0 | 1 => "An unlinked sender writes",
+                2 => "The sender sends the code:",
+                3 => "The sender taps",
+                _ => "The linked sender writes",
             };
             println!("\n{does} “{}”", step.sent);
             println!("  reply     {}", step.outcome.replace('_', " "));

@@ -5,7 +5,6 @@
 
 -- Not one of the schemas that the API exposes. Users need the schema for the two functions that they may execute.
 create schema if not exists whatsapp;
-revoke all on schema whatsapp from public, anon;
 grant usage on schema whatsapp to authenticated, service_role;
 
 create table if not exists whatsapp.link_codes (
@@ -48,7 +47,7 @@ create table if not exists whatsapp.sender_messages (
   primary key (sender, kind, message)
 );
 comment on table whatsapp.sender_messages is
-  'Messages of unlinked senders that got the registration text or held a wrong code: pseudonyms and a time, for the'
+  'Messages that got the registration text or held a wrong code: pseudonyms of sender and message and a time, for the'
   ' limits on answers. Deleted after a day.';
 comment on column whatsapp.sender_messages.outcome is 'The result of a wrong code, for a redelivery of the message.';
 comment on column whatsapp.sender_messages.answered is 'Whether the message gets an answer.';
@@ -62,16 +61,32 @@ create table if not exists whatsapp.business_numbers (
   first_seen_at timestamptz not null default now()
 );
 comment on table whatsapp.business_numbers is
-  'The business numbers that unlinked senders have written to. Links for users have the first one.';
+  'The configured business numbers that unlinked senders have written to. Links for users have the first one.';
 comment on column whatsapp.business_numbers.number is 'Country code and number, only digits: 16505551234.';
 
-revoke all on all tables in schema whatsapp from public, anon, authenticated;
-grant all on all tables in schema whatsapp to service_role;
+revoke all on table whatsapp.link_codes, whatsapp.sender_messages, whatsapp.business_numbers
+  from public, anon, authenticated;
+grant all on table whatsapp.link_codes, whatsapp.sender_messages, whatsapp.business_numbers to service_role;
 
 -- Without a policy: a role that is subject to row-level security sees no row.
 alter table whatsapp.link_codes enable row level security;
 alter table whatsapp.sender_messages enable row level security;
 alter table whatsapp.business_numbers enable row level security;
+
+-- A user without a number has an empty string in a column of an older program that is not nullable: only one user can, if
+-- it is also unique.
+do $$
+begin
+  if exists (select from pg_index join pg_attribute on attrelid = indrelid and attnum = indkey[0]
+    where indrelid = 'public.user_preferences'::regclass and indisunique and indnkeyatts = 1
+      and attname = 'whatsapp_phone' and attnotnull)
+  then
+    perform adoption.note('user_preferences', 'the column whatsapp_phone may be null from now on');
+    alter table public.user_preferences alter column whatsapp_phone drop not null;
+    update public.user_preferences set whatsapp_phone = null where whatsapp_phone = '';
+  end if;
+end
+$$;
 
 -- A link inserts a row for a user who has none: the columns of an older program must not refuse it.
 do $$

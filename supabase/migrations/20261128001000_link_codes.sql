@@ -70,7 +70,7 @@ begin
   select number into business_number from whatsapp.business_numbers order by first_seen_at, phone_number_id limit 1;
   if not found then
     raise exception 'no business number is known yet'
-      using errcode = 'PT503', hint = 'Send a message to the business number first.';
+      using errcode = 'PT503', hint = 'Send a message to the business number from an unlinked phone first.';
   end if;
   perform whatsapp.lock(3, claimant::text);
   if (select count(*) >= 5 from whatsapp.link_codes
@@ -103,7 +103,7 @@ $$;
 
 -- For a signed-in user, with the user's token. Returns `code`, the `url` of a WhatsApp message that holds it, and
 -- `expires_at`. Supersedes the user's earlier code. Fails with the status 429 after 5 codes in an hour, and with 503
--- before the first message to the business number.
+-- before an unlinked sender has written to the business number.
 create or replace function public.create_whatsapp_link() returns jsonb
 language sql volatile set search_path = '' as $$
   select whatsapp.create_link()

@@ -9,7 +9,15 @@
 create or replace function whatsapp.masked_account(claimant uuid) returns text
 language sql stable set search_path = '' as $$
   select coalesce(regexp_replace(nullif(email, ''), '^(.).*@', '\1•••@'), '•••' || right(nullif(phone, ''), 4),
-    'your account') from auth.users where id = claimant
+    'one without an e-mail address') from auth.users where id = claimant
+$$;
+
+-- Whether another wrong code or tap of a sender is answered: five of them within an hour. Those without an answer do not
+-- count: whoever waits an hour can try again.
+create or replace function whatsapp.may_refuse(claimer bytea) returns boolean
+language sql stable set search_path = '' as $$
+  select count(*) < 5 from whatsapp.sender_messages
+    where sender = claimer and kind = 'wrong_code' and answered and at > now() - interval '1 hour'
 $$;
 
 create or replace function whatsapp.claim_link(hash bytea, claimer bytea, of_message bytea, sent timestamptz)
@@ -17,7 +25,6 @@ returns jsonb language plpgsql volatile security definer set search_path = '' se
   set enable_seqscan = off as $$
 declare
   link whatsapp.link_codes;
-  is_again boolean;
   result text;
   is_answered boolean := true;
 begin
@@ -29,20 +36,19 @@ begin
   end if;
 
   select * into link from whatsapp.link_codes where code_hash = hash for update;
-  is_again := coalesce(link.claimed_by = claimer and link.claimed_message = of_message, false);
-  if is_again and link.state in ('linked', 'discarded') then
+  if link.claimed_by = claimer and link.state in ('claimed', 'linked', 'discarded')
+    and (link.claimed_message = of_message or sent < link.expires_at)
+  then
+    if link.state = 'claimed' and link.claimed_message = of_message then
+      return jsonb_build_object('outcome', 'ask', 'link_id', link.id,
+        'account', whatsapp.masked_account(link.user_id));
+    end if;
     return '{"outcome": "decided"}';
   end if;
-  -- Messages without an answer do not count: whoever waits an hour can try again.
-  is_answered := is_again or 5 > (select count(*) from whatsapp.sender_messages
-    where sender = claimer and kind = 'wrong_code' and answered and at > now() - interval '1 hour');
-  if is_answered and sent < link.expires_at
-    and (link.state = 'open' or link.state = 'claimed' and link.claimed_by = claimer)
-  then
-    if link.state = 'open' then
-      update whatsapp.link_codes set state = 'claimed', claimed_by = claimer, claimed_message = of_message,
-        expires_at = greatest(expires_at, sent + interval '10 minutes') where id = link.id;
-    end if;
+  is_answered := whatsapp.may_refuse(claimer);
+  if is_answered and link.state = 'open' and sent < link.expires_at then
+    update whatsapp.link_codes set state = 'claimed', claimed_by = claimer, claimed_message = of_message,
+      expires_at = greatest(expires_at, sent + interval '10 minutes') where id = link.id;
     return jsonb_build_object('outcome', 'ask', 'link_id', link.id, 'account', whatsapp.masked_account(link.user_id));
   end if;
 
@@ -55,9 +61,13 @@ begin
 end
 $$;
 
--- Gives a user the identity of a sender, takes it from other users, and returns whether one of them had it.
+-- Gives a user the identity of a sender, takes it from other users, and returns whether one of them had it. A user who
+-- loses a number or a user id loses both, which are of one phone. Returns null, and changes nothing, if another user has
+-- the identity since a later time.
 create or replace function whatsapp.link(claimant uuid, numbers text[], id text, account text, since timestamptz)
 returns boolean language plpgsql volatile set search_path = '' set jit = off set enable_seqscan = off as $$
+-- The table of an older program may have columns with these names.
+#variable_conflict use_variable
 declare
   written text[] := numbers;
   own tid;
@@ -70,11 +80,13 @@ begin
         and (user_id = claimant or whatsapp_user_id = id or whatsapp_phone = any (written)) order by user_id for update;
       -- The table of an older program may have several rows of a user.
       select ctid into own from public.user_preferences where user_id = claimant order by ctid limit 1;
+      if exists (select from public.user_preferences where user_id <> claimant and whatsapp_identity_at > since
+        and (whatsapp_user_id = id or whatsapp_phone = any (written)))
+      then
+        return null;
+      end if;
       with lost as (
-        update public.user_preferences set
-          whatsapp_phone = case when user_id <> claimant and whatsapp_phone <> all (written) then whatsapp_phone
-            else '' end,
-          whatsapp_user_id = case when user_id <> claimant then nullif(whatsapp_user_id, id) end
+        update public.user_preferences set whatsapp_phone = '', whatsapp_user_id = null
         where user_id is not null and ctid is distinct from own
           and (user_id = claimant or whatsapp_user_id = id or whatsapp_phone = any (written))
         returning user_id
@@ -114,28 +126,39 @@ create or replace function whatsapp.confirm_link(confirmed uuid, tapper bytea, o
 returns jsonb language plpgsql volatile security definer set search_path = '' as $$
 declare
   link whatsapp.link_codes;
+  is_answered boolean;
 begin
-  if is_accepted and coalesce(numbers[1], '') = '' and id is null then
+  if tapper is null or of_message is null or is_accepted and coalesce(numbers[1], '') = '' and id is null then
     raise exception 'the sender has neither a number nor a user id' using errcode = 'invalid_parameter_value';
   end if;
+  perform whatsapp.lock(4, tapper::text);
+  select answered into is_answered from whatsapp.sender_messages
+    where sender = tapper and kind = 'wrong_code' and message = of_message;
+  if found then
+    return jsonb_build_object('outcome', 'expired', 'answer', is_answered);
+  end if;
+
   select * into link from whatsapp.link_codes where link_codes.id = confirmed for update;
-  if link.claimed_by is distinct from tapper or tapper is null then
-    return '{"outcome": "expired"}';
-  end if;
-  if link.state = 'claimed' and sent < link.expires_at then
-    link.state := 'discarded';
-    if is_accepted then
-      link.state := 'linked';
-      link.moved := whatsapp.link(link.user_id, numbers, id, account, sent);
+  if link.claimed_by = tapper then
+    if link.state = 'claimed' and sent < link.expires_at then
+      link.state := 'discarded';
+      if is_accepted then
+        link.moved := whatsapp.link(link.user_id, numbers, id, account, sent);
+        link.state := case when link.moved is null then 'superseded' else 'linked' end;
+      end if;
+      update whatsapp.link_codes set state = link.state, moved = coalesce(link.moved, false), decided_message = of_message
+        where link_codes.id = confirmed;
     end if;
-    update whatsapp.link_codes set state = link.state, moved = link.moved, decided_message = of_message
-      where link_codes.id = confirmed;
-  elsif not (link.state in ('linked', 'discarded') and link.decided_message = of_message
-    or link.state = 'linked' and is_accepted)
-  then
-    return '{"outcome": "expired"}';
+    if link.state in ('linked', 'discarded') and coalesce(link.decided_message, of_message) = of_message then
+      return jsonb_build_object('outcome', link.state, 'user_id', link.user_id, 'moved', link.moved);
+    end if;
   end if;
-  return jsonb_build_object('outcome', link.state, 'user_id', link.user_id, 'moved', link.moved);
+
+  is_answered := whatsapp.may_refuse(tapper);
+  insert into whatsapp.sender_messages (sender, kind, message, outcome, answered)
+    values (tapper, 'wrong_code', of_message, 'expired', is_answered);
+  perform whatsapp.expire();
+  return jsonb_build_object('outcome', 'expired', 'answer', is_answered);
 end
 $$;
 
@@ -178,28 +201,28 @@ $$;
 --   ask       the sender must confirm `link_id`, for the masked `account`
 --   expired   the code cannot be used, or not by this sender; `answer`: whether the sender gets an answer
 --   unknown   there is no such code, or the sender sent too many wrong ones; with `answer`
---   decided   the sender answered before
+--   decided   the sender was asked by another message with this code, or has answered
 create or replace function public.claim_whatsapp_link(code_hash text, sender text, message text, sent_at timestamptz)
 returns jsonb language sql volatile set search_path = '' as $$
   select whatsapp.claim_link(decode(code_hash, 'hex'), decode(sender, 'hex'), decode(message, 'hex'), sent_at)
 $$;
 
 -- For reply: links (`accept`) or discards a claimed code. `numbers` has the sender's number in every spelling, first
--- the one to be stored, or none. The `outcome` is linked, discarded (both with `user_id` and `moved`) or expired.
+-- the one to be stored, or none. The `outcome` is linked, discarded (both with `user_id` and `moved`) or expired
+-- (with `answer`).
 create or replace function public.confirm_whatsapp_link(link_id uuid, sender text, message text, sent_at timestamptz,
   numbers text[], whatsapp_user_id text, waba_id text, accept boolean)
 returns jsonb language sql volatile set search_path = '' as $$
   select whatsapp.confirm_link(link_id, decode(sender, 'hex'), decode(message, 'hex'), sent_at,
-    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), waba_id, coalesce(accept, false))
+    coalesce(numbers, '{}'), nullif(whatsapp_user_id, ''), nullif(waba_id, ''), coalesce(accept, false))
 $$;
 
 -- For reply: whether an unlinked sender gets the registration text for this message: once in 24 hours, and again for
--- the same message until it is stored as sent. Also stores the
--- business number (digits) of the message, if it is given.
+-- the same message until it is stored as sent. Also stores the business number (digits) of the message, if it is given.
 create or replace function public.claim_registration_text(sender text, message text, phone_number_id text,
   business_number text)
 returns boolean language sql volatile set search_path = '' as $$
-  select whatsapp.claim_registration_text(decode(sender, 'hex'), decode(message, 'hex'), phone_number_id,
+  select whatsapp.claim_registration_text(decode(sender, 'hex'), decode(message, 'hex'), nullif(phone_number_id, ''),
     regexp_replace(business_number, '[^0-9]', '', 'g'))
 $$;
 
@@ -210,7 +233,7 @@ returns void language sql volatile set search_path = '' as $$
 $$;
 
 -- Supabase's default privileges grant everything to every role of the API, and PostgreSQL's to everyone.
-revoke all on function whatsapp.masked_account(uuid), whatsapp.claim_link(bytea, bytea, bytea, timestamptz),
+revoke all on function whatsapp.masked_account(uuid), whatsapp.may_refuse(bytea), whatsapp.claim_link(bytea, bytea, bytea, timestamptz),
   whatsapp.link(uuid, text[], text, text, timestamptz),
   whatsapp.confirm_link(uuid, bytea, bytea, timestamptz, text[], text, text, boolean),
   whatsapp.claim_registration_text(bytea, bytea, text, text), whatsapp.registration_text_sent(bytea, bytea)

@@ -13,27 +13,37 @@ const DIGITS: &[u8] = b"23456789";
 /// The places of a code: `true` for a digit. The digits at fixed places distinguish a code from words.
 const PLACES: [bool; 10] = [false, false, true, false, false, false, false, true, false, false];
 
+/// The place before which a written code is divided.
+const MIDDLE: usize = 5;
+
 /// A string in the form of a code, `AB4CD-EF7GH`, in capital letters and without its hyphen. The database tells whether
 /// it exists.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Code([u8; PLACES.len()]);
 
 impl Code {
-    /// Finds the first code in a text, in any case, and with any spaces, hyphens and other marks in it and words around it.
+    /// Finds a code in a text: in any case, with any spaces, hyphens and other marks in it, and with words around it. One
+    /// in its two groups is preferred; of others, the first.
+    ///
+    /// Words and numbers in the form of a code (`at 8, then 9 pm`) are not codes: a code that is not written as one word
+    /// is divided in its middle.
     #[must_use]
     pub fn find(text: &str) -> Option<Self> {
-        let mut latest = [0; PLACES.len()];
-        for character in text.chars().filter(|character| character.is_alphanumeric()) {
-            latest.rotate_left(1);
-            // A letter or digit outside the alphabet is in no code.
-            latest[PLACES.len() - 1] = u8::try_from(character).unwrap_or_default().to_ascii_uppercase();
-            let fits =
-                |(byte, is_digit): (&u8, &bool)| if *is_digit { DIGITS } else { LETTERS }.contains(byte);
-            if latest.iter().zip(&PLACES).all(fits) {
-                return Some(Self(latest));
+        let mut is_divided = false;
+        let mut characters = Vec::new();
+        for character in text.chars() {
+            if character.is_alphanumeric() {
+                // A letter or digit outside the alphabet is in no code.
+                let byte = u8::try_from(character).unwrap_or_default().to_ascii_uppercase();
+                characters.push((byte, std::mem::take(&mut is_divided)));
+            } else {
+                is_divided = true;
             }
         }
-        None
+        let codes = || characters.windows(PLACES.len()).filter(|window| has_form(window));
+        let is_in_groups = |window: &&[(u8, bool)]| (1..PLACES.len()).all(|n| n == MIDDLE || !window[n].1);
+        let found = codes().find(is_in_groups).or_else(|| codes().find(|window| window[MIDDLE].1))?;
+        Some(Self(std::array::from_fn(|n| found[n].0)))
     }
 
     /// Returns the SHA-256 hash in hexadecimal digits, by which the database finds the code.
@@ -41,6 +51,13 @@ impl Code {
     pub fn hash(&self) -> String {
         digest(&SHA256, &self.0).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// Returns whether characters are letters and digits at the places of a code.
+fn has_form(characters: &[(u8, bool)]) -> bool {
+    let fits =
+        |((byte, _), is_digit): (&(u8, bool), &bool)| if *is_digit { DIGITS } else { LETTERS }.contains(byte);
+    characters.iter().zip(&PLACES).all(fits)
 }
 
 impl fmt::Debug for Code {
@@ -66,6 +83,10 @@ mod tests {
             "My code: *Ab4cd – eF7gh*. Thanks!",
             "ignoreAB4CD\n\u{200e}EF7GHothers",
             "007 AB4CD_EF7GH 42",
+            "AB4 CD-EF7 GH",
+            "my 2nd AB4CD-EF7GH",
+            "try 2nd: AB4CD EF7GH",
+            "at 8 then 9 pm: ab4cdef7gh",
         ] {
             assert_eq!(Code::find(text).as_ref(), Some(&code), "{text}");
         }
@@ -87,6 +108,10 @@ mod tests {
             "my order 4711 of 2026-11-28",
             "there where those",
             "see you at 5 pm or 6 pm",
+            "at 8 then 9 pm",
+            "be 4 then 5 pm",
+            "We meet at 7, then 8 pm",
+            "last 2 days, 3 men",
         ] {
             assert_eq!(Code::find(text), None, "{text}");
         }

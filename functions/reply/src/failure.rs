@@ -66,7 +66,11 @@ impl Failure {
     /// Returns whether neither a retry nor an operator can repair it, so that the message is dead-lettered at once.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Rows(cause) | Self::Identity(cause) if cause.is_permanent())
+        match self {
+            Self::Rows(cause) | Self::Identity(cause) => cause.is_permanent(),
+            Self::Link(LookupError::Supabase(cause)) => cause.is_about_values(),
+            _ => false,
+        }
     }
 
     /// Returns the counter for this failure.

@@ -19,7 +19,7 @@ use crate::incoming::{Content, Incoming};
 use crate::links::{Claim, Claimed, Confirmed, TIMEOUT, Tap};
 use crate::lookup::Owner;
 use crate::notice::Notices;
-use crate::outcome::{Outcome, Report};
+use crate::outcome::{Handled, Outcome, Report};
 
 /// The answer to a code that is wrong, used or too old.
 const WRONG_CODE: &str = "This code is not valid, or no longer. Open the app and create a new one.";
@@ -104,7 +104,7 @@ pub(crate) async fn answer_code<D: Database, M: Messenger>(
     let result = match claimed {
         Claimed::Ask { link_id, account } => {
             let question = format!(
-                "Link this WhatsApp to the account {account}? Choose Link only if you have just asked for this in \
+                "Link this WhatsApp to this account: {account}? Choose Link only if you have just asked for this in \
                 the app."
             );
             let (link, discard) =
@@ -118,11 +118,9 @@ pub(crate) async fn answer_code<D: Database, M: Messenger>(
             let refused = Outcome::LinkRefused.because("its code is unknown, used or expired");
             notices.send(message, from, WRONG_CODE, &[], refused, attempt).await
         }
-        Claimed::Expired { answer: false } | Claimed::Unknown { answer: false } => {
-            Ok(Outcome::LinkRefused.because("its sender has sent too many wrong codes within an hour"))
-        }
+        Claimed::Expired { answer: false } | Claimed::Unknown { answer: false } => Ok(too_many()),
         Claimed::Decided => {
-            Ok(Outcome::Ignored.because("its code was claimed, and the question is answered"))
+            Ok(Outcome::Ignored.because("its code was claimed before, and its sender was asked"))
         }
     };
     Some(Report { user_id: owner.user_id(), result })
@@ -147,7 +145,8 @@ pub(crate) async fn answer_tap<D: Database, M: Messenger>(
             (Some(user_id), LINKED, Outcome::Linked.into())
         }
         Ok(Confirmed::Discarded { user_id }) => (Some(user_id), DISCARDED, Outcome::LinkDiscarded.into()),
-        Ok(Confirmed::Expired) => (
+        Ok(Confirmed::Expired { answer: false }) => return Report::handled(too_many(), None),
+        Ok(Confirmed::Expired { answer: true }) => (
             None,
             CLOSED,
             Outcome::LinkRefused.because("its question is answered, too old or another sender's"),
@@ -156,6 +155,11 @@ pub(crate) async fn answer_tap<D: Database, M: Messenger>(
     };
     let result = notices.send(message, from, text, &[], outcome, attempt).await;
     Report { user_id, result }
+}
+
+/// Returns the outcome of a code or tap after too many wrong ones.
+fn too_many() -> Handled {
+    Outcome::LinkRefused.because("its sender has sent too many wrong codes and taps within an hour")
 }
 
 #[cfg(test)]

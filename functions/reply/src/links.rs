@@ -48,7 +48,7 @@ pub enum Claimed {
         /// Whether the sender is told.
         answer: bool,
     },
-    /// The message claimed the code, and the question was answered since.
+    /// The sender claimed the code before, by another message, or has answered the question.
     Decided,
 }
 
@@ -81,8 +81,12 @@ pub enum Confirmed {
         /// The user who had created the code.
         user_id: Uuid,
     },
-    /// The question was asked of another sender, was answered otherwise before, or is too old.
-    Expired,
+    /// The question was asked of another sender, is answered already, or is too old; or the number or user id was linked
+    /// with another user since the tap.
+    Expired {
+        /// Whether the sender is told: not after too many wrong codes and taps.
+        answer: bool,
+    },
 }
 
 /// Calls of the database's functions, in which senders and messages are only known by keyed hashes.

@@ -34,7 +34,7 @@ test("before the first message there is no number to link with", async (t) => {
   const page = await on.open(t, world, { refused: ["/page/phones/unlinked/link"] });
   await on.phone(page, "Alex").click();
   await createCode(page, "User A");
-  await dialog(page).getByRole("alert").filter({ hasText: "Send a message to the business number first" }).waitFor();
+  await dialog(page).getByRole("alert").filter({ hasText: "Send a message to the business number from an unlinked phone first" }).waitFor();
   await button(dialog(page), "Cancel").click();
   await on.write(page, "Hello");
   await page.locator(".bubble[data-from=business]").first().waitFor();

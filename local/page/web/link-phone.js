@@ -77,7 +77,10 @@ function LinkDialog({ phone, close }) {
 
 function Choice() {
   return html`
-    <p>The user's app creates a code. The phone sends it to the business, which asks for a confirmation.</p>
+    <p>
+      The user's app creates a code. The phone sends it to the business, which asks for a confirmation. The phone replaces
+      the one that the user had linked before.
+    </p>
     <fieldset>
       <legend>Link with</legend>
       <label><input type="radio" name="user" value="A" defaultChecked=${true} /> User A</label>

@@ -102,7 +102,7 @@ async fn a_tap_links_its_sender_and_the_answer_says_so() {
         ("discard", false, "discarded", "was not linked"),
         ("link", true, "expired", "too old"),
     ] {
-        let confirm = answer(json!({"outcome": outcome, "user_id": USER, "moved": false}));
+        let confirm = answer(json!({"outcome": outcome, "user_id": USER, "moved": false, "answer": true}));
         let world = World::new(Answers { confirm, ..unlinked() }).await;
         assert_eq!(world.handle(envelope(&tap(choice))).await, Disposition::Delete);
         let taps = world.writes("POST", "rpc/confirm_whatsapp_link").await;
@@ -129,6 +129,24 @@ async fn a_wrong_code_is_answered_until_there_are_too_many() {
             assert!(world.writes("POST", "rpc/claim_registration_text").await.is_empty());
         }
     }
+}
+
+#[tokio::test]
+async fn a_tap_after_too_many_wrong_codes_gets_no_answer() {
+    let confirm = answer(json!({"outcome": "expired", "answer": false}));
+    let world = World::new(Answers { confirm, ..unlinked() }).await;
+    assert_eq!(world.handle(envelope(&tap("link"))).await, Disposition::Delete);
+    assert!(world.sends().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_tap_with_values_that_the_database_refuses_is_dead_lettered() {
+    let refused = json!({"code": "23514", "message": "whatsapp_phone is not in E.164"});
+    let confirm = ResponseTemplate::new(400).set_body_json(refused);
+    let world = World::new(Answers { confirm, ..unlinked() }).await;
+    assert_eq!(world.handle(envelope(&tap("link"))).await, Disposition::Delete);
+    assert_eq!(world.queues.dead_letters.lock().expect("a lock").len(), 1);
+    assert!(world.sends().await.is_empty());
 }
 
 #[tokio::test]

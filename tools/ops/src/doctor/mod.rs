@@ -5,14 +5,14 @@
 //! | [`settings`] | nothing: the settings and their sources |
 //! | [`webhook`] | `/webhook` and `/messages`: address, verify token, signature |
 //! | [`graph`] | Meta's Graph API: version, access token, business number |
-//! | [`supabase`] | the project: keys, tables and columns, and that anonymous reads are refused |
+//! | [`supabase`] | the project: keys, tables, columns, functions of linking, and that anonymous calls are refused |
 //! | [`event`] | the pipeline from the webhook through the queue and `reply` to the database |
 //! | `connection` | nothing: URLs that may receive secrets, and causes of missing responses |
 //! | [`report`] | nothing: the findings and their output |
 //!
 //! It leaves only lines in the functions' logs. The signed test POST contains no message, but an event named `doctor`:
 //! no reply is sent and no user's row is written. Its row in `account_events` is removed again if the secret key is
-//! known. Nothing else is written, and no user's row is read.
+//! known. Nothing else is written. Rows of a user are read only with the user's own token, `SUPABASE_USER_TOKEN`.
 
 mod connection;
 pub mod event;

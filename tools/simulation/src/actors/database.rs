@@ -3,32 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use messages::history::{HistoryError, PageRows, Pages};
-use messages::page::Page;
 use reply::database::Database;
 use reply::events::ChangeResult;
 use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
 use reply::incoming::{Event, Incoming, Status};
-use reply::links::{Claim, Claimed, Confirmed, Tap};
+use reply::links::{self, Claim, Claimed, Confirmed, Tap};
 use reply::statuses::Applied;
 use reply::users::{Author, Linked, LookupError, Missing};
-use secrecy::{ExposeSecret, SecretString};
 use shared::meta::envelope::Exchange;
 use shared::meta::sender::PhoneNumber;
 use shared::meta::wamid::MessageKey;
 use shared::supabase::SupabaseError;
-use shared::supabase::rows::{MessageResponse, Role};
+use shared::supabase::rows::Role;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::Defect;
-use crate::actors::{follow, tables};
+use crate::actors::{follow, linking, tables};
 use crate::model::attempts::Stored;
 use crate::model::faults::Outage;
+use crate::model::strangers::{Message, Step};
 use crate::model::world::{Row, State, World};
 
 /// Timeout of a write, as in `reply`.
@@ -44,7 +40,7 @@ pub struct Project {
 
 impl Project {
     /// Sends a read, or a write if `writes`, with the client's timeout, and returns the response.
-    async fn request<T: std::marker::Send + 'static>(
+    pub(super) async fn request<T: std::marker::Send + 'static>(
         &self,
         limit: Duration,
         writes: bool,
@@ -230,71 +226,52 @@ impl Database for Project {
         Ok(self.request(WRITE_TIMEOUT, true, move |state| tables::add_status(state, &status)).await?)
     }
 
-    async fn claim_link(&self, _: &Claim<'_>) -> Result<Claimed, LookupError> {
-        Ok(Claimed::Unknown { answer: false })
+    async fn claim_link(&self, claim: &Claim<'_>) -> Result<Claimed, LookupError> {
+        let (code, step) = (claim.code.clone(), Step::of(claim.from, claim.message));
+        Ok(self.request(links::TIMEOUT, true, move |state| linking::claim(state, &code, &step)).await?)
     }
 
-    async fn confirm_link(&self, _: &Tap<'_>) -> Result<Confirmed, LookupError> {
-        Ok(Confirmed::Expired)
+    async fn confirm_link(&self, tap: &Tap<'_>) -> Result<Confirmed, LookupError> {
+        let Tap { link_id, accept, from, message } = *tap;
+        let step = Step::of(from, message);
+        {
+            // Without a lookup.
+            let state = &mut *self.world.lock();
+            state.attempts.begin(self.invocation, &step.message.wamid, state.now);
+        }
+        let confirm = move |state: &mut State| linking::confirm(state, link_id, accept, &step);
+        Ok(self.request(links::TIMEOUT, true, confirm).await?)
     }
 
     async fn claim_registration(
         &self,
-        _: &PhoneNumberId,
-        _: &Incoming,
-        _: Option<&PhoneNumber>,
+        from: &PhoneNumberId,
+        message: &Incoming,
+        business_number: Option<&PhoneNumber>,
     ) -> Result<bool, LookupError> {
-        Ok(true)
+        let (message, with_number) = (Message::of(from, message), business_number.is_some());
+        let wamid = message.wamid.clone();
+        let stored = |permitted| {
+            if let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, &wamid) {
+                attempt.registration = Some(permitted);
+            }
+        };
+        // The caller's knowledge if it stops waiting.
+        stored(false);
+        let claim = move |state: &mut State| linking::claim_text(state, &message, with_number);
+        let permitted = self.request(links::TIMEOUT, true, claim).await?;
+        stored(permitted);
+        Ok(permitted)
     }
 
-    async fn registration_sent(&self, _: &PhoneNumberId, _: &Incoming) -> Result<(), LookupError> {
-        Ok(())
+    async fn registration_sent(&self, from: &PhoneNumberId, message: &Incoming) -> Result<(), LookupError> {
+        let message = Message::of(from, message);
+        let sent = move |state: &mut State| state.codes.strangers.text_sent(&message);
+        Ok(self.request(links::TIMEOUT, true, sent).await?)
     }
 
     async fn store_event(&self, event: &Event) -> Result<Vec<ChangeResult>, RecordError> {
         let event = event.clone();
         Ok(self.request(WRITE_TIMEOUT, true, move |state| follow::store(state, &event)).await?)
     }
-}
-
-/// The table behind row-level security: the token is the owner's id.
-pub struct Table {
-    /// The world.
-    pub world: Arc<World>,
-}
-
-impl Pages for Table {
-    async fn page(&self, token: &SecretString, page: &Page) -> Result<PageRows, HistoryError> {
-        let owner = Uuid::parse_str(token.expose_secret()).map_err(|_| HistoryError::Unreadable)?;
-        let before = page.before.as_ref().map(|cursor| place(&cursor.to_string()));
-        let before = before.map(|place| place.ok_or(HistoryError::Unreadable)).transpose()?;
-        let state = self.world.lock();
-        let before = before.filter(|_| !state.has_defect(Defect::IgnoreCursor));
-        let mut rows: Vec<_> = state
-            .rows
-            .iter()
-            .map(|(id, row)| (row.row.created_at, *id, row))
-            .filter(|(at, id, row)| {
-                row.row.user_id == owner && before.is_none_or(|before| (*at, *id) < before)
-            })
-            .collect();
-        rows.sort_by_key(|(at, id, _)| std::cmp::Reverse((*at, *id)));
-        let messages: Option<Vec<_>> =
-            rows.iter().take(page.limit).map(|(_, id, row)| shown(*id, row)).collect();
-        Ok(PageRows { messages: messages.ok_or(HistoryError::Unreadable)?, more: rows.len() > page.limit })
-    }
-}
-
-/// A row in PostgREST's format.
-fn shown(id: Uuid, row: &Row) -> Option<MessageResponse> {
-    let columns = serde_json::to_value(&row.row).ok()?;
-    let shown: MessageResponse = serde_json::from_value(columns).ok()?;
-    Some(MessageResponse { id, status: row.status.clone(), ..shown })
-}
-
-/// Position of a cursor: base64url of 8 bytes of microseconds and 16 bytes of id.
-fn place(cursor: &str) -> Option<(DateTime<Utc>, Uuid)> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (micros, id) = bytes.split_first_chunk::<8>()?;
-    Some((DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?, Uuid::from_slice(id).ok()?))
 }

@@ -12,7 +12,7 @@ use shared::meta::wamid::Wamid;
 use tokio::time::{sleep, timeout};
 
 use crate::Defect;
-use crate::actors::{loops, statuses};
+use crate::actors::{linkers, loops, statuses};
 use crate::model::world::{Send, State, World};
 
 /// The Graph API for one invocation.
@@ -87,6 +87,7 @@ impl Messenger for Graph {
             from: text.from.to_string(),
             to,
             body: text.body.to_owned(),
+            buttons: text.buttons.iter().map(|button| button.id.to_owned()).collect(),
         };
         let world = self.world.clone();
         let call = self.world.call(latency, move |state| {
@@ -96,6 +97,7 @@ impl Messenger for Graph {
                 let send = Send { at: state.now, id: id.clone(), ..send };
                 statuses::schedule(&world, state, &send);
                 loops::answer(&world, state, &send);
+                linkers::receive(&world, state, &send);
                 state.sends.push(send);
                 id
             })

@@ -164,13 +164,13 @@ fn relink(state: &mut State, sender: usize) {
     write(state, sender, account, new);
 }
 
-fn identity(state: &State, sender: usize) -> Identity {
+pub(super) fn identity(state: &State, sender: usize) -> Identity {
     let person = &state.people.senders[sender];
     (person.number.clone(), person.user_id.clone())
 }
 
 /// A new number and user id, in place of existing ones; or only a new user id.
-fn new_identity(state: &mut State, former: &Identity, user_id_alone: bool) -> Identity {
+pub(super) fn new_identity(state: &mut State, former: &Identity, user_id_alone: bool) -> Identity {
     state.people.identities += 1;
     let n = state.people.identities;
     let number =
@@ -178,7 +178,7 @@ fn new_identity(state: &mut State, former: &Identity, user_id_alone: bool) -> Id
     (number, former.1.as_ref().map(|_| format!("US.2468013579111315{n:04}")))
 }
 
-fn change_identity(state: &mut State, sender: usize, new: &Identity) {
+pub(super) fn change_identity(state: &mut State, sender: usize, new: &Identity) {
     state.note("Meta", format_args!("user {sender} has another number or user id"));
     state.people.senders[sender].change_identity(new.0.clone(), new.1.clone());
 }

@@ -135,7 +135,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         registration_text: REGISTRATION_TEXT.to_owned(),
         read_receipts,
         answers_groups: false,
-        phone_number_id: match "106540352242920".parse() {
+        phone_number_id: match "106540352242921".parse() {
             Ok(id) => id,
             Err(_) => return,
         },

@@ -49,7 +49,7 @@ pub fn request(state: &mut State, wamids: &[String], marks: &[String]) -> Reques
     let State { chance, people, statuses, events, .. } = state;
     let statuses = std::mem::take(&mut statuses.waiting);
     for wamid in wamids {
-        people.set_version(wamid);
+        people.set_version(wamid, seconds);
     }
     let mut changes: BTreeMap<&str, ChangeContent> = BTreeMap::new();
     let echoes: Vec<_> = (wamids.iter())
@@ -111,7 +111,13 @@ fn message(wamid: &str, question: &Question, seconds: u64) -> Value {
             json!({"original_message_id": refers_to, "message": {"type": "text", "text": {"body": text}}})
         }
         Kind::Hologram => json!({"depth": 3}),
-        Kind::Text | Kind::Blank | Kind::Long | Kind::Poison | Kind::Stubborn => json!({"body": text}),
+        Kind::Tap => {
+            let title = if text.ends_with(":link") { "Link" } else { "Not me" };
+            json!({"type": "button_reply", "button_reply": {"id": text, "title": title}})
+        }
+        Kind::Text | Kind::Blank | Kind::Long | Kind::Poison | Kind::Stubborn | Kind::Code | Kind::Guess => {
+            json!({"body": text})
+        }
     };
     json!({"id": wamid, "timestamp": seconds.to_string(), "type": kind.name(), kind.name(): body})
 }

@@ -40,6 +40,8 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
         return Err("sent twice by one attempt".to_owned());
     }
     match now.response {
+        // Nothing is recorded of a tap.
+        _ if state.people.linking.taps.contains_key(&now.wamid) => {}
         _ if !now.queried => return Err("no check for an earlier answer".to_owned()),
         Some(true) => return Err("the database had reported the answer".to_owned()),
         Some(false) if now.rows_there => return Err("the rows existed and were not found".to_owned()),
@@ -56,10 +58,11 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
     }
 }
 
-/// Whether the sender is, or may be, unlinked.
+/// Whether nothing is, or may be, recorded of the message: its sender is unlinked, or it is a step of linking.
 fn unlinked(state: &State, attempt: &Attempt) -> bool {
     let question = state.people.questions.get(&attempt.wamid);
     question.is_some_and(|question| state.people.may_be_unlinked(question))
+        || state.people.linking.is_step(&attempt.wamid)
 }
 
 /// The earlier attempt had succeeded: the cause of the redelivery, and of the missing check.

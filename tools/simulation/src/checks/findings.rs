@@ -58,6 +58,14 @@ pub struct Counts {
     pub relinked: u64,
     /// Links with a foreign or former number or user id.
     pub wrong_links: u64,
+    /// Links without a code of the account's session and a tap of the linked person, or with a used code.
+    pub unproven_links: u64,
+    /// Persons who did every step of linking and are not linked.
+    pub unfinished_links: u64,
+    /// Steps of linking in a history.
+    pub recorded_steps: u64,
+    /// Registration texts within 24 hours of another one, or in answer to a code.
+    pub extra_registrations: u64,
 }
 
 impl Counts {
@@ -86,5 +94,9 @@ impl Counts {
         self.misfiled += run.misfiled;
         self.relinked += run.relinked;
         self.wrong_links += run.wrong_links;
+        self.unproven_links += run.unproven_links;
+        self.unfinished_links += run.unfinished_links;
+        self.recorded_steps += run.recorded_steps;
+        self.extra_registrations += run.extra_registrations;
     }
 }

@@ -8,13 +8,12 @@ use serde_json::json;
 use shared::supabase::rows::MessageResponse;
 use uuid::Uuid;
 
-use crate::actors::database::Table;
+use crate::actors::pages::Table;
 use crate::model::world::World;
 
 /// Reads all histories and returns the errors.
 pub async fn read_all(world: &Arc<World>) -> Vec<String> {
-    let owners: BTreeSet<Uuid> =
-        world.lock().people.senders.iter().filter_map(|sender| sender.account).collect();
+    let owners: BTreeSet<Uuid> = world.lock().people.accounts();
     let mut errors = Vec::new();
     for owner in owners {
         let limit = world.lock().chance.between(1, 7);

@@ -10,7 +10,7 @@ use shared::supabase::rows::Role;
 use crate::actors::queues::PAIRS;
 use crate::checks::echoes;
 use crate::checks::findings::Findings;
-use crate::checks::{business, events, links as linked, loops, statuses};
+use crate::checks::{business, events, linking, links as linked, loops, registration, statuses};
 use crate::model::links::e164;
 use crate::model::questions::{Kind, Question};
 use crate::model::world::{Row, Send, State};
@@ -58,6 +58,8 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
     texts(state, &mut findings);
     links(state, &mut findings);
     linked::check(state, &mut findings);
+    linking::check(state, &mut findings);
+    registration::check(state, &mut findings);
     statuses::check(state, &mut findings);
     events::check(state, &mut findings);
     findings
@@ -65,12 +67,12 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
 
 /// Guarantee 1, and the first half of guarantee 2.
 fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &mut Findings) {
-    let account = state.people.senders[question.sender].account;
-    if state.rows.values().any(|row| row.wamid == wamid && Some(row.row.user_id) != account) {
+    let person = &state.people.senders[question.sender];
+    if state.rows.values().any(|row| row.wamid == wamid && !person.owns(row.row.user_id)) {
         findings.counts.misfiled += 1;
         findings.violations.push(format!("{wamid} is in another user's history"));
     }
-    let linked = account.filter(|_| !question.uncertain);
+    let is_linked = person.account.is_some() && !question.uncertain && !state.people.linking.is_step(wamid);
     let answered = state.sends.iter().any(|send| send.wamid == wamid);
     let refused = rejected_permanently(state, wamid);
     let of_role =
@@ -82,10 +84,16 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
     };
     let silent = question.kind.is_silent() || loops::is_silenced(state, wamid, question);
+    let ignored = if question.kind.is_step() {
+        registration::is_ignored(state, wamid)
+    } else {
+        registration::is_withheld(state, wamid)
+    };
+    let silent = silent || (!is_linked && ignored);
     if !answered && !refused && !silent {
         lost("no answer");
     }
-    if linked.is_none() {
+    if !is_linked {
         return;
     }
     if question.kind == Kind::Long && !refused && !silent && !all_parts(state, wamid, &question.text) {
@@ -130,7 +138,7 @@ fn rejected_permanently(state: &State, wamid: &str) -> bool {
 /// Guarantee 4: first answers have the order in which the queue accepted the messages.
 fn order(state: &State, findings: &mut Findings) {
     let mut last: BTreeMap<(usize, Option<usize>, &str), (usize, &str)> = BTreeMap::new();
-    for Send { wamid, .. } in first_answers(state) {
+    for Send { wamid, attempt, .. } in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
         // Quarantined, dead-lettered and permanently rejected messages lose their place. A message without
         // text may have had no answer before.
@@ -138,6 +146,11 @@ fn order(state: &State, findings: &mut Findings) {
             continue;
         }
         if question.out_of_order || question.kind.is_silent() || rejected_permanently(state, wamid) {
+            continue;
+        }
+        // Neither has one that got no answer first.
+        let mut before = state.attempts.all.iter().take(*attempt);
+        if before.any(|before| before.wamid == *wamid && before.is_handled() && before.sent_at.is_none()) {
             continue;
         }
         let Some((position, _)) = question.accepted else { continue };
@@ -163,6 +176,7 @@ fn first_answers(state: &State) -> impl Iterator<Item = &Send> {
 fn delays(state: &State, findings: &mut Findings) {
     let limit = if state.plan.read_receipts == ReadReceipts::Off { LOOKUPS } else { LOOKUPS + SEEN };
     for attempt in &state.attempts.all {
+        let limit = if attempt.registration.is_some() { limit + LOOKUPS } else { limit };
         if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > limit) {
             findings.counts.delayed_answers += 1;
             findings.violations.push(format!("{}: its answer waited for the database", attempt.wamid));
@@ -241,6 +255,7 @@ fn links(state: &State, findings: &mut Findings) {
         };
         let number = person.number.as_deref().map(e164);
         if person.always_says_both()
+            && !person.unlinked
             && (link.whatsapp_phone != number || link.whatsapp_user_id != person.user_id)
         {
             findings.counts.incomplete_links += 1;

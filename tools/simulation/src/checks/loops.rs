@@ -18,13 +18,15 @@ pub fn exceeds_turns(state: &State, question: &Question) -> bool {
     questions.filter(same).count() > TURNS
 }
 
-/// Whether a message has no answer because its sender got too many before. Nothing is written about an unlinked one.
+/// Whether a message has no answer because its sender got too many before. Nothing is written about an unlinked one,
+/// or a step of linking.
 #[must_use]
 pub fn is_silenced(state: &State, wamid: &str, question: &Question) -> bool {
     let says_so = |reason: &String| reason.contains("automatic");
     let mut rows = state.rows.values().filter(|row| row.wamid == wamid);
     exceeds_turns(state, question)
         && (state.people.senders[question.sender].account.is_none()
+            || question.kind.is_step()
             || question.uncertain
             || rows.any(|row| row.row.unanswered_because.as_ref().is_some_and(says_so)))
 }

@@ -8,6 +8,8 @@
 //! | [`statuses`] | statuses of answers |
 //! | [`events`] | all other events |
 //! | [`links`] | links of users |
+//! | [`linking`] | links by their holders |
+//! | [`registration`] | registration texts |
 //! | [`loops`] | loops with automatic correspondents |
 //! | [`history`] | reading of every history through `messages` |
 //! | [`findings`] | the violations of a run |
@@ -18,6 +20,8 @@ pub mod events;
 pub mod findings;
 pub mod history;
 pub mod invariants;
+pub mod linking;
 pub mod links;
 pub mod loops;
+pub mod registration;
 pub mod statuses;

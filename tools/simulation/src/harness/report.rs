@@ -19,6 +19,8 @@ pub struct Outcome {
     pub statuses: u64,
     /// Number of events from Meta.
     pub events: u64,
+    /// Number of links made by their holders.
+    pub links: u64,
     /// Number of faults by kind.
     pub injected: BTreeMap<&'static str, u64>,
     /// Messages in dead-letter queues after the run had settled.
@@ -44,6 +46,8 @@ pub struct Summary {
     pub statuses: u64,
     /// Number of events.
     pub events: u64,
+    /// Number of links made by their holders.
+    pub links: u64,
     /// Number of faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Dead letters, all of which were redriven and handled, or are unreadable.
@@ -65,6 +69,7 @@ impl Summary {
         self.messages += outcome.messages;
         self.statuses += outcome.statuses;
         self.events += outcome.events;
+        self.links += outcome.links;
         self.dead_letters += outcome.dead_letters;
         for (kind, count) in &outcome.injected {
             *self.faults.entry(kind).or_default() += count;
@@ -96,16 +101,18 @@ impl fmt::Display for Summary {
         }
         write!(
             f,
-            "seed {}: runs {}, messages {}, statuses {}, events {}, faults {}, lost {}, duplicate rows {}, duplicate replies inside the window \
+            "seed {}: runs {}, messages {}, statuses {}, events {}, links {}, faults {}, lost {}, duplicate rows {}, duplicate replies inside the window \
              {} and outside {}, order violations {}, answers delayed by the database {}, by other senders {} and by statuses \
              {}, dead letters {} ({} of them without an attempt), wrong texts {}, history errors {}, lost statuses {}, \
              duplicate statuses {}, wrong statuses {}, lost events {}, incomplete links {}, invocations timed out {}, endless loops {}, messages in another's history \
-             {}, restored links {}, wrong links {}",
+             {}, restored links {}, wrong links {}, unproven links {}, unfinished links {}, recorded steps of linking {}, \
+             extra registration texts {}",
             self.seed,
             self.runs,
             self.messages,
             self.statuses,
             self.events,
+            self.links,
             self.faults.values().sum::<u64>(),
             self.counts.lost,
             self.counts.duplicate_rows,
@@ -129,6 +136,10 @@ impl fmt::Display for Summary {
             self.counts.misfiled,
             self.counts.relinked,
             self.counts.wrong_links,
+            self.counts.unproven_links,
+            self.counts.unfinished_links,
+            self.counts.recorded_steps,
+            self.counts.extra_registrations,
         )
     }
 }

@@ -10,11 +10,12 @@ use tracing::subscriber::NoSubscriber;
 
 use crate::Defect;
 use crate::actors::queues::{self, About, PAIRS};
-use crate::actors::{follow, identities, lambda, meta};
+use crate::actors::{follow, identities, lambda, linkers, meta};
 use crate::checks::history;
 use crate::checks::invariants;
 use crate::harness::report::Outcome;
 use crate::model::attempts::Attempts;
+use crate::model::codes::Codes;
 use crate::model::events::Events;
 use crate::model::faults::{Chance, Plan};
 use crate::model::people::People;
@@ -46,6 +47,10 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
         plan.identities = !plan.isolated;
         plan.sends_statuses = false;
     }
+    if defect.is_some_and(Defect::needs_linking) {
+        plan.links = true;
+        plan.sends_statuses = false;
+    }
     let mut events = Events::default();
     let (people, posts) = People::draw(&mut chance, &plan, &mut events);
     let concurrency = usize::try_from(chance.between(2, 5))?;
@@ -63,6 +68,7 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
         sends: Vec::new(),
         attempts: Attempts::default(),
         people,
+        codes: Codes::default(),
         busy: 0,
         invocations: 0,
         processes: Vec::new(),
@@ -88,6 +94,7 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
     lambda::map(&world, RECORDS, 10, 2);
     meta::start(&world, posts);
     identities::start(&world);
+    linkers::start(&world);
 
     let mut settled = settle(&world).await;
     repair(&world).await;
@@ -109,6 +116,7 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
         messages: state.people.questions.len() as u64,
         statuses: state.statuses.updates.len() as u64,
         events: state.events.sent.len() as u64,
+        links: state.people.linking.links(),
         injected: std::mem::take(&mut state.injected),
         dead_letters,
         findings,

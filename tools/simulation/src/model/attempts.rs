@@ -35,6 +35,8 @@ pub struct Attempt {
     pub response: Option<bool>,
     /// Whether the rows existed when the query reached the database.
     pub rows_there: bool,
+    /// Whether it got permission to send the registration text; `None` if it did not ask for it.
+    pub registration: Option<bool>,
     /// Whether the response to a send was lost.
     pub lost: bool,
     /// Whether it was rejected permanently.
@@ -75,6 +77,14 @@ pub enum End {
     Returned,
 }
 
+impl Attempt {
+    /// Whether the message was handled, and is not returned.
+    #[must_use]
+    pub fn is_handled(&self) -> bool {
+        matches!(self.end, End::Deleted | End::Undeleted)
+    }
+}
+
 impl Attempts {
     /// Records that an invocation receives a message.
     pub fn receive(&mut self, invocation: u64, wamid: &str, message_id: &str) {
@@ -96,6 +106,7 @@ impl Attempts {
             queried: false,
             response: None,
             rows_there: false,
+            registration: None,
             lost: false,
             rejected_permanently: false,
             stored: Stored::Unknown,

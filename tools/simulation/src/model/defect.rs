@@ -57,6 +57,20 @@ pub enum Defect {
     ApplyFromEveryField,
     /// An identity change is in its own message group.
     ChangesInOwnGroup,
+    /// A code links its sender without a tap.
+    LinkWithoutTap,
+    /// A tap links its sender, whoever sent the code.
+    LinkAnyTap,
+    /// A code that has linked can be claimed again.
+    UseCodesTwice,
+    /// Codes that have linked are deleted at once.
+    ForgetUsedCodes,
+    /// Codes and questions are valid until their steps arrive at the database, instead of until they are sent.
+    ExpireOnArrival,
+    /// Codes are not recognised.
+    HideCodes,
+    /// Every unlinked sender gets the registration text in answer to each message.
+    ForgetRegistrationTexts,
 }
 
 impl Defect {
@@ -72,6 +86,20 @@ impl Defect {
                 | Self::ApplyStale
                 | Self::ApplyFromEveryField
                 | Self::ChangesInOwnGroup
+        )
+    }
+
+    /// Whether the defect shows only in runs in which people link.
+    pub(crate) fn needs_linking(self) -> bool {
+        matches!(
+            self,
+            Self::LinkWithoutTap
+                | Self::LinkAnyTap
+                | Self::UseCodesTwice
+                | Self::ForgetUsedCodes
+                | Self::ExpireOnArrival
+                | Self::HideCodes
+                | Self::ForgetRegistrationTexts
         )
     }
 }

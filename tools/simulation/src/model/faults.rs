@@ -127,6 +127,8 @@ pub struct Plan {
     pub read_receipts: ReadReceipts,
     /// Whether users change numbers and user ids, and operators link and unlink users.
     pub identities: bool,
+    /// Whether people link their numbers and user ids.
+    pub links: bool,
 }
 
 const MINUTE: u64 = 60_000;
@@ -158,6 +160,7 @@ impl Plan {
             rejects_statuses,
             read_receipts: chance.pick(ReadReceipts::Off, &[ReadReceipts::Read, ReadReceipts::Typing]),
             identities: !isolated && chance.in_1000(400),
+            links: chance.in_1000(400),
         };
         // Statuses of so many answers would only take time.
         plan.automatic = !isolated && !plan.sends_statuses && chance.in_1000(60);

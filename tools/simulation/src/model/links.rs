@@ -1,5 +1,6 @@
 //! The table `user_preferences`, with its triggers and its function `keep_identity_event`
-//! (`supabase/migrations/20261128000700_identity.sql`, which `local/supabase/tests/it/identity.rs` tests).
+//! (`supabase/migrations/20261128000700_identity.sql`, which `local/supabase/tests/it/identity.rs` tests), and `link` of
+//! `*_linking.sql`.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use shared::meta::sender::{PhoneNumber, Sender, UserId};
 use uuid::Uuid;
 
 use crate::Defect;
+use crate::model::strangers::Step;
 
 /// The table, by account.
 #[derive(Debug, Default)]
@@ -45,6 +47,13 @@ impl Links {
     #[must_use]
     pub fn knows_user_id(&self, account: Uuid) -> bool {
         self.0.get(&account).is_some_and(|link| link.whatsapp_user_id.is_some())
+    }
+
+    /// Whether the account is linked.
+    #[must_use]
+    pub fn is_linked(&self, account: Uuid) -> bool {
+        let linked = |link: &Link| link.whatsapp_phone.is_some() || link.whatsapp_user_id.is_some();
+        self.0.get(&account).is_some_and(linked)
     }
 
     /// The lookup of `reply`: the rows with the number or the user id, and the production choice among them.
@@ -151,6 +160,41 @@ impl Links {
         if !same_user_id || link.whatsapp_user_id.is_none() {
             link.whatsapp_waba_id = None;
         }
+    }
+
+    /// Gives an account exactly the identity of a step, takes it from other accounts, and returns these. `None` if one of
+    /// them has it since a later time.
+    pub fn link(
+        &mut self,
+        account: Uuid,
+        step: &Step,
+        now: DateTime<Utc>,
+        defect: Option<Defect>,
+    ) -> Option<Vec<Uuid>> {
+        let (number, user_id) = &step.identity;
+        let is_same = |own: &Option<String>, theirs: &Option<String>| own.is_some() && own == theirs;
+        let has_it =
+            |link: &Link| is_same(number, &link.whatsapp_phone) || is_same(user_id, &link.whatsapp_user_id);
+        let losers = self.0.iter().filter(|(other, link)| **other != account && has_it(link));
+        let losers: Vec<_> = losers.map(|(loser, link)| (*loser, link.whatsapp_identity_at)).collect();
+        if losers.iter().any(|(_, since)| since.is_some_and(|since| since > step.sent_at)) {
+            return None;
+        }
+        for (loser, _) in &losers {
+            self.write(*loser, (None, None), now, defect);
+        }
+        let at = Some(step.sent_at);
+        let link = Link {
+            user_id: Some(account),
+            whatsapp_phone: number.clone(),
+            whatsapp_user_id: user_id.clone(),
+            whatsapp_waba_id: step.waba_id.clone().filter(|_| user_id.is_some()),
+            whatsapp_identity_at: at,
+            whatsapp_number_at: at.filter(|_| number.is_some()),
+            whatsapp_link_state: Some("changed".to_owned()),
+        };
+        self.0.insert(account, link);
+        Some(losers.into_iter().map(|(loser, _)| loser).collect())
     }
 
     /// Applies an identity change. Returns the outcome and the account.

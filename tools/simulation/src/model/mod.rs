@@ -11,6 +11,9 @@
 //! | [`questions`] | messages of users, and of the business itself |
 //! | [`posts`] | payloads |
 //! | [`links`] | links of users in the database |
+//! | [`codes`] | codes in the database, by which people link themselves |
+//! | [`strangers`] | what the database remembers of unlinked senders |
+//! | [`linkers`] | people who link themselves: drawing, and what they did |
 //! | [`changes`] | changes of their numbers and user ids: drawing and payloads |
 //! | [`statuses`] | statuses of answers |
 //! | [`events`] | all other events |
@@ -20,14 +23,17 @@
 pub mod attempts;
 pub mod changes;
 pub mod clock;
+pub mod codes;
 pub mod defect;
 pub mod events;
 pub mod faults;
+pub mod linkers;
 pub mod links;
 pub mod people;
 pub mod person;
 pub mod posts;
 pub mod questions;
 pub mod statuses;
+pub mod strangers;
 pub mod trace;
 pub mod world;

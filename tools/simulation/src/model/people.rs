@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
+use uuid::Uuid;
+
 use crate::model::changes::{self, Change, IdentityEvent, Removal};
 use crate::model::events::Events;
 use crate::model::faults::{Chance, Plan};
+use crate::model::linkers::{self, Linking};
 use crate::model::links::Links;
 use crate::model::person::Person;
 use crate::model::posts::{Post, again};
@@ -40,6 +43,8 @@ pub struct People {
     pub removals: Vec<Removal>,
     /// Number of identities generated.
     pub identities: u64,
+    /// Links made by their holders.
+    pub linking: Linking,
 }
 
 impl People {
@@ -60,6 +65,11 @@ impl People {
         if plan.identities {
             people.identity_events = changes::draw(chance, &people.senders, span);
         }
+        let contacts = people.senders.len() as u64;
+        if plan.links {
+            let (senders, links) = (&mut people.senders, &mut people.links);
+            people.linking.linkers = linkers::draw(chance, senders, links, (numbers, span));
+        }
         let mut posts = Vec::new();
         let mut after = 0;
         while people.questions.len() < usize::try_from(count).unwrap_or(usize::MAX) {
@@ -68,7 +78,7 @@ impl People {
             let mut wamids: Vec<_> =
                 (0..chance.pick(1, &[1, 2, many])).map(|_| people.write(chance, plan, numbers)).collect();
             if chance.in_1000(100) {
-                wamids.push(people.written_by_business(chance, numbers));
+                wamids.push(people.written_by_business(chance, numbers, contacts));
             }
             let events = if chance.in_1000(100) { vec![events.draw(chance)] } else { Vec::new() };
             posts.push(Post { after, wamids, events, again: again(chance, plan), request: OnceLock::new() });
@@ -79,8 +89,10 @@ impl People {
     fn write(&mut self, chance: &mut Chance, plan: &Plan, numbers: u64) -> String {
         let position = self.questions.len();
         let wamid = format!("wamid.{position:03}");
-        let last = self.senders.len() as u64 - 1;
-        let sender = usize::try_from(chance.between(0, last)).unwrap_or_default();
+        let writers: Vec<usize> =
+            (0..self.senders.len()).filter(|sender| !self.senders[*sender].waits_for_number).collect();
+        let sender =
+            writers[usize::try_from(chance.between(0, writers.len() as u64 - 1)).unwrap_or_default()];
         let kind = match chance.between(0, 99) {
             0..=2 => Kind::Image,
             3 => Kind::Blank,
@@ -114,19 +126,31 @@ impl People {
 
     /// An automatic correspondent responds to a business number.
     pub fn write_back(&mut self, sender: usize, number: String) -> String {
-        let wamid = format!("wamid.{:03}", self.questions.len());
         self.turns += 1;
-        let text = format!("{AUTOMATIC} {wamid}");
-        self.questions.insert(wamid.clone(), Question::new(sender, number, Kind::Text, text, None));
+        self.say(sender, number, Kind::Text, AUTOMATIC)
+    }
+
+    /// Adds a message: a text, with the wamid behind it if it is an ordinary one.
+    pub fn say(&mut self, sender: usize, number: String, kind: Kind, text: &str) -> String {
+        let wamid = format!("wamid.{:03}", self.questions.len());
+        let text = if kind == Kind::Text { format!("{text} {wamid}") } else { text.to_owned() };
+        self.questions.insert(wamid.clone(), Question::new(sender, number, kind, text, None));
         wamid
     }
 
-    fn written_by_business(&mut self, chance: &mut Chance, numbers: u64) -> String {
+    fn written_by_business(&mut self, chance: &mut Chance, numbers: u64, contacts: u64) -> String {
         let wamid = format!("wamid.business.{:03}", self.written.len());
-        let to = usize::try_from(chance.between(0, self.senders.len() as u64 - 1)).unwrap_or_default();
+        let to = usize::try_from(chance.between(0, contacts - 1)).unwrap_or_default();
         let number = format!("10654035224292{}", chance.between(1, numbers));
         self.written.insert(wamid.clone(), Written { to, number, ok: false });
         wamid
+    }
+
+    /// The accounts of the users.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<Uuid> {
+        let accounts = self.senders.iter().flat_map(|person| person.account.iter().chain(&person.sessions));
+        accounts.copied().collect()
     }
 
     /// Records that Meta got a 200 for these messages.
@@ -157,11 +181,13 @@ impl People {
         }
     }
 
-    /// Records the sender's identity at the time the message is generated.
-    pub fn set_version(&mut self, wamid: &str) {
+    /// Records the sender's identity at the time the message is generated, in seconds since 1970.
+    pub fn set_version(&mut self, wamid: &str, seconds: u64) {
         let Some(question) = self.questions.get_mut(wamid) else { return };
         let sender = &self.senders[question.sender];
         question.version = Some(sender.version);
+        question.written_at = Some(seconds);
+        question.account = sender.account;
         question.uncertain |= sender.unlinked;
     }
 

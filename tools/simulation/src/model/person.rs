@@ -8,6 +8,12 @@ use crate::model::clock::EPOCH_SECONDS;
 use crate::model::faults::Chance;
 use crate::model::links::{self, Links};
 
+/// The account of the user `index`.
+#[must_use]
+pub fn account_of(index: u64) -> Uuid {
+    Uuid::from_u128(0x1111_1111_1111_4111_8111_0000_0000_0000 + u128::from(index))
+}
+
 /// A user.
 #[derive(Debug)]
 pub struct Person {
@@ -16,14 +22,18 @@ pub struct Person {
     /// Business-scoped user id, unless Meta does not send it yet.
     pub user_id: Option<String>,
     /// Whether the user sometimes hides the number, once the user id is linked.
-    hides_number: bool,
+    pub hides_number: bool,
     /// The linked account.
     pub account: Option<Uuid>,
+    /// The accounts that the user can sign in to and link, in the runs in which people link.
+    pub sessions: Vec<Uuid>,
+    /// Whether the user gets a number of another user, and writes only when linked with it.
+    pub waits_for_number: bool,
     /// Former numbers and user ids.
     pub before: Vec<String>,
     /// Number of identity changes.
     pub version: usize,
-    /// Whether an operator has removed an identity from the link.
+    /// Whether the user is not linked, or an operator has removed an identity from the link.
     pub unlinked: bool,
 }
 
@@ -37,8 +47,7 @@ impl Person {
             3 => (None, user_id),
             _ => (number, user_id),
         };
-        let account = Uuid::from_u128(0x1111_1111_1111_4111_8111_0000_0000_0000 + u128::from(index));
-        let account = Some(account).filter(|_| !chance.in_1000(150));
+        let account = Some(account_of(index)).filter(|_| !chance.in_1000(150));
         let linked = match chance.between(0, 2) {
             0 if number.is_some() => (number.as_deref(), None),
             1 if user_id.is_some() => (None, user_id.as_deref()),
@@ -47,10 +56,24 @@ impl Person {
         let start = chrono::DateTime::from_timestamp(EPOCH_SECONDS.cast_signed(), 0).unwrap_or_default();
         let link = links::inserted(account.unwrap_or_default(), linked.0, linked.1, start);
         let hides_number = chance.in_1000(500);
-        (
-            Self { number, user_id, hides_number, account, before: Vec::new(), version: 0, unlinked: false },
-            link,
-        )
+        let person = Self {
+            number,
+            user_id,
+            hides_number,
+            account,
+            sessions: Vec::new(),
+            waits_for_number: false,
+            before: Vec::new(),
+            version: 0,
+            unlinked: false,
+        };
+        (person, link)
+    }
+
+    /// Whether the account is the user's.
+    #[must_use]
+    pub fn owns(&self, account: Uuid) -> bool {
+        self.account == Some(account) || self.sessions.contains(&account)
     }
 
     /// Whether an answer to this number or user id reaches the user, or did.
@@ -75,7 +98,8 @@ impl Person {
 
     /// Adds the sender to a message of the user; returns the contact to send with it.
     pub fn name(&self, chance: &mut Chance, links: &Links, message: &mut Value) -> Option<Value> {
-        let found_by_user_id = self.account.is_none_or(|account| links.knows_user_id(account));
+        let found_by_user_id =
+            self.account.is_none_or(|account| links.knows_user_id(account) || !links.is_linked(account));
         let hidden = self.hides_number && found_by_user_id && chance.in_1000(500);
         let number = self.number.as_ref().filter(|_| !hidden || self.user_id.is_none());
         match (number, &self.user_id) {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 /// Prefix of the messages of an automatic correspondent.
 pub const AUTOMATIC: &str = "automatic answer";
 
@@ -28,6 +30,12 @@ pub enum Kind {
     Edit,
     /// A message of an unknown type.
     Hologram,
+    /// A text with a code that a session created.
+    Code,
+    /// A text with a guessed code.
+    Guess,
+    /// A tap on a button of a question.
+    Tap,
 }
 
 impl Kind {
@@ -35,6 +43,12 @@ impl Kind {
     #[must_use]
     pub fn is_silent(self) -> bool {
         matches!(self, Self::Blank | Self::Image | Self::Reaction | Self::Edit | Self::Hologram)
+    }
+
+    /// Whether it is a step of linking, or appears to be one.
+    #[must_use]
+    pub fn is_step(self) -> bool {
+        matches!(self, Self::Code | Self::Guess | Self::Tap)
     }
 
     /// Whether even an unlinked sender gets no answer.
@@ -47,7 +61,14 @@ impl Kind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Text | Self::Blank | Self::Long | Self::Poison | Self::Stubborn => "text",
+            Self::Text
+            | Self::Blank
+            | Self::Long
+            | Self::Poison
+            | Self::Stubborn
+            | Self::Code
+            | Self::Guess => "text",
+            Self::Tap => "interactive",
             Self::Caption | Self::Image => "image",
             Self::Reaction => "reaction",
             Self::Edit => "edit",
@@ -65,7 +86,7 @@ pub struct Question {
     pub number: String,
     /// Kind of the message.
     pub kind: Kind,
-    /// Text of the message.
+    /// Text of the message, or the id of the button.
     pub text: String,
     /// The message it refers to.
     pub refers_to: Option<String>,
@@ -81,6 +102,10 @@ pub struct Question {
     pub out_of_order: bool,
     /// Version of the sender's identity in the message, once generated.
     pub version: Option<usize>,
+    /// Time of the message in seconds since 1970, once generated.
+    pub written_at: Option<u64>,
+    /// The account of the sender at that time.
+    pub account: Option<Uuid>,
     /// Whether its sender may be unlinked: another number or user id, or a changed link, in the meantime.
     pub uncertain: bool,
     /// Whether the sender's link has changed since it was written: a redelivery may find no user although the
@@ -108,6 +133,8 @@ impl Question {
             copies: BTreeMap::new(),
             out_of_order: false,
             version: None,
+            written_at: None,
+            account: None,
             uncertain: false,
             relinked: false,
         }

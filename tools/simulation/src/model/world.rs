@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::Defect;
 use crate::model::attempts::Attempts;
 use crate::model::clock::EPOCH_SECONDS;
+use crate::model::codes::Codes;
 use crate::model::events::Events;
 use crate::model::faults::{Chance, Plan};
 use crate::model::people::People;
@@ -66,6 +67,8 @@ pub struct State {
     pub attempts: Attempts,
     /// Users and their messages.
     pub people: People,
+    /// Codes, and what is remembered of unlinked senders.
+    pub codes: Codes,
     /// Number of active actors: Meta's deliveries and invocations.
     pub busy: usize,
     /// Number of invocations so far.
@@ -122,6 +125,8 @@ pub struct Send {
     pub to: String,
     /// Body of the message.
     pub body: String,
+    /// Ids of its buttons.
+    pub buttons: Vec<String>,
 }
 
 impl World {

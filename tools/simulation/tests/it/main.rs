@@ -15,7 +15,7 @@ use tokio::process::Command;
 const SEED: u64 = 20_261_124;
 
 /// Every kind of fault in a run.
-const FAULTS: [&str; 36] = [
+const FAULTS: [&str; 49] = [
     "Graph 131047 (final)",
     "Graph 131048",
     "Graph 131056",
@@ -36,6 +36,11 @@ const FAULTS: [&str; 36] = [
     "SQS refuses a status",
     "SQS refuses some entries",
     "automatic answer",
+    "code guessed",
+    "code sent again",
+    "code sent by another person",
+    "code sent late",
+    "code superseded",
     "database down",
     "database fails after the commit",
     "database fails while it answers",
@@ -44,8 +49,16 @@ const FAULTS: [&str; 36] = [
     "database slow",
     "duplicate delivery",
     "handled message not deleted",
+    "link removed",
+    "number taken by another person",
     "panic",
     "process crashed",
+    "question answered by another person",
+    "question answered by both buttons",
+    "question answered late",
+    "question answered twice",
+    "question declined",
+    "question not answered",
     "redelivery",
     "repeated status",
     "responder fails",
@@ -62,7 +75,7 @@ fn guarantees_hold_under_all_faults() {
     assert!(summary.is_clean(), "{summary}\n{violations:#?}");
     assert_eq!(summary.runs, 400);
     assert!(summary.messages > 4000 && summary.dead_letters > 0, "{summary}");
-    assert!(summary.statuses > 5_000 && summary.events > 200, "{summary}");
+    assert!(summary.statuses > 5_000 && summary.events > 200 && summary.links > 100, "{summary}");
     let missing: Vec<_> = FAULTS.iter().filter(|kind| !summary.faults.contains_key(**kind)).collect();
     assert!(missing.is_empty(), "faults that never happened: {missing:?}\n{summary}");
 }
@@ -235,6 +248,41 @@ fn changes_in_their_own_group_are_detected() {
     is_detected(Defect::ChangesInOwnGroup, |summary| summary.counts.lost);
 }
 
+#[test]
+fn links_without_a_tap_are_detected() {
+    is_detected(Defect::LinkWithoutTap, |summary| summary.counts.unproven_links);
+}
+
+#[test]
+fn links_by_any_tap_are_detected() {
+    is_detected(Defect::LinkAnyTap, |summary| summary.counts.unproven_links);
+}
+
+#[test]
+fn codes_used_twice_are_detected() {
+    is_detected(Defect::UseCodesTwice, |summary| summary.counts.unproven_links);
+}
+
+#[test]
+fn forgotten_codes_are_detected_as_recorded_steps() {
+    is_detected(Defect::ForgetUsedCodes, |summary| summary.counts.recorded_steps);
+}
+
+#[test]
+fn codes_expiring_on_arrival_are_detected_as_unfinished_links() {
+    is_detected(Defect::ExpireOnArrival, |summary| summary.counts.unfinished_links);
+}
+
+#[test]
+fn hidden_codes_are_detected_as_registration_texts() {
+    is_detected(Defect::HideCodes, |summary| summary.counts.extra_registrations);
+}
+
+#[test]
+fn forgotten_registration_texts_are_detected() {
+    is_detected(Defect::ForgetRegistrationTexts, |summary| summary.counts.extra_registrations);
+}
+
 async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulation"));
     let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
@@ -265,6 +313,10 @@ async fn command_prints_the_summary() {
         "misfiled",
         "relinked",
         "wrong_links",
+        "unproven_links",
+        "unfinished_links",
+        "recorded_steps",
+        "extra_registrations",
     ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }

@@ -55,7 +55,7 @@ async fn tap_on_an_open_code_creates_no_link() {
     assert_eq!(linking.tap(id, &OTHER, "t", true).await, expired());
     let arguments = json!({ "link_id": id, "sender": null, "message": null, "sent_at": super::sent(0),
         "numbers": OTHER.numbers, "whatsapp_user_id": null, "waba_id": null, "accept": true });
-    assert_eq!(linking.as_service("confirm_whatsapp_link", &arguments).await, (200, expired()));
+    assert_eq!(linking.as_service("confirm_whatsapp_link", &arguments).await.0, 400);
     linking.assert_no_link().await;
 }
 
@@ -129,7 +129,7 @@ async fn link_after_not_me_creates_no_link() {
     assert_eq!(linking.tap(link, &HOLDER, "t2", true).await, expired());
     // The same message as before, with the other answer, changes nothing.
     assert_eq!(linking.tap(link, &HOLDER, "t1", true).await["outcome"], "discarded");
-    assert_eq!(linking.claim(&code, &HOLDER, "m2").await, refused("expired", true));
+    assert_eq!(linking.claim(&code, &HOLDER, "m2").await["outcome"], "decided");
     linking.assert_no_link().await;
 }
 
@@ -219,9 +219,11 @@ async fn number_linked_by_two_users_at_once_has_one_owner() {
     let linking = Linking::start().await;
     for attempt in 0..4 {
         let (a, b) = (linking.asked(USER_A, &HOLDER).await, linking.asked(USER_B, &HOLDER).await);
+        let (of_a, of_b) = (a.to_string(), b.to_string());
         let (one, two) =
-            tokio::join!(linking.tap(a, &HOLDER, "t1", true), linking.tap(b, &HOLDER, "t2", true));
-        assert_eq!((&one["outcome"], &two["outcome"]), (&json!("linked"), &json!("linked")));
+            tokio::join!(linking.tap(a, &HOLDER, &of_a, true), linking.tap(b, &HOLDER, &of_b, true));
+        // The earlier tap does not undo the later one.
+        assert!([one, two].iter().any(|tapped| tapped["outcome"] == "linked"), "attempt {attempt}");
         assert_eq!(linking.links().await.len(), 1, "attempt {attempt}");
     }
     linking.stop().await;

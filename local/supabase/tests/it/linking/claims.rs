@@ -14,8 +14,10 @@ async fn repeated_claim_asks_again() {
         question,
         json!({ "outcome": "ask", "link_id": question["link_id"], "account": "a•••@example.com" })
     );
-    for message in ["m1", "m1", "m2"] {
-        assert_eq!(linking.claim(&code, &HOLDER, message).await, question);
+    for _ in 0..2 {
+        assert_eq!(linking.claim(&code, &HOLDER, "m1").await, question);
+        // The same code in another message: its sender is asked already.
+        assert_eq!(linking.claim(&code, &HOLDER, "m2").await, json!({ "outcome": "decided" }));
     }
     // Also when other codes of the sender were wrong in the meantime.
     for wrong in 0..6 {
@@ -63,8 +65,8 @@ async fn account_is_masked() {
         ("email = 'ä@example.com', phone = null", "ä•••@example.com"),
         ("email = '\"a@b\"@example.com'", "\"•••@example.com"),
         ("email = null, phone = '16505550999'", "•••0999"),
-        ("email = '', phone = ''", "your account"),
-        ("email = null, phone = null", "your account"),
+        ("email = '', phone = ''", "one without an e-mail address"),
+        ("email = null, phone = null", "one without an e-mail address"),
     ] {
         linking.run(&format!("update auth.users set {account} where id = '{USER_A}'")).await;
         linking.run("delete from whatsapp.link_codes").await;
@@ -117,7 +119,7 @@ async fn redelivery_after_the_decision_is_not_answered() {
             assert_eq!(linking.claim(&code, &HOLDER, &code).await, json!({ "outcome": "decided" }));
         }
         let again = format!("{code} again");
-        assert_eq!(linking.claim(&code, &HOLDER, &again).await, refused("expired", true));
+        assert_eq!(linking.claim(&code, &HOLDER, &again).await, json!({ "outcome": "decided" }));
     }
     linking.stop().await;
 }

@@ -71,7 +71,7 @@ async fn no_code_before_a_business_number_is_known() {
     let (status, body) = linking.create(USER_A).await;
     assert_eq!((status, &body["code"]), (503, &json!("PT503")), "{body}");
     assert_eq!(body["message"], "no business number is known yet");
-    assert_eq!(body["hint"], "Send a message to the business number first.");
+    assert_eq!(body["hint"], "Send a message to the business number from an unlinked phone first.");
     linking.stop().await;
 }
 
@@ -94,7 +94,11 @@ async fn url_has_the_first_business_number_as_it_is_now() {
     url_is_of(BUSINESS_NUMBER).await;
     learn("106540352242922", "15550783899").await;
     url_is_of("15550783899").await;
-    for (id, number) in [(json!("106540352242922"), json!(null)), (json!(null), json!("1555"))] {
+    for (id, number) in [
+        (json!("106540352242922"), json!(null)),
+        (json!(null), json!("15550783883")),
+        (json!("106540352242922"), json!("1555")),
+    ] {
         let arguments =
             json!({ "sender": "0a", "message": "0b", "phone_number_id": id, "business_number": number });
         assert_eq!(linking.as_service("claim_registration_text", &arguments).await, (200, json!(true)));

@@ -5,21 +5,25 @@ use local_supabase::{USER_A, USER_B};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{HOLDER, Linking, OTHER, Person, expired, row};
+use super::{HOLDER, Linking, OTHER, Person, expired, refused, row};
 
 /// A person who hides the number.
 const HIDDEN: Person = Person { numbers: &[], user_id: Some("US.300") };
 /// A person whose messages have no user id.
 const WITHOUT_USER_ID: Person = Person { numbers: &["+16505550100", "16505550100"], user_id: None };
 
+/// Times of the identity and of the number, link state, and account.
+type Times = (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>, Option<String>);
+
 #[tokio::test]
 async fn tap_links_number_and_user_id() {
     let linking = Linking::start().await;
     let link = linking.asked(USER_A, &HOLDER).await;
     let linked = json!({ "outcome": "linked", "user_id": USER_A, "moved": false });
-    for message in ["t1", "t1", "another tap"] {
-        assert_eq!(linking.tap(link, &HOLDER, message, true).await, linked);
+    for _ in 0..2 {
+        assert_eq!(linking.tap(link, &HOLDER, "t1", true).await, linked);
     }
+    assert_eq!(linking.tap(link, &HOLDER, "another tap", true).await, expired());
     // A tap on the other button.
     assert_eq!(linking.tap(link, &HOLDER, "t2", false).await, expired());
     linking.assert_only_the_holder_is_linked().await;
@@ -42,7 +46,7 @@ async fn not_me_discards_the_code() {
 #[tokio::test]
 async fn link_has_the_time_of_the_tap_and_is_completed_later() {
     let linking = Linking::start().await;
-    let times = async || -> (Option<DateTime<Utc>>, Option<DateTime<Utc>>, Option<String>, Option<String>) {
+    let times = async || -> Times {
         sqlx::query_as(
             "select whatsapp_identity_at, whatsapp_number_at, whatsapp_link_state, whatsapp_waba_id
              from public.user_preferences where user_id = $1",
@@ -107,16 +111,14 @@ async fn number_and_user_id_move_from_other_users() {
     assert!(linking.link(USER_A, &HOLDER).await);
     assert_eq!(
         linking.links().await,
-        [row(third, "+16505550300", ""), row(USER_A, "+16505550100", "US.100"),]
+        [row(USER_A, "+16505550100", "US.100")],
+        "a user who loses one of number and user id loses both, which are of one phone"
     );
     let of_b = format!("select count(*) from public.messages where user_id = '{USER_B}'");
     assert_eq!(linking.count(&of_b).await, 1, "the history stays");
     // And back.
     assert!(linking.link(USER_B, &HOLDER).await);
-    assert_eq!(
-        linking.links().await,
-        [row(third, "+16505550300", ""), row(USER_B, "+16505550100", "US.100"),]
-    );
+    assert_eq!(linking.links().await, [row(USER_B, "+16505550100", "US.100")]);
     linking.stop().await;
 }
 
@@ -129,6 +131,46 @@ async fn redelivered_tap_reports_whether_it_moved() {
     for _ in 0..2 {
         assert_eq!(linking.tap(link, &HOLDER, "t1", true).await, moved);
     }
+    linking.assert_only_the_holder_is_linked().await;
+}
+
+#[tokio::test]
+async fn earlier_tap_does_not_undo_a_later_one() {
+    let linking = Linking::start().await;
+    let (a, b) = (linking.asked(USER_A, &HOLDER).await, linking.asked(USER_B, &HOLDER).await);
+    assert_eq!(linking.tap_sent(b, &HOLDER, "of b", true, 2).await["outcome"], "linked");
+    assert_eq!(linking.tap_sent(a, &HOLDER, "of a", true, 1).await, expired());
+    assert_eq!(linking.links().await, [row(USER_B, "+16505550100", "US.100")]);
+    linking.stop().await;
+}
+
+#[tokio::test]
+async fn moved_phone_is_taken_from_its_user_by_either_identity() {
+    let linking = Linking::start().await;
+    let with_number = Person { numbers: HOLDER.numbers, user_id: HOLDER.user_id };
+    let hidden = Person { numbers: &[], user_id: HOLDER.user_id };
+    assert!(!linking.link(USER_B, &with_number).await);
+    assert!(linking.link(USER_A, &hidden).await);
+    assert_eq!(linking.links().await, [row(USER_A, "", "US.100")]);
+    linking.stop().await;
+}
+
+#[tokio::test]
+async fn taps_that_link_nothing_are_answered_five_times_an_hour() {
+    let linking = Linking::start().await;
+    let link = linking.asked(USER_A, &HOLDER).await;
+    let answers = async |message: &str| {
+        let (_, body) = linking.try_tap(link, &OTHER, message, true, &super::sent(0)).await;
+        assert_eq!(body["outcome"], "expired");
+        body["answer"].as_bool().expect("whether it is answered")
+    };
+    for message in ["1", "1", "2", "3", "4", "5", "5"] {
+        assert!(answers(message).await, "{message}");
+    }
+    assert!(!answers("6").await && answers("1").await);
+    // A wrong code counts, too, and the owner of the question is not affected.
+    assert_eq!(linking.claim("AA2AAAA2AA", &OTHER, "7").await, refused("unknown", false));
+    assert_eq!(linking.tap(link, &HOLDER, "t", true).await["outcome"], "linked");
     linking.assert_only_the_holder_is_linked().await;
 }
 

@@ -35,7 +35,8 @@ async fn number_column_that_is_not_nullable_keeps_an_empty_string() {
 #[tokio::test]
 async fn required_columns_of_an_older_program_do_not_prevent_a_link() {
     let tables = "create table public.user_preferences (id uuid primary key, user_id uuid not null unique,
-        whatsapp_phone varchar(20), theme text not null, locale text not null default 'en');";
+        whatsapp_phone varchar(20), theme text not null, locale text not null default 'en',
+        account text, numbers text, since date, written text, own int, claimant int);";
     let (linking, _directory) = with(tables).await;
     assert!(!linking.link(OLD_A, &HOLDER).await);
     assert_eq!(linking.links().await, [row(OLD_A, "+16505550100", "US.100")]);

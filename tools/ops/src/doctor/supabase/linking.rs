@@ -16,15 +16,15 @@ type Function = (&'static str, &'static str);
 
 /// The functions of reply, which only the service role may execute.
 const OF_REPLY: [Function; 4] = [
-    ("claim_whatsapp_link", r#"{"code_hash": "", "sender": "-", "message": "", "sent_at": null}"#),
+    ("claim_whatsapp_link", r#"{"code_hash": "", "sender": "-", "message": "", "sent_at": "2026-01-01"}"#),
     (
         "confirm_whatsapp_link",
-        r#"{"link_id": null, "sender": "-", "message": "", "sent_at": null, "numbers": [],
-            "whatsapp_user_id": null, "waba_id": null, "accept": false}"#,
+        r#"{"link_id": "00000000-0000-0000-0000-000000000000", "sender": "-", "message": "", "sent_at": "2026-01-01",
+            "numbers": [], "whatsapp_user_id": "", "waba_id": "", "accept": false}"#,
     ),
     (
         "claim_registration_text",
-        r#"{"sender": "-", "message": "", "phone_number_id": null, "business_number": null}"#,
+        r#"{"sender": "-", "message": "", "phone_number_id": "", "business_number": ""}"#,
     ),
     ("registration_text_sent", r#"{"sender": "-", "message": ""}"#),
 ];
