@@ -64,7 +64,7 @@ impl<D, M, Q, R> Reply<D, M, Q, R> {
             own_numbers: self.own_numbers(),
             conversations: &self.memory.conversations,
             read_receipts: self.read_receipts,
-            clock: &self.clock,
+            clock: &*self.clock,
         }
     }
 

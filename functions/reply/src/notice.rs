@@ -1,10 +1,11 @@
 //! Sending of a text outside a user's conversation: the registration text, and the questions and answers of linking.
 //! None of it is recorded.
 
+use chrono::{DateTime, Utc};
+
 use crate::database::Database;
 use crate::delivery::Attempt;
 use crate::failure::Failure;
-use crate::function::Clock;
 use crate::graph::{Button, Messenger, PhoneNumberId, Recipient};
 use crate::incoming::Incoming;
 use crate::lookup::Owner;
@@ -23,7 +24,7 @@ pub(crate) struct Notices<'a, D, M> {
     pub(crate) own_numbers: OwnNumbers<'a, D>,
     pub(crate) conversations: &'a Conversations,
     pub(crate) read_receipts: ReadReceipts,
-    pub(crate) clock: &'a Clock,
+    pub(crate) clock: &'a (dyn Fn() -> DateTime<Utc> + Send + Sync),
 }
 
 impl<D: Database, M: Messenger> Notices<'_, D, M> {

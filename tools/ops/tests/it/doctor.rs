@@ -283,8 +283,12 @@ const BROKEN_TABLES: [BrokenTable; 15] = [
         &[("linking_functions", "may not execute confirm_whatsapp_link: grant execute")],
     ),
     (
-        "grant execute on function claim_whatsapp_link, confirm_whatsapp_link to anon",
-        "revoke execute on function claim_whatsapp_link, confirm_whatsapp_link from anon",
+        "grant usage on schema whatsapp to anon;
+         grant execute on function claim_whatsapp_link, whatsapp.claim_link, confirm_whatsapp_link,
+           whatsapp.confirm_link to anon",
+        "revoke usage on schema whatsapp from anon;
+         revoke execute on function claim_whatsapp_link, whatsapp.claim_link, confirm_whatsapp_link,
+           whatsapp.confirm_link from anon",
         &[("linking_rights", "may execute claim_whatsapp_link and confirm_whatsapp_link")],
     ),
     (
