@@ -73,7 +73,11 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.counts.misfiled += 1;
         findings.violations.push(format!("{wamid} is in another user's history"));
     }
-    let is_linked = person.account.is_some() && !question.uncertain && !state.people.linking.is_step(wamid);
+    let linking = &state.people.linking;
+    let is_linked = person.account.is_some()
+        && !question.uncertain
+        && !linking.is_step(wamid)
+        && !linking.is_refused(wamid);
     let answered = state.sends.iter().any(|send| send.wamid == wamid);
     let refused = rejected_permanently(state, wamid);
     let of_role =

@@ -188,6 +188,13 @@ impl Linking {
         codes.find(|(_, session)| session.link_id == link_id).map(|(code, session)| (code.as_str(), session))
     }
 
+    /// Whether a message got the answer to a wrong code instead of one of the conversation.
+    #[must_use]
+    pub fn is_refused(&self, wamid: &str) -> bool {
+        let refused = |claimed: &Claimed| matches!(claimed, Claimed::Expired { .. });
+        self.claims.get(wamid).is_some_and(|all| all.iter().any(refused))
+    }
+
     /// Whether a message is a step of linking: a tap, or a message with a code that a session created, unless the code was
     /// not looked up because of too many wrong ones.
     #[must_use]
