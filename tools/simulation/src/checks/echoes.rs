@@ -63,6 +63,7 @@ fn unlinked(state: &State, attempt: &Attempt) -> bool {
     let question = state.people.questions.get(&attempt.wamid);
     question.is_some_and(|question| state.people.may_be_unlinked(question))
         || state.people.linking.is_step(&attempt.wamid)
+        || state.people.linking.is_refused(&attempt.wamid)
 }
 
 /// The earlier attempt had succeeded: the cause of the redelivery, and of the missing check.
