@@ -74,6 +74,7 @@ fn every_counter_that_the_documentation_names_exists() {
     let others = [
         "message_statuses",
         "account_events",
+        "sender_messages",
         "message_echoes",
         "smb_message_echoes",
         VERSION_ERRORS,
