@@ -52,8 +52,10 @@ begin
     return jsonb_build_object('outcome', 'ask', 'link_id', link.id, 'account', whatsapp.masked_account(link.user_id));
   end if;
 
-  -- After too many wrong codes, the result does not depend on the code.
-  result := case when is_answered and link.id is not null then 'expired' else 'unknown' end;
+  -- After too many wrong codes, the result does not depend on the code. A code sent a day ago may be deleted: it counts as
+  -- known, so that a late delivery of its message is not a message of the sender's conversation.
+  result := case when sent < now() - interval '23 hours' or is_answered and link.id is not null then 'expired'
+    else 'unknown' end;
   insert into whatsapp.sender_messages (sender, kind, message, outcome, answered)
     values (claimer, 'wrong_code', of_message, result, is_answered);
   perform whatsapp.expire();

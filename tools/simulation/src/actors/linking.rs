@@ -55,7 +55,12 @@ pub fn claim(state: &mut State, code: &Code, step: &Step) -> Claimed {
 pub fn confirm(state: &mut State, link_id: Uuid, accept: bool, step: &Step) -> Confirmed {
     let (now, defect) = (state.utc(), state.defect);
     let (confirmed, made) = state.codes.confirm(link_id, accept, step, &mut state.people.links, now, defect);
-    state.note("database", format_args!("{}: {confirmed:?}", step.message.wamid));
+    let wamid = &step.message.wamid;
+    state.note("database", format_args!("{wamid}: {confirmed:?}"));
+    if let Confirmed::Expired { answer } = confirmed {
+        let claims = &mut state.people.linking.claims;
+        claims.entry(wamid.clone()).or_default().push(Claimed::Expired { answer });
+    }
     if let Some(made) = made {
         linked(state, made, step);
     }

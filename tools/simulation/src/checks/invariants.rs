@@ -11,6 +11,7 @@ use crate::actors::queues::PAIRS;
 use crate::checks::echoes;
 use crate::checks::findings::Findings;
 use crate::checks::{business, events, linking, links as linked, loops, registration, statuses};
+use crate::model::attempts::Attempt;
 use crate::model::links::e164;
 use crate::model::questions::{Kind, Question};
 use crate::model::world::{Row, Send, State};
@@ -72,7 +73,11 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.counts.misfiled += 1;
         findings.violations.push(format!("{wamid} is in another user's history"));
     }
-    let is_linked = person.account.is_some() && !question.uncertain && !state.people.linking.is_step(wamid);
+    let linking = &state.people.linking;
+    let is_linked = person.account.is_some()
+        && !question.uncertain
+        && !linking.is_step(wamid)
+        && !linking.is_refused(wamid);
     let answered = state.sends.iter().any(|send| send.wamid == wamid);
     let refused = rejected_permanently(state, wamid);
     let of_role =
@@ -149,8 +154,11 @@ fn order(state: &State, findings: &mut Findings) {
             continue;
         }
         // Neither has one that got no answer first.
+        let no_answer = |before: &Attempt| {
+            before.registration == Some(false) || (before.is_handled() && before.sent_at.is_none())
+        };
         let mut before = state.attempts.all.iter().take(*attempt);
-        if before.any(|before| before.wamid == *wamid && before.is_handled() && before.sent_at.is_none()) {
+        if before.any(|before| before.wamid == *wamid && no_answer(before)) {
             continue;
         }
         let Some((position, _)) = question.accepted else { continue };

@@ -9,10 +9,10 @@ use crate::model::clock::EPOCH_SECONDS;
 use crate::model::codes::VALIDITY;
 use crate::model::linkers::{Button, LinkChange, Session};
 use crate::model::people::People;
-use crate::model::questions::{Kind, Question};
+use crate::model::questions::Question;
 use crate::model::world::State;
 
-/// Maximum number of answered wrong codes of a sender within an hour.
+/// Maximum number of answered wrong codes and taps of a sender within an hour.
 const MOST_WRONG: usize = 5;
 
 /// Checks every link, every step, and what is left of the links.
@@ -108,7 +108,7 @@ fn is_in_time(people: &People, tap: &Question, code: &str, session: &Session) ->
     first < limit && tapped < limit.max(first + validity - 1)
 }
 
-/// Whether nobody else sent the code, its holder guessed little and never tapped *Not me*, and the session neither created
+/// Whether nobody else sent the code, its holder sent little and never tapped *Not me*, and the session neither created
 /// another code nor removed the link.
 fn is_undisturbed(people: &People, code: &str, session: &Session) -> bool {
     let linking = &people.linking;
@@ -123,8 +123,7 @@ fn is_undisturbed(people: &People, code: &str, session: &Session) -> bool {
             && people.questions.get(wamid).is_some_and(|question| question.sender == person)
     };
     senders.filter_map(|(wamid, _)| people.questions.get(wamid)).all(|question| question.sender == person)
-        && people.questions.values().filter(of_person).filter(|question| question.kind != Kind::Tap).count()
-            <= MOST_WRONG
+        && people.questions.values().filter(of_person).count() <= MOST_WRONG
         && !others
         && !removed
         && !linking.taps.iter().any(declined)

@@ -38,7 +38,7 @@ pub fn is_withheld(state: &State, wamid: &str) -> bool {
     attempts.any(|attempt| attempt.is_handled() && attempt.registration == Some(false))
 }
 
-/// Whether a code got no answer on purpose: after too many wrong ones, or because the question was answered before.
+/// Whether a code or a tap got no answer on purpose: after too many wrong ones, or because the sender was asked before.
 #[must_use]
 pub fn is_ignored(state: &State, wamid: &str) -> bool {
     use reply::links::Claimed::{Decided, Expired, Unknown};

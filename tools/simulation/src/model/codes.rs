@@ -162,8 +162,10 @@ impl Codes {
                 return Claimed::Ask { link_id: *link_id, account: masked(row.account) };
             }
         }
-        let outcome = if is_answered && is_known {
-            Claimed::Expired { answer: true }
+        // A code sent a day ago may be deleted.
+        let is_old = step.sent_at < now - TimeDelta::hours(23) && defect != Some(Defect::ForgetUsedCodes);
+        let outcome = if is_old || (is_answered && is_known) {
+            Claimed::Expired { answer: is_answered }
         } else {
             Claimed::Unknown { answer: is_answered }
         };

@@ -85,7 +85,7 @@ pub struct Linking {
     pub asked: BTreeSet<(usize, Uuid)>,
     /// The taps, by wamid.
     pub taps: BTreeMap<String, Button>,
-    /// The outcomes of claims, by wamid.
+    /// The outcomes of codes, and of taps without effect, by wamid.
     pub claims: BTreeMap<String, Vec<Claimed>>,
     /// Changes of links by these steps, in order.
     pub journal: Vec<LinkChange>,
@@ -186,6 +186,13 @@ impl Linking {
     pub fn code(&self, link_id: Uuid) -> Option<(&str, &Session)> {
         let mut codes = self.codes.iter();
         codes.find(|(_, session)| session.link_id == link_id).map(|(code, session)| (code.as_str(), session))
+    }
+
+    /// Whether a message got the answer to a wrong code instead of one of the conversation.
+    #[must_use]
+    pub fn is_refused(&self, wamid: &str) -> bool {
+        let refused = |claimed: &Claimed| matches!(claimed, Claimed::Expired { .. });
+        self.claims.get(wamid).is_some_and(|all| all.iter().any(refused))
     }
 
     /// Whether a message is a step of linking: a tap, or a message with a code that a session created, unless the code was

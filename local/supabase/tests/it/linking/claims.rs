@@ -108,6 +108,20 @@ async fn wrong_code_is_answered_five_times_an_hour() {
 }
 
 #[tokio::test]
+async fn code_sent_a_day_ago_counts_as_known() {
+    let linking = Linking::start().await;
+    let code = linking.code(USER_A).await;
+    linking.claim(&code, &HOLDER, "m1").await;
+    linking.run("delete from whatsapp.link_codes").await;
+    for (message, hours, outcome) in [("m1", 22, "unknown"), ("m2", 24, "expired"), ("m3", 24 * 7, "expired")]
+    {
+        let claimed = linking.claim_sent(&code, &HOLDER, message, -60 * hours).await;
+        assert_eq!(claimed, refused(outcome, true), "{hours}");
+    }
+    linking.assert_no_link().await;
+}
+
+#[tokio::test]
 async fn redelivery_after_the_decision_is_not_answered() {
     let linking = Linking::start().await;
     for accept in [true, false] {
