@@ -75,6 +75,7 @@ fn every_counter_that_the_documentation_names_exists() {
         "message_statuses",
         "account_events",
         "sender_messages",
+        "business_numbers",
         "message_echoes",
         "smb_message_echoes",
         VERSION_ERRORS,
