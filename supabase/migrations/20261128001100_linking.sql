@@ -130,8 +130,10 @@ declare
   link whatsapp.link_codes;
   is_answered boolean;
 begin
-  if tapper is null or of_message is null or is_accepted and coalesce(numbers[1], '') = '' and id is null then
-    raise exception 'the sender has neither a number nor a user id' using errcode = 'invalid_parameter_value';
+  if coalesce(tapper, '') = '' or coalesce(of_message, '') = ''
+    or is_accepted and coalesce(numbers[1], '') = '' and id is null
+  then
+    raise exception 'the sender or the message is missing' using errcode = 'invalid_parameter_value';
   end if;
   perform whatsapp.lock(4, tapper::text);
   select answered into is_answered from whatsapp.sender_messages

@@ -15,7 +15,7 @@ pub const STEPS: [(&str, Duration); 7] = [
     ("insert", history::TIMEOUT),
     ("record queue", queues::TIMEOUTS.call),
     ("visibility timeout", queues::TIMEOUTS.call),
-    ("linking", LINK_TIMEOUT),
+    ("completing the link", LINK_TIMEOUT),
 ];
 
 /// The maximum time for one message: the sum of [`STEPS`]. After the first message of a group, none is started with less

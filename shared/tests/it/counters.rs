@@ -74,6 +74,8 @@ fn every_counter_that_the_documentation_names_exists() {
     let others = [
         "message_statuses",
         "account_events",
+        "sender_messages",
+        "business_numbers",
         "message_echoes",
         "smb_message_echoes",
         VERSION_ERRORS,
