@@ -27,7 +27,7 @@ pub trait Handle: Sync {
     fn turn(&self, group: &[Delivery]) -> usize;
 
     /// Handles one message, or the messages of one turn, before `deadline`.
-    fn handle(&self, turn: &[Delivery], deadline: Deadline) -> impl Future<Output = Disposition> + Send;
+    fn handle_turn(&self, turn: &[Delivery], deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
     /// Decides on a message, or on the first one of a turn, after its handler panicked.
     fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
@@ -139,7 +139,7 @@ pub(crate) fn log_copy(delivery: &Delivery) {
 /// Handles a turn. A panic fails only its messages.
 async fn handle(turn: &[Delivery], deadline: Deadline, handler: &impl Handle) -> Disposition {
     let first = &turn[0];
-    let handled = trace::within(turn[turn.len() - 1].trace.clone(), handler.handle(turn, deadline));
+    let handled = trace::within(turn[turn.len() - 1].trace.clone(), handler.handle_turn(turn, deadline));
     match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_) => {

@@ -30,7 +30,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
         self.window.turn(group, (self.clock)())
     }
 
-    async fn handle(&self, turn: &[Delivery], deadline: Deadline) -> Disposition {
+    async fn handle_turn(&self, turn: &[Delivery], deadline: Deadline) -> Disposition {
         let Some(first) = turn.first() else { return Disposition::Delete };
         if let Some(delay) = self.window.hold(turn, (self.clock)()) {
             turn.iter().for_each(|delivery| log_held(delivery, delay));
@@ -38,7 +38,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
         }
         let attempt = self.attempt(turn, deadline);
         let failure = if first.message().is_some() {
-            self.handle_turn(turn, attempt).await
+            self.answer_turn(turn, attempt).await
         } else {
             let start = Instant::now();
             // Boxed: the compiler limits how deep futures are nested.
@@ -81,7 +81,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
 
     /// Answers the messages of these deliveries together, and logs the outcome of each. Returns the failure because of which
     /// they must be redelivered.
-    async fn handle_turn(&self, turn: &[Delivery], attempt: Attempt) -> Option<Failure> {
+    async fn answer_turn(&self, turn: &[Delivery], attempt: Attempt) -> Option<Failure> {
         let mut deliveries: Vec<&Delivery> = Vec::new();
         let mut messages: Vec<&Incoming> = Vec::new();
         let mut copies = Vec::new();

@@ -11,6 +11,7 @@ use reply::graph::{Graph, GraphSettings};
 use reply::queues::{QueueClient, QueueError};
 use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
+use reply::turns::Window;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;
@@ -62,6 +63,17 @@ impl QueueClient for FakeQueues {
 impl FakeQueues {
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.records.lock().expect("a lock"))
+    }
+}
+
+/// Handles one delivery.
+pub(crate) trait HandleOne {
+    async fn handle(&self, delivery: &Delivery, deadline: Deadline) -> Disposition;
+}
+
+impl<T: Handle> HandleOne for T {
+    async fn handle(&self, delivery: &Delivery, deadline: Deadline) -> Disposition {
+        self.handle_turn(std::slice::from_ref(delivery), deadline).await
     }
 }
 
@@ -160,6 +172,7 @@ impl World {
             read_receipts: ReadReceipts::Off,
             answers_groups: false,
             phone_number_id: "999".parse().expect("an id"),
+            window: Window::OFF,
             clock: Arc::new(chrono::Utc::now),
             memory: Arc::default(),
         }
