@@ -1,12 +1,16 @@
-//! The pipeline of a message: lookup of its user, deduplication, reply, send, record.
+//! The pipeline of a turn, which is one message without a window: lookup of its user, deduplication, reply, send, record.
 
 use std::time::Duration;
 
 use shared::lambda::counter::Counter;
+use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics::{self, timed};
-use shared::meta::envelope::{Exchange, Line, Unsent};
+use shared::meta::envelope::{Asked, Exchange, Line, Unsent};
+use shared::meta::wamid::MessageKey;
+use shared::supabase::rows::Role;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::budget::HANDOVER;
 use crate::complete_link::complete_link;
@@ -15,70 +19,110 @@ use crate::delivery::Attempt;
 use crate::failure::Failure;
 use crate::function::Reply;
 use crate::graph::{Messenger, Recipient, SEND_TIMEOUT};
+use crate::history::row_id;
 use crate::incoming::Incoming;
 use crate::linking::{self, Step};
 use crate::links::{self, Tap};
-use crate::lookup::{Owner, lookup};
+use crate::lookup::{Found, Owner, SentParts, lookup};
 use crate::notice::SILENCED;
-use crate::outcome::{Handled, Outcome, Report};
+use crate::outcome::{Handled, Outcome, Report, TurnReport};
 use crate::queues::QueueClient;
 use crate::read_receipts::mark_read;
 use crate::record::{WriteOutcome, received};
 use crate::responder::{Question, Responder};
 use crate::send::{Progress, Route, Sent};
-use crate::users::Author;
+use crate::users::{self, Author};
+
+/// The content of a reply that was sent, but neither stored nor recorded.
+const UNKNOWN_TEXT: &str = "[reply not recorded]";
+
+/// The reason for a reply that is not sent again.
+const CONFIRMED: &str = "a status shows that an earlier attempt sent the reply";
+
+/// What earlier attempts at a turn have sent and stored.
+struct Before<'a> {
+    /// The parts of the reply that were sent.
+    parts: SentParts,
+    /// The text of the reply.
+    text: Option<&'a str>,
+}
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
-    /// Answers and records a message, unless its rows are written already.
-    pub(crate) async fn answer(&self, message: &Incoming, attempt: Attempt) -> Report {
-        let (author, from) = (message.author(), self.number_for(message));
-        let code = match Step::of(message) {
+    /// Answers the messages of a turn together, and records them, without those whose rows are written already.
+    ///
+    /// If an earlier attempt has answered the first of them, only these are handled.
+    pub(crate) async fn answer(&self, turn: &[&Incoming], attempt: Attempt) -> TurnReport {
+        let Some(last) = turn.last() else { return Report::handled(Outcome::Ignored, None).of_turn(0) };
+        let (author, from) = (last.author(), self.number_for(last));
+        // A step of linking is a turn of its own.
+        let code = match Step::of(last) {
             Some(Step::Tap { link_id, accept }) => {
-                let tap = Tap { link_id, accept, from, message };
-                return linking::answer_tap(&self.database, tap, &self.notices(), attempt).await;
+                let tap = Tap { link_id, accept, from, message: last };
+                let answered = linking::answer_tap(&self.database, tap, &self.notices(), attempt).await;
+                return answered.of_turn(turn.len());
             }
             Some(Step::Code(code)) => Some(code),
             None => None,
         };
-        let (claimed, (owner, is_recorded)) = tokio::join!(
-            linking::claim(&self.database, code.as_ref(), from, message, attempt.deadline),
-            lookup(&self.database, &message.key, &author, attempt)
+        let (claimed, found) = tokio::join!(
+            linking::claim(&self.database, code.as_ref(), from, last, attempt.deadline),
+            lookup(&self.database, turn, &author, attempt, !R::IS_PURE)
         );
+        let Found { owner, recorded: recorded_before, earlier } = found;
+        let new: Vec<&Incoming> =
+            turn.iter().copied().filter(|message| !recorded_before.contains(&message.key)).collect();
         match claimed {
-            Ok(Some(claimed)) if !is_recorded => {
+            Ok(Some(claimed)) if !new.is_empty() => {
                 let notices = self.notices();
-                let answered = linking::answer_code(claimed, owner, message, from, &notices, attempt).await;
+                let answered = linking::answer_code(claimed, owner, last, from, &notices, attempt).await;
                 if let Some(report) = answered {
-                    return report;
+                    return report.of_turn(turn.len());
                 }
             }
             Ok(_) => {}
-            Err(failure) => return failure.into(),
+            Err(failure) => return Report::from(failure).of_turn(turn.len()),
         }
-        let result = match owner {
-            _ if is_recorded => Ok(Outcome::AnsweredBefore.because("its rows are already written")),
-            Owner::Unlinked => self.answer_unlinked(message, attempt).await,
-            Owner::User(_) | Owner::Unknown => self.answer_and_record(message, &author, owner, attempt).await,
+        let answered = match owner {
+            Owner::Unlinked => None,
+            Owner::User(_) | Owner::Unknown => earlier.answered(&new),
         };
-        if let (Owner::User(linked), false, Ok(_)) = (owner, is_recorded, &result) {
-            complete_link(&self.database, linked, &author, &message.key, message.sent_at, attempt.deadline)
-                .await;
+        let asked = &new[..answered.unwrap_or(new.len())];
+        let result = match (asked.last(), owner) {
+            (None, _) => Ok(Outcome::AnsweredBefore.because("its rows are already written")),
+            (Some(_), Owner::Unlinked) => self.answer_unlinked(asked, attempt).await,
+            (Some(last), Owner::User(_) | Owner::Unknown) => {
+                let earlier = Before { parts: earlier.parts(&last.key), text: earlier.stored(&last.key) };
+                self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
+            }
+        };
+        let messages = match asked.last() {
+            Some(last) if answered.is_some() => {
+                turn.iter().position(|message| message.key == last.key).map_or(turn.len(), |found| found + 1)
+            }
+            _ => turn.len(),
+        };
+        if let (Some(last), Owner::User(linked), Ok(_)) = (asked.last(), owner, &result) {
+            complete_link(&self.database, linked, &author, &last.key, last.sent_at, attempt.deadline).await;
         }
         if let Ok(Handled { outcome: Outcome::Undeliverable, .. }) = result {
-            let (wamid, to) = (message.short_wamid(), &message.sender);
+            let (wamid, to) = (last.short_wamid(), &last.sender);
             warn!(counter = Counter::UndeliverableAnswers.name(), wamid, %to, "Meta refused the reply permanently");
         }
-        Report { user_id: owner.user_id(), result }
+        TurnReport { user_id: owner.user_id(), messages, recorded_before, result }
     }
 
-    /// Sends the registration text to an unlinked sender, if the message is one that expects a reply.
-    async fn answer_unlinked(&self, message: &Incoming, attempt: Attempt) -> Result<Handled, Failure> {
-        let is_answerable = message.content.is_conversation() && message.group_id.is_none();
-        if !is_answerable || self.unanswerable(message).is_some() {
+    /// Sends the registration text to an unlinked sender, if one of the messages expects a reply.
+    async fn answer_unlinked(&self, turn: &[&Incoming], attempt: Attempt) -> Result<Handled, Failure> {
+        // The first one, because a redelivery may have further messages.
+        let is_answerable = |message: &&Incoming| {
+            let is_addressed = message.content.is_conversation() && message.group_id.is_none();
+            is_addressed && self.unanswerable(message).is_none()
+        };
+        let Some(message) = turn.iter().copied().find(is_answerable) else {
             return Ok(
                 Outcome::Ignored.because("its sender is unlinked, and a message of this kind gets no reply")
             );
-        }
+        };
         let from = self.number_for(message);
         let is_configured = *from == self.phone_number_id;
         let number = message.business_number.as_ref().filter(|_| is_configured);
@@ -121,17 +165,19 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         (message.group_id.is_some() && !self.answers_groups).then_some("messages in groups are not answered")
     }
 
-    /// Answers a message of a linked or possibly linked sender, and records both sides.
+    /// Answers a turn of a linked or possibly linked sender, which ends with `message`, and records both sides.
     async fn answer_and_record(
         &self,
+        turn: &[&Incoming],
         message: &Incoming,
         author: &Author,
         owner: Owner,
+        before: Before<'_>,
         attempt: Attempt,
     ) -> Result<Handled, Failure> {
         let (user_id, deadline) = (owner.user_id(), attempt.deadline);
         let (from, recorder) = (self.number_for(message), self.recorder());
-        let mut exchange = unanswered(message, from.to_string());
+        let mut exchange = unanswered(turn, message, from.to_string());
         let record = async |handled: Handled, exchange| {
             let written = recorder.record(user_id, author, exchange, deadline).await?;
             Ok(unless_dropped(handled, written))
@@ -149,15 +195,34 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             return record(Outcome::Silenced.because(SILENCED), exchange).await;
         }
 
-        let Some(answer) = self.respond(message, owner, attempt).await? else {
-            return record(Outcome::Recorded.because("the responder returned no reply"), exchange).await;
+        let answer = match before.text {
+            Some(text) => text.to_owned(),
+            None if !before.parts.is_empty() && !R::IS_PURE => {
+                // Another reply than the one that was sent would be wrong in the history.
+                let at = (self.clock)();
+                exchange.answer_wamids = before.parts.into_values().collect();
+                exchange.answer = Some(Line { content: UNKNOWN_TEXT.to_owned(), at });
+                return record(Outcome::Answered.because(CONFIRMED), exchange).await;
+            }
+            None => {
+                let Some(answer) = self.respond(turn, message, owner, attempt).await? else {
+                    return record(Outcome::Recorded.because("the responder returned no reply"), exchange)
+                        .await;
+                };
+                if !R::IS_PURE {
+                    self.store(&message.key, user_id, &answer, deadline).await;
+                }
+                answer
+            }
         };
 
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
-        let route = Route { from, to, wamid: message.key.wamid(), buttons: &[] };
+        let (wamid, answer_id, sent) =
+            (message.key.wamid(), row_id(&message.key, &Role::Assistant), &before.parts);
+        let route = Route { from, to, wamid, buttons: &[], answer_id, part: 1, sent };
         // Before the send: an automatic reply may arrive before the Graph API confirms the send.
         let send_started_at = (self.clock)();
-        let Sent { wamids, progress } = self.outbox().send(route, &answer, deadline).await;
+        let Sent { wamids, parts, progress } = self.outbox().send(route, &answer, deadline).await;
         let at = (self.clock)();
         exchange.answer_wamids = wamids;
         if !matches!(progress, Progress::Failed(_)) {
@@ -168,7 +233,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let handled = match progress {
             Progress::Complete => {
                 exchange.answer = Some(Line { content: answer, at });
-                Outcome::Answered.into()
+                Handled { outcome: Outcome::Answered, reason: (!sent.is_empty()).then(|| CONFIRMED.into()) }
             }
             Progress::Failed(cause) if self.own_numbers().may_retry(&cause, from, owner, attempt).await => {
                 return Err(Failure::NotSent(cause));
@@ -184,7 +249,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             Progress::Partial(rest, stop) => {
                 // A redelivery would send the whole reply again. The rest alone becomes a record task, like rows.
                 let group_id = message.group_id.clone();
-                let unsent = Unsent { from: from.to_string(), group_id, text: rest.to_owned() };
+                let (from, text) = (from.to_string(), rest.to_owned());
+                let unsent = Unsent { from, group_id, text, part: 1 + parts };
                 let wamid = ShortWamid::field(message.key.as_str());
                 warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
                 exchange.answer = Some(Line { content: answer, at });
@@ -195,14 +261,26 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         record(handled, exchange).await
     }
 
-    /// Asks the responder for a reply and marks the message as read meanwhile. `None` means no reply.
+    /// Stores a reply before it is sent. A database that is down must not stop the reply.
+    async fn store(&self, key: &MessageKey, user_id: Option<Uuid>, text: &str, deadline: Deadline) {
+        let limit = deadline.keeping(SEND_TIMEOUT + HANDOVER);
+        let storing = self.database.store_answer(row_id(key, &Role::User), user_id, text);
+        if let Err(cause) = within(limit, users::TIMEOUT, storing).await {
+            let wamid = ShortWamid::field(key.as_str());
+            warn!(counter = Counter::UnstoredAnswers.name(), wamid, %cause, "reply not stored before it is sent: a retry may say other words");
+        }
+    }
+
+    /// Asks the responder for a reply to a turn and marks its last message, and with it the earlier ones, as read meanwhile.
+    /// `None` means no reply.
     async fn respond(
         &self,
+        turn: &[&Incoming],
         message: &Incoming,
         owner: Owner,
         attempt: Attempt,
     ) -> Result<Option<String>, Failure> {
-        let question = Question { message, user_id: owner.user_id() };
+        let question = Question { messages: turn, user_id: owner.user_id() };
         let limit = attempt.deadline.keeping(SEND_TIMEOUT + HANDOVER);
         let responding = limit.run(Duration::MAX, self.responder.respond(question));
         let from = self.number_for(message);
@@ -219,18 +297,32 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
     }
 }
 
-/// Returns the exchange to be recorded for a message, still without a reply.
-fn unanswered(message: &Incoming, phone_number_id: String) -> Exchange {
+/// Returns the exchange to be recorded for a turn that ends with `last`, still without a reply.
+fn unanswered(turn: &[&Incoming], last: &Incoming, phone_number_id: String) -> Exchange {
+    let earlier = turn.iter().filter(|message| message.key != last.key).map(|message| asked(message));
+    let Asked { key, question, kind, refers_to, payload } = asked(last);
     Exchange {
-        key: message.key.clone(),
+        earlier: earlier.collect(),
+        key,
         phone_number_id: Some(phone_number_id),
+        question,
+        kind,
+        refers_to,
+        payload,
+        answer: None,
+        answer_wamids: Vec::new(),
+        unanswered_because: None,
+    }
+}
+
+/// Returns the part of an exchange that records a message.
+fn asked(message: &Incoming) -> Asked {
+    Asked {
+        key: message.key.clone(),
         question: Line { content: message.content.text(&message.kind), at: message.sent_at },
         kind: Some(message.kind.clone()),
         refers_to: message.content.refers_to().cloned(),
         payload: Some(message.payload.clone()),
-        answer: None,
-        answer_wamids: Vec::new(),
-        unanswered_because: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! An SQS batch.
 //!
-//! Messages of one message group are handled one after the other, groups in parallel. When a message fails, it
-//! and all later ones of its group are returned to the queue, so that a sender's order is preserved; other groups
-//! continue. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
+//! The messages of a message group are handled in order, groups in parallel. Messages of one turn are handled together.
+//! When one fails or is held, it and all later ones of its group are returned to the queue, so that a sender's order is
+//! preserved; other groups continue. Source: “Handling errors for an SQS event source”, AWS Lambda Developer Guide.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -12,18 +12,24 @@ use futures::FutureExt;
 use futures::future::{join, join_all};
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
+use shared::lambda::logging::plain;
+use shared::lambda::names::UpdateKind;
 use shared::lambda::trace;
 use tracing::{error, info};
 
 use crate::budget::{MESSAGE_BUDGET, RESPONSE};
 use crate::delivery::Delivery;
+use crate::outcome::Outcome;
 
 /// Handles the messages of a batch.
 pub trait Handle: Sync {
-    /// Handles one message, before `deadline`.
-    fn handle(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
+    /// Returns the number of messages at the front of a message group that are handled together, at least one.
+    fn turn(&self, group: &[Delivery]) -> usize;
 
-    /// Decides on a message after its handler panicked.
+    /// Handles one message, or the messages of one turn, before `deadline`.
+    fn handle(&self, turn: &[Delivery], deadline: Deadline) -> impl Future<Output = Disposition> + Send;
+
+    /// Decides on a message, or on the first one of a turn, after its handler panicked.
     fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
     /// Hides a returned message for `delay`, after which it is redelivered.
@@ -42,6 +48,8 @@ pub enum Disposition {
     Delete,
     /// The message is redelivered after this time.
     Return(Duration),
+    /// The message, which waits for further ones, is redelivered after this time, together with its whole group.
+    Hold(Duration),
 }
 
 /// Handles a batch and returns the messages to be redelivered, all before `deadline`, when Lambda ends the
@@ -74,43 +82,73 @@ fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
 
 /// Handles a message group in order and returns the ids of the messages to be redelivered.
 async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl Handle) -> Vec<String> {
-    for (position, delivery) in group.iter().enumerate() {
+    let mut position = 0;
+    while position < group.len() {
+        let rest = &group[position..];
+        let turn = &rest[..handler.turn(rest).clamp(1, rest.len())];
         // The first is always started: it has the whole invocation, and no later attempt would have more time.
         let late = !deadline.allows(MESSAGE_BUDGET);
-        let outcome = if late && position > 0 {
-            let left = group.len() - position;
+        let outcome = if turn.iter().all(|delivery| has_copy(&group[..position], delivery)) {
+            for delivery in turn {
+                log_copy(delivery);
+            }
+            Disposition::Delete
+        } else if late && position > 0 {
+            let left = rest.len();
             info!(
                 counter = Counter::PostponedMessages.name(),
                 left, "too little time left in the invocation: rest of the message group returned"
             );
             Disposition::Return(Duration::ZERO)
         } else {
-            handle(delivery, deadline, handler).await
+            handle(turn, deadline, handler).await
         };
-        if let Disposition::Return(delay) = outcome {
-            let (failed, later) = (&group[position], &group[position + 1..]);
+        let delays = match outcome {
+            Disposition::Delete => {
+                position += turn.len();
+                continue;
+            }
             // The later ones become visible at once: while the first is hidden, its group is locked.
-            let showing_later =
-                join_all(later.iter().map(|later| handler.hide(later, Duration::ZERO, deadline)));
-            join(handler.hide(failed, delay, deadline), showing_later).await;
-            return group[position..].iter().map(|returned| returned.message_id.clone()).collect();
-        }
+            Disposition::Return(delay) => (delay, Duration::ZERO),
+            Disposition::Hold(delay) => (delay, delay),
+        };
+        let (first, later) = (&rest[0], &rest[1..]);
+        let hiding_later = join_all(later.iter().map(|later| handler.hide(later, delays.1, deadline)));
+        join(handler.hide(first, delays.0, deadline), hiding_later).await;
+        return rest.iter().map(|returned| returned.message_id.clone()).collect();
     }
     Vec::new()
 }
 
-/// Handles one message. A panic fails only this message.
-async fn handle(delivery: &Delivery, deadline: Deadline, handler: &impl Handle) -> Disposition {
-    let handled = trace::within(delivery.trace.clone(), handler.handle(delivery, deadline));
+/// Returns whether `handled` has a copy of a delivery's message. SQS delivers two, if Meta sent it again after the five
+/// minutes in which SQS recognizes duplicates.
+fn has_copy(handled: &[Delivery], delivery: &Delivery) -> bool {
+    let Some(message) = delivery.message() else { return false };
+    handled.iter().filter_map(Delivery::message).any(|other| other.key == message.key)
+}
+
+/// Logs that a message needs no handling, because a copy of it in the same batch is handled.
+pub(crate) fn log_copy(delivery: &Delivery) {
+    let Some(message) = delivery.message() else { return };
+    let (kind, wamid, name) = (UpdateKind::Message, message.short_wamid(), plain(&message.kind));
+    let (counter, outcome) = (Outcome::AnsweredBefore.counter(kind).name(), Outcome::AnsweredBefore.name());
+    let (update, reason) = (kind.name(), "a copy of it in the same batch was handled");
+    info!(counter, update, wamid, name, outcome, reason, "{update} handled");
+}
+
+/// Handles a turn. A panic fails only its messages.
+async fn handle(turn: &[Delivery], deadline: Deadline, handler: &impl Handle) -> Disposition {
+    let first = &turn[0];
+    let handled = trace::within(turn[turn.len() - 1].trace.clone(), handler.handle(turn, deadline));
     match AssertUnwindSafe(handled).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_) => {
             error!(
                 counter = Counter::Panics.name(),
-                message_id = delivery.message_id,
+                message_id = first.message_id,
                 "handler of a message panicked"
             );
-            handler.panicked(delivery, deadline).await
+            handler.panicked(first, deadline).await
         }
     }
 }

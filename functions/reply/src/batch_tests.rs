@@ -28,7 +28,12 @@ struct Fake {
 const DELAY: Duration = Duration::from_secs(4);
 
 impl Handle for Fake {
-    async fn handle(&self, delivery: &Delivery, _: Deadline) -> Disposition {
+    fn turn(&self, _: &[Delivery]) -> usize {
+        1
+    }
+
+    async fn handle(&self, turn: &[Delivery], _: Deadline) -> Disposition {
+        let delivery = &turn[0];
         tokio::time::sleep(self.takes).await;
         if let Some(barrier) = &self.barrier {
             barrier.wait().await;

@@ -1,12 +1,12 @@
 //! Operations on the database, implemented by Supabase and by a model of it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::lambda::deadline::Deadline;
 use shared::meta::envelope::Exchange;
 use shared::meta::sender::PhoneNumber;
-use shared::meta::wamid::MessageKey;
 use shared::supabase::{Supabase, SupabaseError};
 use uuid::Uuid;
 
@@ -15,7 +15,8 @@ use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
 use crate::incoming::{Event, Incoming, Status};
 use crate::links::{Claim, Claimed, Confirmed, Links, Tap};
-use crate::statuses::{self, Applied};
+use crate::statuses::{self, Applied, SentPart};
+use crate::stored_answers::{self, StoredAnswer};
 use crate::users::{Author, Linked, LookupError, Missing, Users};
 
 /// Users and their history.
@@ -26,11 +27,43 @@ pub trait Database: Send + Sync {
     /// When the lookup fails.
     fn find_user(&self, author: &Author) -> impl Future<Output = Result<Option<Linked>, LookupError>> + Send;
 
-    /// Returns whether the rows of this message are written, which implies that it was answered.
+    /// Returns which of these rows of users' messages are written, which implies that the messages were answered.
     ///
     /// # Errors
     /// When the lookup fails.
-    fn is_recorded(&self, key: &MessageKey) -> impl Future<Output = Result<bool, LookupError>> + Send;
+    fn recorded(
+        &self,
+        message_ids: &[Uuid],
+    ) -> impl Future<Output = Result<HashSet<Uuid>, LookupError>> + Send;
+
+    /// Returns the parts of replies with these ids that were sent, according to their statuses.
+    ///
+    /// # Errors
+    /// When the lookup fails.
+    fn sent_parts(
+        &self,
+        answer_ids: &[Uuid],
+    ) -> impl Future<Output = Result<Vec<SentPart>, LookupError>> + Send;
+
+    /// Returns the replies stored for turns that end with one of these messages, by the ids of their rows.
+    ///
+    /// # Errors
+    /// When the lookup fails.
+    fn stored_answers(
+        &self,
+        message_ids: &[Uuid],
+    ) -> impl Future<Output = Result<Vec<StoredAnswer>, LookupError>> + Send;
+
+    /// Stores the reply to the turn that ends with this message, until the row of the message is written.
+    ///
+    /// # Errors
+    /// When the database does not confirm it. A retry is safe.
+    fn store_answer(
+        &self,
+        message_id: Uuid,
+        user_id: Option<Uuid>,
+        text: &str,
+    ) -> impl Future<Output = Result<(), LookupError>> + Send;
 
     /// Returns whether this user was answered from this business number before.
     ///
@@ -158,8 +191,25 @@ impl Database for Project {
         self.users.find(author).await
     }
 
-    async fn is_recorded(&self, key: &MessageKey) -> Result<bool, LookupError> {
-        self.history.is_recorded(key).await
+    async fn recorded(&self, message_ids: &[Uuid]) -> Result<HashSet<Uuid>, LookupError> {
+        self.history.recorded(message_ids).await
+    }
+
+    async fn sent_parts(&self, answer_ids: &[Uuid]) -> Result<Vec<SentPart>, LookupError> {
+        statuses::sent_parts(&self.supabase, answer_ids).await
+    }
+
+    async fn stored_answers(&self, message_ids: &[Uuid]) -> Result<Vec<StoredAnswer>, LookupError> {
+        stored_answers::find(&self.supabase, message_ids).await
+    }
+
+    async fn store_answer(
+        &self,
+        message_id: Uuid,
+        user_id: Option<Uuid>,
+        text: &str,
+    ) -> Result<(), LookupError> {
+        stored_answers::store(&self.supabase, message_id, user_id, text).await
     }
 
     async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {

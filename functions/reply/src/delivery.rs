@@ -59,8 +59,11 @@ impl Source {
 /// One attempt at a delivery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// The number of deliveries so far, including this one.
+    /// The number of deliveries so far, including this one. If there are more than one, an earlier one may have sent a
+    /// reply.
     pub(crate) receive_count: u32,
+    /// The number of attempts so far, including this one: deliveries without those at which the message was held.
+    pub(crate) tries: u32,
     /// The time by which it must end.
     pub(crate) deadline: Deadline,
 }
@@ -148,6 +151,21 @@ impl Delivery {
     #[must_use]
     pub fn wamid(&self) -> Option<&str> {
         self.work.as_ref().ok().and_then(Work::wamid)
+    }
+
+    /// Returns its message, if it is one to be answered.
+    #[must_use]
+    pub fn message(&self) -> Option<&Incoming> {
+        match &self.work {
+            Ok(Work::Answer(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Returns the time at which the webhook received its message, or put it on the queue.
+    #[must_use]
+    pub fn received_at(&self) -> Option<DateTime<Utc>> {
+        self.message().map(|message| message.received_at).or(self.sent_at)
     }
 }
 

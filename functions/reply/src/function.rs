@@ -12,6 +12,7 @@ use crate::read_receipts::ReadReceipts;
 use crate::record::Recorder;
 use crate::refusal::OwnNumbers;
 use crate::send::Outbox;
+use crate::turns::Window;
 
 /// A function that returns the current time.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -36,6 +37,8 @@ pub struct Reply<D, M, Q, R> {
     pub phone_number_id: PhoneNumberId,
     /// The clock for the time of a reply.
     pub clock: Clock,
+    /// The time for which a message waits for further messages of its sender.
+    pub window: Window,
     /// State that the process keeps between invocations.
     pub memory: Arc<Memory>,
 }
@@ -43,7 +46,7 @@ pub struct Reply<D, M, Q, R> {
 impl<D, M, Q, R> Reply<D, M, Q, R> {
     /// Returns the sender of replies.
     pub(crate) fn outbox(&self) -> Outbox<'_, M> {
-        Outbox { messenger: &self.messenger, working_numbers: &self.memory.numbers }
+        Outbox { messenger: &self.messenger, working_numbers: &self.memory.numbers, clock: &*self.clock }
     }
 
     /// Returns the writer of rows.
@@ -64,7 +67,6 @@ impl<D, M, Q, R> Reply<D, M, Q, R> {
             own_numbers: self.own_numbers(),
             conversations: &self.memory.conversations,
             read_receipts: self.read_receipts,
-            clock: &*self.clock,
         }
     }
 

@@ -1,61 +1,60 @@
-//! Handling of a delivery from either queue, with one log line for its outcome.
+//! Handling of a delivery from either queue, or of a turn, with one log line for the outcome of each message.
 
 use std::time::Duration;
 
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
-use shared::lambda::metrics::milliseconds_since;
+use shared::lambda::metrics::{self, milliseconds_since};
 use shared::lambda::names::UpdateKind;
 use shared::lambda::trace;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
-use crate::batch::{Disposition, Handle};
+use crate::batch::{self, Disposition, Handle};
+use crate::budget::MESSAGE_BUDGET;
 use crate::database::Database;
 use crate::delivery::{Attempt, Delivery, Work};
 use crate::failure::Failure;
 use crate::function::Reply;
 use crate::graph::Messenger;
-use crate::incoming::{Event, MessageEvent};
-use crate::outcome::{Handled, Outcome, Report};
+use crate::incoming::{Event, Incoming, MessageEvent};
+use crate::outcome::{Handled, Outcome, Report, TurnReport};
 use crate::queues::{self, QueueClient};
 use crate::responder::Responder;
 use crate::{redelivery, task, updates};
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D, M, Q, R> {
-    async fn handle(&self, delivery: &Delivery, deadline: Deadline) -> Disposition {
-        let start = Instant::now();
-        // Boxed: the compiler limits how deep futures are nested.
-        let Report { user_id, result } = Box::pin(self.work(delivery, deadline)).await;
-        let user_id = user_id.map(tracing::field::display);
-        let duration_ms = milliseconds_since(start);
-        let work = delivery.work.as_ref().ok();
-        let kind = work.map_or(UpdateKind::Unknown, Work::update);
-        let (update, name) = (kind.name(), work.and_then(Work::name));
-        let wamid = delivery.wamid().map(ShortWamid::field);
-        match result {
-            Ok(Handled { outcome, reason }) => {
-                let counter = outcome.counter(kind).name();
-                let (outcome, reason) = (outcome.name(), reason.as_deref());
-                let trace_id = trace::current();
-                info!(
-                    counter,
-                    trace_id, update, wamid, name, user_id, outcome, reason, duration_ms, "{update} handled"
-                );
-                Disposition::Delete
-            }
-            Err(failure) => {
-                let counter = failure.counter().name();
-                let outcome = Outcome::Returned.name();
-                error!(counter, update, wamid, name, user_id, outcome, reason = %failure, duration_ms, "{update} returned");
-                redelivery::after(&failure, delivery, &self.queues, deadline).await
-            }
+    fn turn(&self, group: &[Delivery]) -> usize {
+        self.window.turn(group, (self.clock)())
+    }
+
+    async fn handle(&self, turn: &[Delivery], deadline: Deadline) -> Disposition {
+        let Some(first) = turn.first() else { return Disposition::Delete };
+        if let Some(delay) = self.window.hold(turn, (self.clock)()) {
+            turn.iter().for_each(|delivery| log_held(delivery, delay));
+            return Disposition::Hold(delay);
+        }
+        let attempt = self.attempt(turn, deadline);
+        let failure = if first.message().is_some() {
+            self.handle_turn(turn, attempt).await
+        } else {
+            let start = Instant::now();
+            // Boxed: the compiler limits how deep futures are nested.
+            let Report { user_id, result } = Box::pin(self.work(first, attempt)).await;
+            log(first, user_id, &result, start, None);
+            result.err()
+        };
+        match failure {
+            None => Disposition::Delete,
+            Some(failure) => self.redeliver(&failure, first, attempt).await,
         }
     }
 
     async fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> Disposition {
-        redelivery::after(&Failure::Panic, delivery, &self.queues, deadline).await
+        let attempt = self.attempt(std::slice::from_ref(delivery), deadline);
+        self.redeliver(&Failure::Panic, delivery, attempt).await
     }
 
     async fn hide(&self, delivery: &Delivery, delay: Duration, deadline: Deadline) {
@@ -69,12 +68,65 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
 }
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
-    /// Handles a delivery and reports its outcome.
-    async fn work(&self, delivery: &Delivery, deadline: Deadline) -> Report {
-        let attempt = Attempt { receive_count: delivery.receive_count, deadline };
+    /// Returns the attempt at these deliveries.
+    fn attempt(&self, turn: &[Delivery], deadline: Deadline) -> Attempt {
+        let receive_count = turn.first().map_or(1, |first| first.receive_count);
+        Attempt { receive_count, tries: self.window.tries(turn, (self.clock)()), deadline }
+    }
+
+    /// Decides on a failed delivery, or on the first one of a turn that failed.
+    async fn redeliver(&self, failure: &Failure, delivery: &Delivery, attempt: Attempt) -> Disposition {
+        redelivery::after(failure, delivery, attempt, self.window.holds(), &self.queues).await
+    }
+
+    /// Answers the messages of these deliveries together, and logs the outcome of each. Returns the failure because of which
+    /// they must be redelivered.
+    async fn handle_turn(&self, turn: &[Delivery], attempt: Attempt) -> Option<Failure> {
+        let mut deliveries: Vec<&Delivery> = Vec::new();
+        let mut messages: Vec<&Incoming> = Vec::new();
+        let mut copies = Vec::new();
+        for (delivery, message) in turn.iter().filter_map(|one| Some((one, one.message()?))) {
+            if messages.iter().any(|other| other.key == message.key) {
+                copies.push(delivery);
+            } else {
+                deliveries.push(delivery);
+                messages.push(message);
+            }
+        }
+        let mut done = 0;
+        // More than once only if an earlier attempt has answered the first messages of the turn.
+        while done < messages.len() {
+            if done > 0 && !attempt.deadline.allows(MESSAGE_BUDGET) {
+                return Some(Failure::NoTime);
+            }
+            let start = Instant::now();
+            let report = Box::pin(self.answer(&messages[done..], attempt)).await;
+            let TurnReport { user_id, messages: answered, recorded_before, result } = report;
+            let range = done..done + answered.clamp(1, messages.len() - done);
+            let joined = (range.len() > 1).then_some(range.len());
+            for (delivery, message) in deliveries[range.clone()].iter().zip(&messages[range.clone()]) {
+                if recorded_before.contains(&message.key) && result.is_ok() {
+                    let before = Ok(Outcome::AnsweredBefore.because("its rows are already written"));
+                    log(delivery, user_id, &before, start, joined);
+                } else {
+                    log(delivery, user_id, &result, start, joined);
+                }
+            }
+            if let Err(failure) = result {
+                return Some(failure);
+            }
+            done = range.end;
+        }
+        copies.into_iter().for_each(batch::log_copy);
+        None
+    }
+
+    /// Handles a delivery that is not a message to be answered, and reports its outcome.
+    async fn work(&self, delivery: &Delivery, attempt: Attempt) -> Report {
+        let deadline = attempt.deadline;
         let written = match &delivery.work {
             Err(unreadable) => return Failure::Envelope(unreadable.clone()).into(),
-            Ok(Work::Answer(message)) => return self.answer(message, attempt).await,
+            Ok(Work::Answer(message)) => return self.answer(&[&**message], attempt).await.into(),
             Ok(Work::Record(task)) => {
                 let (recorder, outbox, own_numbers) = (self.recorder(), self.outbox(), self.own_numbers());
                 let done = task::run(task, attempt, recorder, outbox, own_numbers).await;
@@ -100,6 +152,58 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             },
         }
     }
+}
+
+/// Logs the outcome of a delivery; `joined` is the number of messages in its turn, if there are several.
+fn log(
+    delivery: &Delivery,
+    user_id: Option<Uuid>,
+    result: &Result<Handled, Failure>,
+    start: Instant,
+    joined: Option<usize>,
+) {
+    let user_id = user_id.map(tracing::field::display);
+    let duration_ms = milliseconds_since(start);
+    let work = delivery.work.as_ref().ok();
+    let kind = work.map_or(UpdateKind::Unknown, Work::update);
+    let (update, name) = (kind.name(), work.and_then(Work::name));
+    let wamid = delivery.wamid().map(ShortWamid::field);
+    match result {
+        Ok(Handled { outcome, reason }) => {
+            let counter = outcome.counter(kind).name();
+            let (outcome, reason) = (outcome.name(), reason.as_deref());
+            let trace_id = trace::current();
+            info!(
+                counter,
+                trace_id,
+                update,
+                wamid,
+                name,
+                user_id,
+                outcome,
+                reason,
+                joined,
+                duration_ms,
+                "{update} handled"
+            );
+        }
+        Err(failure) => {
+            let counter = failure.counter().name();
+            let outcome = Outcome::Returned.name();
+            error!(counter, update, wamid, name, user_id, outcome, reason = %failure, joined, duration_ms, "{update} returned");
+        }
+    }
+}
+
+/// Logs that a message is held for this time.
+fn log_held(delivery: &Delivery, delay: Duration) {
+    let work = delivery.work.as_ref().ok();
+    let (kind, name) = (UpdateKind::Message, work.and_then(Work::name));
+    let (update, wamid) = (kind.name(), delivery.wamid().map(ShortWamid::field));
+    let (counter, outcome) = (Outcome::Held.counter(kind).name(), Outcome::Held.name());
+    let held_ms = delay.as_millis();
+    metrics::record("held_ms", delay);
+    info!(counter, update, wamid, name, outcome, held_ms, "{update} held for further messages of its sender");
 }
 
 /// Returns whether an event changes a user's number or user id.

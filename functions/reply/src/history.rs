@@ -1,11 +1,13 @@
 //! The two rows of a message and its reply.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use shared::meta::envelope::{Exchange, Line};
+use shared::meta::envelope::{Asked, Exchange, Line};
 use shared::meta::lenient::storable_text;
 use shared::meta::wamid::MessageKey;
 use shared::supabase::rows::{Channel, MessageCreate, Role};
@@ -63,18 +65,21 @@ impl RecordError {
     }
 }
 
-/// Returns the rows of an exchange, in the order of the conversation. All have the same fields, as one insert requires.
+/// Returns the rows of an exchange, in the order of the conversation: those of the messages, and that of the reply. All have the same fields, as one insert requires.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
-    let mut rows = vec![question_row(user_id, exchange)];
+    let earlier = exchange.earlier.iter().map(|asked| asked_row(user_id, exchange, asked));
+    let mut rows: Vec<_> = earlier.chain([question_row(user_id, exchange)]).collect();
     if let Some(answer) = &exchange.answer {
-        // After the question, even when Meta's clock is ahead of ours.
-        let answered_at = answer.at.max(exchange.question.at + TimeDelta::microseconds(1));
+        // After the questions, even when Meta's clock is ahead of ours.
+        let asked_at =
+            exchange.earlier.iter().map(|asked| asked.question.at).chain([exchange.question.at]).max();
+        let answered_at = asked_at.map_or(answer.at, |at| answer.at.max(at + TimeDelta::microseconds(1)));
         rows.push(MessageCreate {
             created_at: answered_at,
             kind: Some("text".to_owned()),
             wamids: Some(exchange.answer_wamids.clone()).filter(|wamids| !wamids.is_empty()),
-            ..row(user_id, exchange, Role::Assistant, answer)
+            ..row(user_id, exchange, &exchange.key, Role::Assistant, answer)
         });
     }
     rows
@@ -84,6 +89,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
 #[must_use]
 pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     let exchange = Exchange {
+        earlier: Vec::new(),
         key: echo.key.clone(),
         phone_number_id: echo.phone_number_id.as_ref().map(ToString::to_string),
         question: Line { content: echo.content.text(&echo.kind), at: echo.sent_at },
@@ -98,22 +104,28 @@ pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     MessageCreate { id: row_id(&echo.key, &role), role, ..question_row(user_id, &exchange) }
 }
 
-/// Returns the row of a user's message.
+/// Returns the row of the last message of a turn.
 fn question_row(user_id: Uuid, exchange: &Exchange) -> MessageCreate {
-    let payload = exchange.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
+    let Exchange { key, question, kind, refers_to, payload, .. } = exchange.clone();
+    asked_row(user_id, exchange, &Asked { key, question, kind, refers_to, payload })
+}
+
+/// Returns the row of a user's message.
+fn asked_row(user_id: Uuid, exchange: &Exchange, asked: &Asked) -> MessageCreate {
+    let payload = asked.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
     MessageCreate {
         unanswered_because: exchange.unanswered_because.clone(),
-        kind: exchange.kind.as_deref().map(storable_text),
+        kind: asked.kind.as_deref().map(storable_text),
         payload,
-        wamids: exchange.key.wamid().cloned().map(|wamid| vec![wamid]),
-        refers_to: exchange.refers_to.clone(),
-        ..row(user_id, exchange, Role::User, &exchange.question)
+        wamids: asked.key.wamid().cloned().map(|wamid| vec![wamid]),
+        refers_to: asked.refers_to.clone(),
+        ..row(user_id, exchange, &asked.key, Role::User, &asked.question)
     }
 }
 
-fn row(user_id: Uuid, exchange: &Exchange, role: Role, line: &Line) -> MessageCreate {
+fn row(user_id: Uuid, exchange: &Exchange, key: &MessageKey, role: Role, line: &Line) -> MessageCreate {
     MessageCreate {
-        id: row_id(&exchange.key, &role),
+        id: row_id(key, &role),
         user_id,
         channel: Channel::Whatsapp,
         role,
@@ -141,17 +153,21 @@ impl History {
         Self { supabase }
     }
 
-    /// Returns whether a message's rows are written. The question's row exists whenever any row does.
+    /// Returns which of these rows of users' messages are written. The row of a message exists whenever its reply's does.
     ///
     /// # Errors
     /// See [`LookupError`].
-    pub async fn is_recorded(&self, key: &MessageKey) -> Result<bool, LookupError> {
-        let id = row_id(key, &Role::User).to_string();
-        let request = self.supabase.from("messages").select("id").eq("id", id).limit(1);
+    pub async fn recorded(&self, message_ids: &[Uuid]) -> Result<HashSet<Uuid>, LookupError> {
+        #[derive(Deserialize)]
+        struct Row {
+            id: Uuid,
+        }
+        let request = self.supabase.from("messages").select("id");
+        let request = request.in_("id", message_ids.iter().map(Uuid::to_string));
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
         let body = self.supabase.run(query).await?;
-        let rows: Vec<IgnoredAny> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
-        Ok(!rows.is_empty())
+        let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;
+        Ok(rows.into_iter().map(|row| row.id).collect())
     }
 
     /// Returns whether a user was answered from this business number before.
@@ -203,6 +219,7 @@ mod tests {
     fn exchange(answered_at: DateTime<Utc>) -> Exchange {
         let line = |content: &str, at| Line { content: content.to_owned(), at };
         Exchange {
+            earlier: Vec::new(),
             key: "wamid.1".into(),
             phone_number_id: Some("106540352242922".to_owned()),
             question: line("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),

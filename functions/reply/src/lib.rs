@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`batch`] | an SQS batch: each sender in order, senders in parallel, failures returned |
 //! | [`delivery`] | a message as the queue delivers it |
-//! | `handler` | handling of a delivery from either queue, with one log line for its outcome |
-//! | **`answer`** | **the pipeline of a message: lookup of its user, deduplication, reply, send, record** |
+//! | [`turns`] | the messages that are answered together, and the time for which they are held |
+//! | `handler` | handling of a delivery or a turn, with one log line for the outcome of each message |
+//! | **`answer`** | **the pipeline of a turn: lookup of its user, deduplication, reply, send, record** |
 //! | `lookup`, `send`, [`read_receipts`], `record`, `complete_link` | its steps, each with only the dependencies it uses |
 //! | `linking`, [`code`], `notice` | linking by the holder of a number; texts outside a conversation |
 //! | `refusal` | the decision to retry a reply that was not sent |
@@ -53,7 +54,9 @@ mod send;
 pub mod settings;
 pub mod split;
 pub mod statuses;
+pub mod stored_answers;
 mod task;
+pub mod turns;
 mod updates;
 pub mod users;
 

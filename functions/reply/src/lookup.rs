@@ -1,15 +1,23 @@
-//! Lookup of the user of a message, and of its rows if it was answered before.
+//! Lookup of the user of a turn, of the rows of its messages, and of its reply if an earlier attempt may have sent it.
 
+use std::collections::{BTreeMap, HashSet};
+
+use futures::future::OptionFuture;
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics::timed;
 use shared::meta::wamid::{MessageKey, Wamid};
+use shared::supabase::rows::Role;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::budget::HANDOVER;
 use crate::database::{Database, within};
 use crate::delivery::Attempt;
+use crate::history::row_id;
+use crate::incoming::Incoming;
+use crate::statuses::SentPart;
+use crate::stored_answers::StoredAnswer;
 use crate::users::{self, Author, Linked, LookupError};
 
 /// The owner of the history that a message belongs to.
@@ -33,24 +41,84 @@ impl Owner {
     }
 }
 
-/// Returns the owner of a message, and whether its rows are written, which implies that it was answered.
+/// What the database knows of a turn.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The owner of its messages.
+    pub(crate) owner: Owner,
+    /// The keys of the messages whose rows are written, which implies that they were answered.
+    pub(crate) recorded: HashSet<MessageKey>,
+    /// What earlier attempts have sent and stored.
+    pub(crate) earlier: Earlier,
+}
+
+/// What earlier attempts have sent and stored, as far as the database knows.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    sent: Vec<SentPart>,
+    stored: Vec<StoredAnswer>,
+}
+
+/// The parts of a reply that were sent, by their number, with their wamids.
+pub(crate) type SentParts = BTreeMap<u32, Wamid>;
+
+impl Earlier {
+    /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
+    /// a stored reply; `None` if no attempt is known.
+    pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
+        let is_last = |message: &&&Incoming| {
+            !self.parts(&message.key).is_empty() || self.stored(&message.key).is_some()
+        };
+        messages.iter().rev().position(|message| is_last(&message)).map(|after| messages.len() - after)
+    }
+
+    /// Returns the sent parts of the reply to the turn that ends with this message.
+    pub(crate) fn parts(&self, last: &MessageKey) -> SentParts {
+        let answer_id = row_id(last, &Role::Assistant);
+        let parts = self.sent.iter().filter(|sent| sent.answer_id == answer_id);
+        parts.map(|sent| (sent.part, sent.wamid.clone())).collect()
+    }
+
+    /// Returns the stored reply to the turn that ends with this message.
+    pub(crate) fn stored(&self, last: &MessageKey) -> Option<&str> {
+        let message_id = row_id(last, &Role::User);
+        self.stored.iter().find(|stored| stored.message_id == message_id).map(|stored| stored.text.as_str())
+    }
+}
+
+/// Looks up a turn. Replies of earlier attempts are only looked up if there may be some, and stored ones only if replies
+/// are stored.
 ///
 /// A failed lookup must not prevent the reply: a duplicate reply is better than none.
 pub(crate) async fn lookup(
     database: &impl Database,
-    key: &MessageKey,
+    turn: &[&Incoming],
     author: &Author,
     attempt: Attempt,
-) -> (Owner, bool) {
+    stores_answers: bool,
+) -> Found {
     let limit = attempt.deadline.keeping(HANDOVER);
+    let keys: Vec<&MessageKey> = turn.iter().map(|message| &message.key).collect();
+    let (questions, answers) = (ids(&keys, &Role::User), ids(&keys, &Role::Assistant));
+    let is_repeated = attempt.receive_count > 1;
     let lookups = async {
         tokio::join!(
             within(limit, users::TIMEOUT, database.find_user(author)),
-            within(limit, users::TIMEOUT, database.is_recorded(key))
+            within(limit, users::TIMEOUT, database.recorded(&questions)),
+            OptionFuture::from(is_repeated.then(|| within(
+                limit,
+                users::TIMEOUT,
+                database.sent_parts(&answers)
+            ))),
+            OptionFuture::from((is_repeated && stores_answers).then(|| within(
+                limit,
+                users::TIMEOUT,
+                database.stored_answers(&questions)
+            ))),
         )
     };
-    let (user, recorded) = timed("lookup_ms", lookups).await;
-    let wamid = key.wamid().map(Wamid::as_str);
+    let (user, recorded, sent, stored) = timed("lookup_ms", lookups).await;
+    let wamid = keys.last().and_then(|key| key.wamid()).map(Wamid::as_str);
     let owner = match user {
         Ok(Some(linked)) => Owner::User(linked),
         Ok(None) => Owner::Unlinked,
@@ -60,32 +128,69 @@ pub(crate) async fn lookup(
             Owner::Unknown
         }
     };
-    (owner, was_recorded(recorded, wamid, attempt.receive_count))
+    let recorded = known(recorded, wamid).unwrap_or_default();
+    let recorded: HashSet<_> =
+        keys.into_iter().filter(|key| recorded.contains(&row_id(key, &Role::User))).cloned().collect();
+    if recorded.len() < turn.len() {
+        log_repeated(wamid, attempt);
+    }
+    let sent = sent.and_then(|sent| known(sent, wamid)).unwrap_or_default();
+    let stored = stored.and_then(|stored| known(stored, wamid)).unwrap_or_default();
+    Found { owner, recorded, earlier: Earlier { sent, stored } }
 }
 
-/// Returns whether the rows of a record task with an unsent rest are written.
-pub(crate) async fn is_recorded(database: &impl Database, key: &MessageKey, attempt: Attempt) -> bool {
+/// Returns the parts of the reply to this message that an earlier attempt has sent, if there was one.
+pub(crate) async fn sent_before(database: &impl Database, key: &MessageKey, attempt: Attempt) -> SentParts {
+    if attempt.receive_count == 1 {
+        return SentParts::new();
+    }
+    let answer = ids(&[key], &Role::Assistant);
     let limit = attempt.deadline.keeping(HANDOVER);
-    let recorded = within(limit, users::TIMEOUT, database.is_recorded(key)).await;
-    was_recorded(recorded, Some(key.as_str()), attempt.receive_count)
+    let sent = within(limit, users::TIMEOUT, database.sent_parts(&answer)).await;
+    let sent = known(sent, Some(key.as_str())).unwrap_or_default();
+    Earlier { sent, stored: Vec::new() }.parts(key)
 }
 
-/// Returns whether rows are written, according to the database. A failed lookup counts as no.
-fn was_recorded(recorded: Result<bool, LookupError>, wamid: Option<&str>, receive_count: u32) -> bool {
+/// Returns whether the rows of a record task with an unsent rest are written, and the parts of its reply that were sent.
+pub(crate) async fn lookup_task(
+    database: &impl Database,
+    key: &MessageKey,
+    attempt: Attempt,
+) -> (bool, SentParts) {
+    let limit = attempt.deadline.keeping(HANDOVER);
+    let question = ids(&[key], &Role::User);
+    let (recorded, sent) = tokio::join!(
+        within(limit, users::TIMEOUT, database.recorded(&question)),
+        sent_before(database, key, attempt),
+    );
+    let wamid = Some(key.as_str());
+    let is_recorded = known(recorded, wamid).is_some_and(|recorded| !recorded.is_empty());
+    if !is_recorded {
+        log_repeated(wamid, attempt);
+    }
+    (is_recorded, sent)
+}
+
+/// Returns the ids of the rows with this role.
+fn ids(keys: &[&MessageKey], role: &Role) -> Vec<Uuid> {
+    keys.iter().map(|key| row_id(key, role)).collect()
+}
+
+/// Returns the result of a lookup of earlier attempts; a failed one finds nothing.
+fn known<T>(found: Result<T, LookupError>, wamid: Option<&str>) -> Option<T> {
     let wamid = wamid.map(ShortWamid::field);
-    match recorded {
-        Ok(true) => return true,
-        Ok(false) => {}
-        Err(cause) => {
+    found
+        .inspect_err(|cause| {
             warn!(counter = Counter::UncheckedAnswers.name(), wamid, %cause, "lookup of rows failed: it is unknown whether the message was answered before; replying anyway");
-        }
+        })
+        .ok()
+}
+
+/// Counts an attempt at messages without rows that is not the first: an earlier one returned them, or its process died.
+fn log_repeated(wamid: Option<&str>, attempt: Attempt) {
+    let Attempt { receive_count, tries, .. } = attempt;
+    if tries > 1 {
+        let (counter, wamid) = (Counter::RepeatedAttempts.name(), wamid.map(ShortWamid::field));
+        info!(counter, wamid, receive_count, "redelivered message has no rows yet");
     }
-    if receive_count > 1 {
-        // Returned by an earlier attempt, or that process died: then only Meta knows whether the reply was sent.
-        info!(
-            counter = Counter::RepeatedAttempts.name(),
-            wamid, receive_count, "redelivered message has no rows yet"
-        );
-    }
-    false
 }

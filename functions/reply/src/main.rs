@@ -50,6 +50,7 @@ fn build(settings: Settings, http: reqwest::Client, memory: Arc<Memory>) -> Repl
         read_receipts: settings.read_receipts,
         answers_groups: settings.answers_groups,
         phone_number_id: settings.phone_number_id,
+        window: settings.window,
         clock: Arc::new(Utc::now),
         memory,
     }

@@ -1,14 +1,15 @@
 //! Sending of a text outside a user's conversation: the registration text, and the questions and answers of linking.
 //! None of it is recorded.
 
-use chrono::{DateTime, Utc};
+use shared::supabase::rows::Role;
 
 use crate::database::Database;
 use crate::delivery::Attempt;
 use crate::failure::Failure;
 use crate::graph::{Button, Messenger, PhoneNumberId, Recipient};
+use crate::history::row_id;
 use crate::incoming::Incoming;
-use crate::lookup::Owner;
+use crate::lookup::{Owner, sent_before};
 use crate::memory::Conversations;
 use crate::outcome::{Handled, Outcome};
 use crate::read_receipts::{ReadReceipts, mark_read};
@@ -24,7 +25,6 @@ pub(crate) struct Notices<'a, D, M> {
     pub(crate) own_numbers: OwnNumbers<'a, D>,
     pub(crate) conversations: &'a Conversations,
     pub(crate) read_receipts: ReadReceipts,
-    pub(crate) clock: &'a (dyn Fn() -> DateTime<Utc> + Send + Sync),
 }
 
 impl<D: Database, M: Messenger> Notices<'_, D, M> {
@@ -45,10 +45,13 @@ impl<D: Database, M: Messenger> Notices<'_, D, M> {
             conversations.add_turn(conversation, message.sent_at, None);
             return Ok(Outcome::Silenced.because(SILENCED));
         }
+        let (database, key) = (self.own_numbers.database, &message.key);
+        let sent_before = sent_before(database, key, attempt).await;
         mark_read(self.outbox.messenger, self.read_receipts, message, from, attempt.deadline).await;
         let to = Recipient::Person(&message.sender);
-        let route = Route { from, to, wamid: message.key.wamid(), buttons };
-        let send_started_at = (self.clock)();
+        let answer_id = row_id(key, &Role::Assistant);
+        let route = Route { from, to, wamid: key.wamid(), buttons, answer_id, part: 1, sent: &sent_before };
+        let send_started_at = (self.outbox.clock)();
         match self.outbox.send(route, text, attempt.deadline).await.progress {
             Progress::Complete | Progress::Partial(..) => {
                 conversations.add_turn(conversation, message.sent_at, Some(send_started_at));

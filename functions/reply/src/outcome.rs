@@ -1,9 +1,11 @@
 //! The outcome of a delivery in the logs, and its counter.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use shared::lambda::counter::Counter;
 use shared::lambda::names::UpdateKind;
+use shared::meta::wamid::MessageKey;
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -19,6 +21,7 @@ shared::names! {
         Linked = "linked": "its sender tapped on Link and is linked",
         LinkDiscarded = "link_discarded": "its sender tapped on Not me, and the code is discarded",
         LinkRefused = "link_refused": "its code or tap is not valid",
+        Held = "held": "it waits for further messages of its sender",
         Ignored = "ignored": "no row is written for it",
         Undeliverable = "undeliverable": "Meta refused the reply permanently",
         Silenced = "silenced": "it gets no reply, because its sender seems to be automatic",
@@ -37,6 +40,19 @@ shared::names! {
 pub(crate) struct Handled {
     pub(crate) outcome: Outcome,
     pub(crate) reason: Option<Cow<'static, str>>,
+}
+
+/// The outcome of a turn.
+#[derive(Debug)]
+pub(crate) struct TurnReport {
+    /// The user that it concerns, if one is known.
+    pub(crate) user_id: Option<Uuid>,
+    /// The number of its messages, from the oldest, to which `result` applies.
+    pub(crate) messages: usize,
+    /// Those of them whose rows an earlier attempt wrote.
+    pub(crate) recorded_before: HashSet<MessageKey>,
+    /// The outcome, or the reason why all messages must be redelivered.
+    pub(crate) result: Result<Handled, Failure>,
 }
 
 /// The log entry of a delivery.
@@ -66,6 +82,7 @@ impl Outcome {
             (Self::LinkRefused, _) => Counter::RefusedLinks,
             (Self::Silenced, _) => Counter::SilencedMessages,
             (Self::Recorded, UpdateKind::Message) => Counter::RecordedMessages,
+            (Self::Held, _) => Counter::HeldMessages,
             (
                 Self::AnsweredBefore
                 | Self::Recorded
@@ -99,6 +116,18 @@ impl Report {
     /// Returns the report of a handled update, with its user if one is known.
     pub(crate) fn handled(handled: impl Into<Handled>, user_id: Option<Uuid>) -> Self {
         Self { user_id, result: Ok(handled.into()) }
+    }
+
+    /// Returns the report of a turn of so many messages.
+    pub(crate) fn of_turn(self, messages: usize) -> TurnReport {
+        let Self { user_id, result } = self;
+        TurnReport { user_id, messages, recorded_before: HashSet::new(), result }
+    }
+}
+
+impl From<TurnReport> for Report {
+    fn from(TurnReport { user_id, result, .. }: TurnReport) -> Self {
+        Self { user_id, result }
     }
 }
 

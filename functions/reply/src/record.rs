@@ -131,8 +131,8 @@ pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
 /// Returns the body of a task. If it exceeds the limit of SQS, the raw message is removed first, and then the texts are
 /// truncated.
 fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
-    /// The number of characters of each text that always fits, even if all of them must be escaped.
-    const MAX_CHARACTERS: usize = 40_000;
+    /// The number of characters of all texts together that always fits, even if all of them must be escaped.
+    const MAX_CHARACTERS: usize = 120_000;
     let write = |task: &RecordTask| Envelope::V1(V1::Record(Box::new(task.clone()))).to_body();
     let body = write(&task)?;
     if body.len() <= MAX_BODY {
@@ -141,17 +141,23 @@ fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     let wamid = ShortWamid::field(task.exchange.key.as_str());
     let counter = Counter::TruncatedUpdates.name();
     error!(counter, wamid, bytes = body.len(), "record task too large for the record queue: truncated");
-    task.exchange.payload =
-        Some(serde_json::json!({"truncation": Truncation { bytes: body.len(), kept: 0 }}).to_string());
+    let truncation = serde_json::json!({"truncation": Truncation { bytes: body.len(), kept: 0 }}).to_string();
+    for asked in &mut task.exchange.earlier {
+        asked.payload = Some(truncation.clone());
+    }
+    task.exchange.payload = Some(truncation);
     let body = write(&task)?;
     if body.len() <= MAX_BODY {
         return Ok(body);
     }
-    let truncate = |line: &mut Line| line.content = head(&line.content, MAX_CHARACTERS).to_owned();
+    // The last message, the reply and its rest, and the earlier messages.
+    let limit = MAX_CHARACTERS / (3 + task.exchange.earlier.len());
+    let truncate = |line: &mut Line| line.content = head(&line.content, limit).to_owned();
+    task.exchange.earlier.iter_mut().for_each(|asked| truncate(&mut asked.question));
     truncate(&mut task.exchange.question);
     task.exchange.answer.as_mut().map(truncate);
     if let Some(unsent) = &mut task.unsent {
-        unsent.text = head(&unsent.text, MAX_CHARACTERS).to_owned();
+        unsent.text = head(&unsent.text, limit).to_owned();
     }
     write(&task)
 }

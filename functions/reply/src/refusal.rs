@@ -10,8 +10,8 @@ use crate::lookup::Owner;
 use crate::memory::WorkingNumbers;
 use crate::users;
 
-/// Receives after which a reply is undeliverable because Meta's error is still unspecific.
-const UNCLEAR_RECEIVES: u32 = 4;
+/// Attempts after which a reply is undeliverable because Meta's error is still unspecific.
+const UNCLEAR_TRIES: u32 = 4;
 
 /// The business numbers known to belong to this account: the configured one, and those with an earlier successful send
 /// according to this process or the user's history.
@@ -32,7 +32,7 @@ impl<D: Database> OwnNumbers<'_, D> {
     ) -> bool {
         match cause.class() {
             Class::Transient | Class::SlowDown | Class::Account => true,
-            Class::Unclear => attempt.receive_count < UNCLEAR_RECEIVES,
+            Class::Unclear => attempt.tries < UNCLEAR_TRIES,
             Class::Number => self.contain(from, owner, attempt.deadline).await,
             Class::Permanent => false,
         }

@@ -13,9 +13,17 @@ pub enum Backoff {
     Transient,
     /// For a failure that an operator must repair: 15 minutes.
     Operator,
+    /// For a reply that may have been sent although the response was lost: like a transient failure, but at least
+    /// [`STATUS_DELAY`].
+    Lost,
     /// For rows, which no user waits for: 4^n seconds, at most 15 minutes.
     Rows,
 }
+
+/// The time for a status of a message to arrive and to be stored. It is an assumption until the metric
+/// `send_to_status_ms` has measured it: Meta names no time, a status usually arrives within seconds, and after a lost
+/// response its sender has waited for up to ten seconds.
+pub const STATUS_DELAY: Duration = Duration::from_secs(20);
 
 const FIFTEEN_MINUTES: u64 = 15 * 60;
 
@@ -26,16 +34,29 @@ impl Backoff {
     /// together are not redelivered together.
     #[must_use]
     pub fn delay(self, message_id: &str, attempt: u32) -> Duration {
-        let grown = 4_u64.saturating_pow(attempt.clamp(1, 16));
-        let seconds = match self {
-            Self::Transient => grown.min(5 * 60),
-            Self::Operator => FIFTEEN_MINUTES,
-            Self::Rows => grown.min(FIFTEEN_MINUTES),
-        };
+        let shortest = self.shortest(attempt);
+        let jitter = self.seconds(attempt) / 2 + 1;
         let mut hasher = DefaultHasher::new();
         (message_id, attempt).hash(&mut hasher);
         // `ChangeMessageVisibility` takes whole seconds.
-        Duration::from_secs(seconds.div_ceil(2) + hasher.finish() % (seconds / 2 + 1))
+        shortest + Duration::from_secs(hasher.finish() % jitter)
+    }
+
+    /// Returns the shortest delay after the `attempt`th failure.
+    #[must_use]
+    pub fn shortest(self, attempt: u32) -> Duration {
+        let half = Duration::from_secs(self.seconds(attempt).div_ceil(2));
+        if self == Self::Lost { half.max(STATUS_DELAY) } else { half }
+    }
+
+    /// Returns the longest delay after the `attempt`th failure, in seconds.
+    fn seconds(self, attempt: u32) -> u64 {
+        let grown = 4_u64.saturating_pow(attempt.clamp(1, 16));
+        match self {
+            Self::Transient | Self::Lost => grown.min(5 * 60),
+            Self::Operator => FIFTEEN_MINUTES,
+            Self::Rows => grown.min(FIFTEEN_MINUTES),
+        }
     }
 }
 

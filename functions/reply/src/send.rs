@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
@@ -10,9 +11,13 @@ use shared::lambda::metrics::milliseconds_since;
 use shared::meta::wamid::Wamid;
 use tokio::time::Instant;
 use tracing::{error, info};
+use uuid::Uuid;
 
 use crate::budget::HANDOVER;
-use crate::graph::{Button, Class, GraphError, Messenger, PhoneNumberId, Recipient, SEND_TIMEOUT, Text};
+use crate::graph::{
+    Button, Callback, Class, GraphError, Messenger, PhoneNumberId, Recipient, SEND_TIMEOUT, Text,
+};
+use crate::lookup::SentParts;
 use crate::memory::WorkingNumbers;
 use crate::split;
 
@@ -30,6 +35,12 @@ pub(crate) struct Route<'a> {
     pub(crate) wamid: Option<&'a Wamid>,
     /// The reply buttons of an answer of one part.
     pub(crate) buttons: &'a [Button<'a>],
+    /// The id of the reply's row, for the callback data.
+    pub(crate) answer_id: Uuid,
+    /// The number of the first part of the text in the whole reply, from 1.
+    pub(crate) part: u32,
+    /// The parts that an earlier attempt has sent.
+    pub(crate) sent: &'a SentParts,
 }
 
 /// The result of sending a reply.
@@ -37,6 +48,8 @@ pub(crate) struct Route<'a> {
 pub(crate) struct Sent<'t> {
     /// The wamids of the parts that were sent, as far as Meta returned them.
     pub(crate) wamids: Vec<Wamid>,
+    /// The number of parts, including those that an earlier attempt had sent.
+    pub(crate) parts: u32,
     /// The part of the reply that was sent.
     pub(crate) progress: Progress<'t>,
 }
@@ -82,25 +95,43 @@ pub(crate) struct Outbox<'a, M> {
     pub(crate) messenger: &'a M,
     /// Business numbers with an earlier successful send.
     pub(crate) working_numbers: &'a WorkingNumbers,
+    /// The current time.
+    pub(crate) clock: &'a (dyn Fn() -> DateTime<Utc> + Send + Sync),
 }
 
 impl<M: Messenger> Outbox<'_, M> {
-    /// Sends `text`. After the first part, none is started that may not end before `deadline`.
+    /// Sends `text`, without the parts that an earlier attempt has sent. After the first part, none is started that may not end before `deadline`.
     pub(crate) async fn send<'t>(&self, route: Route<'_>, text: &'t str, deadline: Deadline) -> Sent<'t> {
-        let Route { from, to, wamid, buttons } = route;
+        let Route { from, to, wamid, buttons, answer_id, part: first_part, sent: sent_before } = route;
         let quotes = wamid;
         let wamid = quotes.map(|wamid| ShortWamid::field(wamid.as_str()));
         let mut rest = text.trim();
         let mut slowest: Option<Duration> = None;
         let mut wamids = Vec::new();
+        let mut parts = 0;
         while !rest.is_empty() {
             let needed = slowest.map(|slowest| HANDOVER + SHORTEST_SEND.max(slowest * 3 / 2));
             if needed.is_some_and(|needed| !deadline.allows(needed)) {
-                return Sent { wamids, progress: Progress::Partial(rest, Stop::NoTime) };
+                return Sent { wamids, parts, progress: Progress::Partial(rest, Stop::NoTime) };
             }
             let (body, after) = split::first(rest);
+            let number = first_part + parts;
+            if let Some(answer) = sent_before.get(&number) {
+                let (counter, answer_wamid) =
+                    (Counter::ConfirmedReplies.name(), ShortWamid::field(answer.as_str()));
+                info!(
+                    counter,
+                    wamid,
+                    answer = answer_wamid,
+                    "reply not sent again: a status shows that it was sent"
+                );
+                wamids.push(answer.clone());
+                (parts, rest) = (parts + 1, after);
+                continue;
+            }
             let start = Instant::now();
-            let part = Text { from, to, body, quotes, buttons };
+            let callback = Callback { answer_id, part: number, sent_at: (self.clock)() };
+            let part = Text { from, to, body, quotes, callback, buttons };
             let sent = deadline.keeping(HANDOVER).run(SEND_TIMEOUT, self.messenger.send(&part)).await;
             match sent.unwrap_or(Err(GraphError::Lost)) {
                 Ok(answer) => {
@@ -112,18 +143,18 @@ impl<M: Messenger> Outbox<'_, M> {
                 }
                 Err(cause) => {
                     if cause == GraphError::Lost {
-                        error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply may have been sent although the Graph API's response was lost: it will be sent again");
+                        error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply may have been sent although the Graph API's response was lost: it will be sent again, unless a status shows that it was sent");
                     }
-                    let progress = match slowest {
-                        Some(_) => Progress::Partial(rest, Stop::Error(cause)),
-                        None => Progress::Failed(cause),
+                    let progress = match parts {
+                        0 => Progress::Failed(cause),
+                        _ => Progress::Partial(rest, Stop::Error(cause)),
                     };
-                    return Sent { wamids, progress };
+                    return Sent { wamids, parts, progress };
                 }
             }
             slowest = slowest.max(Some(start.elapsed()));
-            rest = after;
+            (parts, rest) = (parts + 1, after);
         }
-        Sent { wamids, progress: Progress::Complete }
+        Sent { wamids, parts, progress: Progress::Complete }
     }
 }

@@ -9,6 +9,7 @@ use shared::aws::{self, AwsSettings};
 use crate::graph::{GraphSettings, PhoneNumberId};
 use crate::queues::QueueSettings;
 use crate::read_receipts::ReadReceipts;
+use crate::turns::Window;
 
 /// The default text sent to an unlinked sender, without `WHATSAPP_REGISTRATION_TEXT`.
 pub const REGISTRATION_TEXT: &str = "This WhatsApp is not linked to an account yet. Sign in to the app, choose to \
@@ -27,6 +28,8 @@ pub struct Settings {
     pub read_receipts: ReadReceipts,
     /// `WHATSAPP_ANSWER_GROUPS`: `true` or `false`.
     pub answers_groups: bool,
+    /// `REPLY_WINDOW`: milliseconds, 0 by default.
+    pub window: Window,
     /// The queues that feed it.
     pub queues: QueueSettings,
     /// `SUPABASE_URL`.
@@ -60,6 +63,7 @@ impl Settings {
                 .unwrap_or_else(|| REGISTRATION_TEXT.to_owned()),
             read_receipts: env::optional_parsed("WHATSAPP_READ_RECEIPTS")?.unwrap_or_default(),
             answers_groups: env::optional_parsed("WHATSAPP_ANSWER_GROUPS")?.unwrap_or_default(),
+            window: env::optional_parsed("REPLY_WINDOW")?.unwrap_or_default(),
             supabase_url: env::parsed("SUPABASE_URL")?,
             supabase_key,
         })

@@ -18,10 +18,23 @@ use uuid::Uuid;
 use crate::graph::{Class, Rejection};
 use crate::history::RecordError;
 use crate::incoming::{Category, Status};
+use crate::users::{self, LookupError};
 
 /// The timeout of an insert. It is short, because a status can wait on the record queue, and must not delay the messages
 /// in its batch.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A part of a reply that was sent, according to a status.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct SentPart {
+    /// The id of the reply's row.
+    pub answer_id: Uuid,
+    /// The number of the part, from 1.
+    #[serde(rename = "answer_part")]
+    pub part: u32,
+    /// Its wamid.
+    pub wamid: Wamid,
+}
 
 /// The outcome of storing a status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,10 +47,14 @@ pub enum Applied {
     Before,
 }
 
-/// Counts the information in a status that is stored for the first time: a reply that failed after Meta had accepted
+/// Counts the information in a status that is stored for the first time: its delay, a reply that failed after Meta had accepted
 /// it, by its code, and a billed message, by its category.
 pub fn count(status: &Status) {
     let wamid = ShortWamid::field(status.wamid.as_str());
+    if let (Some(callback), "sent") = (status.callback, status.name.as_str()) {
+        let delay = (status.received_at - callback.sent_at).to_std().unwrap_or_default();
+        metrics::record("send_to_status_ms", delay);
+    }
     if status.name == "failed" {
         // Classified by its code, like an error of a send. There is no HTTP status.
         let code = status.error_code.map(i64::from);
@@ -84,7 +101,21 @@ struct StatusRow<'a> {
     error_code: Option<i32>,
     error_text: Option<&'a str>,
     phone_number_id: Option<&'a str>,
+    answer_id: Option<Uuid>,
+    answer_part: Option<u32>,
     payload: Option<Box<RawValue>>,
+}
+
+/// Returns the parts of these replies that have a status.
+///
+/// # Errors
+/// See [`LookupError`].
+pub async fn sent_parts(supabase: &Supabase, answer_ids: &[Uuid]) -> Result<Vec<SentPart>, LookupError> {
+    let ids = answer_ids.iter().map(Uuid::to_string);
+    let request =
+        supabase.from("message_statuses").select("answer_id,answer_part,wamid").in_("answer_id", ids);
+    let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
+    serde_json::from_slice(&supabase.run(query).await?).map_err(|_| LookupError::Unreadable)
 }
 
 /// Stores a status, unless it was stored before.
@@ -104,6 +135,8 @@ pub async fn record(supabase: &Supabase, status: &Status) -> Result<Applied, Rec
         error_code: status.error_code,
         error_text: status.error_text.as_deref(),
         phone_number_id: status.phone_number_id.as_deref(),
+        answer_id: status.callback.map(|callback| callback.answer_id),
+        answer_part: status.callback.map(|callback| callback.part),
         payload: RawValue::from_string(status.payload.clone()).ok(),
     };
     let request = supabase.from("message_statuses").insert(serde_json::to_string(&[row])?);

@@ -3,13 +3,15 @@
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
 use shared::meta::envelope::{RecordTask, Unsent};
+use shared::supabase::rows::Role;
 use tracing::{error, warn};
 
 use crate::database::{Database, within};
 use crate::delivery::Attempt;
 use crate::failure::Failure;
 use crate::graph::{Messenger, Recipient};
-use crate::lookup::{Owner, is_recorded};
+use crate::history::row_id;
+use crate::lookup::{Owner, lookup_task};
 use crate::outcome::{Handled, Outcome, Report};
 use crate::queues::QueueClient;
 use crate::record::{Recorder, WriteOutcome, received};
@@ -59,14 +61,17 @@ async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
 ) -> Result<WriteOutcome, Failure> {
     let RecordTask { user_id, sender, exchange, .. } = task;
     let key = &exchange.key;
-    if is_recorded(recorder.database, key, attempt).await {
+    let (is_recorded, sent_before) = lookup_task(recorder.database, key, attempt).await;
+    if is_recorded {
         return Ok(WriteOutcome::Written);
     }
     let (author, deadline) = (author(task), attempt.deadline);
     let from = unsent.from.parse().unwrap_or_else(|_| own_numbers.configured.clone());
     let to = unsent.group_id.as_deref().map_or(Recipient::Person(sender), Recipient::Group);
-    let route = Route { from: &from, to, wamid: key.wamid(), buttons: &[] };
-    let Sent { wamids, progress } = outbox.send(route, &unsent.text, deadline).await;
+    let answer_id = row_id(key, &Role::Assistant);
+    let (wamid, part, sent) = (key.wamid(), unsent.part, &sent_before);
+    let route = Route { from: &from, to, wamid, buttons: &[], answer_id, part, sent };
+    let Sent { wamids, parts, progress } = outbox.send(route, &unsent.text, deadline).await;
     let mut exchange = exchange.clone();
     exchange.answer_wamids.extend(wamids);
     let wamid = ShortWamid::field(key.as_str());
@@ -80,7 +85,7 @@ async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
         Progress::Partial(rest, stop) if stop.is_permanent() => Some((rest, stop)),
         Progress::Partial(rest, stop) => {
             warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
-            let unsent = Unsent { text: rest.to_owned(), ..unsent.clone() };
+            let unsent = Unsent { text: rest.to_owned(), part: part + parts, ..unsent.clone() };
             recorder.record_later(*user_id, &author, exchange, Some(unsent), deadline).await?;
             return Ok(WriteOutcome::Deferred);
         }

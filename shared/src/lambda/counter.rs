@@ -24,6 +24,7 @@ crate::names! {
         DiscardedLinks = "discarded_links": "taps that discarded a code",
         RefusedLinks = "refused_links": "codes and taps that are not valid",
         SilencedMessages = "silenced_messages": "messages not answered because their sender seems to be automatic",
+        HeldMessages = "held_messages": "receives of messages that wait for further messages of their sender",
         HandledMessages = "handled_messages": "messages and record tasks with any other outcome",
         HandledEchoes = "handled_echoes": "messages of the business handled, with any outcome",
         HandledStatuses = "handled_statuses": "statuses handled, with any outcome",
@@ -50,6 +51,8 @@ crate::names! {
 
         // reply: replies
         DuplicateReplyRisk = "duplicate_reply_risk": "replies that may be sent twice",
+        ConfirmedReplies = "confirmed_replies": "replies not sent again, because a status shows that an earlier attempt sent them",
+        UnstoredAnswers = "unstored_answers": "replies sent without being stored first: a retry may say other words",
         UnnamedAnswers = "unnamed_answers": "replies sent for which the Graph API returned no wamid",
         UndeliverableAnswers = "undeliverable_answers": "replies that Meta refused permanently",
         DeferredAnswers = "deferred_answers": "long replies with a rest that is sent later",

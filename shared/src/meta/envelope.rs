@@ -162,12 +162,23 @@ pub struct Unsent {
     pub group_id: Option<String>,
     /// The text to send.
     pub text: String,
+    /// The number of its first part in the whole reply, from 1.
+    #[serde(default = "first_part")]
+    pub part: u32,
 }
 
-/// A message and its reply.
+/// The part of tasks that older versions wrote.
+fn first_part() -> u32 {
+    1
+}
+
+/// A message, or the messages of a turn, and their reply.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Exchange {
-    /// The key of the message: the ids of both rows are derived from it.
+    /// The messages of the turn before the last one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Asked>,
+    /// The key of the last message: the ids of its row and of the reply's are derived from it.
     #[serde(rename = "wamid")]
     pub key: MessageKey,
     /// The phone number id that received the message and sent the reply.
@@ -193,6 +204,25 @@ pub struct Exchange {
     /// The reason for a missing reply, when Meta refused the reply permanently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
+}
+
+/// A message of a turn before the last one. The fields are those of [`Exchange`].
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Asked {
+    /// The key of the message: the id of its row is derived from it.
+    #[serde(rename = "wamid")]
+    pub key: MessageKey,
+    /// The message.
+    pub question: Line,
+    /// Meta's type of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The wamid that a reaction, an edit or a revoke refers to.
+    #[serde(default, deserialize_with = "wamid::optional", skip_serializing_if = "Option::is_none")]
+    pub refers_to: Option<Wamid>,
+    /// The column `payload`, as JSON that PostgreSQL accepts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<String>,
 }
 
 /// One side of an exchange.
@@ -320,6 +350,13 @@ mod tests {
     fn a_record_task_round_trips_and_hides_contents_in_debug() {
         let line = |content: &str| Line { content: content.to_owned(), at: DateTime::UNIX_EPOCH };
         let exchange = Exchange {
+            earlier: vec![Asked {
+                key: "wamid.0".into(),
+                question: line("an earlier question"),
+                kind: Some("text".to_owned()),
+                refers_to: None,
+                payload: None,
+            }],
             key: "wamid.1".into(),
             phone_number_id: Some("106540352242922".to_owned()),
             question: line("a question"),
@@ -331,7 +368,7 @@ mod tests {
             unanswered_because: None,
         };
         let from = "106540352242922".to_owned();
-        let unsent = Unsent { from, group_id: None, text: "the rest of an answer".to_owned() };
+        let unsent = Unsent { from, group_id: None, text: "the rest of an answer".to_owned(), part: 2 };
         let sender = Sender::parse("16505551234").expect("a sender");
         let task = RecordTask {
             user_id: Some(Uuid::nil()),

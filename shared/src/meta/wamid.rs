@@ -14,7 +14,8 @@ const UNNAMED: &str = "unnamed.";
 /// Meta's id of a message: not blank, without U+0000, and of at most [`Wamid::MAX_BYTES`].
 ///
 /// It contains the phone number of the user: in a log it is shortened, see [`ShortWamid`].
-#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String")]
 pub struct Wamid(String);
 
 /// A string that is not a wamid.
@@ -45,6 +46,14 @@ impl Wamid {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for Wamid {
+    type Error = InvalidWamid;
+
+    fn try_from(text: String) -> Result<Self, InvalidWamid> {
+        Self::parse(text)
     }
 }
 

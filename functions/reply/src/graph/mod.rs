@@ -2,6 +2,7 @@
 //!
 //! Source: “Messages API”, WhatsApp Business Platform documentation.
 
+mod callback;
 mod error;
 mod idle;
 mod version;
@@ -25,6 +26,7 @@ use tracing::warn;
 
 use idle::Idle;
 
+pub use callback::Callback;
 pub use error::{Class, Detail, GraphError, Rejection};
 pub use idle::SHORTEST_IDLE;
 pub use version::{GRAPH_API_VERSION, GraphVersion};
@@ -129,6 +131,8 @@ pub struct Text<'a> {
     pub body: &'a str,
     /// The wamid of the message that it answers, shown above it as a quotation.
     pub quotes: Option<&'a Wamid>,
+    /// The data that Meta returns in every status of it.
+    pub callback: Callback,
     /// The reply buttons below it, at most three. With any, the text has at most 1024 characters.
     pub buttons: &'a [Button<'a>],
 }
@@ -152,6 +156,7 @@ struct SendRequest<'a> {
     recipient: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
+    biz_opaque_callback_data: Callback,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -356,6 +361,7 @@ impl Messenger for Graph {
             to,
             recipient,
             context: text.quotes.map(|message_id| Context { message_id }),
+            biz_opaque_callback_data: text.callback,
             content: Content::of(text),
         };
         let request = self.post(text.from, &request, SEND_TIMEOUT)?;

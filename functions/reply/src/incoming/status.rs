@@ -9,6 +9,7 @@ use shared::text::head;
 use uuid::Uuid;
 
 use super::time::plausible;
+use crate::graph::Callback;
 
 /// The namespace of the ids of statuses. A different one would duplicate every redelivered status.
 const STATUS_IDS: Uuid = Uuid::from_u128(0x4c3f_1f0e_77a9_4f7b_9d52_60a8_e1b3_92d4);
@@ -35,6 +36,10 @@ pub struct Status {
     pub billed_as: Option<Category>,
     /// The business number that sent the message.
     pub phone_number_id: Option<String>,
+    /// The callback data of the message, if this program sent it.
+    pub callback: Option<Callback>,
+    /// The time at which the webhook received the status.
+    pub received_at: DateTime<Utc>,
     /// Meta's JSON, as PostgreSQL can store it. Personal data.
     pub payload: String,
 }
@@ -118,6 +123,8 @@ impl Status {
                 .string("phone_number_id")
                 .as_deref()
                 .map(storable_text),
+            callback: status.text("biz_opaque_callback_data").as_deref().and_then(Callback::parse),
+            received_at: received.received_at,
             payload: storable(received.status).into_owned(),
         })
     }

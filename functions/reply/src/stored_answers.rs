@@ -1,0 +1,55 @@
+//! Replies that are stored before they are sent, so that a retry says the same words: the table `stored_answers`.
+//!
+//! Only for responders that may return another reply to the same question. The database deletes a stored reply together
+//! with the insert of its rows.
+
+use serde::{Deserialize, Serialize};
+use shared::meta::lenient::storable_text;
+use shared::supabase::{Caller, Query, Supabase};
+use uuid::Uuid;
+
+use crate::users::{self, LookupError};
+
+/// A stored reply.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct StoredAnswer {
+    /// The id of the row of the turn's last message.
+    pub message_id: Uuid,
+    /// The text of the reply. Personal data.
+    pub text: String,
+}
+
+/// Returns the replies stored for turns that end with one of these messages, by the ids of their rows.
+///
+/// # Errors
+/// See [`LookupError`].
+pub async fn find(supabase: &Supabase, message_ids: &[Uuid]) -> Result<Vec<StoredAnswer>, LookupError> {
+    let ids = message_ids.iter().map(Uuid::to_string);
+    let request = supabase.from("stored_answers").select("message_id,text").in_("message_id", ids);
+    let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
+    serde_json::from_slice(&supabase.run(query).await?).map_err(|_| LookupError::Unreadable)
+}
+
+/// Stores a reply, in place of an earlier one to the same turn.
+///
+/// # Errors
+/// When the database does not confirm it. A retry is safe.
+pub async fn store(
+    supabase: &Supabase,
+    message_id: Uuid,
+    user_id: Option<Uuid>,
+    text: &str,
+) -> Result<(), LookupError> {
+    #[derive(Serialize)]
+    struct Row {
+        message_id: Uuid,
+        user_id: Option<Uuid>,
+        text: String,
+    }
+    let row = Row { message_id, user_id, text: storable_text(text) };
+    let row = serde_json::to_string(&[row]).map_err(|_| LookupError::Unreadable)?;
+    let request = supabase.from("stored_answers").insert(row).on_conflict("message_id");
+    let prefer = Some("resolution=merge-duplicates,return=minimal");
+    supabase.run(Query { request, caller: Caller::Key, prefer, timeout: users::TIMEOUT }).await?;
+    Ok(())
+}
