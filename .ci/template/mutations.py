@@ -25,7 +25,7 @@ MUTATIONS = [
     (TEMPLATE, "ReportBatchItemFailures", "ReportBatchItemFailure", "must be [ReportBatchItemFailures]"),
     (TEMPLATE, r"FunctionResponseTypes: \[ReportBatchItemFailures\]\n", "\n", "must be [ReportBatchItemFailures]"),
     (TEMPLATE, r"ScalingConfig:\n +MaximumConcurrency: .*", "Enabled: true", "without MaximumConcurrency"),
-    (TEMPLATE, "BatchSize: 5", "BatchSize: 11", "a batch of a FIFO queue"),
+    (TEMPLATE, "BatchSize: 10", "BatchSize: 11", "a batch of a FIFO queue"),
     (TEMPLATE, r"Queue: !GetAtt InboundQueue.Arn", "Queue: arn:aws:sqs:x:1:q", "its queue is not in this template"),
     (TEMPLATE, r"(?s)Type: SQS(.*)Type: SQS", r"Type: Kinesis\1Type: Kinesis", "no function is fed by a queue"),
     (TEMPLATE, r"(InboundDeadLetters:\n(?:.*\n){1,12}? +)FifoQueue: true", r"\1FifoQueue: false",

@@ -27,6 +27,9 @@ insert into public.message_statuses (id, wamid, status, at) values
   ('bbbbbbbb-0000-4000-8000-000000000002', 'wamid.unknown', 'sent', now());
 insert into public.account_events (id, received_at, field, payload) values
   ('cccccccc-0000-4000-8000-000000000001', now(), 'account_update', '{}');
+delete from public.stored_answers;
+insert into public.stored_answers (message_id, user_id, text) values
+  ('eeeeeeee-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000001', 'to a');
 delete from whatsapp.link_codes;
 delete from whatsapp.sender_messages;
 delete from whatsapp.business_numbers;
@@ -118,6 +121,13 @@ from (values
   ('update public.account_events set field = ''changed''', '42501', '42501', '42501', '1 rows'),
   ('delete from public.account_events', '42501', '42501', '42501', '1 rows'),
   ('truncate public.account_events', '42501', '42501', '42501', '0 rows'),
+  -- Replies that are not recorded yet, not even the user's own.
+  ('select * from public.stored_answers', '42501', '42501', '42501', '1 rows'),
+  ('insert into public.stored_answers (message_id, text)
+      values (''eeeeeeee-0000-4000-8000-000000000002'', ''hi'')', '42501', '42501', '42501', '1 rows'),
+  ('update public.stored_answers set text = ''changed''', '42501', '42501', '42501', '1 rows'),
+  ('delete from public.stored_answers', '42501', '42501', '42501', '1 rows'),
+  ('truncate public.stored_answers', '42501', '42501', '42501', '0 rows'),
   -- The notes of the migrations.
   ('select * from public.adoption_notes()', '42501', '42501', '42501', '1 rows'),
   ('select * from adoption.notes', '42501', '42501', '42501', '1 rows'),
@@ -132,6 +142,8 @@ from (values
   ('select public.messages_mark_edited()', '42501', '42501', '42501', '42501'),
   ('select public.user_preferences_whatsapp_user_id()', '42501', '42501', '42501', '42501'),
   ('select public.message_statuses_expire()', '42501', '42501', '42501', '42501'),
+  ('select public.messages_delete_stored_answers()', '42501', '42501', '42501', '42501'),
+  ('select public.stored_answers_expire()', '42501', '42501', '42501', '42501'),
   ('select public.account_events_expire()', '42501', '42501', '42501', '42501'),
   ('select public.user_preferences_forget()', '42501', '42501', '42501', '42501'),
   ('select public.phone_spellings(''+16505550001'')', '42501', '42501', '42501', '42501'),
@@ -201,6 +213,7 @@ insert into cases (who, signed_in_as, statement, expected) values
   ('authenticated', null, 'select * from public.user_preferences', '0 rows'),
   ('authenticated', null, 'select * from public.message_statuses', '42501'),
   ('authenticated', null, 'select * from public.account_events', '42501'),
+  ('authenticated', null, 'select * from public.stored_answers', '42501'),
   ('authenticated', null, 'select * from whatsapp.link_codes', '42501'),
   ('authenticated', null, 'select public.create_whatsapp_link()', '42501'),
   ('authenticated', null, 'select public.delete_whatsapp_link()', '1 rows');

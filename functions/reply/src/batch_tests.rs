@@ -32,7 +32,7 @@ impl Handle for Fake {
         1
     }
 
-    async fn handle(&self, turn: &[Delivery], _: Deadline) -> Disposition {
+    async fn handle_turn(&self, turn: &[Delivery], _: Deadline) -> Disposition {
         let delivery = &turn[0];
         tokio::time::sleep(self.takes).await;
         if let Some(barrier) = &self.barrier {

@@ -162,8 +162,7 @@ impl History {
         struct Row {
             id: Uuid,
         }
-        let request = self.supabase.from("messages").select("id");
-        let request = request.in_("id", message_ids.iter().map(Uuid::to_string));
+        let request = users::among(self.supabase.from("messages").select("id"), "id", message_ids);
         let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
         let body = self.supabase.run(query).await?;
         let rows: Vec<Row> = serde_json::from_slice(&body).map_err(|_| LookupError::Unreadable)?;

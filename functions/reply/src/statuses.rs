@@ -111,9 +111,8 @@ struct StatusRow<'a> {
 /// # Errors
 /// See [`LookupError`].
 pub async fn sent_parts(supabase: &Supabase, answer_ids: &[Uuid]) -> Result<Vec<SentPart>, LookupError> {
-    let ids = answer_ids.iter().map(Uuid::to_string);
-    let request =
-        supabase.from("message_statuses").select("answer_id,answer_part,wamid").in_("answer_id", ids);
+    let request = supabase.from("message_statuses").select("answer_id,answer_part,wamid");
+    let request = users::among(request, "answer_id", answer_ids);
     let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
     serde_json::from_slice(&supabase.run(query).await?).map_err(|_| LookupError::Unreadable)
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::users::{self, LookupError};
 
 /// A stored reply.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Deserialize, Eq, PartialEq)]
 pub struct StoredAnswer {
     /// The id of the row of the turn's last message.
     pub message_id: Uuid,
@@ -19,13 +19,20 @@ pub struct StoredAnswer {
     pub text: String,
 }
 
+impl std::fmt::Debug for StoredAnswer {
+    /// Omits the text, which is personal data.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredAnswer").field("message_id", &self.message_id).finish_non_exhaustive()
+    }
+}
+
 /// Returns the replies stored for turns that end with one of these messages, by the ids of their rows.
 ///
 /// # Errors
 /// See [`LookupError`].
 pub async fn find(supabase: &Supabase, message_ids: &[Uuid]) -> Result<Vec<StoredAnswer>, LookupError> {
-    let ids = message_ids.iter().map(Uuid::to_string);
-    let request = supabase.from("stored_answers").select("message_id,text").in_("message_id", ids);
+    let request = supabase.from("stored_answers").select("message_id,text");
+    let request = users::among(request, "message_id", message_ids);
     let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
     serde_json::from_slice(&supabase.run(query).await?).map_err(|_| LookupError::Unreadable)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use postgrest::Builder;
 use serde::Deserialize;
 use serde_json::json;
 use shared::lambda::counter::Counter;
@@ -26,6 +27,14 @@ const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 /// The maximum number of rows that are read. A table of another program may have several rows of one user with the same
 /// number, which must not hide a second owner.
 const ROWS: usize = 100;
+
+/// Adds a filter by one of these ids to a request.
+pub(crate) fn among(request: Builder, column: &str, ids: &[Uuid]) -> Builder {
+    match ids {
+        [id] => request.eq(column, id.to_string()),
+        ids => request.in_(column, ids.iter().map(Uuid::to_string)),
+    }
+}
 
 /// Users and their linked numbers and user ids: the table `user_preferences`.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ mod gateway;
 mod keys;
 pub mod migrate;
 mod postgres;
+mod prepared;
 mod rest;
 
 use std::net::Ipv4Addr;
@@ -42,6 +43,9 @@ pub const PHONE_B: &str = "+16505555678";
 /// Environment variable with the URL of a PostgreSQL server to use instead of a private cluster.
 pub const DATABASE_URL_VARIABLE: &str = "LOCAL_DATABASE_URL";
 
+/// This workspace's `supabase` directory.
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../supabase");
+
 /// Startup options.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -63,7 +67,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            directory: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../supabase")),
+            directory: PathBuf::from(DIRECTORY),
             seed: true,
             port: 0,
             server: std::env::var(DATABASE_URL_VARIABLE)
@@ -93,15 +97,7 @@ impl Supabase {
     /// # Errors
     /// If PostgreSQL cannot be found or started, a migration fails, or the port is in use.
     pub async fn start(options: Options, guardian: &Guardian) -> anyhow::Result<Self> {
-        let source = options.server.map_or(postgres::Source::Private, postgres::Source::Server);
-        let database = Database::create(source, guardian, options.progress).await?;
-        let mut connection = database.connect_as_postgres().await?;
-        migrate::apply(&mut connection, &migrate::migrations(&options.directory)?).await?;
-        if options.seed {
-            migrate::seed(&mut connection, &options.directory).await?;
-        }
-        sqlx::Connection::close(connection).await?;
-
+        let database = prepared::database(&options, guardian).await?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
             .await
             .with_context(|| format!("port {} of 127.0.0.1", options.port))?;

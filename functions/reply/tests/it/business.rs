@@ -1,6 +1,6 @@
 //! Business echoes, messages that the business sends from its app: one row in the recipient's history, and no answer.
 
-use reply::batch::{Disposition, Handle};
+use reply::batch::Disposition;
 use reply::delivery::Source;
 use reply::responder::Echo;
 use serde_json::{Value, json};

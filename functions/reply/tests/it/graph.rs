@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use reply::graph::{
-    Class, Graph, GraphError, GraphSettings, MARK_READ_TIMEOUT, Messenger, ReadReceipt, Recipient,
+    Callback, Class, Graph, GraphError, GraphSettings, MARK_READ_TIMEOUT, Messenger, ReadReceipt, Recipient,
     SEND_TIMEOUT, Text,
 };
 use secrecy::SecretString;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use shared::meta::sender::Sender;
 use shared::meta::wamid::Wamid;
 use shared_testing::stale::{Breaks, Peer};
+use uuid::Uuid;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -38,6 +40,10 @@ fn sent() -> ResponseTemplate {
     }))
 }
 
+fn callback() -> Callback {
+    Callback { answer_id: Uuid::from_u128(7), part: 1, sent_at: DateTime::UNIX_EPOCH }
+}
+
 async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option<String>, GraphError> {
     let from = "106540352242922".parse().expect("an id");
     let quotes = quotes.map(|id| Wamid::parse(id).expect("a wamid"));
@@ -46,6 +52,7 @@ async fn send(graph: &Graph, to: &Sender, quotes: Option<&str>) -> Result<Option
         to: Recipient::Person(to),
         body: "¿Qué tal?",
         quotes: quotes.as_ref(),
+        callback: callback(),
         buttons: &[],
     };
     Ok(graph.send(&text).await?.map(String::from))
@@ -68,7 +75,8 @@ async fn a_reply_quotes_its_message_and_is_sent_from_its_number() {
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     let expected = json!({
         "messaging_product": "whatsapp", "recipient_type": "individual", "to": "+16505551234",
-        "context": {"message_id": "wamid.Q"}, "type": "text", "text": {"body": "¿Qué tal?", "preview_url": false}
+        "context": {"message_id": "wamid.Q"}, "type": "text", "text": {"body": "¿Qué tal?", "preview_url": false},
+        "biz_opaque_callback_data": "v1:00000000-0000-0000-0000-000000000007:1:0"
     });
     assert_eq!(body, expected);
 }
@@ -99,6 +107,7 @@ async fn the_number_precedes_the_user_id_and_a_group_has_its_id() {
         to: Recipient::Group("Y2FwaV9ncm91cDox"),
         body: "Hi all",
         quotes: None,
+        callback: callback(),
         buttons: &[],
     };
     graph.send(&text).await.expect("sent");

@@ -1,7 +1,7 @@
 //! Messages of every type: answered, only recorded, or stored as an event.
 
 use reply::Reply;
-use reply::batch::{Disposition, Handle};
+use reply::batch::Disposition;
 use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Linking by the person who holds the number: codes, the question, taps, and the registration text.
 
-use reply::batch::{Disposition, Handle};
+use reply::batch::Disposition;
 use reply::responder::Echo;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;

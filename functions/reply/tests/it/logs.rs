@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reply::batch::{Disposition, Handle};
+use reply::batch::{Disposition, Handle as _};
 use reply::delivery::Delivery;
 use reply::history::row_id;
 use reply::responder::{Echo, Question, Responder};

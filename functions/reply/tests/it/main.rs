@@ -16,4 +16,5 @@ mod sending;
 mod sqs;
 mod support;
 mod template;
+mod turns;
 mod updates;

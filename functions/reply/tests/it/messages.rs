@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reply::batch::{Disposition, Handle};
+use reply::batch::{Disposition, Handle as _};
 use reply::database::Project;
 use reply::delivery::{Delivery, Source};
 use reply::history::row_id;
@@ -144,7 +144,7 @@ impl Responder for Fixed {
     type Error = String;
 
     async fn respond(&self, question: Question<'_>) -> Result<Option<String>, String> {
-        assert_eq!(question.message.content.said(), Some("Hello"));
+        assert_eq!(question.said().collect::<Vec<_>>(), ["Hello"]);
         assert_eq!(question.user_id, Some(USER.parse::<Uuid>().expect("a user")));
         self.0.clone()
     }
@@ -268,7 +268,7 @@ async fn an_account_error_waits_longer_than_a_transient_one() {
         let world = World::new(Answers { send: graph_error(400, code), ..all_well() }).await;
         match world.handle(envelope(&text())).await {
             Disposition::Return(delay) => delay,
-            Disposition::Delete => panic!("{code} is not permanent"),
+            other => panic!("{code} is not permanent: {other:?}"),
         }
     };
     assert!(delay(190).await >= Duration::from_secs(450));

@@ -1,6 +1,6 @@
 //! Lookup of users by number, by user id or by both; completion of links; identity changes.
 
-use reply::batch::{Disposition, Handle};
+use reply::batch::Disposition;
 use reply::delivery::Work;
 use reply::responder::Echo;
 use serde_json::{Value, json};

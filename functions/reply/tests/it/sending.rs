@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use reply::Reply;
-use reply::batch::{self, Disposition, Handle};
+use reply::batch::{self, Disposition};
 use reply::database::{Database, Project};
 use reply::delivery::{Delivery, Source, Work};
 use reply::graph::{Graph, GraphSettings};
 use reply::memory::{Memory, TURNS};
 use reply::queues::{QueueClient, QueueError};
 use reply::responder::Echo;
+use reply::turns::Window;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;
@@ -304,6 +305,7 @@ async fn unresponsive_services_do_not_exceed_the_deadline() {
         read_receipts: reply::read_receipts::ReadReceipts::Typing,
         answers_groups: false,
         phone_number_id: "999".parse().expect("an id"),
+        window: Window::OFF,
         clock: std::sync::Arc::new(chrono::Utc::now),
         memory: std::sync::Arc::new(Memory::default()),
     };
@@ -336,7 +338,7 @@ async fn database_requests_survive_connections_closed_by_supabase() {
     let Ok(Work::Record(task)) = Work::read(&task()) else { panic!("rows") };
     let user_id = USER.parse().expect("an id");
     for _ in 0..2 {
-        assert!(!project.is_recorded(&"wamid.A".into()).await.expect("an answer"));
+        assert!(project.recorded(&[user_id]).await.expect("an answer").is_empty());
         project.record_status(&status).await.expect("written");
         project.record(user_id, &task.exchange).await.expect("written");
     }

@@ -1,6 +1,6 @@
 //! Statuses and events.
 
-use reply::batch::{Disposition, Handle};
+use reply::batch::Disposition;
 use reply::responder::Echo;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;

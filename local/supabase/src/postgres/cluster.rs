@@ -40,7 +40,7 @@ pub(super) struct Cluster {
 }
 
 /// Source directory for new clusters.
-struct Template {
+pub(super) struct Template {
     binaries: PathBuf,
     password: String,
     directory: TemporaryDirectory,
@@ -52,11 +52,15 @@ struct Running {
 }
 
 impl Cluster {
-    /// Creates a cluster with the programs in `binaries` and starts its server.
+    /// Creates a cluster with the programs in `binaries`, as a copy of `template` or an empty one, and starts its server.
     ///
     /// # Errors
     /// If a program fails; the error contains its output.
-    pub(super) async fn start(binaries: PathBuf, guardian: &Guardian) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        binaries: PathBuf,
+        template: Option<Arc<Template>>,
+        guardian: &Guardian,
+    ) -> anyhow::Result<Self> {
         let user = unprivileged_user()?;
         let directory = private_directory(guardian, "local-postgres-", user, &temporary_directories())?;
         let mut cluster = Self {
@@ -69,7 +73,13 @@ impl Cluster {
             guardian: guardian.clone(),
             directory,
         };
-        let template = cluster.copy_template().await?;
+        let template = match template {
+            Some(template) => template,
+            None => cluster.empty_template().await?,
+        };
+        let mut copy = cluster.command("cp");
+        copy.arg("-Rp").arg(template.directory.join("data")).arg(cluster.data());
+        output_of(copy).await?;
         cluster.options = cluster
             .options
             .host("127.0.0.1")
@@ -144,9 +154,20 @@ impl Cluster {
         Ok(())
     }
 
-    /// Copies the data of a cluster that was never started, and returns it. initdb takes half a second, for
-    /// each of the many tests in a process: clusters that exist at the same time share one template.
-    async fn copy_template(&self) -> anyhow::Result<Arc<Template>> {
+    /// Stops the server, and returns the data as a template.
+    ///
+    /// # Errors
+    /// If the server does not stop in time.
+    pub(super) async fn into_template(mut self) -> anyhow::Result<Template> {
+        self.stop().await?;
+        let Self { template, binaries, directory, .. } = self;
+        let password = template.map(|template| template.password.clone()).unwrap_or_default();
+        Ok(Template { binaries, password, directory })
+    }
+
+    /// Returns a cluster that was never started. initdb takes half a second, for each of the many tests in a
+    /// process: clusters that exist at the same time share one template.
+    async fn empty_template(&self) -> anyhow::Result<Arc<Template>> {
         static LATEST: Mutex<Weak<Template>> = Mutex::const_new(Weak::new());
         let mut latest = LATEST.lock().await;
         let template = match latest.upgrade().filter(|template| template.binaries == self.binaries) {
@@ -154,10 +175,6 @@ impl Cluster {
             None => Arc::new(self.make_template().await?),
         };
         *latest = Arc::downgrade(&template);
-        drop(latest);
-        let mut copy = self.command("cp");
-        copy.arg("-Rp").arg(template.directory.join("data")).arg(self.data());
-        output_of(copy).await?;
         Ok(template)
     }
 
@@ -251,6 +268,14 @@ impl Cluster {
             command.uid(uid.as_raw()).gid(gid.as_raw());
         }
         command
+    }
+}
+
+impl Template {
+    /// The programs that made it.
+    #[must_use]
+    pub(super) fn binaries(&self) -> &Path {
+        &self.binaries
     }
 }
 

@@ -1,5 +1,6 @@
 //! A fresh database, set up like that of a Supabase project before its first migration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -9,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tokio::sync::Mutex;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Template};
 use super::{embedded, find};
 
 /// Downloading about 20 MB may take a while; hanging indefinitely helps no user.
@@ -32,6 +33,15 @@ pub struct Database {
     rest: PgConnectOptions,
     pool: PgPool,
     host: Host,
+    /// The source of a copy, for the next copies.
+    _prepared: Option<Arc<Prepared>>,
+}
+
+/// A database whose server is stopped: the source of copies, while it exists.
+pub(crate) struct Prepared {
+    template: Arc<Template>,
+    name: String,
+    rest: PgConnectOptions,
 }
 
 enum Host {
@@ -58,7 +68,7 @@ impl Database {
                         embedded::fetch(embedded::RELEASES, DOWNLOAD, guardian).await.context(missing)?
                     }
                 };
-                let cluster = Cluster::start(binaries, guardian).await?;
+                let cluster = Cluster::start(binaries, None, guardian).await?;
                 (cluster.options(), Some(cluster))
             }
             Source::Server(url) => {
@@ -69,16 +79,13 @@ impl Database {
         let password = uuid::Uuid::new_v4().simple().to_string();
         let options = server.clone().database(&name);
         let rest = options.clone().username(&name).password(&password);
-        let pool = PgPoolOptions::new()
-            .max_connections(5)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_lazy_with(options.clone());
+        let pool = pool(&options);
         let host = match cluster {
             Some(cluster) => Host::Private(Box::new(Mutex::new(cluster))),
             None => Host::Server(Some(Box::new(server.clone()))),
         };
         // Created first: from here on, dropping it cleans up.
-        let database = Self { name, options, rest, pool, host };
+        let database = Self { name, options, rest, pool, host, _prepared: None };
         let name = &database.name;
 
         let mut maintenance = server.connect().await.context("cannot connect to PostgreSQL")?;
@@ -94,6 +101,36 @@ impl Database {
         maintenance.close().await?;
         database.pool.execute(include_str!("bootstrap.sql")).await.context("cannot set the database up")?;
         Ok(database)
+    }
+
+    /// Stops the private cluster, as the source of copies.
+    ///
+    /// # Errors
+    /// If the server is not private, or does not stop.
+    pub(crate) async fn into_prepared(mut self) -> anyhow::Result<Arc<Prepared>> {
+        self.pool.close().await;
+        match std::mem::replace(&mut self.host, Host::Server(None)) {
+            Host::Private(cluster) => {
+                let template = Arc::new(cluster.into_inner().into_template().await?);
+                Ok(Arc::new(Prepared { template, name: self.name.clone(), rest: self.rest.clone() }))
+            }
+            Host::Server(_) => bail!("the server of LOCAL_DATABASE_URL is shared: it is not copied"),
+        }
+    }
+
+    /// Copies a database, with its name and passwords, into a private cluster of its own.
+    ///
+    /// # Errors
+    /// If PostgreSQL does not start.
+    pub(crate) async fn copy(prepared: &Arc<Prepared>, guardian: &Guardian) -> anyhow::Result<Self> {
+        let Prepared { template, name, rest } = &**prepared;
+        let binaries = template.binaries().to_owned();
+        let cluster = Cluster::start(binaries, Some(template.clone()), guardian).await?;
+        let options = cluster.options().database(name);
+        let rest = rest.clone().port(options.get_port());
+        let pool = pool(&options);
+        let (name, host) = (name.clone(), Host::Private(Box::new(Mutex::new(cluster))));
+        Ok(Self { name, options, rest, pool, host, _prepared: Some(prepared.clone()) })
     }
 
     /// A superuser's pool for the database: row-level security does not apply.
@@ -194,6 +231,12 @@ impl Drop for Database {
             tracing::warn!(database = %self.name, "the database was not dropped: {error:#}");
         }
     }
+}
+
+/// The superuser's pool. It connects on demand.
+fn pool(options: &PgConnectOptions) -> PgPool {
+    let pool = PgPoolOptions::new().max_connections(5).acquire_timeout(Duration::from_secs(5));
+    pool.connect_lazy_with(options.clone())
 }
 
 async fn drop_from(server: &PgConnectOptions, name: &str) -> anyhow::Result<()> {

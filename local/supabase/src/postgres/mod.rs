@@ -6,4 +6,4 @@ mod embedded;
 mod find;
 
 pub use database::Database;
-pub(crate) use database::Source;
+pub(crate) use database::{Prepared, Source};

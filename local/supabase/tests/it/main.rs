@@ -14,5 +14,6 @@ mod older_columns;
 mod outage;
 mod retention;
 mod statuses;
+mod stored_answers;
 mod type_changes;
 mod user_ids;

@@ -37,6 +37,7 @@ const CHECKS: [&str; 24] = [
     "table_user_preferences",
     "table_messages",
     "table_message_statuses",
+    "table_stored_answers",
     "table_account_events",
     "adoption_notes",
     "linking_functions",

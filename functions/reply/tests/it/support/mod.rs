@@ -11,6 +11,7 @@ use reply::graph::{Graph, GraphSettings};
 use reply::queues::{QueueClient, QueueError};
 use reply::read_receipts::ReadReceipts;
 use reply::responder::Echo;
+use reply::turns::Window;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;
@@ -65,6 +66,17 @@ impl FakeQueues {
     }
 }
 
+/// Handles one delivery.
+pub(crate) trait HandleOne {
+    async fn handle(&self, delivery: &Delivery, deadline: Deadline) -> Disposition;
+}
+
+impl<T: Handle> HandleOne for T {
+    async fn handle(&self, delivery: &Delivery, deadline: Deadline) -> Disposition {
+        self.handle_turn(std::slice::from_ref(delivery), deadline).await
+    }
+}
+
 /// The responses of Meta and Supabase.
 pub(crate) struct Answers {
     pub send: ResponseTemplate,
@@ -83,6 +95,12 @@ pub(crate) struct Answers {
     pub confirm: ResponseTemplate,
     /// To the claim of the registration text.
     pub registration: ResponseTemplate,
+    /// To the lookup of statuses of a reply.
+    pub sent_parts: ResponseTemplate,
+    /// To the lookup of a stored reply.
+    pub stored_answers: ResponseTemplate,
+    /// To the storing of a reply.
+    pub store: ResponseTemplate,
 }
 
 pub(crate) fn all_well() -> Answers {
@@ -100,6 +118,9 @@ pub(crate) fn all_well() -> Answers {
         confirm: ResponseTemplate::new(200)
             .set_body_json(json!({"outcome": "linked", "user_id": USER, "moved": false})),
         registration: ResponseTemplate::new(200).set_body_json(json!(true)),
+        sent_parts: ResponseTemplate::new(200).set_body_json(json!([])),
+        stored_answers: ResponseTemplate::new(200).set_body_json(json!([])),
+        store: ResponseTemplate::new(201),
     }
 }
 
@@ -122,6 +143,14 @@ impl World {
             let insert = Mock::given(method("POST")).and(path(format!("/rest/v1/{table}")));
             insert.respond_with(answers.stored.clone()).mount(&supabase).await;
         }
+        for (table, answer) in
+            [("message_statuses", answers.sent_parts), ("stored_answers", answers.stored_answers)]
+        {
+            let found = Mock::given(method("GET")).and(path(format!("/rest/v1/{table}")));
+            found.respond_with(answer).mount(&supabase).await;
+        }
+        let store = Mock::given(method("POST")).and(path("/rest/v1/stored_answers"));
+        store.respond_with(answers.store).mount(&supabase).await;
         let link = Mock::given(method("PATCH")).and(path("/rest/v1/user_preferences"));
         link.respond_with(answers.link).mount(&supabase).await;
         let identity_change = Mock::given(method("POST")).and(path("/rest/v1/rpc/keep_identity_event"));
@@ -160,6 +189,7 @@ impl World {
             read_receipts: ReadReceipts::Off,
             answers_groups: false,
             phone_number_id: "999".parse().expect("an id"),
+            window: Window::OFF,
             clock: Arc::new(chrono::Utc::now),
             memory: Arc::default(),
         }
