@@ -44,12 +44,21 @@ pub trait Handle: Sync {
 /// The result that Lambda reports to SQS for a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Disposition {
-    /// The message is deleted.
+    /// The message is deleted, or all messages of the turn.
     Delete,
+    /// The first message of the turn is deleted, because it was moved to another queue. The others are the next turn.
+    DeleteFirst,
     /// The message is redelivered after this time.
     Return(Duration),
     /// The message, which waits for further ones, is redelivered after this time, together with its whole group.
     Hold(Duration),
+}
+
+impl Disposition {
+    /// Returns the disposition of a turn whose first message has this one.
+    pub(crate) fn of_first(self, turn: &[Delivery]) -> Self {
+        if self == Self::Delete && turn.len() > 1 { Self::DeleteFirst } else { self }
+    }
 }
 
 /// Handles a batch and returns the messages to be redelivered, all before `deadline`, when Lambda ends the
@@ -102,6 +111,10 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
         let (delay, later_delay) = match outcome {
             Disposition::Delete => {
                 position += turn.len();
+                continue;
+            }
+            Disposition::DeleteFirst => {
+                position += 1;
                 continue;
             }
             // The later ones become visible at once: while the first is hidden, its group is locked.
@@ -159,7 +172,7 @@ async fn handle(turn: &[Delivery], deadline: Deadline, handler: &impl Handle) ->
                 message_id = first.message_id,
                 "handler of a message panicked"
             );
-            handler.panicked(first, deadline).await
+            handler.panicked(first, deadline).await.of_first(turn)
         }
     }
 }

@@ -18,6 +18,8 @@ fn delivery(id: &str, group: Option<&str>) -> Delivery {
 #[derive(Default)]
 struct Fake {
     fails: HashSet<String>,
+    moves: HashSet<String>,
+    turn: usize,
     panics: HashSet<String>,
     takes: Duration,
     barrier: Option<tokio::sync::Barrier>,
@@ -29,7 +31,7 @@ const DELAY: Duration = Duration::from_secs(4);
 
 impl Handle for Fake {
     fn turn(&self, _: &[Delivery]) -> usize {
-        1
+        self.turn
     }
 
     async fn handle_turn(&self, turn: &[Delivery], _: Deadline) -> Disposition {
@@ -42,6 +44,8 @@ impl Handle for Fake {
         self.handled.lock().expect("a lock").push(delivery.message_id.clone());
         if self.fails.contains(&delivery.message_id) {
             Disposition::Return(DELAY)
+        } else if self.moves.contains(&delivery.message_id) {
+            Disposition::Delete.of_first(turn)
         } else {
             Disposition::Delete
         }
@@ -75,6 +79,15 @@ impl Fake {
     fn delay(&self, id: &str) -> Option<Duration> {
         self.hidden.lock().expect("a lock").get(id).copied()
     }
+}
+
+#[tokio::test]
+async fn the_others_of_a_turn_are_handled_after_its_first_message_was_moved() {
+    let moves = HashSet::from(["a".to_owned()]);
+    let fake = Fake { moves, turn: 3, ..Fake::failing(&["b"]) };
+    let group = ["a", "b", "c"].map(|id| delivery(id, Some("sender")));
+    assert_eq!(fake.run(group.into(), None).await, ["b", "c"]);
+    assert_eq!(fake.handled(), ["a", "b"]);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
         };
         match failure {
             None => Disposition::Delete,
-            Some(failure) => self.redeliver(&failure, first, attempt).await,
+            Some(failure) => self.redeliver(&failure, first, attempt).await.of_first(turn),
         }
     }
 

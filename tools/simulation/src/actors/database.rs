@@ -1,5 +1,6 @@
 //! Supabase: rows by id, outages, and the clients' own timeouts.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,22 +11,23 @@ use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
 use reply::incoming::{Event, Incoming, Status};
 use reply::links::{self, Claim, Claimed, Confirmed, Tap};
-use reply::statuses::Applied;
+use reply::statuses::{Applied, SentPart};
+use reply::stored_answers::StoredAnswer;
 use reply::users::{Author, Linked, LookupError, Missing};
 use shared::meta::envelope::Exchange;
 use shared::meta::sender::PhoneNumber;
-use shared::meta::wamid::MessageKey;
 use shared::supabase::SupabaseError;
 use shared::supabase::rows::Role;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::Defect;
-use crate::actors::{follow, linking, tables};
-use crate::model::attempts::Stored;
+use crate::actors::{follow, linking, queues, tables};
+use crate::model::attempts::{Lookup, Stored};
 use crate::model::faults::Outage;
 use crate::model::strangers::{Message, Step};
-use crate::model::world::{Row, State, World};
+use crate::model::turns;
+use crate::model::world::{State, World};
 
 /// Timeout of a write, as in `reply`.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -108,32 +110,141 @@ impl Database for Project {
         self.lookup(find).await
     }
 
-    async fn is_recorded(&self, key: &MessageKey) -> Result<bool, LookupError> {
-        let (invocation, wamid) = (self.invocation, key.as_str().to_owned());
-        {
-            let mut state = self.world.lock();
-            let now = state.now;
-            state.attempts.begin(invocation, &wamid, now);
+    async fn recorded(&self, message_ids: &[Uuid]) -> Result<HashSet<Uuid>, LookupError> {
+        let (attempt, asked) = {
+            let state = &mut *self.world.lock();
+            let wamids = state.attempts.named(self.invocation, message_ids, &Role::User);
+            let attempt = state.attempts.begin(self.invocation, &wamids, state.now);
             if state.has_defect(Defect::SkipAnsweredCheck) {
-                return Ok(false);
+                return Ok(HashSet::new());
             }
-        }
-        if let Some(attempt) = self.world.lock().attempts.current_mut(invocation, &wamid) {
-            attempt.queried = true;
-        }
-        let asked = wamid.clone();
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                attempt.queried = true;
+            }
+            (attempt, message_ids.iter().copied().zip(wamids).collect::<Vec<_>>())
+        };
         let found = self.lookup(move |state| {
-            let there = state.rows.values().any(|row| row.wamid == asked);
-            if let Some(attempt) = state.attempts.current_mut(invocation, &asked) {
-                attempt.rows_there = there;
+            let is_forgotten = state.has_defect(Defect::ForgetJoined);
+            let users = state.rows.values().filter(|row| row.row.role == Role::User);
+            let rows: BTreeMap<&str, &str> =
+                users.map(|row| (row.wamid.as_str(), row.turn.as_str())).collect();
+            let there = |(_, wamid): &&(Uuid, String)| rows.contains_key(wamid.as_str());
+            let found = |asked: &&(Uuid, String)| {
+                there(asked) && !(is_forgotten && rows.get(asked.1.as_str()) != Some(&asked.1.as_str()))
+            };
+            let there: HashSet<&String> = asked.iter().filter(there).map(|(_, wamid)| wamid).collect();
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                for member in &mut attempt.messages {
+                    member.row_there = there.contains(&member.wamid);
+                }
             }
-            there
+            asked.iter().filter(found).cloned().collect::<Vec<_>>()
         });
         let found = found.await;
-        if let Some(attempt) = self.world.lock().attempts.current_mut(invocation, &wamid) {
-            attempt.response = found.as_ref().ok().copied();
+        let state = &mut *self.world.lock();
+        state.turns.steps.insert(self.invocation, turns::Step::LookedUp);
+        if let (Some(attempt), Ok(found)) = (state.attempts.get_mut(attempt), &found) {
+            let is_found = |wamid: &String| found.iter().any(|(_, found)| found == wamid);
+            attempt.messages.iter_mut().for_each(|member| member.response = Some(is_found(&member.wamid)));
         }
-        found
+        Ok(found?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    async fn sent_parts(&self, answer_ids: &[Uuid]) -> Result<Vec<SentPart>, LookupError> {
+        let attempt = {
+            let state = &mut *self.world.lock();
+            let wamids = state.attempts.named(self.invocation, answer_ids, &Role::Assistant);
+            let attempt =
+                wamids.last().and_then(|wamid| state.attempts.current(self.invocation, wamid));
+            if state.has_defect(Defect::SkipStatusCheck) {
+                return Ok(Vec::new());
+            }
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                attempt.statuses = Lookup::Unanswered;
+            }
+            attempt
+        };
+        let asked = answer_ids.to_vec();
+        let found = self.lookup(move |state| {
+            // Of all sends, whatever the database knows of their callback data.
+            let with_status: HashSet<&str> =
+                state.statuses.rows.values().map(|status| status.wamid.as_str()).collect();
+            let sends = state.sends.iter().filter(|send| asked.contains(&send.callback.answer_id));
+            let shown: BTreeSet<String> = sends
+                .filter(|send| with_status.contains(send.id.as_str()))
+                .map(|send| send.id.clone())
+                .collect();
+            let parts = state.statuses.rows.values().filter_map(|status| {
+                let callback = status.callback.filter(|callback| asked.contains(&callback.answer_id))?;
+                let (answer_id, part) = (callback.answer_id, callback.part);
+                Some(SentPart { answer_id, part, wamid: status.wamid.clone() })
+            });
+            (parts.collect(), shown)
+        });
+        let (parts, shown) = found.await?;
+        if let Some(attempt) = self.world.lock().attempts.get_mut(attempt) {
+            attempt.statuses = Lookup::Answered(shown);
+        }
+        Ok(parts)
+    }
+
+    async fn stored_answers(&self, message_ids: &[Uuid]) -> Result<Vec<StoredAnswer>, LookupError> {
+        let attempt = {
+            let state = &mut *self.world.lock();
+            let wamids = state.attempts.named(self.invocation, message_ids, &Role::User);
+            let attempt =
+                wamids.last().and_then(|wamid| state.attempts.current(self.invocation, wamid));
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                attempt.stored_answers = Lookup::Unanswered;
+            }
+            attempt
+        };
+        let asked = message_ids.to_vec();
+        let found = self.lookup(move |state| {
+            let stored = asked.iter().filter_map(|id| Some((*id, state.turns.stored.get(id)?.text.clone())));
+            stored.collect::<BTreeMap<Uuid, String>>()
+        });
+        let found = found.await?;
+        let state = &mut *self.world.lock();
+        let is_hidden = state.has_defect(Defect::ForgetStoredAnswers);
+        let answers = found.iter().filter(|_| !is_hidden);
+        let answers = answers.map(|(id, text)| StoredAnswer { message_id: *id, text: text.clone() });
+        let answers = answers.collect();
+        if let Some(attempt) = state.attempts.get_mut(attempt) {
+            attempt.stored_answers = Lookup::Answered(found);
+        }
+        Ok(answers)
+    }
+
+    async fn store_answer(
+        &self,
+        message_id: Uuid,
+        _user_id: Option<Uuid>,
+        text: &str,
+    ) -> Result<(), LookupError> {
+        let (attempt, wamid) = {
+            let state = &mut *self.world.lock();
+            let wamid = state.attempts.named(self.invocation, &[message_id], &Role::User).pop();
+            let wamid = wamid.unwrap_or_default();
+            let attempt = state.attempts.current(self.invocation, &wamid);
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                attempt.kept = Some(false);
+            }
+            (attempt, wamid)
+        };
+        let text = text.to_owned();
+        let storing = self.request(reply::users::TIMEOUT, true, move |state| {
+            state.note("database", format_args!("stores the answer to {wamid}"));
+            let is_late = state.rows.values().any(|row| row.row.role == Role::User && row.wamid == wamid);
+            state.turns.stored.insert(message_id, turns::StoredAnswer { wamid, text, is_late });
+        });
+        let stored = storing.await;
+        let state = &mut *self.world.lock();
+        state.turns.steps.insert(self.invocation, turns::Step::Stored);
+        if let (Some(attempt), Ok(())) = (state.attempts.get_mut(attempt), &stored) {
+            attempt.kept = Some(true);
+        }
+        Ok(stored?)
     }
 
     async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {
@@ -146,34 +257,26 @@ impl Database for Project {
     }
 
     async fn record(&self, user_id: Uuid, exchange: &Exchange) -> Result<(), RecordError> {
-        let (invocation, wamid) = (self.invocation, exchange.key.as_str().to_owned());
-        let rows = rows(user_id, exchange);
-        let written = self.request(WRITE_TIMEOUT, true, move |state| {
-            let random_ids = state.has_defect(Defect::RandomRowIds);
-            for row in rows {
-                let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;
-                let id = if random_ids { Uuid::from_u128(random) } else { row.id };
-                state.note("database", format_args!("{} of {wamid}", row.role.as_str()));
-                // Existing rows are unchanged.
-                if state.rows.contains_key(&id) {
-                    continue;
-                }
-                let is_answer = row.role == Role::Assistant;
-                state.rows.insert(id, Row { row, wamid: wamid.clone(), status: None });
-                if is_answer {
-                    tables::apply_earlier(state, id);
-                }
+        let (invocation, key) = (self.invocation, exchange.key.as_str().to_owned());
+        let attempt = {
+            let state = &mut *self.world.lock();
+            let attempt = state.attempts.current(invocation, &key);
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
+                attempt.asked = queues::turn(exchange);
             }
-        });
-        let written = written.await;
+            attempt
+        };
+        let rows = rows(user_id, exchange);
+        let turn = key.clone();
+        let written =
+            self.request(WRITE_TIMEOUT, true, move |state| tables::add_rows(state, rows, &turn)).await;
         let mut state = self.world.lock();
+        state.turns.steps.insert(invocation, turns::Step::Recorded);
         if let Err(error) = &written {
             let reply = format_args!("reply {invocation}");
-            state.note(reply, format_args!("{}: rows not confirmed: {error}", exchange.key.as_str()));
+            state.note(reply, format_args!("{key}: rows not confirmed: {error}"));
         }
-        if let Some(attempt) = state.attempts.current_mut(invocation, exchange.key.as_str())
-            && written.is_ok()
-        {
+        if let (Some(attempt), Ok(())) = (state.attempts.get_mut(attempt), &written) {
             attempt.stored = Stored::Rows;
         }
         Ok(written?)
@@ -237,7 +340,7 @@ impl Database for Project {
         {
             // Without a lookup.
             let state = &mut *self.world.lock();
-            state.attempts.begin(self.invocation, &step.message.wamid, state.now);
+            state.attempts.begin(self.invocation, std::slice::from_ref(&step.message.wamid), state.now);
         }
         let confirm = move |state: &mut State| linking::confirm(state, link_id, accept, &step);
         Ok(self.request(links::TIMEOUT, true, confirm).await?)

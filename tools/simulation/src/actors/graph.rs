@@ -6,14 +6,17 @@ use std::time::Duration;
 use reply::graph::{
     GraphError, MARK_READ_TIMEOUT, Messenger, ReadReceipt, Recipient, Rejection, SEND_TIMEOUT, Text,
 };
+use reply::history::row_id;
 use reply::split::MAX_CHARACTERS;
 use shared::meta::sender::{PhoneNumber, UserId};
-use shared::meta::wamid::Wamid;
+use shared::meta::wamid::{MessageKey, Wamid};
+use shared::supabase::rows::Role;
 use tokio::time::{sleep, timeout};
 
 use crate::Defect;
 use crate::actors::{linkers, loops, statuses};
-use crate::model::world::{Send, State, World};
+use crate::model::turns::Step;
+use crate::model::world::{REGISTRATION_TEXT, Send, State, World};
 
 /// The Graph API for one invocation.
 pub struct Graph {
@@ -51,7 +54,7 @@ impl Messenger for Graph {
         if waits {
             sleep(Duration::from_secs(5)).await;
         }
-        let (outcome, latency, attempt) = {
+        let (outcome, latency, attempt, (turn, is_reply)) = {
             let mut state = self.world.lock();
             let state = &mut *state;
             let limit = if state.has_defect(Defect::ShorterMessages) { 1000 } else { MAX_CHARACTERS };
@@ -63,18 +66,31 @@ impl Messenger for Graph {
                 outcome(state, &to)
             };
             let now = state.now;
-            let attempt = state.attempts.current(self.invocation, &wamid).unwrap_or(usize::MAX);
-            if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
+            let attempt = state.attempts.current(self.invocation, &wamid);
+            let (mut turn, mut is_reply) = (vec![wamid.clone()], false);
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
                 attempt.sent_at.get_or_insert(now);
+                if text.body == REGISTRATION_TEXT
+                    && let Some(last) = attempt.messages.last()
+                {
+                    // It answers the later messages, too.
+                    let last = last.wamid.clone();
+                    attempt.asked = attempt.turn(&last);
+                }
+                turn = attempt.turn(&wamid);
+                let id = row_id(&MessageKey::from(wamid.as_str()), &Role::User);
+                let stored = attempt.stored_answers.answer().and_then(|stored| stored.get(&id)).cloned();
+                attempt.words = attempt.words.take().or(stored);
+                is_reply = attempt.words.is_some() || attempt.is_task;
             }
             let latency = match outcome {
                 CallOutcome::Timeout { .. } => state.chance.millis(50, 15_000),
                 _ if state.plan.slow_graph && state.faulty() => state.chance.millis(500, 7_000),
                 _ => state.chance.millis(50, 400),
             };
-            (outcome, latency, attempt)
+            (outcome, latency, attempt, (turn, is_reply))
         };
-        let mut unanswered = Unanswered { world: &self.world, attempt: Some(attempt) };
+        let mut unanswered = Unanswered { world: &self.world, attempt };
         let takes_effect = matches!(
             outcome,
             CallOutcome::Sent | CallOutcome::Reset { after: true } | CallOutcome::Timeout { after: true }
@@ -83,11 +99,14 @@ impl Messenger for Graph {
             at: 0,
             id: String::new(),
             wamid: wamid.clone(),
-            attempt,
+            attempt: attempt.unwrap_or(usize::MAX),
             from: text.from.to_string(),
             to,
             body: text.body.to_owned(),
             buttons: text.buttons.iter().map(|button| button.id.to_owned()).collect(),
+            is_reply,
+            turn,
+            callback: text.callback,
         };
         let world = self.world.clone();
         let call = self.world.call(latency, move |state| {
@@ -126,10 +145,11 @@ impl Messenger for Graph {
             }
         };
         unanswered.attempt = None;
+        let state = &mut *self.world.lock();
+        state.turns.steps.insert(self.invocation, Step::Sent);
         if let Err(error) = &result {
-            let mut state = self.world.lock();
             state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
-            if let Some(attempt) = state.attempts.current_mut(self.invocation, &wamid) {
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
                 attempt.lost |= *error == GraphError::Lost;
                 attempt.rejected_permanently |= error.class() == reply::graph::Class::Permanent;
             }
@@ -172,7 +192,7 @@ struct Unanswered<'a> {
 impl Drop for Unanswered<'_> {
     fn drop(&mut self) {
         let Some(attempt) = self.attempt else { return };
-        if let Some(attempt) = self.world.lock().attempts.all.get_mut(attempt) {
+        if let Some(attempt) = self.world.lock().attempts.get_mut(Some(attempt)) {
             attempt.lost = true;
         }
     }

@@ -4,21 +4,27 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::SqsMessage;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsMessage};
+use local_sqs::deployed::INBOUND;
 use local_sqs::{Receive, Received, queue_arn};
 use reply::delivery::Delivery;
+use reply::memory::Memory;
 use reply::responder::{Question, Responder};
 use reply::{Reply, batch};
 use shared::lambda::deadline::Deadline;
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::Defect;
 use crate::actors::crash::run_until_crash;
 use crate::actors::database::Project;
 use crate::actors::graph::Graph;
-use crate::actors::queues::{About, InvocationQueues, about};
-use crate::model::attempts::End;
+use crate::actors::holds;
+use crate::actors::queues::{About, InvocationQueues, about, turn_of_task};
+use crate::model::attempts::{End, Holding};
+use crate::actors::webhook::received_now;
+use crate::model::turns::Step;
 use crate::model::world::{REGISTRATION_TEXT, World};
 
 /// The timeout of `reply`, as in the template.
@@ -27,28 +33,52 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 /// Wait time without a timer; a change ends it earlier.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 
-/// Echoes every message, except poison and stubborn ones.
-struct EchoResponder(Arc<World>);
+/// Repeats the words of each message, except of poison and stubborn ones; if it is not pure, with the number of the answer.
+struct EchoResponder<const PURE: bool> {
+    world: Arc<World>,
+    invocation: u64,
+}
 
 /// Panic payload for a poison message.
 struct IntendedPanic;
 
-impl Responder for EchoResponder {
+impl<const PURE: bool> Responder for EchoResponder<PURE> {
     type Error = &'static str;
 
+    const IS_PURE: bool = PURE;
+
     async fn respond(&self, question: Question<'_>) -> Result<Option<String>, &'static str> {
-        let Some(text) = question.message.content.said() else { return Ok(None) };
-        let repaired = self.0.lock().repaired;
-        if text.starts_with("poison") && !repaired {
-            self.0.lock().inject("panic");
+        let wamids: Vec<_> =
+            question.messages.iter().map(|message| message.key.as_str().to_owned()).collect();
+        let said: Vec<_> = question.said().collect();
+        let has_word = |word| said.iter().any(|said| said.starts_with(word));
+        let state = &mut *self.world.lock();
+        let attempt = wamids.last().and_then(|last| state.attempts.current(self.invocation, last));
+        if let Some(attempt) = state.attempts.get_mut(attempt) {
+            attempt.asked = wamids;
+        }
+        state.turns.steps.insert(self.invocation, Step::Answered);
+        if has_word("poison") && !state.repaired {
+            state.inject("panic");
             // Skips the panic hook, which would print the panic.
             std::panic::resume_unwind(Box::new(IntendedPanic));
         }
-        if text.starts_with("stubborn") && !repaired {
-            self.0.lock().inject("responder fails");
+        if has_word("stubborn") && !state.repaired {
+            state.inject("responder fails");
             return Err("no answer");
         }
-        Ok(Some(text.to_owned()))
+        let mut words = said.join("\n");
+        if words.trim().is_empty() {
+            return Ok(None);
+        }
+        state.turns.answers += 1;
+        if !PURE || state.has_defect(Defect::ChangeWords) {
+            words = format!("{} {words}", state.turns.answers);
+        }
+        if let Some(attempt) = state.attempts.get_mut(attempt) {
+            attempt.words = Some(words.clone());
+        }
+        Ok(Some(words))
     }
 }
 
@@ -92,7 +122,7 @@ pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurren
 
 /// Invokes `reply` with a batch and deletes the handled messages.
 async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>) {
-    let (id, steps, time) = {
+    let (id, steps, time, started) = {
         let mut state = world.lock();
         let state = &mut *state;
         state.invocations += 1;
@@ -101,8 +131,13 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         for message in &received {
             let what = about(message.body.as_str());
             names.push(format!("{what:?} (receive {})", message.receive_count));
+            let (message_id, receives) = (message.message_id.to_string(), message.receive_count);
+            if queue == INBOUND {
+                state.turns.receives.insert(message_id.clone(), receives);
+            }
             if let About::Message(wamid) | About::Record(wamid) = what {
-                state.attempts.receive(id, &wamid, &message.message_id.to_string());
+                let turn = turn_of_task(message.body.as_str());
+                state.attempts.receive(id, Holding::new(wamid, message_id, receives, turn));
             }
         }
         state.note(format_args!("reply {id}"), format_args!("gets {} from {queue}", names.join(", ")));
@@ -115,9 +150,8 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         } else {
             TIMEOUT
         };
-        (id, steps, time)
+        (id, steps, time, state.now)
     };
-    let (clock, read_receipts) = (world.clone(), world.lock().plan.read_receipts);
     // The most recently used idle process, as on Lambda, or a new one.
     let memory = {
         let mut state = world.lock();
@@ -127,34 +161,23 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         }
         free.filter(|_| !state.has_defect(Defect::ForgetTurns)).unwrap_or_default()
     };
-    let reply = Reply {
-        database: Project { world: world.clone(), invocation: id },
-        messenger: Graph { world: world.clone(), invocation: id },
-        queues: InvocationQueues { world: world.clone(), invocation: id },
-        responder: EchoResponder(world.clone()),
-        registration_text: REGISTRATION_TEXT.to_owned(),
-        read_receipts,
-        answers_groups: false,
-        phone_number_id: match "106540352242921".parse() {
-            Ok(id) => id,
-            Err(_) => return,
-        },
-        clock: Arc::new(move || clock.lock().utc()),
-        memory: memory.clone(),
+    let is_pure = world.lock().plan.answering.is_pure;
+    let result = if is_pure {
+        process::<true>(world, queue, &received, id, memory.clone(), (time, steps)).await
+    } else {
+        process::<false>(world, queue, &received, id, memory.clone(), (time, steps)).await
     };
-    let deliveries = received.iter().map(|message| delivery(queue, message)).collect();
-    let unlimited = world.lock().has_defect(Defect::IgnoreDeadline);
-    let deadline = if unlimited { Deadline::NONE } else { Deadline::after(time) };
-    let result = timeout(time, run_until_crash(batch::process(deliveries, deadline, &reply), steps)).await;
 
     let mut state = world.lock();
     let state = &mut *state;
     let Ok(Some(response)) = result else {
-        let how = if result.is_err() { "timed out" } else { "process crashed" };
+        let crash = Step::crash(state.turns.steps.remove(&id));
+        let how = if result.is_err() { "timed out" } else { crash };
         state.inject(how);
         state.cut += u64::from(result.is_err());
         state.note(format_args!("reply {id}"), format_args!("{how}"));
         state.attempts.finish(id, |_| End::Died);
+        state.turns.hidden.remove(&id);
         return;
     };
     state.processes.push(memory);
@@ -182,21 +205,64 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         format_args!("reply {id}"),
         format_args!("ends: {} returned, {} not deleted", returned.len(), undeleted.len()),
     );
-    state.attempts.finish(id, |message_id| match () {
+    let held = state.attempts.finish(id, |message_id| match () {
         () if returned.contains(message_id) => End::Returned,
         () if undeleted.contains(message_id) => End::Undeleted,
         () => End::Deleted,
     });
+    state.turns.steps.remove(&id);
+    if queue == INBOUND {
+        holds::record(state, id, &received, &held, started);
+    }
+}
+
+/// Handles a batch, in a process that may crash. `None` if it did.
+async fn process<const PURE: bool>(
+    world: &Arc<World>,
+    queue: &str,
+    received: &[Received],
+    invocation: u64,
+    memory: Arc<Memory>,
+    (time, steps): (Duration, Option<u64>),
+) -> Result<Option<SqsBatchResponse>, Elapsed> {
+    let (clock, read_receipts) = (world.clone(), world.lock().plan.read_receipts);
+    let window = world.lock().plan.answering.window.as_millis().to_string();
+    let (Ok(window), Ok(phone_number_id)) = (window.parse(), "106540352242921".parse()) else {
+        return Ok(None);
+    };
+    let reply = Reply {
+        database: Project { world: world.clone(), invocation },
+        messenger: Graph { world: world.clone(), invocation },
+        queues: InvocationQueues { world: world.clone(), invocation },
+        responder: EchoResponder::<PURE> { world: world.clone(), invocation },
+        registration_text: REGISTRATION_TEXT.to_owned(),
+        read_receipts,
+        answers_groups: false,
+        phone_number_id,
+        clock: Arc::new(move || clock.lock().utc()),
+        window,
+        memory,
+    };
+    let deliveries = received.iter().map(|message| delivery(world, queue, message)).collect();
+    let unlimited = world.lock().has_defect(Defect::IgnoreDeadline);
+    let deadline = if unlimited { Deadline::NONE } else { Deadline::after(time) };
+    timeout(time, run_until_crash(batch::process(deliveries, deadline, &reply), steps)).await
 }
 
 /// A message in Lambda's format.
-fn delivery(queue: &str, message: &Received) -> Delivery {
+fn delivery(world: &World, queue: &str, message: &Received) -> Delivery {
+    let (receives, body) = {
+        let state = world.lock();
+        let body = message.body.as_str().to_owned();
+        let body = if state.has_defect(Defect::HoldForever) { received_now(&state, &body) } else { body };
+        (holds::receive_count(&state, message), body)
+    };
     let mut record = SqsMessage::default();
     record.message_id = Some(message.message_id.to_string());
     record.receipt_handle = Some(message.receipt_handle.clone());
-    record.body = Some(message.body.as_str().to_owned());
+    record.body = Some(body);
     record.event_source_arn = Some(queue_arn(queue));
-    record.attributes.insert("ApproximateReceiveCount".to_owned(), message.receive_count.to_string());
+    record.attributes.insert("ApproximateReceiveCount".to_owned(), receives.to_string());
     if let Some(group) = &message.group_id {
         record.attributes.insert("MessageGroupId".to_owned(), group.to_string());
     }

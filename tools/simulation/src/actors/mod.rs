@@ -10,6 +10,7 @@
 //! | [`loops`] | automatic correspondents, which respond to each answer |
 //! | [`webhook`] | `webhook` on Lambda, and its queue |
 //! | [`lambda`] | `reply` on Lambda: batches, deadlines |
+//! | [`holds`] | deliveries that wait for further messages |
 //! | [`crash`] | processes that crash |
 //! | [`queues`] | the queues of the template, over `local-sqs`, and the calls of `reply` |
 //! | [`graph`] | the Graph API and the phones behind it |
@@ -23,6 +24,7 @@ pub mod crash;
 pub mod database;
 pub mod follow;
 pub mod graph;
+pub mod holds;
 pub mod identities;
 pub mod lambda;
 pub mod linkers;

@@ -124,8 +124,11 @@ fn message(wamid: &str, question: &Question, seconds: u64) -> Value {
 
 /// The JSON of the same status varies.
 fn status(update: &StatusUpdate, chance: &mut Chance) -> Value {
-    let StatusUpdate { wamid, name, at, recipient, .. } = update;
+    let StatusUpdate { wamid, name, at, recipient, callback, .. } = update;
     let mut status = json!({"id": wamid, "status": name, "timestamp": at.to_string()});
+    if !callback.is_empty() {
+        status["biz_opaque_callback_data"] = json!(callback);
+    }
     status[if recipient.contains('.') { "recipient_user_id" } else { "recipient_id" }] = json!(recipient);
     if *name == "failed" {
         status["errors"] = json!([{"code": 131_026, "title": "Message undeliverable"}]);

@@ -1,5 +1,6 @@
 //! The queues of the template, and the calls of `reply`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use local_sqs::{AttributeMap, Broker, NewMessage, SqsError, Timestamp, queue_arn
 use reply::delivery::{Delivery, Source, Work};
 use reply::incoming::MessageEvent;
 use reply::queues::{QueueClient, QueueError};
+use shared::meta::envelope::Exchange;
 use tokio::time::sleep;
 
 use crate::Defect;
-use crate::actors::follow;
+use crate::actors::{follow, holds};
 use crate::model::attempts::Stored;
 use crate::model::events;
+use crate::model::turns;
 use crate::model::world::{State, World};
 
 /// Every source queue with its dead-letter queue and maximum receive count.
@@ -80,6 +83,22 @@ pub fn about(body: &str) -> About {
         }
         Ok(Work::Record(task)) => About::Record(task.exchange.key.into()),
         Err(_) => About::Unreadable,
+    }
+}
+
+/// Wamids of the messages of a turn.
+#[must_use]
+pub fn turn(exchange: &Exchange) -> Vec<String> {
+    let earlier = exchange.earlier.iter().map(|asked| &asked.key);
+    earlier.chain([&exchange.key]).map(|key| key.as_str().to_owned()).collect()
+}
+
+/// Wamids of the turn whose rows are in a record task.
+#[must_use]
+pub fn turn_of_task(body: &str) -> Vec<String> {
+    match Work::read(body) {
+        Ok(Work::Record(task)) => turn(&task.exchange),
+        _ => Vec::new(),
     }
 }
 
@@ -149,6 +168,11 @@ impl QueueClient for InvocationQueues {
         let (handle, invocation) = (receipt_handle.to_owned(), self.invocation);
         let hidden = delay.is_zero() && self.world.lock().has_defect(Defect::HideFollowers);
         let delay = if hidden { Duration::from_secs(3600) } else { delay };
+        {
+            let state = &mut *self.world.lock();
+            holds::hides(state, invocation);
+            state.turns.hidden.entry(invocation).or_default().insert(handle.clone(), delay);
+        }
         self.call(move |state| {
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");
@@ -173,10 +197,17 @@ impl QueueClient for InvocationQueues {
                 About::Message(_) | About::Echo(_) | About::Unreadable => false,
             }
         };
+        let (attempt, turn) = match &what {
+            About::Record(wamid) => {
+                (self.world.lock().attempts.current(self.invocation, wamid), turn_of_task(&body))
+            }
+            _ => (None, Vec::new()),
+        };
+        if let Some(attempt) = self.world.lock().attempts.get_mut(attempt) {
+            attempt.asked = turn;
+        }
         let stored = |stored| {
-            if let About::Record(wamid) = &what
-                && let Some(attempt) = self.world.lock().attempts.current_mut(self.invocation, wamid)
-            {
+            if let Some(attempt) = self.world.lock().attempts.get_mut(attempt) {
                 attempt.stored = stored;
                 if stored == Stored::Task {
                     attempt.unconfirmed_tasks = attempt.unconfirmed_tasks.saturating_sub(1);
@@ -194,9 +225,7 @@ impl QueueClient for InvocationQueues {
             {
                 question.out_of_order = true;
             }
-            if let About::Record(wamid) = &asked
-                && let Some(attempt) = state.attempts.current_mut(invocation, wamid)
-            {
+            if let Some(attempt) = state.attempts.get_mut(attempt) {
                 attempt.unconfirmed_tasks += 1;
             }
             if !dropped {
@@ -205,6 +234,7 @@ impl QueueClient for InvocationQueues {
             Ok(())
         });
         let queued = queued.await;
+        self.world.lock().turns.steps.insert(invocation, turns::Step::Recorded);
         if queued.is_ok() {
             stored(Stored::Task);
         }
@@ -224,7 +254,19 @@ impl QueueClient for InvocationQueues {
             return Err(QueueError("deliberate defect".to_owned()));
         }
         let (what, cause, invocation) = (about(body), cause.to_owned(), self.invocation);
+        let (id, source) = (message_id.clone(), *source);
+        let is_exhausted = delivery.receive_count >= source.max_receives();
         self.call(move |state| {
+            if let About::Message(wamid) = &what
+                && source == Source::Inbound
+                && is_exhausted
+            {
+                let count = |of: &BTreeMap<String, u32>| of.get(&id).copied().unwrap_or_default();
+                let (receives, holds) = (count(&state.turns.receives), count(&state.turns.holds));
+                if receives.saturating_sub(holds) < source.max_receives() {
+                    state.turns.early_letters.insert(wamid.clone());
+                }
+            }
             let at = state.timestamp();
             let reply = format_args!("reply {invocation}");
             state.note(reply, format_args!("dead-letters {what:?}: {cause}"));

@@ -3,13 +3,41 @@
 use reply::history::echo_row;
 use reply::incoming::{Event, Incoming, Status};
 use reply::statuses::Applied;
-use shared::supabase::rows::Role;
+use shared::meta::wamid::Wamid;
+use shared::supabase::rows::{MessageCreate, Role};
 use uuid::Uuid;
 
 use crate::Defect;
 use crate::model::events;
 use crate::model::statuses::{self, combined_status};
 use crate::model::world::{Row, State};
+
+/// Adds the rows of a turn, which ends with the message of this wamid; existing rows are unchanged. The stored answers to
+/// new messages are deleted.
+pub fn add_rows(state: &mut State, rows: Vec<MessageCreate>, turn: &str) {
+    let random_ids = state.has_defect(Defect::RandomRowIds);
+    for row in rows {
+        let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;
+        let id = if random_ids { Uuid::from_u128(random) } else { row.id };
+        let is_answer = row.role == Role::Assistant;
+        let own = row.wamids.iter().flatten().next().filter(|_| !is_answer).map(Wamid::as_str);
+        let wamid = own.unwrap_or(turn).to_owned();
+        state.note("database", format_args!("{} of {wamid}", row.role.as_str()));
+        if !is_answer {
+            state.turns.recorded.entry(wamid.clone()).or_default().insert(turn.to_owned());
+        }
+        if state.rows.contains_key(&id) {
+            continue;
+        }
+        if !is_answer && !state.has_defect(Defect::KeepStoredAnswers) {
+            state.turns.stored.remove(&id);
+        }
+        state.rows.insert(id, Row { row, wamid, turn: turn.to_owned(), status: None });
+        if is_answer {
+            apply_earlier(state, id);
+        }
+    }
+}
 
 /// Adds the row of a message that the business sent itself; an existing row is unchanged.
 pub fn add_echo(state: &mut State, user_id: Uuid, echo: &Incoming) {
@@ -19,7 +47,8 @@ pub fn add_echo(state: &mut State, user_id: Uuid, echo: &Incoming) {
     if state.rows.contains_key(&id) {
         return;
     }
-    state.rows.insert(id, Row { row, wamid: echo.key.as_str().to_owned(), status: None });
+    let wamid = echo.key.as_str().to_owned();
+    state.rows.insert(id, Row { row, wamid: wamid.clone(), turn: wamid, status: None });
     apply_earlier(state, id);
 }
 
@@ -33,9 +62,10 @@ pub fn add_status(state: &mut State, status: &Status) -> Applied {
     let answers = state.rows.iter().filter(|(_, row)| row.row.role == Role::Assistant);
     let mut of_status = answers.filter(|(_, row)| row.wamids().contains(&status.wamid));
     let message_id = of_status.next().map(|(id, _)| *id);
-    let Status { wamid, name, at, .. } = status.clone();
+    let Status { wamid, name, at, callback, .. } = status.clone();
     state.note("database", format_args!("{} is {name}", wamid.as_str()));
-    state.statuses.rows.insert(id, statuses::StatusRow { wamid, name: name.clone(), at, message_id });
+    let row = statuses::StatusRow { wamid, name: name.clone(), at, message_id, callback };
+    state.statuses.rows.insert(id, row);
     match message_id {
         Some(message_id) => {
             apply(state, message_id, &name);

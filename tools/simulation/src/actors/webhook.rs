@@ -180,7 +180,7 @@ fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
 
 /// Replaces the machine's time in the envelope by the world's time. The last three digits, the position in
 /// the request, stay.
-fn received_now(state: &State, body: &str) -> String {
+pub(super) fn received_now(state: &State, body: &str) -> String {
     const TIME: usize = "2026-11-24T03:05:00.123".len();
     let kinds =
         ["message", "echo", "status", "event"].map(|kind| format!(r#"{{"v1":{{"{kind}":{{"received_at":""#));

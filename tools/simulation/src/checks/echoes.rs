@@ -1,37 +1,113 @@
-//! Guarantee 2: the causes of duplicate replies.
+//! Guarantee 2: the causes of second answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::checks::findings::Findings;
-use crate::model::attempts::{Attempt, End, Stored};
+use reply::history::row_id;
+use shared::meta::wamid::MessageKey;
+use shared::supabase::rows::Role;
+
+use crate::checks::findings::{Cause, Findings};
+use crate::model::attempts::{Attempt, End, Lookup, Member, Stored};
 use crate::model::world::{Send, State};
 
 /// SQS's deduplication window, in milliseconds.
 const DEDUPLICATION: u64 = 5 * 60_000;
 
-/// Finds the cause of every duplicate reply.
+/// A part of a reply by its number, or any other text.
+#[derive(Eq, Ord, PartialEq, PartialOrd)]
+enum Part<'a> {
+    Of(u32),
+    Notice(&'a str),
+}
+
+/// Finds the cause of every second answer.
 pub fn check(state: &State, findings: &mut Findings) {
-    let mut answers: BTreeMap<(&str, &str), Vec<&Send>> = BTreeMap::new();
+    let mut answers: BTreeMap<(&str, Part<'_>), Vec<&Send>> = BTreeMap::new();
+    let mut of_message: BTreeMap<&str, Vec<&Send>> = BTreeMap::new();
     for send in &state.sends {
-        answers.entry((&send.wamid, &send.body)).or_default().push(send);
+        let part = if send.is_reply { Part::Of(send.callback.part) } else { Part::Notice(&send.body) };
+        answers.entry((&send.wamid, part)).or_default().push(send);
+        for wamid in send.turn.iter().filter(|_| send.is_reply) {
+            of_message.entry(wamid).or_default().push(send);
+        }
     }
     for ((wamid, _), mut sends) in answers {
         // In the order of the attempts: a request may arrive late.
         sends.sort_by_key(|send| send.attempt);
         for pair in sends.windows(2) {
-            match cause(state, pair[0], pair[1]) {
-                Ok(cause) => *findings.counts.duplicate_replies_by_cause.entry(cause).or_default() += 1,
-                Err(why) => {
-                    findings.counts.duplicate_replies_outside += 1;
-                    findings.violations.push(format!("{wamid}: duplicate reply: {why}"));
-                }
+            count(state, wamid, (pair[0], pair[1]), findings);
+            same_words(state, wamid, (pair[0], pair[1]), findings);
+        }
+    }
+    // The message was also answered in another turn.
+    let mut counted = BTreeSet::new();
+    for (wamid, mut sends) in of_message {
+        sends.sort_by_key(|send| send.attempt);
+        for pair in sends.windows(2).filter(|pair| pair[0].wamid != pair[1].wamid) {
+            if counted.insert((pair[0].attempt, pair[1].attempt)) {
+                count(state, wamid, (pair[0], pair[1]), findings);
             }
+            same_turn(state, wamid, (pair[0], pair[1]), findings);
+        }
+    }
+    for (number, attempt) in state.attempts.all.iter().enumerate() {
+        if let Some(what) = other_words(attempt) {
+            findings.counts.changed_words += 1;
+            findings.violations.push(format!("attempt {number}: {what}"));
         }
     }
 }
 
+/// Counts a second answer by its cause.
+fn count(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findings: &mut Findings) {
+    match cause(state, wamid, earlier, later) {
+        Ok(cause) => *findings.counts.duplicate_replies_by_cause.entry(cause.name()).or_default() += 1,
+        Err(why) => {
+            findings.counts.duplicate_replies_outside += 1;
+            findings.violations.push(format!("{wamid}: second answer: {why}"));
+        }
+    }
+}
+
+/// Checks that a second answer to the same turn has the same words, unless those of the first were not stored.
+fn same_words(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findings: &mut Findings) {
+    let expected = state.plan.answering.is_pure && earlier.turn == later.turn;
+    if later.is_reply && expected && earlier.body != later.body {
+        findings.counts.changed_words += 1;
+        findings.violations.push(format!("{wamid}: its second answer has other words"));
+    }
+}
+
+/// Checks that a retry answers no other messages than the attempt before, unless two have failed.
+fn same_turn(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findings: &mut Findings) {
+    let member = |send: &Send| state.attempts.all.get(send.attempt)?.member(wamid);
+    let (Some(before), Some(now)) = (member(earlier), member(later)) else { return };
+    // A copy is another message of the queue.
+    if before.message_id != now.message_id {
+        return;
+    }
+    let failed = state.attempts.of(wamid).filter(|(number, ..)| *number < later.attempt).count();
+    let is_longer = later.turn.starts_with(&earlier.turn);
+    if !(is_longer && failed >= 2) {
+        let (turns, others) = (earlier.turn.join(" "), later.turn.join(" "));
+        findings.counts.changed_turns += 1;
+        findings.violations.push(format!("{wamid}: answered in the turn {turns} and again in {others}"));
+    }
+}
+
+/// Whether an attempt had other words than a stored answer that the database returned, or another turn.
+fn other_words(attempt: &Attempt) -> Option<&'static str> {
+    let (words, stored) = (attempt.words.as_ref()?, attempt.stored_answers.answer()?);
+    let text = |wamid: &String| stored.get(&row_id(&MessageKey::from(wamid.as_str()), &Role::User));
+    let last = attempt.asked.iter().rev().find_map(text);
+    match last {
+        Some(text) if text != words => Some("its answer is not the stored one"),
+        _ => None,
+    }
+}
+
 /// The cause of an answer after an earlier attempt's answer. `Err` if it violates the guarantee.
-fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, String> {
+fn cause(state: &State, wamid: &str, earlier: &Send, later: &Send) -> Result<Cause, String> {
     let attempts = &state.attempts.all;
     let (Some(before), Some(now)) = (attempts.get(earlier.attempt), attempts.get(later.attempt)) else {
         return Err("sent by no attempt".to_owned());
@@ -39,61 +115,76 @@ fn cause(state: &State, earlier: &Send, later: &Send) -> Result<&'static str, St
     if earlier.attempt == later.attempt {
         return Err("sent twice by one attempt".to_owned());
     }
-    match now.response {
+    let (Some(was), Some(is)) = (before.of(wamid), now.of(wamid)) else {
+        return Err("sent by no attempt".to_owned());
+    };
+    match &now.statuses {
+        Lookup::Answered(shown) if shown.contains(&earlier.id) => {
+            return Err("the database had a status of the first".to_owned());
+        }
+        Lookup::Skipped if now.messages.first().is_some_and(|first| first.receive_count > 1) => {
+            return Err("no check for a status of the first".to_owned());
+        }
+        _ => {}
+    }
+    match is.response {
         // Nothing is recorded of a tap.
-        _ if state.people.linking.taps.contains_key(&now.wamid) => {}
+        _ if state.people.linking.taps.contains_key(wamid) => {}
         _ if !now.queried => return Err("no check for an earlier answer".to_owned()),
         Some(true) => return Err("the database had reported the answer".to_owned()),
-        Some(false) if now.rows_there => return Err("the rows existed and were not found".to_owned()),
+        Some(false) if is.row_there => return Err("the rows existed and were not found".to_owned()),
         // The rows did not exist yet, or the database did not respond.
         Some(false) | None => {}
     }
     match before.stored {
-        _ if before.lost => Ok("the response of the Graph API was lost"),
-        Stored::Unknown if before.end == End::Died => Ok("the process crashed before recording"),
-        Stored::Neither => Ok("neither the database nor the record queue confirmed"),
-        Stored::Rows | Stored::Task => repeated(state, before, now),
-        Stored::Unknown if unlinked(state, now) => repeated(state, before, now),
-        Stored::Unknown => Err(format!("the earlier attempt ended {:?} without a record", before.end)),
+        _ if before.lost => Ok(Cause::Lost),
+        Stored::Unknown if was.end == End::Died => Ok(Cause::Died),
+        Stored::Neither => Ok(Cause::Neither),
+        Stored::Rows | Stored::Task => repeated(state, wamid, (before, was), is),
+        Stored::Unknown if unlinked(state, wamid) => repeated(state, wamid, (before, was), is),
+        Stored::Unknown => Err(format!("the earlier attempt ended {:?} without a record", was.end)),
     }
 }
 
 /// Whether nothing is, or may be, recorded of the message: its sender is unlinked, or it is a step of linking.
-fn unlinked(state: &State, attempt: &Attempt) -> bool {
-    let question = state.people.questions.get(&attempt.wamid);
+fn unlinked(state: &State, wamid: &str) -> bool {
+    let question = state.people.questions.get(wamid);
     question.is_some_and(|question| state.people.may_be_unlinked(question))
-        || state.people.linking.is_step(&attempt.wamid)
-        || state.people.linking.is_refused(&attempt.wamid)
+        || state.people.linking.is_step(wamid)
+        || state.people.linking.is_refused(wamid)
 }
 
 /// The earlier attempt had succeeded: the cause of the redelivery, and of the missing check.
-fn repeated(state: &State, before: &Attempt, now: &Attempt) -> Result<&'static str, String> {
-    let unlinked = unlinked(state, now);
-    if before.message_id == now.message_id {
-        return match before.end {
-            End::Died | End::Undeleted if unlinked => {
-                Ok("not deleted after handling, and nothing is recorded for an unlinked sender")
-            }
-            End::Died | End::Undeleted => Ok("not deleted after handling, rows not visible yet"),
+fn repeated(
+    state: &State,
+    wamid: &str,
+    (before, was): (&Attempt, &Member),
+    is: &Member,
+) -> Result<Cause, String> {
+    let unlinked = unlinked(state, wamid);
+    if was.message_id == is.message_id {
+        return match was.end {
+            End::Died | End::Undeleted if unlinked => Ok(Cause::UndeletedUnlinked),
+            End::Died | End::Undeleted => Ok(Cause::Undeleted),
             end => Err(format!("the earlier attempt was recorded and ended {end:?}")),
         };
     }
-    let Some(question) = state.people.questions.get(&now.wamid) else {
+    let Some(question) = state.people.questions.get(wamid) else {
         return Err("an answer to an unknown message".to_owned());
     };
     if question.out_of_order {
-        return Ok("copies of a quarantined or dead-lettered message");
+        return Ok(Cause::Copies);
     }
-    let accepted = |attempt: &Attempt| question.copies.get(&attempt.message_id).copied();
-    let (Some(first), Some(second)) = (accepted(before), accepted(now)) else {
-        let of_message = |attempt: &&Attempt| attempt.wamid == now.wamid && accepted(attempt).is_some();
+    let accepted = |member: &Member| question.copies.get(&member.message_id).copied();
+    let (Some(first), Some(second)) = (accepted(was), accepted(is)) else {
+        let of_message = |member: &Member| accepted(member).is_some();
         let answers =
-            state.attempts.all.iter().filter(of_message).filter(|attempt| attempt.sent_at.is_some());
-        let mut same = state.attempts.all.iter().filter(|attempt| attempt.wamid == now.wamid);
+            state.attempts.of(wamid).filter(|(_, attempt, of)| of_message(of) && attempt.sent_at.is_some());
+        let mut same = state.attempts.of(wamid).map(|(_, attempt, _)| attempt).chain([before]);
         return if same.any(|attempt| attempt.unconfirmed_tasks > 0) {
-            Ok("the record queue accepted the rest of an answer without a confirmation")
+            Ok(Cause::UnconfirmedTask)
         } else if answers.count() > 1 {
-            Ok("the rest of an answer to a message that was answered again")
+            Ok(Cause::RestOfRepeated)
         } else {
             Err("a task repeated a sent part".to_owned())
         };
@@ -101,8 +192,5 @@ fn repeated(state: &State, before: &Attempt, now: &Attempt) -> Result<&'static s
     if second.abs_diff(first) < DEDUPLICATION {
         return Err("two copies within the deduplication window".to_owned());
     }
-    if unlinked {
-        return Ok("late duplicate of an unlinked sender without records");
-    }
-    Ok("late duplicate before the rows were visible")
+    Ok(if unlinked { Cause::LateUnlinked } else { Cause::Late })
 }

@@ -66,6 +66,93 @@ pub struct Counts {
     pub recorded_steps: u64,
     /// Registration texts within 24 hours of another one, or in answer to a code.
     pub extra_registrations: u64,
+    /// Messages that are recorded in several turns, although only one was answered.
+    pub split_turns: u64,
+    /// Retries that answered other messages than the attempt before.
+    pub changed_turns: u64,
+    /// Second answers with other words although the first ones were known.
+    pub changed_words: u64,
+    /// Messages held for too long, or too often.
+    pub overheld: u64,
+    /// Messages dead-lettered because holds were counted as tries.
+    pub early_letters: u64,
+    /// Stored answers of recorded messages.
+    pub stored_answers_left: u64,
+}
+
+/// A documented cause of a second answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// The response of the Graph API was lost.
+    Lost,
+    /// The process crashed before recording.
+    Died,
+    /// Neither the database nor the record queue confirmed.
+    Neither,
+    /// Not deleted after handling, rows not visible yet.
+    Undeleted,
+    /// Not deleted after handling, and nothing is recorded for an unlinked sender.
+    UndeletedUnlinked,
+    /// Late duplicate before the rows were visible.
+    Late,
+    /// Late duplicate of an unlinked sender without records.
+    LateUnlinked,
+    /// Copies of a quarantined or dead-lettered message.
+    Copies,
+    /// The record queue accepted the rest of an answer without a confirmation.
+    UnconfirmedTask,
+    /// The rest of an answer to a message that was answered again.
+    RestOfRepeated,
+}
+
+impl Cause {
+    /// All causes.
+    pub const ALL: [Self; 10] = [
+        Self::Lost,
+        Self::Died,
+        Self::Neither,
+        Self::Undeleted,
+        Self::UndeletedUnlinked,
+        Self::Late,
+        Self::LateUnlinked,
+        Self::Copies,
+        Self::UnconfirmedTask,
+        Self::RestOfRepeated,
+    ];
+
+    /// Its name in the report.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "the response of the Graph API was lost",
+            Self::Died => "the process crashed before recording",
+            Self::Neither => "neither the database nor the record queue confirmed",
+            Self::Undeleted => "not deleted after handling, rows not visible yet",
+            Self::UndeletedUnlinked => {
+                "not deleted after handling, and nothing is recorded for an unlinked sender"
+            }
+            Self::Late => "late duplicate before the rows were visible",
+            Self::LateUnlinked => "late duplicate of an unlinked sender without records",
+            Self::Copies => "copies of a quarantined or dead-lettered message",
+            Self::UnconfirmedTask => {
+                "the record queue accepted the rest of an answer without a confirmation"
+            }
+            Self::RestOfRepeated => "the rest of an answer to a message that was answered again",
+        }
+    }
+
+    /// The group of causes.
+    #[must_use]
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::Lost => "lost responses",
+            Self::Died => "crashes",
+            Self::Neither => "neither database nor record queue",
+            Self::Undeleted | Self::Late => "duplicates while rows could not be seen",
+            Self::UndeletedUnlinked | Self::LateUnlinked => "unlinked senders",
+            Self::Copies | Self::UnconfirmedTask | Self::RestOfRepeated => "copies",
+        }
+    }
 }
 
 impl Counts {
@@ -98,5 +185,11 @@ impl Counts {
         self.unfinished_links += run.unfinished_links;
         self.recorded_steps += run.recorded_steps;
         self.extra_registrations += run.extra_registrations;
+        self.split_turns += run.split_turns;
+        self.changed_turns += run.changed_turns;
+        self.changed_words += run.changed_words;
+        self.overheld += run.overheld;
+        self.early_letters += run.early_letters;
+        self.stored_answers_left += run.stored_answers_left;
     }
 }

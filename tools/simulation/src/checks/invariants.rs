@@ -1,17 +1,19 @@
 //! The guarantees, checked after the run has settled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use reply::read_receipts::ReadReceipts;
 use reply::split;
+use reply::turns::HOLDS;
 use shared::meta::wamid::Wamid;
 use shared::supabase::rows::Role;
 
 use crate::actors::queues::PAIRS;
 use crate::checks::echoes;
 use crate::checks::findings::Findings;
-use crate::checks::{business, events, linking, links as linked, loops, registration, statuses};
-use crate::model::attempts::Attempt;
+use crate::checks::{business, events, linking, links as linked, loops, registration, statuses, turns};
+use crate::model::attempts::{Attempt, Member};
 use crate::model::links::e164;
 use crate::model::questions::{Kind, Question};
 use crate::model::world::{Row, Send, State};
@@ -56,6 +58,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
     order(state, &mut findings);
     delays(state, &mut findings);
     dead_letters(state, &mut findings);
+    turns::check(state, &mut findings);
     texts(state, &mut findings);
     links(state, &mut findings);
     linked::check(state, &mut findings);
@@ -78,11 +81,14 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         && !question.uncertain
         && !linking.is_step(wamid)
         && !linking.is_refused(wamid);
-    let answered = state.sends.iter().any(|send| send.wamid == wamid);
+    let answered = state.sends.iter().any(|send| answers(send, wamid));
     let refused = rejected_permanently(state, wamid);
     let of_role =
         |role: Role| state.rows.values().filter(move |row| row.wamid == wamid && row.row.role == role);
-    let (user_rows, assistant_rows) = (of_role(Role::User).count(), of_role(Role::Assistant).count());
+    let turn = of_role(Role::User).next().map_or(wamid, |row| row.turn.as_str());
+    let of_turn = |row: &&Row| row.wamid == turn && row.row.role == Role::Assistant;
+    let (user_rows, assistant_rows) =
+        (of_role(Role::User).count(), state.rows.values().filter(of_turn).count());
     let explained = of_role(Role::User).any(|row| row.row.unanswered_because.is_some());
     let mut lost = |what: &str| {
         findings.counts.lost += 1;
@@ -101,7 +107,7 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     if !is_linked {
         return;
     }
-    if question.kind == Kind::Long && !refused && !silent && !all_parts(state, wamid, &question.text) {
+    if question.kind == Kind::Long && !refused && !silent && !all_parts(state, wamid) {
         lost("a part of a long answer is missing");
     }
     if user_rows == 0 {
@@ -123,9 +129,23 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
     }
 }
 
-/// Whether every part of an answer arrived.
-fn all_parts(state: &State, wamid: &str, answer: &str) -> bool {
-    let arrived = |part: &str| state.sends.iter().any(|send| send.wamid == wamid && send.body == part);
+/// Whether a message answers another one, by itself or in its turn.
+fn answers(send: &Send, wamid: &str) -> bool {
+    send.turn.iter().any(|answered| answered == wamid)
+}
+
+/// Whether every part of an answer to a message arrived. Of an answer whose words are unknown, the rest is not sent.
+fn all_parts(state: &State, wamid: &str) -> bool {
+    let is_answered = |(_, attempt, _): (usize, &Attempt, &Member)| match (&attempt.words, attempt.kept) {
+        (_, Some(false)) => true,
+        (Some(words), _) => arrived(state, wamid, words.trim()),
+        (None, _) => false,
+    };
+    state.attempts.of(wamid).any(is_answered)
+}
+
+fn arrived(state: &State, wamid: &str, answer: &str) -> bool {
+    let arrived = |part: &str| state.sends.iter().any(|send| answers(send, wamid) && send.body == part);
     let (mut part, mut rest) = split::first(answer);
     while arrived(part) {
         if rest.is_empty() {
@@ -137,13 +157,13 @@ fn all_parts(state: &State, wamid: &str, answer: &str) -> bool {
 }
 
 fn rejected_permanently(state: &State, wamid: &str) -> bool {
-    state.attempts.all.iter().any(|attempt| attempt.wamid == wamid && attempt.rejected_permanently)
+    state.attempts.of(wamid).any(|(_, attempt, _)| attempt.rejected_permanently)
 }
 
 /// Guarantee 4: first answers have the order in which the queue accepted the messages.
 fn order(state: &State, findings: &mut Findings) {
     let mut last: BTreeMap<(usize, Option<usize>, &str), (usize, &str)> = BTreeMap::new();
-    for Send { wamid, attempt, .. } in first_answers(state) {
+    for (wamid, Send { attempt, .. }) in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
         // Quarantined, dead-lettered and permanently rejected messages lose their place. A message without
         // text may have had no answer before.
@@ -154,11 +174,11 @@ fn order(state: &State, findings: &mut Findings) {
             continue;
         }
         // Neither has one that got no answer first.
-        let no_answer = |before: &Attempt| {
-            before.registration == Some(false) || (before.is_handled() && before.sent_at.is_none())
+        let no_answer = |before: &Attempt, member: &Member| {
+            before.registration == Some(false) || (member.is_handled() && before.sent_at.is_none())
         };
-        let mut before = state.attempts.all.iter().take(*attempt);
-        if before.any(|before| before.wamid == *wamid && no_answer(before)) {
+        let mut before = state.attempts.of(wamid).filter(|(number, ..)| number < attempt);
+        if before.any(|(_, before, member)| no_answer(before, member)) {
             continue;
         }
         let Some((position, _)) = question.accepted else { continue };
@@ -174,10 +194,21 @@ fn order(state: &State, findings: &mut Findings) {
     }
 }
 
-/// The first answer to each message.
-fn first_answers(state: &State) -> impl Iterator<Item = &Send> {
-    let mut seen = std::collections::BTreeSet::new();
-    state.sends.iter().filter(move |send| seen.insert(&send.wamid))
+/// The first answer to each message, with its wamid.
+fn first_answers(state: &State) -> impl Iterator<Item = (&str, &Send)> {
+    let mut seen = BTreeSet::new();
+    let all = state.sends.iter().flat_map(|send| send.turn.iter().map(move |wamid| (wamid.as_str(), send)));
+    all.filter(move |(wamid, _)| seen.insert(*wamid))
+}
+
+/// Maximum time for which a message is held, in milliseconds: five windows, and a second of rounding for each hold.
+fn held(state: &State) -> u64 {
+    let window = state.plan.answering.window;
+    if window.is_zero() { 0 } else { millis(window * 5) + u64::from(HOLDS) * 1_000 }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Guarantee 3, and the other half of guarantee 4: no answer waits for the database, or for another sender.
@@ -185,9 +216,15 @@ fn delays(state: &State, findings: &mut Findings) {
     let limit = if state.plan.read_receipts == ReadReceipts::Off { LOOKUPS } else { LOOKUPS + SEEN };
     for attempt in &state.attempts.all {
         let limit = if attempt.registration.is_some() { limit + LOOKUPS } else { limit };
+        // The answer is stored before it is sent.
+        let limit = if attempt.kept.is_some() { limit + LOOKUPS } else { limit };
+        let Some(first) = attempt.messages.first() else { continue };
+        // A notice looks for a status by itself.
+        let is_notice = attempt.words.is_none() && first.receive_count > 1;
+        let limit = if is_notice { limit + LOOKUPS } else { limit };
         if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > limit) {
             findings.counts.delayed_answers += 1;
-            findings.violations.push(format!("{}: its answer waited for the database", attempt.wamid));
+            findings.violations.push(format!("{}: its answer waited for the database", first.wamid));
         }
     }
     if !state.plan.isolated {
@@ -195,27 +232,29 @@ fn delays(state: &State, findings: &mut Findings) {
     }
     let poisonous = state.people.questions.values().filter(|question| question.kind == Kind::Poison);
     let catch_up = state.plan.end + CATCH_UP + QUARANTINE_WAIT * poisonous.count() as u64;
-    for send in first_answers(state) {
-        let Some(question) = state.people.questions.get(&send.wamid) else { continue };
+    let held = held(state);
+    let (most, catch_up) = (MAX_WAIT + held, catch_up + held);
+    for (wamid, send) in first_answers(state) {
+        let Some(question) = state.people.questions.get(wamid) else { continue };
         let Some((_, accepted)) = question.accepted else { continue };
         let waited = (send.at - accepted) / 1000;
         if state.plan.rejects_statuses {
-            if send.at - accepted > MAX_WAIT {
+            if send.at - accepted > most {
                 findings.counts.delayed_by_statuses += 1;
-                findings.violations.push(format!("{} waited {waited} s for statuses", send.wamid));
+                findings.violations.push(format!("{wamid} waited {waited} s for statuses"));
             }
             continue;
         }
         // The first sender is the one with faults.
         let why = match question.sender {
             0 if state.plan.stubborn || question.out_of_order => continue,
-            0 if send.at > catch_up.max(accepted + CATCH_UP) => "longer than the one before it in its group",
+            0 if send.at > catch_up.max(accepted + CATCH_UP + held) => "longer than the one before it in its group",
             0 => continue,
-            _ if send.at - accepted > MAX_WAIT => "for another sender",
+            _ if send.at - accepted > most => "for another sender",
             _ => continue,
         };
         findings.counts.delayed_senders += 1;
-        findings.violations.push(format!("{} waited {waited} s {why}", send.wamid));
+        findings.violations.push(format!("{wamid} waited {waited} s {why}"));
     }
 }
 
@@ -233,11 +272,12 @@ fn texts(state: &State, findings: &mut Findings) {
     }
     for send in &state.sends {
         let question = state.people.questions.get(&send.wamid);
-        let needless = question.is_some_and(|question| {
+        let is_needless = |question: &Question| {
             question.kind.is_never_answered()
                 || (question.kind.is_silent() && !state.people.may_be_unlinked(question))
-        });
-        if needless {
+        };
+        let mut of_turn = send.turn.iter().filter_map(|wamid| state.people.questions.get(wamid));
+        if of_turn.all(is_needless) {
             wrong(format!("{}: answered, and needs no answer", send.wamid));
         }
         let right = question.is_some_and(|question| {

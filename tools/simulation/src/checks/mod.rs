@@ -3,7 +3,8 @@
 //! | module | content |
 //! |---|---|
 //! | [`invariants`] | rows, answers, order, delays; calls the other checks |
-//! | [`echoes`] | causes of duplicate replies |
+//! | [`echoes`] | causes of second answers, and their words |
+//! | [`turns`] | turns in the history, holds, stored answers |
 //! | [`business`] | messages that the business sends itself |
 //! | [`statuses`] | statuses of answers |
 //! | [`events`] | all other events |
@@ -25,3 +26,4 @@ pub mod links;
 pub mod loops;
 pub mod registration;
 pub mod statuses;
+pub mod turns;

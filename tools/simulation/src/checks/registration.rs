@@ -34,8 +34,8 @@ pub fn check(state: &State, findings: &mut Findings) {
 /// did not tell.
 #[must_use]
 pub fn is_withheld(state: &State, wamid: &str) -> bool {
-    let mut attempts = state.attempts.all.iter().filter(|attempt| attempt.wamid == wamid);
-    attempts.any(|attempt| attempt.is_handled() && attempt.registration == Some(false))
+    let mut attempts = state.attempts.of(wamid);
+    attempts.any(|(_, attempt, member)| member.is_handled() && attempt.registration == Some(false))
 }
 
 /// Whether a code or a tap got no answer on purpose: after too many wrong ones, or because the sender was asked before.

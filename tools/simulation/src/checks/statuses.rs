@@ -49,11 +49,11 @@ fn check_wamids(state: &State, wamid: &str, wamids: &[Wamid], findings: &mut Fin
     // A late duplicate may get the registration text if the sender is unlinked by then.
     let is_of_row = |send: &&Send| send.wamid == wamid && send.body != REGISTRATION_TEXT;
     let sends: Vec<&Send> = state.sends.iter().filter(is_of_row).collect();
-    let mut bodies: Vec<&str> = sends.iter().map(|send| send.body.as_str()).collect();
-    bodies.sort_unstable();
-    let doubtful =
-        |attempt: &Attempt| attempt.wamid == wamid && (attempt.lost || attempt.rejected_permanently);
-    let once = bodies.windows(2).all(|pair| pair[0] != pair[1]) && !state.attempts.all.iter().any(doubtful);
+    let mut parts: Vec<u32> = sends.iter().map(|send| send.callback.part).collect();
+    parts.sort_unstable();
+    let is_doubtful = |attempt: &Attempt| attempt.lost || attempt.rejected_permanently;
+    let once = parts.windows(2).all(|pair| pair[0] != pair[1])
+        && !state.attempts.of(wamid).any(|(_, attempt, _)| is_doubtful(attempt));
     let known = sends.iter().filter(|send| wamids.iter().any(|wamid| wamid.as_str() == send.id)).count();
     // It may have been answered as an unlinked sender's before.
     let uncertain = state.people.questions.get(wamid).is_some_and(|question| question.uncertain);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::Parser;
 
 use crate::harness::many::run_many;
-use crate::harness::run::run;
+use crate::harness::run::{Variant, run};
 use crate::model::trace::Line;
 
 /// Number of failing runs with a trace excerpt; the others are listed by seed only.
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// First seed; drawn from the clock by default. With `--runs 1`, exactly that run.
     #[arg(long)]
     seed: Option<u64>,
+    /// `REPLY_WINDOW` of all runs, in milliseconds; each run draws its own by default.
+    #[arg(long)]
+    window: Option<u64>,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
@@ -38,7 +41,8 @@ impl Arguments {
     /// # Errors
     /// If the simulation itself fails.
     pub fn run(self) -> anyhow::Result<bool> {
-        run_and_report(self.seed.unwrap_or_else(seed_from_the_clock), self.runs, self.json)
+        let variant = Variant { defect: None, window: self.window.map(Duration::from_millis) };
+        run_and_report(self.seed.unwrap_or_else(seed_from_the_clock), self.runs, variant, self.json)
     }
 }
 
@@ -76,10 +80,10 @@ fn seed_from_the_clock() -> u64 {
     since_1970.as_secs() % 1_000_000_000
 }
 
-fn run_and_report(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
+fn run_and_report(seed: u64, runs: u64, variant: Variant, json: bool) -> anyhow::Result<bool> {
     eprintln!("{runs} runs from seed {seed}");
     let mut reported = Instant::now();
-    let (summary, failed) = run_many(seed, runs, None, |done| {
+    let (summary, failed) = run_many(seed, runs, variant, |done| {
         if reported.elapsed() > Duration::from_secs(5) {
             reported = Instant::now();
             eprintln!("{done} of {runs} runs");
@@ -87,15 +91,16 @@ fn run_and_report(seed: u64, runs: u64, json: bool) -> anyhow::Result<bool> {
     })?;
     for (index, outcome) in failed.iter().enumerate() {
         if runs == 1 {
-            run(outcome.seed, None, true)?.trace.iter().for_each(|line| eprintln!("{line}"));
+            run(outcome.seed, variant, true)?.trace.iter().for_each(|line| eprintln!("{line}"));
         } else if index < EXCERPTS {
-            let trace = run(outcome.seed, None, true)?.trace;
+            let trace = run(outcome.seed, variant, true)?.trace;
             excerpt(&trace, &outcome.findings.violations).iter().for_each(|line| eprintln!("{line}"));
         }
         for violation in &outcome.findings.violations {
             eprintln!("VIOLATION  {violation}");
         }
-        eprintln!("again: simulation --runs 1 --seed {}\n", outcome.seed);
+        let window = variant.window.map(|window| format!(" --window {}", window.as_millis()));
+        eprintln!("again: simulation --runs 1 --seed {}{}\n", outcome.seed, window.unwrap_or_default());
     }
     if json {
         println!("{}", serde_json::to_string(&summary)?);

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::Defect;
 use crate::harness::report::{Outcome, Summary};
-use crate::harness::run::run;
+use crate::harness::run::{Variant, run};
 
 /// The seed of run `index`. The first is `seed` itself, so that a run can be repeated by its seed.
 #[must_use]
@@ -21,9 +20,10 @@ pub fn seed_of(seed: u64, index: u64) -> u64 {
 pub fn run_many(
     seed: u64,
     runs: u64,
-    defect: Option<Defect>,
+    variant: impl Into<Variant>,
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<(Summary, Vec<Outcome>)> {
+    let variant = variant.into();
     let next = AtomicU64::new(0);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = mpsc::channel();
@@ -33,7 +33,7 @@ pub fn run_many(
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= runs || sender.send(run(seed_of(seed, index), defect, false)).is_err() {
+                    if index >= runs || sender.send(run(seed_of(seed, index), variant, false)).is_err() {
                         return;
                     }
                 }

@@ -21,27 +21,52 @@ use crate::model::faults::{Chance, Plan};
 use crate::model::people::People;
 use crate::model::statuses::Statuses;
 use crate::model::trace::Trace;
+use crate::model::turns::{Answering, Turns, gather};
 use crate::model::world::{State, World};
 use local_sqs::deployed::{INBOUND, RECORDS};
 
 /// Time limit of a run, in virtual milliseconds: 30 days.
 const TIME_LIMIT: u64 = 30 * 24 * 3_600_000;
 
-/// Runs the world of `seed`, optionally with a deliberate defect.
+/// What differs from the world that a seed draws.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Variant {
+    /// A deliberate defect.
+    pub defect: Option<Defect>,
+    /// A window instead of the drawn one.
+    pub window: Option<Duration>,
+}
+
+impl From<Option<Defect>> for Variant {
+    fn from(defect: Option<Defect>) -> Self {
+        Self { defect, window: None }
+    }
+}
+
+/// Runs the world of `seed`, optionally with a deliberate defect, or with another window.
 ///
 /// # Errors
 /// If the simulation itself cannot be set up.
-pub fn run(seed: u64, defect: Option<Defect>, stores_lines: bool) -> anyhow::Result<Outcome> {
+pub fn run(seed: u64, variant: impl Into<Variant>, stores_lines: bool) -> anyhow::Result<Outcome> {
+    let variant = variant.into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     // The logs of the functions are discarded here.
     tracing::subscriber::with_default(NoSubscriber::default(), || {
-        runtime.block_on(run_world(seed, defect, stores_lines))
+        runtime.block_on(run_world(seed, variant, stores_lines))
     })
 }
 
-async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> anyhow::Result<Outcome> {
+async fn run_world(seed: u64, variant: Variant, stores_lines: bool) -> anyhow::Result<Outcome> {
+    let Variant { defect, window } = variant;
     let mut chance = Chance::new(seed);
-    let mut plan = Plan::draw(&mut chance);
+    let (mut answering, mut turns_chance) = Answering::draw(seed);
+    if let Some(window) = window {
+        answering.window = window;
+    }
+    if let Some(defect) = defect {
+        defect.adapt(&mut answering);
+    }
+    let mut plan = Plan::draw(&mut chance, answering);
     if defect.is_some_and(Defect::needs_identity_changes) {
         // Only such runs show the defect, and sooner without statuses.
         plan.identities = !plan.isolated;
@@ -52,7 +77,8 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
         plan.sends_statuses = false;
     }
     let mut events = Events::default();
-    let (people, posts) = People::draw(&mut chance, &plan, &mut events);
+    let (mut people, mut posts) = People::draw(&mut chance, &plan, &mut events);
+    gather(&mut turns_chance, &plan, &mut people, &mut posts);
     let concurrency = usize::try_from(chance.between(2, 5))?;
     let world = World::new(State {
         now: 0,
@@ -78,6 +104,7 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
         misread: BTreeSet::new(),
         unsendable: BTreeSet::new(),
         repaired: false,
+        turns: Turns::new(turns_chance),
     });
     {
         let mut state = world.lock();
@@ -90,7 +117,7 @@ async fn run_world(seed: u64, defect: Option<Defect>, stores_lines: bool) -> any
             state.broker.send(at, INBOUND, &message)?;
         }
     }
-    lambda::map(&world, INBOUND, 5, concurrency);
+    lambda::map(&world, INBOUND, 10, concurrency);
     lambda::map(&world, RECORDS, 10, 2);
     meta::start(&world, posts);
     identities::start(&world);
@@ -180,7 +207,7 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
                 && let Some(question) = state.people.questions.get_mut(&wamid)
             {
                 question.out_of_order = true;
-                let tried = state.attempts.all.iter().any(|attempt| attempt.wamid == wamid);
+                let tried = state.attempts.of(&wamid).next().is_some();
                 // While SQS rejects all calls for hours, `reply` cannot dead-letter the head of a group, and
                 // SQS keeps counting receives of the messages behind it.
                 if !tried && state.plan.queue.is_empty() {

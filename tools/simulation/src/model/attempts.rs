@@ -1,6 +1,11 @@
-//! The outcome of each handling of a message, to tell expected duplicate replies from violations.
+//! The outcome of each handling of a turn, to tell expected second answers from violations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use reply::history::row_id;
+use shared::meta::wamid::MessageKey;
+use shared::supabase::rows::Role;
+use uuid::Uuid;
 
 /// All attempts to answer, in order of their start.
 #[derive(Debug, Default)]
@@ -11,30 +16,44 @@ pub struct Attempts {
     holdings: BTreeMap<u64, Vec<Holding>>,
 }
 
-#[derive(Debug)]
-struct Holding {
-    wamid: String,
-    message_id: String,
-    attempt: Option<usize>,
-}
-
-/// One handling of one delivery of a message.
-#[derive(Debug)]
-pub struct Attempt {
+/// A message, or a record task, that an invocation received.
+#[derive(Clone, Debug)]
+pub struct Holding {
     /// Wamid of the message.
     pub wamid: String,
     /// SQS message id of the delivery.
     pub message_id: String,
+    /// Number of deliveries so far, including this one.
+    pub receive_count: u32,
+    /// Wamids of the turn in a record task.
+    pub turn: Vec<String>,
+    /// The latest attempt at it.
+    pub attempt: Option<usize>,
+}
+
+/// One handling of the messages of a turn, or of one delivery.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The messages, oldest first.
+    pub messages: Vec<Member>,
+    /// Wamids of those that are answered together, as far as it is known.
+    pub asked: Vec<String>,
+    /// Whether it is at a record task.
+    pub is_task: bool,
     /// Start of the lookups.
     pub at: u64,
     /// Start of the first send.
     pub sent_at: Option<u64>,
     /// Whether it queried the database for the rows.
     pub queried: bool,
-    /// The database's response about the rows; `None` without a response.
-    pub response: Option<bool>,
-    /// Whether the rows existed when the query reached the database.
-    pub rows_there: bool,
+    /// The lookup of statuses.
+    pub statuses: Lookup<BTreeSet<String>>,
+    /// The lookup of stored answers.
+    pub stored_answers: Lookup<BTreeMap<Uuid, String>>,
+    /// The text of its answer.
+    pub words: Option<String>,
+    /// Whether the database confirmed that the text was stored; `None` if it was not to be stored.
+    pub kept: Option<bool>,
     /// Whether it got permission to send the registration text; `None` if it did not ask for it.
     pub registration: Option<bool>,
     /// Whether the response to a send was lost.
@@ -45,8 +64,35 @@ pub struct Attempt {
     pub stored: Stored,
     /// Tasks that the record queue accepted without a confirmation.
     pub unconfirmed_tasks: u32,
-    /// How the attempt ended.
+}
+
+/// A message in an attempt.
+#[derive(Debug)]
+pub struct Member {
+    /// Wamid of the message.
+    pub wamid: String,
+    /// SQS message id of the delivery.
+    pub message_id: String,
+    /// Number of deliveries so far, including this one.
+    pub receive_count: u32,
+    /// The database's response about its row; `None` without a response.
+    pub response: Option<bool>,
+    /// Whether the row existed when the query reached the database.
+    pub row_there: bool,
+    /// How the attempt ended for it.
     pub end: End,
+}
+
+/// A lookup, and what there was to be found when it reached the database.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Lookup<T> {
+    /// The database was not queried.
+    #[default]
+    Skipped,
+    /// There was no response.
+    Unanswered,
+    /// The database responded.
+    Answered(T),
 }
 
 /// Location of the rows, as far as the function knows.
@@ -77,7 +123,15 @@ pub enum End {
     Returned,
 }
 
-impl Attempt {
+impl Holding {
+    /// A received message; for a record task, with the wamids of its turn.
+    #[must_use]
+    pub fn new(wamid: String, message_id: String, receive_count: u32, turn: Vec<String>) -> Self {
+        Self { wamid, message_id, receive_count, turn, attempt: None }
+    }
+}
+
+impl Member {
     /// Whether the message was handled, and is not returned.
     #[must_use]
     pub fn is_handled(&self) -> bool {
@@ -85,38 +139,105 @@ impl Attempt {
     }
 }
 
+impl<T> Lookup<T> {
+    /// The content of a response.
+    #[must_use]
+    pub fn answer(&self) -> Option<&T> {
+        match self {
+            Self::Answered(found) => Some(found),
+            Self::Skipped | Self::Unanswered => None,
+        }
+    }
+}
+
+impl Attempt {
+    /// Its message with this wamid.
+    #[must_use]
+    pub fn member(&self, wamid: &str) -> Option<&Member> {
+        self.messages.iter().find(|member| member.wamid == wamid)
+    }
+
+    /// Its message with this wamid, or, of a record task, the task.
+    #[must_use]
+    pub fn of(&self, wamid: &str) -> Option<&Member> {
+        self.member(wamid).or_else(|| self.messages.first().filter(|_| self.is_task))
+    }
+
+    /// Wamids of the messages that an answer to the message with this wamid answers, as far as it is known.
+    #[must_use]
+    pub fn turn(&self, last: &str) -> Vec<String> {
+        if !self.asked.is_empty() {
+            return self.asked.clone();
+        }
+        let members = self.messages.iter();
+        let end = members.clone().position(|member| member.wamid == last).map_or(0, |position| position + 1);
+        let new = members.take(end).filter(|member| member.response != Some(true));
+        new.map(|member| member.wamid.clone()).collect()
+    }
+}
+
 impl Attempts {
     /// Records that an invocation receives a message.
-    pub fn receive(&mut self, invocation: u64, wamid: &str, message_id: &str) {
-        let holding = Holding { wamid: wamid.to_owned(), message_id: message_id.to_owned(), attempt: None };
+    pub fn receive(&mut self, invocation: u64, holding: Holding) {
         self.holdings.entry(invocation).or_default().push(holding);
     }
 
-    /// Records that an invocation checks for an earlier answer.
-    pub fn begin(&mut self, invocation: u64, wamid: &str, at: u64) -> Option<usize> {
-        let holdings = self.holdings.get_mut(&invocation)?;
-        let holding =
-            holdings.iter_mut().find(|holding| holding.wamid == wamid && holding.attempt.is_none())?;
-        holding.attempt = Some(self.all.len());
+    /// Wamids of the messages of an invocation whose rows have these ids.
+    #[must_use]
+    pub fn named(&self, invocation: u64, ids: &[Uuid], role: &Role) -> Vec<String> {
+        let holdings = self.holdings.get(&invocation).into_iter().flatten();
+        let wamids: BTreeMap<Uuid, &String> =
+            holdings.map(|held| (row_id(&MessageKey::from(held.wamid.as_str()), role), &held.wamid)).collect();
+        ids.iter().filter_map(|id| wamids.get(id).map(|wamid| (*wamid).clone())).collect()
+    }
+
+    /// Records that an invocation checks for an earlier answer to these messages.
+    pub fn begin(&mut self, invocation: u64, wamids: &[String], at: u64) -> Option<usize> {
+        let number = self.all.len();
+        let (mut messages, mut asked) = (Vec::new(), Vec::new());
+        for wamid in wamids {
+            let holdings = self.holdings.get_mut(&invocation)?;
+            let mut of_message: Vec<_> = holdings.iter_mut().filter(|held| held.wamid == *wamid).collect();
+            // The rest of a turn, of which an earlier attempt had answered the first messages, is looked up again.
+            let next = of_message.iter().position(|held| held.attempt.is_none()).unwrap_or_default();
+            let Some(holding) = of_message.get_mut(next) else { continue };
+            if let Some(before) = holding.attempt.replace(number).and_then(|before| self.all.get_mut(before)) {
+                before.messages.retain(|member| member.message_id != holding.message_id);
+            }
+            asked.clone_from(&holding.turn);
+            messages.push(Member {
+                wamid: wamid.clone(),
+                message_id: holding.message_id.clone(),
+                receive_count: holding.receive_count,
+                response: None,
+                row_there: false,
+                end: End::Open,
+            });
+        }
+        if messages.is_empty() {
+            return None;
+        }
         self.all.push(Attempt {
-            wamid: wamid.to_owned(),
-            message_id: holding.message_id.clone(),
+            messages,
+            is_task: !asked.is_empty(),
+            asked,
             at,
             sent_at: None,
             queried: false,
-            response: None,
-            rows_there: false,
+            statuses: Lookup::Skipped,
+            stored_answers: Lookup::Skipped,
+            words: None,
+            kept: None,
             registration: None,
             lost: false,
             rejected_permanently: false,
             stored: Stored::Unknown,
             unconfirmed_tasks: 0,
-            end: End::Open,
         });
-        holding.attempt
+        Some(number)
     }
 
-    /// The latest attempt of an invocation for a message.
+    /// The latest attempt of an invocation at a message.
     #[must_use]
     pub fn current(&self, invocation: u64, wamid: &str) -> Option<usize> {
         let mut holdings = self.holdings.get(&invocation)?.iter().rev();
@@ -129,12 +250,27 @@ impl Attempts {
         self.all.get_mut(attempt)
     }
 
-    /// Records the end of an invocation, for each of its messages.
-    pub fn finish(&mut self, invocation: u64, end: impl Fn(&str) -> End) {
-        for holding in self.holdings.remove(&invocation).into_iter().flatten() {
-            if let Some(attempt) = holding.attempt.and_then(|attempt| self.all.get_mut(attempt)) {
-                attempt.end = end(&holding.message_id);
+    /// The attempt with this number.
+    pub fn get_mut(&mut self, attempt: Option<usize>) -> Option<&mut Attempt> {
+        self.all.get_mut(attempt?)
+    }
+
+    /// The attempts at a message, with their numbers.
+    pub fn of<'a>(&'a self, wamid: &'a str) -> impl DoubleEndedIterator<Item = (usize, &'a Attempt, &'a Member)> {
+        let all = self.all.iter().enumerate();
+        all.filter_map(move |(number, attempt)| Some((number, attempt, attempt.member(wamid)?)))
+    }
+
+    /// Records the end of an invocation, and returns its messages.
+    pub fn finish(&mut self, invocation: u64, end: impl Fn(&str) -> End) -> Vec<Holding> {
+        let holdings = self.holdings.remove(&invocation).unwrap_or_default();
+        for holding in &holdings {
+            let attempt = holding.attempt.and_then(|attempt| self.all.get_mut(attempt));
+            let mut members = attempt.into_iter().flat_map(|attempt| &mut attempt.messages);
+            if let Some(member) = members.find(|member| member.message_id == holding.message_id) {
+                member.end = end(&holding.message_id);
             }
         }
+        holdings
     }
 }

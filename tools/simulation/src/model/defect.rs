@@ -1,5 +1,9 @@
 //! Deliberate defects.
 
+use std::time::Duration;
+
+use crate::model::turns::Answering;
+
 /// A deliberate defect that violates a guarantee, to test that the simulation detects it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Defect {
@@ -71,9 +75,39 @@ pub enum Defect {
     HideCodes,
     /// Every unlinked sender gets the registration text in answer to each message.
     ForgetRegistrationTexts,
+    /// No check for a status of an earlier attempt's answer.
+    SkipStatusCheck,
+    /// Statuses come without the callback data of their message.
+    DropCallbackData,
+    /// Stored answers are not found.
+    ForgetStoredAnswers,
+    /// Stored answers are not deleted with the record.
+    KeepStoredAnswers,
+    /// The responder is said to be pure, and is not.
+    ChangeWords,
+    /// A hold counts as several receives.
+    CountHolds,
+    /// Each receive of a message counts as its first.
+    HoldForever,
+    /// Only the row of the last message of a turn is found.
+    ForgetJoined,
 }
 
 impl Defect {
+    /// Draws runs that show the defect.
+    pub(crate) fn adapt(self, answering: &mut Answering) {
+        match self {
+            Self::SkipStatusCheck | Self::DropCallbackData => answering.reports_sends = true,
+            Self::ForgetStoredAnswers | Self::KeepStoredAnswers => answering.is_pure = false,
+            Self::ChangeWords => answering.is_pure = true,
+            Self::CountHolds | Self::HoldForever | Self::ForgetJoined => {
+                answering.window = Duration::from_secs(5);
+                answering.bursts = answering.bursts.max(2);
+            }
+            _ => {}
+        }
+    }
+
     /// Whether the defect shows only in runs with changes of numbers, user ids or links.
     pub(crate) fn needs_identity_changes(self) -> bool {
         matches!(

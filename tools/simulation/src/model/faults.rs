@@ -6,6 +6,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use reply::read_receipts::ReadReceipts;
 
+use crate::model::turns::Answering;
+
 /// The only source of randomness in a run. Identical on every machine.
 #[derive(Debug)]
 pub struct Chance(Pcg64Mcg);
@@ -129,14 +131,16 @@ pub struct Plan {
     pub identities: bool,
     /// Whether people link their numbers and user ids.
     pub links: bool,
+    /// The window, the responder and the bursts.
+    pub answering: Answering,
 }
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 
 impl Plan {
-    /// Draws the faults of a run.
-    pub fn draw(chance: &mut Chance) -> Self {
+    /// Draws the faults of a run that answers in this way.
+    pub fn draw(chance: &mut Chance, answering: Answering) -> Self {
         let isolated = chance.in_1000(120);
         let end = chance.pick(HOUR, &[10 * MINUTE, 4 * HOUR, 12 * HOUR]);
         let rejects_statuses = isolated && chance.in_1000(300);
@@ -161,6 +165,7 @@ impl Plan {
             read_receipts: chance.pick(ReadReceipts::Off, &[ReadReceipts::Read, ReadReceipts::Typing]),
             identities: !isolated && chance.in_1000(400),
             links: chance.in_1000(400),
+            answering,
         };
         // Statuses of so many answers would only take time.
         plan.automatic = !isolated && !plan.sends_statuses && chance.in_1000(60);

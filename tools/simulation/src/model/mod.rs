@@ -17,7 +17,8 @@
 //! | [`changes`] | changes of their numbers and user ids: drawing and payloads |
 //! | [`statuses`] | statuses of answers |
 //! | [`events`] | all other events |
-//! | [`attempts`] | the outcome of each handling of a message |
+//! | [`turns`] | the window and the bursts of a run, stored answers, holds |
+//! | [`attempts`] | the outcome of each handling of a turn |
 //! | [`trace`] | the log of a run |
 
 pub mod attempts;
@@ -36,4 +37,5 @@ pub mod questions;
 pub mod statuses;
 pub mod strangers;
 pub mod trace;
+pub mod turns;
 pub mod world;

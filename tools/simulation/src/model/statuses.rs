@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use reply::graph::Callback;
 use shared::meta::wamid::Wamid;
 use uuid::Uuid;
 
@@ -22,6 +23,8 @@ pub struct StatusUpdate {
     pub number: String,
     /// The recipient.
     pub recipient: String,
+    /// The callback data of the message.
+    pub callback: String,
 }
 
 /// Statuses of a run.
@@ -43,6 +46,8 @@ pub struct StatusRow {
     pub(crate) at: DateTime<Utc>,
     /// The history row of the answer.
     pub(crate) message_id: Option<Uuid>,
+    /// The callback data of the message.
+    pub(crate) callback: Option<Callback>,
 }
 
 /// Status of an answer: the lowest of its parts, or failed if a part failed.

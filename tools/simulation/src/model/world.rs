@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use local_sqs::{Broker, Timestamp};
+use reply::graph::Callback;
 use reply::memory::Memory;
 use shared::meta::wamid::Wamid;
 use shared::supabase::rows::MessageCreate;
@@ -23,6 +24,7 @@ use crate::model::faults::{Chance, Plan};
 use crate::model::people::People;
 use crate::model::statuses::Statuses;
 use crate::model::trace::Trace;
+use crate::model::turns::Turns;
 
 /// Reply to unlinked senders.
 pub const REGISTRATION_TEXT: &str = "Please register.";
@@ -87,6 +89,8 @@ pub struct State {
     pub unsendable: BTreeSet<String>,
     /// Whether the cause of poison messages has been repaired.
     pub repaired: bool,
+    /// Turns.
+    pub turns: Turns,
 }
 
 /// A row of the table, and its message.
@@ -94,8 +98,10 @@ pub struct State {
 pub struct Row {
     /// The row.
     pub row: MessageCreate,
-    /// Wamid of the message.
+    /// Wamid of the message; of an answer, the one of the last message of its turn.
     pub wamid: String,
+    /// Wamid of the last message of the turn.
+    pub turn: String,
     /// Current status of an answer.
     pub status: Option<String>,
 }
@@ -127,6 +133,12 @@ pub struct Send {
     pub body: String,
     /// Ids of its buttons.
     pub buttons: Vec<String>,
+    /// Whether it is a reply of the responder, or a part of one.
+    pub is_reply: bool,
+    /// Wamids of the messages that it answers.
+    pub turn: Vec<String>,
+    /// The data that Meta returns in its statuses.
+    pub callback: Callback,
 }
 
 impl World {
