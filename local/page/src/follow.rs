@@ -53,7 +53,7 @@ pub(crate) async fn graph(mut receiver: Receiver<GraphEvent>, hub: Arc<Hub>, met
             Ok(event) => {
                 let phone = hub.change(|model| model.graph_called(&event));
                 if let (GraphEvent::Accepted(received), Some(phone)) = (&event, phone) {
-                    meta.report(&phone, &received.id);
+                    meta.report(&phone, received);
                 }
                 hub.survey_soon();
             }
