@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
-use futures::future::{join, join_all};
+use futures::future::join_all;
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::plain;
@@ -82,18 +82,14 @@ fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
 
 /// Handles a message group in order and returns the ids of the messages to be redelivered.
 async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl Handle) -> Vec<String> {
+    let (group, copies) = without_copies(group);
     let mut position = 0;
     while position < group.len() {
         let rest = &group[position..];
         let turn = &rest[..handler.turn(rest).clamp(1, rest.len())];
         // The first is always started: it has the whole invocation, and no later attempt would have more time.
         let late = !deadline.allows(MESSAGE_BUDGET);
-        let outcome = if turn.iter().all(|delivery| has_copy(&group[..position], delivery)) {
-            for delivery in turn {
-                log_copy(delivery);
-            }
-            Disposition::Delete
-        } else if late && position > 0 {
+        let outcome = if late && position > 0 {
             let left = rest.len();
             info!(
                 counter = Counter::PostponedMessages.name(),
@@ -103,7 +99,7 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
         } else {
             handle(turn, deadline, handler).await
         };
-        let delays = match outcome {
+        let (delay, later_delay) = match outcome {
             Disposition::Delete => {
                 position += turn.len();
                 continue;
@@ -112,23 +108,38 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
             Disposition::Return(delay) => (delay, Duration::ZERO),
             Disposition::Hold(delay) => (delay, delay),
         };
-        let (first, later) = (&rest[0], &rest[1..]);
-        let hiding_later = join_all(later.iter().map(|later| handler.hide(later, delays.1, deadline)));
-        join(handler.hide(first, delays.0, deadline), hiding_later).await;
-        return rest.iter().map(|returned| returned.message_id.clone()).collect();
+        let later = rest[1..].iter().chain(copies.iter().filter(|copy| has_copy(rest, copy)));
+        let returned: Vec<_> = rest[..1].iter().chain(later).collect();
+        join_all(returned.iter().enumerate().map(|(number, returned)| {
+            handler.hide(returned, if number == 0 { delay } else { later_delay }, deadline)
+        }))
+        .await;
+        copies.iter().filter(|copy| !has_copy(rest, copy)).for_each(log_copy);
+        return returned.into_iter().map(|returned| returned.message_id.clone()).collect();
     }
+    copies.iter().for_each(log_copy);
     Vec::new()
 }
 
-/// Returns whether `handled` has a copy of a delivery's message. SQS delivers two, if Meta sent it again after the five
-/// minutes in which SQS recognizes duplicates.
-fn has_copy(handled: &[Delivery], delivery: &Delivery) -> bool {
-    let Some(message) = delivery.message() else { return false };
-    handled.iter().filter_map(Delivery::message).any(|other| other.key == message.key)
+/// Divides a message group into messages and further copies of them. SQS delivers a message twice, if Meta sent it again
+/// after the five minutes in which SQS recognizes duplicates. Copies are handled with the first one.
+fn without_copies(group: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
+    let (mut messages, mut copies) = (Vec::new(), Vec::new());
+    for delivery in group {
+        let is_copy = has_copy(&messages, &delivery);
+        if is_copy { &mut copies } else { &mut messages }.push(delivery);
+    }
+    (messages, copies)
 }
 
-/// Logs that a message needs no handling, because a copy of it in the same batch is handled.
-pub(crate) fn log_copy(delivery: &Delivery) {
+/// Returns whether one of these deliveries has the same message.
+fn has_copy(deliveries: &[Delivery], delivery: &Delivery) -> bool {
+    let Some(message) = delivery.message() else { return false };
+    deliveries.iter().filter_map(Delivery::message).any(|other| other.key == message.key)
+}
+
+/// Logs that a message needs no handling, because a copy of it in the same batch was handled.
+fn log_copy(delivery: &Delivery) {
     let Some(message) = delivery.message() else { return };
     let (kind, wamid, name) = (UpdateKind::Message, message.short_wamid(), plain(&message.kind));
     let (counter, outcome) = (Outcome::AnsweredBefore.counter(kind).name(), Outcome::AnsweredBefore.name());

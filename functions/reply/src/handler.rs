@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use crate::batch::{self, Disposition, Handle};
+use crate::batch::{Disposition, Handle};
 use crate::budget::MESSAGE_BUDGET;
 use crate::database::Database;
 use crate::delivery::{Attempt, Delivery, Work};
@@ -70,7 +70,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
     /// Returns the attempt at these deliveries.
     fn attempt(&self, turn: &[Delivery], deadline: Deadline) -> Attempt {
-        let receive_count = turn.first().map_or(1, |first| first.receive_count);
+        let receive_count = turn.iter().map(|delivery| delivery.receive_count).max().unwrap_or(1);
         Attempt { receive_count, tries: self.window.tries(turn, (self.clock)()), deadline }
     }
 
@@ -82,17 +82,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
     /// Answers the messages of these deliveries together, and logs the outcome of each. Returns the failure because of which
     /// they must be redelivered.
     async fn answer_turn(&self, turn: &[Delivery], attempt: Attempt) -> Option<Failure> {
-        let mut deliveries: Vec<&Delivery> = Vec::new();
-        let mut messages: Vec<&Incoming> = Vec::new();
-        let mut copies = Vec::new();
-        for (delivery, message) in turn.iter().filter_map(|one| Some((one, one.message()?))) {
-            if messages.iter().any(|other| other.key == message.key) {
-                copies.push(delivery);
-            } else {
-                deliveries.push(delivery);
-                messages.push(message);
-            }
-        }
+        let messages: Vec<&Incoming> = turn.iter().filter_map(Delivery::message).collect();
         let mut done = 0;
         // More than once only if an earlier attempt has answered the first messages of the turn.
         while done < messages.len() {
@@ -104,7 +94,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             let TurnReport { user_id, messages: answered, recorded_before, result } = report;
             let range = done..done + answered.clamp(1, messages.len() - done);
             let joined = (range.len() > 1).then_some(range.len());
-            for (delivery, message) in deliveries[range.clone()].iter().zip(&messages[range.clone()]) {
+            for (delivery, message) in turn[range.clone()].iter().zip(&messages[range.clone()]) {
                 if recorded_before.contains(&message.key) && result.is_ok() {
                     let before = Ok(Outcome::AnsweredBefore.because("its rows are already written"));
                     log(delivery, user_id, &before, start, joined);
@@ -117,7 +107,6 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             }
             done = range.end;
         }
-        copies.into_iter().for_each(batch::log_copy);
         None
     }
 

@@ -73,11 +73,11 @@ impl World {
 #[tokio::test]
 async fn a_turn_is_answered_once_and_recorded_in_one_insert() {
     let world = World::new(all_well()).await;
-    let mut batch = vec![received("wamid.1", "one", 5000, 2), received("wamid.2", "two", 4500, 2)];
+    let mut batch = vec![received("wamid.1", "one", 5000, 3), received("wamid.2", "two", 4500, 3)];
     let reaction = json!({"from": "16505551234", "id": "wamid.r", "timestamp": "1749416383", "type": "reaction",
         "reaction": {"message_id": "wamid.1", "emoji": "👍"}});
-    batch.push(received_message("wamid.r", &reaction, Utc::now() - TimeDelta::seconds(4), 1));
-    batch.push(received("wamid.3", "three", 3000, 1));
+    batch.push(received_message("wamid.r", &reaction, Utc::now() - TimeDelta::seconds(4), 2));
+    batch.push(received("wamid.3", "three", 3000, 2));
     // A copy that Meta sent again.
     batch.push(received("wamid.2", "two", 2500, 1));
     let response = batch::process(batch, Deadline::NONE, &world.turns(Echo)).await;
