@@ -50,6 +50,15 @@ pub enum Disposition {
     Return(Duration),
     /// The message, which waits for further ones, is redelivered after this time, together with its whole group.
     Hold(Duration),
+    /// The first message of a turn is deleted, because it was moved to another queue; the later ones are handled again.
+    DeleteFirst,
+}
+
+impl Disposition {
+    /// Returns the result for a turn that failed, and whose first message has this one.
+    pub(crate) fn of_first(self, turn: &[Delivery]) -> Self {
+        if self == Self::Delete && turn.len() > 1 { Self::DeleteFirst } else { self }
+    }
 }
 
 /// Handles a batch and returns the messages to be redelivered, all before `deadline`, when Lambda ends the
@@ -102,6 +111,10 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
         let (delay, later_delay) = match outcome {
             Disposition::Delete => {
                 position += turn.len();
+                continue;
+            }
+            Disposition::DeleteFirst => {
+                position += 1;
                 continue;
             }
             // The later ones become visible at once: while the first is hidden, its group is locked.
@@ -159,7 +172,7 @@ async fn handle(turn: &[Delivery], deadline: Deadline, handler: &impl Handle) ->
                 message_id = first.message_id,
                 "handler of a message panicked"
             );
-            handler.panicked(first, deadline).await
+            handler.panicked(first, deadline).await.of_first(turn)
         }
     }
 }
