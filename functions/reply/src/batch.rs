@@ -52,6 +52,15 @@ pub enum Disposition {
     Return(Duration),
     /// The message, which waits for further ones, is redelivered after this time, together with its whole group.
     Hold(Duration),
+    /// The first message of a turn is deleted, because it was moved to another queue; the later ones are handled again.
+    DeleteFirst,
+}
+
+impl Disposition {
+    /// Returns the result for a turn that failed, and whose first message has this one.
+    pub(crate) fn of_first(self, turn: &[Delivery]) -> Self {
+        if self == Self::Delete && turn.len() > 1 { Self::DeleteFirst } else { self }
+    }
 }
 
 impl Disposition {
