@@ -34,7 +34,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
         let Some(first) = turn.first() else { return Disposition::Delete };
         if let Some(delay) = self.window.hold(turn, (self.clock)()) {
             turn.iter().for_each(|delivery| log_held(delivery, delay));
-            return Disposition::Hold(delay);
+            return Disposition::Return(delay);
         }
         let attempt = self.attempt(turn, deadline);
         let failure = if first.message().is_some() {
