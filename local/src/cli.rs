@@ -54,6 +54,9 @@ enum Command {
         /// The number of senders. More than 30 turns of one sender within five minutes are treated as a loop.
         #[arg(long, default_value_t = 500)]
         senders: usize,
+        /// Send bursts of 2 to 5 messages of a sender instead of single ones; see `--reply-window`.
+        #[arg(long)]
+        bursts: bool,
         /// Print the result as one JSON object.
         #[arg(long)]
         json: bool,
@@ -106,8 +109,9 @@ impl Cli {
             Some(Command::Demo { link: true, json }) => {
                 return until(stop_signal, link_demo::run(options, json)).await;
             }
-            Some(Command::Load { messages, senders, json }) => {
-                return until(stop_signal, load::run(options, messages, senders, json)).await;
+            Some(Command::Load { messages, senders, bursts, json }) => {
+                let profile = load::Profile { messages, senders, bursts };
+                return until(stop_signal, load::run(options, profile, json)).await;
             }
             Some(Command::Replay { paths, json, keep_ids }) => {
                 return until(stop_signal, replay::run(options, &paths, json, keep_ids)).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse};
 use futures::FutureExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::plain;
@@ -48,10 +48,8 @@ pub enum Disposition {
     Delete,
     /// The first message of the turn is deleted, because it was moved to another queue. The others are the next turn.
     DeleteFirst,
-    /// The message is redelivered after this time.
+    /// The message is redelivered after this time, together with the later ones of its group.
     Return(Duration),
-    /// The message, which waits for further ones, is redelivered after this time, together with its whole group.
-    Hold(Duration),
 }
 
 impl Disposition {
@@ -108,7 +106,7 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
         } else {
             handle(turn, deadline, handler).await
         };
-        let (delay, later_delay) = match outcome {
+        let delay = match outcome {
             Disposition::Delete => {
                 position += turn.len();
                 continue;
@@ -117,18 +115,16 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
                 position += 1;
                 continue;
             }
-            // The later ones become visible at once: while the first is hidden, its group is locked.
-            Disposition::Return(delay) => (delay, Duration::ZERO),
-            Disposition::Hold(delay) => (delay, delay),
+            Disposition::Return(delay) => delay,
         };
-        let later = rest[1..].iter().chain(copies.iter().filter(|copy| has_copy(rest, copy)));
-        let returned: Vec<_> = rest[..1].iter().chain(later).collect();
-        join_all(returned.iter().enumerate().map(|(number, returned)| {
-            handler.hide(returned, if number == 0 { delay } else { later_delay }, deadline)
-        }))
-        .await;
+        // The later ones become visible at once: while the first is hidden, its group is locked. If they were hidden as
+        // long, the first would be visible some milliseconds before them, and would be delivered alone.
+        let returned = || rest.iter().chain(copies.iter().filter(|copy| has_copy(rest, copy)));
+        let showing_later =
+            join_all(returned().skip(1).map(|later| handler.hide(later, Duration::ZERO, deadline)));
+        join(handler.hide(&rest[0], delay, deadline), showing_later).await;
         copies.iter().filter(|copy| !has_copy(rest, copy)).for_each(log_copy);
-        return returned.into_iter().map(|returned| returned.message_id.clone()).collect();
+        return returned().map(|returned| returned.message_id.clone()).collect();
     }
     copies.iter().for_each(log_copy);
     Vec::new()

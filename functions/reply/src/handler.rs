@@ -34,7 +34,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
         let Some(first) = turn.first() else { return Disposition::Delete };
         if let Some(delay) = self.window.hold(turn, (self.clock)()) {
             turn.iter().for_each(|delivery| log_held(delivery, delay));
-            return Disposition::Hold(delay);
+            return Disposition::Return(delay);
         }
         let attempt = self.attempt(turn, deadline);
         let failure = if first.message().is_some() {
@@ -190,7 +190,8 @@ fn log_held(delivery: &Delivery, delay: Duration) {
     let (kind, name) = (UpdateKind::Message, work.and_then(Work::name));
     let (update, wamid) = (kind.name(), delivery.wamid().map(ShortWamid::field));
     let (counter, outcome) = (Outcome::Held.counter(kind).name(), Outcome::Held.name());
-    let held_ms = delay.as_millis();
+    // As a `u128` it would be logged as a string.
+    let held_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
     metrics::record("held_ms", delay);
     info!(counter, update, wamid, name, outcome, held_ms, "{update} held for further messages of its sender");
 }

@@ -50,6 +50,7 @@ pub(crate) struct Send {
     pub(crate) body: Option<String>,
     pub(crate) buttons: Vec<Button>,
     pub(crate) quotes: Option<String>,
+    pub(crate) callback_data: Option<String>,
 }
 
 /// Recipient of a message.
@@ -116,12 +117,11 @@ fn parse_send(body: &Map<String, Value>) -> Result<Send, GraphError> {
         "interactive" => buttons::parse(content)?,
         _ => (None, Vec::new()),
     };
-    if text(body, "biz_opaque_callback_data", "biz_opaque_callback_data")?
-        .is_some_and(|data| data.len() > MAX_CALLBACK_DATA_BYTES)
-    {
+    let callback_data = text(body, "biz_opaque_callback_data", "biz_opaque_callback_data")?;
+    if callback_data.as_ref().is_some_and(|data| data.len() > MAX_CALLBACK_DATA_BYTES) {
         return Err(GraphError::invalid("Param biz_opaque_callback_data must be at most 512 bytes long"));
     }
-    Ok(Send { address, to, recipient, kind, body: body_text, buttons, quotes: quotes(body)? })
+    Ok(Send { address, to, recipient, kind, body: body_text, buttons, quotes: quotes(body)?, callback_data })
 }
 
 fn address(kind: Option<String>, to: Option<&str>, recipient: Option<&str>) -> Result<Address, GraphError> {

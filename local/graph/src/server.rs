@@ -169,6 +169,7 @@ impl ParsedCall<'_> {
             body: send.body,
             buttons: send.buttons,
             quotes: send.quotes,
+            callback_data: send.callback_data,
             trace: self.trace.clone(),
             raw,
         };

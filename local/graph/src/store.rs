@@ -35,6 +35,8 @@ pub struct Received {
     pub buttons: Vec<Button>,
     /// The wamid of the quoted message (`context.message_id`).
     pub quotes: Option<String>,
+    /// `biz_opaque_callback_data`, which Meta returns in every status of the message.
+    pub callback_data: Option<String>,
     /// The header `x-amzn-trace-id`, for tracing the sender.
     pub trace: Option<String>,
     /// Body of the request.
@@ -186,6 +188,7 @@ mod tests {
             body: None,
             buttons: Vec::new(),
             quotes: None,
+            callback_data: None,
             trace: None,
             raw: Value::Null,
         }

@@ -56,6 +56,9 @@ pub(crate) struct ChatMessage {
     edited: bool,
     revoked: bool,
     pub(crate) error: Option<String>,
+    /// The callback data of a message of the business.
+    #[serde(skip)]
+    callback_data: Option<String>,
     /// The message in the pipeline: this one, or the one that it answers.
     pipeline_wamid: Option<String>,
 }
@@ -78,8 +81,8 @@ impl Chats {
         self.order.values().skip(skipped).filter_map(|id| self.messages.get(id))
     }
 
-    /// The wamids of the business's messages that the phone's owner has not read.
-    pub(crate) fn unread(&self, phone: &str) -> Vec<String> {
+    /// The wamids of the business's messages that the phone's owner has not read, each with its callback data.
+    pub(crate) fn unread(&self, phone: &str) -> Vec<(String, Option<String>)> {
         let unread = |message: &&ChatMessage| {
             message.phone == phone && message.from == From::Business && message.ticks == Ticks::Delivered
         };
@@ -87,7 +90,7 @@ impl Chats {
             .values()
             .filter_map(|id| self.messages.get(id))
             .filter(unread)
-            .map(|message| message.id.clone())
+            .map(|message| (message.id.clone(), message.callback_data.clone()))
             .collect()
     }
 
@@ -140,9 +143,8 @@ impl Chats {
         let quotes = received.quotes.as_deref();
         let text = received.body.clone().unwrap_or_else(|| format!("[{}]", received.kind));
         let message = self.message(&received.id, phone, From::Business, quotes, order);
-        let (kind, pipeline_wamid) = (received.kind.clone(), received.quotes.clone());
-        let buttons = received.buttons.clone();
-        self.add(ChatMessage { kind, text, buttons, pipeline_wamid, at: received.at, ..message })
+        let Received { kind, buttons, callback_data, quotes: pipeline_wamid, at, .. } = received.clone();
+        self.add(ChatMessage { kind, text, buttons, callback_data, pipeline_wamid, at, ..message })
     }
 
     /// Raises the delivery state of a message. Whether it changed.
@@ -175,6 +177,7 @@ impl Chats {
             edited: false,
             revoked: false,
             error: None,
+            callback_data: None,
             pipeline_wamid: None,
         }
     }

@@ -186,14 +186,17 @@ fn messages(phone: &Phone, messages: Vec<Value>) -> Composed {
     Composed { body: payload(&json!({"contacts": [phone.contact()], "messages": messages})), wamids }
 }
 
-/// A status of a message to `phone`: the webhook's `statuses`.
-pub(crate) fn status(phone: &Phone, wamid: &str, status: &str) -> Vec<u8> {
+/// A status of a message to `phone`, with the callback data of its send: the webhook's `statuses`.
+pub(crate) fn status(phone: &Phone, wamid: &str, callback_data: Option<&str>, status: &str) -> Vec<u8> {
     let mut entry = json!({"id": wamid, "status": status, "timestamp": Utc::now().timestamp().to_string()});
     if let Some(number) = phone.sender.number() {
         entry["recipient_id"] = json!(number.digits());
     }
     if let Some(user_id) = phone.sender.user_id() {
         entry["recipient_user_id"] = json!(user_id.as_str());
+    }
+    if let Some(data) = callback_data {
+        entry["biz_opaque_callback_data"] = json!(data);
     }
     // Since 2026-10-01 each reply is billed when it is delivered. Source: “Pricing”, WhatsApp Business Platform
     // documentation.
@@ -270,7 +273,8 @@ mod tests {
     #[test]
     fn a_status_is_read_as_the_status_of_its_message() {
         for phone in Phones::new().all() {
-            let body = status(phone, "wamid.1", "delivered");
+            let body = status(phone, "wamid.1", Some("data"), "delivered");
+            assert!(String::from_utf8_lossy(&body).contains(r#""biz_opaque_callback_data":"data""#));
             let body = Readable::of(&body);
             let updates = webhook::payload::read(&body);
             let entries = Entry::all(&updates, Utc::now()).expect("entries");

@@ -19,7 +19,7 @@ const REMEMBERED: usize = 50_000;
 pub(crate) struct Counters {
     /// Queued, according to the logs of `webhook`.
     pub(crate) accepted: usize,
-    /// Replied to, according to the Graph API fake.
+    /// Replied to, according to the Graph API fake: messages that a reply quotes.
     pub(crate) answered: usize,
     /// With rows in the database, or without rows according to the logs of `reply`.
     pub(crate) recorded: usize,
@@ -96,13 +96,9 @@ impl Distinct {
 }
 
 impl Ledger {
-    /// Reads a line of a function's log.
-    pub(crate) fn read(&mut self, entry: &Entry) {
-        let (counter, wamid) = (entry.field("counter"), entry.field("wamid"));
-        if wamid.is_empty() {
-            return;
-        }
-        match (&*entry.function, Counter::from_name(counter)) {
+    /// Reads a line of a function's log about a message.
+    pub(crate) fn read(&mut self, entry: &Entry, wamid: &str) {
+        match (&*entry.function, Counter::from_name(entry.field("counter"))) {
             ("webhook", Some(Counter::AcceptedMessages)) => self.accepted.insert(wamid),
             ("reply", Some(Counter::DeferredRecords)) => self.deferred.insert(wamid),
             ("reply", Some(Counter::DeadLetters)) => {
@@ -226,7 +222,7 @@ mod tests {
     fn ledger(lines: &[(&str, Value)]) -> Ledger {
         let mut ledger = Ledger::default();
         for (function, fields) in lines {
-            ledger.read(&entry(function, fields.clone()));
+            ledger.read(&entry(function, fields.clone()), fields["wamid"].as_str().unwrap_or_default());
         }
         ledger
     }
@@ -307,7 +303,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let add = |ledger: &mut Ledger, wamid: &str| {
             let (function, fields) = accepted(wamid);
-            ledger.read(&entry(function, fields));
+            ledger.read(&entry(function, fields), wamid);
             ledger.answered(wamid);
         };
         add(&mut ledger, "dead");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use local_graph::GraphEvent;
 use local_supabase::{USER_A, USER_B};
 use reply::history::row_id;
+use shared::lambda::logging::ShortWamid;
 use shared::meta::sender::{PhoneNumber, UserId};
 use shared::supabase::rows::Role;
 use sqlx::PgPool;
@@ -53,7 +54,7 @@ pub(crate) async fn graph(mut receiver: Receiver<GraphEvent>, hub: Arc<Hub>, met
             Ok(event) => {
                 let phone = hub.change(|model| model.graph_called(&event));
                 if let (GraphEvent::Accepted(received), Some(phone)) = (&event, phone) {
-                    meta.report(&phone, &received.id);
+                    meta.report(&phone, received);
                 }
                 hub.survey_soon();
             }
@@ -238,6 +239,10 @@ impl Model {
 
     /// Applies a snapshot of the queues.
     fn placed(&mut self, places: &Places) {
+        for turn in &places.turns {
+            let last = turn.last().map(|last| ShortWamid::of(last).to_string());
+            self.turns.extend(last.map(|last| (last, turn.clone())));
+        }
         for wamid in self.pipeline.wamids() {
             let (place, dead) = places.of(&wamid);
             let mut is_new = false;

@@ -9,6 +9,7 @@ use local_lambda::Function;
 use local_process::Signal;
 use local_sqs::{Action, Fault as QueueFault, Skip, SqsServer, State, Timestamp};
 use reply::delivery::Source;
+use reply::turns::HOLDS;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -17,12 +18,14 @@ use crate::faults::{Fault, Kind};
 use crate::live::{Changed, Hub};
 use crate::meta::Meta;
 use crate::problem::Problem;
-use crate::queues::message_on;
+use crate::queues::messages_on;
 use local_stack::queues::{INBOUND, INBOUND_DEAD_LETTERS, RECORDS};
 use local_stack::services::Services;
 use ops::dead_letters::queue::DeadLetters;
 use ops::dead_letters::redrive::Redriven;
 
+/// The receives after which `reply` dead-letters a message, with any window.
+const MAX_INBOUND_ATTEMPTS: u32 = Source::Inbound.max_receives() + HOLDS;
 /// The duration of a slow call of the Graph API.
 const SLOW: Duration = Duration::from_secs(4);
 /// The limit for a message to become a dead letter.
@@ -95,10 +98,10 @@ impl Injector {
             id => {
                 let is_last = id == "last-attempt";
                 // As SQS counts: the next receive is the last attempt.
-                let receives = |source: Source| if is_last { source.max_receives() - 1 } else { 0 };
+                let receives = |maximum: u32| if is_last { maximum - 1 } else { 0 };
                 let server = own_queues(&services)?;
-                let messages = self.skip(server, INBOUND, receives(Source::Inbound))
-                    + self.skip(server, RECORDS, receives(Source::Records));
+                let messages = self.skip(server, INBOUND, receives(MAX_INBOUND_ATTEMPTS))
+                    + self.skip(server, RECORDS, receives(Source::Records.max_receives()));
                 Ok(match (messages, is_last) {
                     (0, _) => "No message is postponed.".to_owned(),
                     (1, false) => "1 message is retried now.".to_owned(),
@@ -162,9 +165,10 @@ impl Injector {
         let phone = phone.ok_or_else(|| Problem::unknown("phone"))?;
         let message = compose::text(&phone, "Is this message lost?");
         let wamid = message.wamids.first().cloned().unwrap_or_default();
-        // The first attempt, and the last.
+        // The first attempt, and the last. With a window the message is held at first, and aged then.
+        let attempts = if services.reply_window == 0 { 2 } else { 1 };
         let address = compose::address(&phone);
-        services.graph.fail_recipient(&address, Some(2), GraphFault::error(401, 190));
+        services.graph.fail_recipient(&address, Some(attempts), GraphFault::error(401, 190));
         let status = self.meta.deliver(message.body).await?;
         if status != 200 {
             return Err(Problem::conflict(format!("webhook returned {status}: another fault is on")));
@@ -174,7 +178,7 @@ impl Injector {
             let mut is_aged = false;
             while find(server, INBOUND_DEAD_LETTERS, &wamid).is_none() {
                 if !is_aged && let Some((message_id, true)) = find(server, INBOUND, &wamid) {
-                    let receives = Source::Inbound.max_receives() - 1;
+                    let receives = MAX_INBOUND_ATTEMPTS - 1;
                     let skip = Skip { message_id: Some(message_id), receives, lost_before: None };
                     is_aged =
                         server.with_broker(|broker, now| broker.skip_waits(now, INBOUND, &skip)).is_ok();
@@ -215,7 +219,8 @@ fn graph_fault(faults: &[Fault]) -> Option<GraphFault> {
     let error = errors
         .into_iter()
         .find(|(id, ..)| is_on(id))
-        .map(|(_, status, code)| GraphFault::error(status, code));
+        .map(|(_, status, code)| GraphFault::error(status, code))
+        .or(is_on("graph-lost").then(GraphFault::reset_after_effect));
     match (error, is_on("graph-slow")) {
         (None, false) => None,
         (error, slow) => {
@@ -227,7 +232,7 @@ fn graph_fault(faults: &[Fault]) -> Option<GraphFault> {
 
 /// A message on a queue, and whether it is postponed.
 fn find(server: &SqsServer, queue: &str, wamid: &str) -> Option<(Uuid, bool)> {
-    let is_it = |message: &local_sqs::MessageView| message_on(message).as_deref() == Some(wamid);
+    let is_it = |message: &local_sqs::MessageView| messages_on(message).iter().any(|on_it| on_it == wamid);
     let message = server.view(queue)?.messages.into_iter().find(is_it)?;
     Some((message.message_id, matches!(message.state, State::InFlight { changed: true, .. })))
 }
@@ -248,6 +253,7 @@ mod tests {
         assert_eq!(graph_fault(&with(&[])), None);
         assert_eq!(graph_fault(&with(&["graph-500"])), Some(GraphFault::error(500, 131_000)));
         assert_eq!(graph_fault(&with(&["graph-slow"])), Some(GraphFault::slow(SLOW)));
+        assert_eq!(graph_fault(&with(&["graph-lost"])), Some(GraphFault::reset_after_effect()));
         let both = graph_fault(&with(&["graph-slow", "graph-429"])).expect("a fault");
         assert_eq!((both.delay, both.outcome), (SLOW, Outcome::Error { status: 429, code: 130_429 }));
     }

@@ -1,6 +1,6 @@
 //! The page's state, and the stream of its changes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub(crate) struct Model {
     /// The viewers of the history, with their tokens.
     history: Value,
     logs: VecDeque<Line>,
+    /// The wamids of each turn whose rows wait on the record queue, by the short wamid of the last one.
+    pub(crate) turns: HashMap<String, Vec<String>>,
     /// Messages whose rows may have changed.
     pub(crate) stale: BTreeSet<String>,
     last_order: u64,
@@ -91,6 +93,7 @@ impl Hub {
             faults,
             history,
             logs: VecDeque::new(),
+            turns: HashMap::new(),
             stale: BTreeSet::new(),
             last_order: 0,
             changed: BTreeSet::new(),

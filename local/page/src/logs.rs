@@ -2,7 +2,10 @@
 
 use local_stack::logs::Entry;
 use reply::outcome::Outcome;
+use serde_json::Value;
 use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
+use shared::lambda::names::UpdateKind;
 
 use crate::line::Line;
 use crate::live::{Changed, Model};
@@ -14,26 +17,40 @@ impl Model {
         if entry.fields.get("_aws").is_some() {
             return;
         }
-        self.ledger.read(entry);
         let named = Some(entry.field("wamid")).filter(|wamid| !wamid.is_empty());
-        if let Some(wamid) = named
-            && &*entry.function == "reply"
-        {
-            self.reply_logged(entry, wamid);
+        for wamid in named.map(|named| self.concerned(entry, named)).unwrap_or_default() {
+            self.ledger.read(entry, ShortWamid::of(&wamid).as_str());
+            if &*entry.function == "reply" {
+                self.reply_logged(entry, &wamid);
+            }
         }
         let wamid = named.map(|wamid| self.pipeline.resolve(wamid).unwrap_or(wamid).to_owned());
         self.log(|id| Line::new(id, entry, wamid));
+    }
+
+    /// The wamids of the messages that a line is about: of all messages of a turn, if it is about a record task.
+    fn concerned(&mut self, entry: &Entry, wamid: &str) -> Vec<String> {
+        let is_record = entry.field("update") == UpdateKind::Record.name();
+        let turn = self.turns.get(wamid).filter(|_| is_record).cloned();
+        if is_record && entry.field("outcome") != Outcome::Returned.name() {
+            self.turns.remove(wamid);
+        }
+        turn.unwrap_or_else(|| vec![wamid.to_owned()])
     }
 
     /// Applies a line of `reply` about a message or its reply.
     fn reply_logged(&mut self, entry: &Entry, wamid: &str) {
         let Some(wamid) = self.pipeline.resolve(wamid).map(str::to_owned) else { return };
         let (outcome, error) = (entry.field("outcome"), failure(entry));
+        let number = |name: &str| entry.fields.get(name).and_then(Value::as_u64);
         let deferred = entry.field("counter") == Counter::DeferredRecords.name();
         self.pipeline.change(&wamid, |message| match entry.field("update") {
             _ if deferred => message.deferred(),
             _ if outcome.is_empty() => {}
-            "message" => message.attempted(outcome, error),
+            "message" if outcome == Outcome::Held.name() => {
+                message.held(number("held_ms").unwrap_or_default())
+            }
+            "message" => message.attempted(outcome, error, number("joined")),
             "record" => message.recorded_later(outcome, error),
             "status" => message.status_handled(entry.field("name"), outcome),
             _ => {}

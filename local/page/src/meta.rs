@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use local_graph::Received;
 use tokio::task::JoinSet;
 
 use crate::compose;
@@ -56,9 +57,11 @@ impl Meta {
         Ok(status)
     }
 
-    /// Posts the statuses `sent` and `delivered` of a message to `phone`.
-    pub(crate) fn report(&self, phone: &Phone, wamid: &str) {
-        let bodies = ["sent", "delivered"].map(|status| compose::status(phone, wamid, status));
+    /// Posts the statuses `sent` and `delivered` of a message that `phone` received.
+    pub(crate) fn report(&self, phone: &Phone, received: &Received) {
+        let Received { id, callback_data, .. } = received;
+        let status = |status| compose::status(phone, id, callback_data.as_deref(), status);
+        let bodies = ["sent", "delivered"].map(status);
         let meta = self.clone();
         self.spawn(async move {
             for body in bodies {

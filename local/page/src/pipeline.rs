@@ -49,6 +49,10 @@ pub(crate) struct Reply {
     attempts: u32,
     outcome: Option<String>,
     error: Option<String>,
+    /// The time for which it was held for further messages of its sender, in milliseconds.
+    held_ms: u64,
+    /// The number of messages in its turn, if there are several: they are answered together.
+    joined: Option<u64>,
 }
 
 /// A call of the Graph API.
@@ -206,11 +210,19 @@ impl Message {
     }
 
     /// Adds an attempt of `reply`.
-    pub(crate) fn attempted(&mut self, outcome: &str, error: Option<String>) {
+    pub(crate) fn attempted(&mut self, outcome: &str, error: Option<String>, joined: Option<u64>) {
         let reply = self.reply.get_or_insert_default();
         reply.attempts += 1;
+        reply.joined = joined;
         reply.outcome = Some(outcome.to_owned());
         reply.error = error;
+    }
+
+    /// Adds a hold: it waits for further messages of its sender.
+    pub(crate) fn held(&mut self, ms: u64) {
+        let reply = self.reply.get_or_insert_default();
+        reply.held_ms += ms;
+        reply.outcome = Some(Outcome::Held.name().to_owned());
     }
 
     /// Marks the rows as waiting on the record queue.
@@ -276,6 +288,9 @@ impl Message {
             (None, Some(before)) => Some(before.gone()),
             (None, None) => None,
         };
+        if place.as_ref().is_some_and(Place::is_record) && !self.needs_none() {
+            self.deferred();
+        }
         let is_new = place != self.queue || dead != self.dead;
         (self.queue, self.dead) = (place, dead);
         is_new
@@ -299,13 +314,13 @@ impl Message {
     fn current_state(&self) -> State {
         let has_rows = self.database.as_ref().is_some_and(|database| !database.rows.is_empty());
         let is_deferred = self.database.as_ref().is_some_and(|database| database.deferred);
-        let has_failed =
-            self.reply.as_ref().is_some_and(|reply| reply.outcome.as_deref() == Some("returned"));
+        let outcome = self.reply.as_ref().and_then(|reply| Outcome::from_name(reply.outcome.as_deref()?));
+        let is_returned = matches!(outcome, Some(Outcome::Returned | Outcome::Held));
         match &self.webhook {
             _ if self.dead.is_some() => State::Dead,
             _ if has_rows || self.needs_none() => State::Done,
             Some(webhook) if !webhook.accepted => State::Refused,
-            _ if is_deferred || has_failed => State::Waiting,
+            _ if is_deferred || is_returned => State::Waiting,
             _ => State::Processing,
         }
     }

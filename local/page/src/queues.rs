@@ -46,9 +46,14 @@ pub(crate) struct Dead {
     pub(crate) cause: String,
 }
 
-/// All messages on all queues, by wamid.
+/// All messages on all queues.
 #[derive(Debug, Default)]
-pub(crate) struct Places(HashMap<String, (Place, Option<Dead>)>);
+pub(crate) struct Places {
+    /// By wamid.
+    all: HashMap<String, (Place, Option<Dead>)>,
+    /// The wamids of each turn whose rows wait on the record queue. The task has the last one's.
+    pub(crate) turns: Vec<Vec<String>>,
+}
 
 impl Places {
     /// Takes a snapshot of the queues.
@@ -74,41 +79,57 @@ impl Places {
                 *position += 1;
                 *position
             });
-            let Some(wamid) = message_on(message) else { continue };
+            let wamids = messages_on(message);
+            if wamids.is_empty() {
+                continue;
+            }
             let (state, visible_at) =
                 if is_dead { (PlaceState::Dead, None) } else { place_state(message.state) };
             let group = group.map(|group| group.chars().take(GROUP).chain(['…']).collect());
             let place = Place { name, group, position, receives: message.receive_count, visible_at, state };
             let dead = is_dead.then(|| Dead { queue: name.to_owned(), cause: cause(name, message) });
-            self.0.insert(wamid, (place, dead));
+            let on_it = |wamid| (wamid, (place.clone(), dead.clone()));
+            self.all.extend(wamids.iter().cloned().map(on_it));
+            if wamids.len() > 1 {
+                self.turns.push(wamids);
+            }
         }
     }
 
     pub(crate) fn of(&self, wamid: &str) -> (Option<Place>, Option<Dead>) {
-        self.0.get(wamid).map_or((None, None), |(place, dead)| (Some(place.clone()), dead.clone()))
+        self.all.get(wamid).map_or((None, None), |(place, dead)| (Some(place.clone()), dead.clone()))
     }
 
     /// The wamids on the queues, and whether each is a dead letter.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.0.iter().map(|(wamid, (_, dead))| (wamid.as_str(), dead.is_some()))
+        self.all.iter().map(|(wamid, (_, dead))| (wamid.as_str(), dead.is_some()))
     }
 }
 
 impl Place {
+    /// Whether its rows wait on the record queue.
+    pub(crate) fn is_record(&self) -> bool {
+        self.name == RECORDS && self.state != PlaceState::Gone
+    }
+
     /// The place after the message has left the queue.
     pub(crate) fn gone(&self) -> Self {
         Self { state: PlaceState::Gone, position: None, visible_at: None, ..self.clone() }
     }
 }
 
-/// The wamid of a user's message or record task.
-pub(crate) fn message_on(message: &MessageView) -> Option<String> {
-    match Work::read(message.body.as_str()).ok()? {
-        Work::Answer(message) => message.key.wamid().map(|wamid| wamid.as_str().to_owned()),
-        Work::MessageEvent(event) if event.update == UpdateKind::Message => event.wamid.map(Into::into),
-        Work::Record(task) => Some(task.exchange.key.into()),
-        Work::Echo(_) | Work::Status(_) | Work::Event(_) | Work::MessageEvent(_) => None,
-    }
+/// The wamid of a user's message, or of each message that a record task is about.
+pub(crate) fn messages_on(message: &MessageView) -> Vec<String> {
+    let wamid = match Work::read(message.body.as_str()) {
+        Ok(Work::Answer(message)) => message.key.wamid().map(|wamid| wamid.as_str().to_owned()),
+        Ok(Work::MessageEvent(event)) if event.update == UpdateKind::Message => event.wamid.map(Into::into),
+        Ok(Work::Record(task)) => {
+            let earlier = task.exchange.earlier.into_iter().map(|asked| asked.key);
+            return earlier.chain([task.exchange.key]).map(Into::into).collect();
+        }
+        Ok(Work::Echo(_) | Work::Status(_) | Work::Event(_) | Work::MessageEvent(_)) | Err(_) => None,
+    };
+    wamid.into_iter().collect()
 }
 
 fn place_state(state: State) -> (PlaceState, Option<String>) {

@@ -147,8 +147,9 @@ async fn send(
 
 async fn read(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let phone = app.phone(&id)?;
-    for wamid in app.hub.look(|model| model.chats.unread(&id)) {
-        app.meta.deliver(compose::status(&phone, &wamid, "read")).await?;
+    for (wamid, callback_data) in app.hub.look(|model| model.chats.unread(&id)) {
+        let body = compose::status(&phone, &wamid, callback_data.as_deref(), "read");
+        app.meta.deliver(body).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

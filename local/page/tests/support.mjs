@@ -24,11 +24,11 @@ const running = new Set();
 process.on("exit", () => running.forEach((end) => end()));
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 
-// A `local` of its own, on a port that `port` names or a free one.
-export async function startLocal({ port } = {}) {
+// A `local` of its own, on a port that `port` names or a free one, with the window `replyWindow` in milliseconds.
+export async function startLocal({ port, replyWindow = 0 } = {}) {
   if (process.env.PAGE_URL) return { url: new URL(process.env.PAGE_URL).origin, stop: async () => {}, warnings: () => "" };
   const directory = await mkdtemp(join(tmpdir(), "page-"));
-  const options = ["--env-file", join(directory, "local.env")];
+  const options = ["--env-file", join(directory, "local.env"), "--reply-window", String(replyWindow)];
   if (port) options.push("--port", port);
   const local = spawn("cargo", ["run", "--quiet", "-p", "local", "--", ...options], {
     cwd: ROOT,
@@ -89,8 +89,8 @@ export const startBrowser = () =>
   });
 
 // `local` and a browser for the tests of one file.
-export async function setUp() {
-  const local = await startLocal();
+export async function setUp(options) {
+  const local = await startLocal(options);
   const browser = await startBrowser().catch(async (error) => {
     await local.stop();
     throw error;

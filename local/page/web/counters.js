@@ -4,7 +4,7 @@ import { html } from "./vendor/preact-htm.js";
 
 const COUNTERS = [
   ["accepted", "accepted", "The webhook returned 200 and queued the message"],
-  ["answered", "answered", "Meta accepted a reply to the message"],
+  ["answered", "answered", "Meta accepted a reply to the message, or to a turn that it ends"],
   ["recorded", "recorded", "Its rows are in the database, or none are needed"],
   ["waiting", "waiting", "On a queue, or in flight"],
   ["dead", "dead letters", "In a dead-letter queue"],

@@ -69,10 +69,18 @@ function Stages({ message }) {
           `
         : html`<p class="empty">Not queued yet.</p>`}
     <//>
-    <${Part} name="Reply" is=${!reply ? "nothing" : reply.error ? "bad" : reply.outcome ? "good" : "busy"}>
+    <${Part} name="Reply" is=${!reply ? "nothing" : reply.error ? "bad" : reply.outcome === "held" ? "waits" : reply.outcome ? "good" : "busy"}>
       ${reply
         ? html`
-            <${Facts} facts=${{ attempts: reply.attempts, outcome: reply.outcome && words(reply.outcome), error: reply.error }} />
+            <${Facts}
+              facts=${{
+                attempts: reply.attempts,
+                outcome: reply.outcome && words(reply.outcome),
+                held: reply.held_ms ? milliseconds(reply.held_ms) : null,
+                "answered with": reply.joined && counted(reply.joined - 1, "other message"),
+                error: reply.error,
+              }}
+            />
           `
         : html`<p class="empty">Not received yet.</p>`}
     <//>

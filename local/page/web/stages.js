@@ -50,7 +50,8 @@ const TEXTS = {
     const attempts = reply.attempts > 1 ? ` ×${reply.attempts}` : "";
     if (reply.error && !GOOD_OUTCOMES.has(reply.outcome)) return { is: "bad", text: `${reply.outcome ?? "failed"}${attempts}` };
     if (!reply.outcome) return { is: "busy", text: `processing${attempts}` };
-    const text = `${words(reply.outcome)}${attempts}`;
+    const together = reply.joined ? ` with ${counted(reply.joined - 1, "other")}` : "";
+    const text = `${words(reply.outcome)}${together}${attempts}`;
     if (reply.outcome === "dropped") return { is: "bad", text };
     return { is: GOOD_OUTCOMES.has(reply.outcome) ? "good" : "waits", text };
   },

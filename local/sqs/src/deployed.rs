@@ -10,6 +10,6 @@ pub const RECORDS: &str = "records";
 pub const RECORD_DEAD_LETTERS: &str = "records-dead-letters";
 
 /// `maxReceiveCount` of [`INBOUND`].
-pub const MAX_INBOUND_RECEIVES: u32 = 75;
+pub const MAX_INBOUND_RECEIVES: u32 = 85;
 /// `maxReceiveCount` of [`RECORDS`].
 pub const MAX_RECORD_RECEIVES: u32 = 120;

@@ -15,6 +15,31 @@ use local_stack::{Options, Stack};
 use post::wamid;
 use watch::Watch;
 
+/// The messages of a run, numbered from 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    /// Number of messages.
+    pub messages: usize,
+    /// Number of different senders. They alternate.
+    pub senders: usize,
+    /// Whether a sender writes bursts of 2 to 5 messages instead of single ones.
+    pub bursts: bool,
+}
+
+impl Profile {
+    /// Returns the number of the burst of message number `n`: of its sender's run of messages.
+    fn burst(&self, n: usize) -> usize {
+        // Bursts of 2, 3, 4 and 5 messages, again and again.
+        const BURSTS: [usize; 14] = [0, 0, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3];
+        if self.bursts { n / BURSTS.len() * 4 + BURSTS[n % BURSTS.len()] } else { n }
+    }
+
+    /// Returns the number of the sender of message number `n`.
+    fn sender(&self, n: usize) -> usize {
+        self.burst(n) % self.senders
+    }
+}
+
 /// The result of a run.
 #[derive(Debug, Serialize)]
 pub struct Load {
@@ -28,7 +53,9 @@ pub struct Load {
     pub accepted_after: f64,
     /// From the first POST to the last row, or to the end of the wait for it, in seconds.
     pub recorded_after: f64,
-    /// Messages without a reply or without both rows.
+    /// Replies that phones received: one to each message, or to several that were answered together.
+    pub replies: usize,
+    /// Messages without a reply, or without a row of their own or of their reply.
     pub lost: usize,
     /// Replies beyond the first of their message.
     pub duplicate_replies: usize,
@@ -46,16 +73,16 @@ pub struct Load {
     pub cpu: BTreeMap<String, f64>,
 }
 
-/// Starts everything, sends `messages` of `senders`, prints their outcome. Returns whether nothing was lost,
+/// Starts everything, sends the messages, prints their outcome. Returns whether nothing was lost,
 /// duplicated or out of order.
 ///
 /// # Errors
 /// When something cannot be started, or a POST is refused.
-pub async fn run(options: &Options, messages: usize, senders: usize, as_json: bool) -> anyhow::Result<bool> {
-    ensure!(messages > 0 && senders > 0, "there must be a message and a sender");
+pub async fn run(options: &Options, profile: Profile, as_json: bool) -> anyhow::Result<bool> {
+    ensure!(profile.messages > 0 && profile.senders > 0, "there must be a message and a sender");
     let stack = Stack::start(options, terminal::progress).await?;
     terminal::progress("sending");
-    let load = send(&stack, messages, senders).await?;
+    let load = send(&stack, profile).await?;
     if as_json {
         println!("{}", serde_json::to_string(&load)?);
     } else {
@@ -67,8 +94,9 @@ pub async fn run(options: &Options, messages: usize, senders: usize, as_json: bo
 
 fn print(load: &Load) {
     let Load { messages, senders, posts, .. } = load;
-    println!("{messages} messages of {senders} senders in {posts} POSTs of 1 to 50");
+    println!("{messages} messages of {senders} senders in {posts} POSTs");
     println!("  accepted after {:.1} s, recorded after {:.1} s", load.accepted_after, load.recorded_after);
+    println!("  {} replies: {:.2} a message", load.replies, load.replies as f64 / *messages as f64);
     let Load { lost, duplicate_replies, extra_rows, out_of_order, .. } = load;
     println!(
         "  lost {lost}, duplicate replies {duplicate_replies}, extra rows {extra_rows}, out of order {out_of_order}"
@@ -96,11 +124,12 @@ fn print(load: &Load) {
 ///
 /// # Errors
 /// When a POST is refused or the database cannot be reached.
-pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Result<Load> {
+pub async fn send(stack: &Stack, profile: Profile) -> anyhow::Result<Load> {
+    let Profile { messages, senders, .. } = profile;
     let numbers: Vec<String> = (0..senders).map(|n| format!("1999{n:07}")).collect();
     link(stack, &numbers).await?;
-    let posts = post::posts(messages, &numbers);
-    let mut watch = Watch::new(stack, messages, senders);
+    let posts = post::posts(profile, &numbers);
+    let mut watch = Watch::new(stack, profile);
     let (before, cpu_before) = (memory::by_program(), memory::cpu_by_program());
     let start = Instant::now();
     let count_of_posts = posts.len();
@@ -129,7 +158,8 @@ pub async fn send(stack: &Stack, messages: usize, senders: usize) -> anyhow::Res
         accepted_after: accepted_after.as_secs_f64(),
         recorded_after: recorded_after.as_secs_f64(),
         lost: (0..messages).filter(|n| !complete(n)).count(),
-        duplicate_replies: replies.count - replies.of.len(),
+        replies: replies.count,
+        duplicate_replies: replies.of.values().sum::<usize>() - replies.of.len(),
         extra_rows: rows.values().sum::<usize>().saturating_sub(2 * messages),
         out_of_order: replies.out_of_order,
         missing: missing.unwrap_or_default(),
@@ -158,10 +188,11 @@ pub async fn link(stack: &Stack, numbers: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the number of rows of each message.
+/// Returns the number of rows that contain each message: its own, and that of its reply.
 async fn rows(stack: &Stack) -> anyhow::Result<HashMap<String, usize>> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
-        "select content, count(*) from messages where content like 'wamid.load.%' group by content",
+        r"select wamid, count(*) from messages, regexp_split_to_table(content, '\n') as wamid
+           where content like 'wamid.load.%' group by wamid",
     )
     .fetch_all(stack.services.supabase.pool())
     .await?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use local_graph::Received;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::Profile;
 use super::post::{self, wamid};
 use crate::memory::{self, Memory};
 use local_stack::Stack;
@@ -26,8 +27,7 @@ const LISTED: usize = 10;
 /// The observations so far.
 #[derive(Debug)]
 pub(super) struct Watch {
-    messages: usize,
-    senders: usize,
+    profile: Profile,
     lines: UnboundedReceiver<Entry>,
     replies: Replies,
     /// The number of messages that `reply` has logged as answered.
@@ -44,7 +44,7 @@ pub(super) struct Replies {
     /// The number of replies.
     pub(super) count: usize,
     /// The number of replies to each message, by the message's number.
-    pub(super) of: HashMap<usize, u32>,
+    pub(super) of: HashMap<usize, usize>,
     /// Replies that arrived before the reply to an earlier message of their sender.
     pub(super) out_of_order: usize,
     /// The latest answered message of each sender.
@@ -52,22 +52,24 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    fn add(&mut self, received: &Received, senders: usize) {
+    /// Adds a reply: an echo has a line for each message that it answers.
+    fn add(&mut self, received: &Received, profile: Profile) {
         self.count += 1;
-        let Some(n) = received.quotes.as_deref().and_then(post::number) else { return };
-        *self.of.entry(n).or_default() += 1;
-        let latest = self.latest.entry(n % senders).or_default();
-        self.out_of_order += usize::from(n < *latest);
-        *latest = n.max(*latest);
+        for n in received.body.iter().flat_map(|body| body.lines()).filter_map(post::number) {
+            *self.of.entry(n).or_default() += 1;
+            let latest = self.latest.entry(profile.sender(n)).or_default();
+            self.out_of_order += usize::from(n < *latest);
+            *latest = n.max(*latest);
+        }
     }
 }
 
 impl Watch {
     /// Starts to watch a stack.
-    pub(super) fn new(stack: &Stack, messages: usize, senders: usize) -> Self {
+    pub(super) fn new(stack: &Stack, profile: Profile) -> Self {
         let lines = stack.logs.subscribe();
         let replies = Replies::default();
-        Self { messages, senders, lines, replies, handled: 0, warnings: BTreeMap::new(), memory: None }
+        Self { profile, lines, replies, handled: 0, warnings: BTreeMap::new(), memory: None }
     }
 
     /// Returns the replies that phones have received.
@@ -80,19 +82,19 @@ impl Watch {
     /// # Errors
     /// When the database cannot be reached.
     pub(super) async fn wait(&mut self, stack: &Stack) -> anyhow::Result<Result<(), String>> {
-        let start = Instant::now();
-        let limit = LIMIT + LIMIT_PER_MESSAGE * u32::try_from(self.messages).unwrap_or(u32::MAX);
+        let (start, messages) = (Instant::now(), self.profile.messages);
+        let limit = LIMIT + LIMIT_PER_MESSAGE * u32::try_from(messages).unwrap_or(u32::MAX);
         let mut look = tokio::time::interval(POLL_INTERVAL);
         let (mut progress, mut rows) = ((0, 0, 0), 0);
         let (mut changed, mut queried) = (start, start);
         loop {
             look.tick().await;
             self.look(stack);
-            if self.handled >= self.messages || queried.elapsed() > QUERY_INTERVAL {
+            if self.handled >= messages || queried.elapsed() > QUERY_INTERVAL {
                 rows = count_rows(stack).await?;
                 queried = Instant::now();
             }
-            if rows >= 2 * self.messages {
+            if rows >= 2 * messages {
                 // The reply is sent before its rows are written.
                 self.look(stack);
                 return Ok(Ok(()));
@@ -113,7 +115,7 @@ impl Watch {
     /// Reads new log lines and new replies.
     fn look(&mut self, stack: &Stack) {
         for received in stack.services.graph.received_after(self.replies.count) {
-            self.replies.add(&received, self.senders);
+            self.replies.add(&received, self.profile);
         }
         while let Ok(entry) = self.lines.try_recv() {
             self.handled +=
@@ -123,7 +125,7 @@ impl Watch {
                 *self.warnings.entry(name.unwrap_or("without a counter").to_owned()).or_default() += 1;
             }
         }
-        if self.memory.is_none() && 3 * self.handled >= self.messages {
+        if self.memory.is_none() && 3 * self.handled >= self.profile.messages {
             self.memory = Some(memory::by_program());
         }
     }
@@ -133,7 +135,7 @@ impl Watch {
         let replies_of = |n: usize| self.replies.of.get(&n).copied().unwrap_or_default();
         let rows_of = |n: usize| rows.get(&wamid(n)).copied().unwrap_or_default();
         let missing: Vec<usize> =
-            (0..self.messages).filter(|n| replies_of(*n) == 0 || rows_of(*n) < 2).collect();
+            (0..self.profile.messages).filter(|n| replies_of(*n) == 0 || rows_of(*n) < 2).collect();
         let mut lines = vec![format!("{} messages are missing", missing.len())];
         if let Some(server) = &stack.services.queues.server {
             for name in [INBOUND, RECORDS, INBOUND_DEAD_LETTERS, RECORD_DEAD_LETTERS] {
@@ -153,9 +155,12 @@ impl Watch {
     }
 }
 
+/// Counts the rows, and those of a reply once for each of its messages.
 async fn count_rows(stack: &Stack) -> anyhow::Result<usize> {
-    let rows: i64 = sqlx::query_scalar("select count(*) from messages where content like 'wamid.load.%'")
-        .fetch_one(stack.services.supabase.pool())
-        .await?;
+    let rows: i64 = sqlx::query_scalar(
+        r"select count(*) from messages, regexp_split_to_table(content, '\n') where content like 'wamid.load.%'",
+    )
+    .fetch_one(stack.services.supabase.pool())
+    .await?;
     Ok(usize::try_from(rows).unwrap_or_default())
 }

@@ -17,6 +17,10 @@ pub struct Options {
     /// The visibility timeout in seconds: the time until a message is retried after its function died.
     #[arg(long, global = true, default_value_t = queues::VISIBILITY_TIMEOUT, value_name = "SECONDS")]
     pub visibility_timeout: u32,
+    /// The time in milliseconds after a message in which later ones of its sender join it and are answered with it;
+    /// with 0 each message is answered by itself.
+    #[arg(long, global = true, default_value_t = 0, value_name = "MS")]
+    pub reply_window: u32,
     /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones. With `--supabase`, the
     /// given keys are used.
     #[arg(long, global = true)]
@@ -37,6 +41,14 @@ impl Default for Options {
         let visibility_timeout = queues::VISIBILITY_TIMEOUT;
         let env_file = PathBuf::from(ENV_FILE);
         let supabase = SupabaseOptions::default();
-        Self { port: 0, sqs_endpoint: None, visibility_timeout, legacy_keys: false, env_file, supabase }
+        Self {
+            port: 0,
+            sqs_endpoint: None,
+            visibility_timeout,
+            reply_window: 0,
+            legacy_keys: false,
+            env_file,
+            supabase,
+        }
     }
 }

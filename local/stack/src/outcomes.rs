@@ -136,8 +136,8 @@ impl Outcomes {
         let Some(outcomes) = self.by_key.get_mut(&key).filter(|_| !outcome.is_empty()) else {
             return false;
         };
-        if outcome == Outcome::Deferred.name() {
-            // The update is on the record queue and will have another outcome.
+        if [Outcome::Deferred, Outcome::Held].map(Outcome::name).contains(&outcome) {
+            // The update is on the record queue, or held, and will have another outcome.
             return true;
         }
         let update = UpdateOutcome { outcome: outcome.to_owned(), reason: entry.field("reason").to_owned() };

@@ -187,6 +187,7 @@ fn exists(error: &impl ProvideErrorMetadata) -> bool {
 #[cfg(test)]
 mod tests {
     use reply::delivery::Source;
+    use reply::turns::HOLDS;
 
     use super::*;
 
@@ -197,7 +198,7 @@ mod tests {
         let counts: Vec<u32> = counts.map(|count| count.parse().expect("a number")).collect();
         assert_eq!(counts, [MAX_INBOUND_RECEIVES, MAX_RECORD_RECEIVES]);
         // As many messages as a batch contains may be retried behind the dead-lettered one.
-        assert!(MAX_INBOUND_RECEIVES >= Source::Inbound.max_receives() + 10);
+        assert!(MAX_INBOUND_RECEIVES >= Source::Inbound.max_receives() + HOLDS + 10);
         assert!(MAX_RECORD_RECEIVES > Source::Records.max_receives());
     }
 

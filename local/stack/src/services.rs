@@ -29,6 +29,8 @@ pub struct Services {
     pub supabase: Supabase,
     /// Meta.
     pub graph: GraphApi,
+    /// `REPLY_WINDOW`, in milliseconds.
+    pub reply_window: u32,
     legacy_keys: bool,
 }
 
@@ -51,6 +53,7 @@ impl Services {
             queues: queues?,
             supabase: supabase?,
             graph: graph.context("the fake Graph API cannot be started")?,
+            reply_window: options.reply_window,
             legacy_keys: options.legacy_keys,
         })
     }
@@ -78,6 +81,7 @@ impl Services {
             ("WHATSAPP_PHONE_NUMBER_ID", PHONE_NUMBER_ID),
             ("GRAPH_API_VERSION", GRAPH_API_VERSION),
             ("GRAPH_API_URL", &self.graph.url()),
+            ("REPLY_WINDOW", &self.reply_window.to_string()),
             ("SUPABASE_URL", supabase.url()),
             ("SUPABASE_SECRET_KEY", key),
         ]));

@@ -100,9 +100,8 @@ impl Stack {
             format!("port {} of 127.0.0.1 cannot be used: choose another with --port", options.port)
         })?;
         let queues = &services.queues;
-        let mappings = [(&queues.inbound_url, 5), (&queues.records_url, 10)].map(|(url, batch_size)| {
+        let mappings = [&queues.inbound_url, &queues.records_url].map(|url| {
             let mut mapping = EventSourceConfig::new(queues.client.clone(), url, reply.clone());
-            mapping.batch_size = batch_size;
             mapping.maximum_concurrency = 4;
             if options.sqs_endpoint.is_some() {
                 mapping.wait_time = FOREIGN_WAIT_TIME;

@@ -1,13 +1,14 @@
 //! The tests that `docs/RELIABILITY.md` names for its guarantees exist.
 
 /// Each test file by its name in the document.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 17] = [
     ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
     ("dead_letters", include_str!("../../../tools/ops/tests/it/dead_letters.rs")),
     ("updates", include_str!("updates.rs")),
     ("loops", include_str!("loops.rs")),
+    ("turns", include_str!("turns.rs")),
     ("messages", include_str!("../../../functions/reply/tests/it/messages.rs")),
     ("people", include_str!("../../../functions/reply/tests/it/people.rs")),
     ("sending", include_str!("../../../functions/reply/tests/it/sending.rs")),

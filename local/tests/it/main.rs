@@ -14,4 +14,5 @@ mod page;
 mod pipeline;
 mod samples;
 mod supabase_url;
+mod turns;
 mod updates;

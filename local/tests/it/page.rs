@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use local_page::Page;
-use local_stack::Stack;
+use local_stack::{Options, Stack};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use local_testing::{DEADLINE, PHONE_A, payload, rows, stack, text};
+use local_testing::{DEADLINE, PHONE_A, payload, rows, stack_with, text};
 
 /// The state of a page: the newest version of each item.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) things: BTreeMap<&'static str, BTreeMap<String, Value>>,
-    counters: Value,
+    pub(crate) counters: Value,
     history: Value,
     samples: Value,
 }
@@ -85,7 +85,11 @@ pub(crate) struct Played {
 
 impl Played {
     pub(crate) async fn start() -> Self {
-        let stack = stack().await;
+        Self::start_with(Options::default()).await
+    }
+
+    pub(crate) async fn start_with(options: Options) -> Self {
+        let stack = stack_with(options).await;
         let page = Page::open(&stack).expect("a page");
         let client = shared::http::client().expect("a client");
         let (sender, mut shown) = watch::channel(Shown::default());

@@ -31,6 +31,13 @@ fn status(wamid: &str, name: &str, second: i64) -> Value {
     json!({"id": wamid, "status": name, "timestamp": second.to_string(), "recipient_id": PHONE_A})
 }
 
+/// Returns a status of a reply, with the callback data of its send, as Meta returns it.
+fn status_of(reply: &Received, name: &str, second: i64) -> Value {
+    let mut status = status(&reply.id, name, second);
+    status["biz_opaque_callback_data"] = json!(reply.callback_data);
+    status
+}
+
 async fn history(stack: &Stack, user: usize, query: &str) -> Vec<Value> {
     let (_, token) = &stack.users().expect("tokens")[user];
     let client = shared::http::client().expect("a client");
@@ -58,7 +65,7 @@ async fn status_outcome_is_the_same_in_any_order_and_repetition() {
     assert_eq!((row.get("status"), &row["type"]), (None, &json!("text")));
 
     let [sent, delivered, read] = [("sent", 10), ("delivered", 20), ("read", 30)]
-        .map(|(name, second)| status(&reply.id, name, 1_750_000_000 + second));
+        .map(|(name, second)| status_of(&reply, name, 1_750_000_000 + second));
     let played = stack.play(&statuses(&[read.clone(), sent.clone()])).await.expect("played");
     let outcomes: Vec<_> = played.statuses.iter().map(|status| status.outcome.as_str()).collect();
     assert_eq!((outcomes.as_slice(), played.queued), (["applied", "applied"].as_slice(), 0));
@@ -79,10 +86,10 @@ async fn status_outcome_is_the_same_in_any_order_and_repetition() {
     // A reply that was not delivered.
     stack.play(&payload(&[text(PHONE_A, "wamid.r", "And this?")])).await.expect("played");
     let (reply, _) = answer(&stack, "wamid.r").await;
-    let mut failed = status(&reply.id, "failed", 1_750_000_100);
+    let mut failed = status_of(&reply, "failed", 1_750_000_100);
     failed["errors"] =
         json!([{"code": 131_026, "title": "Undeliverable", "error_data": {"details": "No WhatsApp"}}]);
-    stack.play(&statuses(&[failed, status(&reply.id, "sent", 1_750_000_099)])).await.expect("played");
+    stack.play(&statuses(&[failed, status_of(&reply, "sent", 1_750_000_099)])).await.expect("played");
     let (_, row) = answer(&stack, "wamid.r").await;
     assert_eq!(
         (&row["status"], &row["error_code"], &row["error_text"]),
@@ -99,7 +106,7 @@ async fn statuses_wait_for_the_database_without_delaying_messages() {
     let database = stack.services.supabase.own().expect("ours").database();
     database.stop().await.expect("stopped");
     let mark = stack.logs.mark();
-    let many: Vec<_> = (0..20).map(|n| status(&reply.id, "delivered", 1_750_000_000 + n)).collect();
+    let many: Vec<_> = (0..20).map(|n| status_of(&reply, "delivered", 1_750_000_000 + n)).collect();
     assert_eq!(stack.post(&statuses(&many)).await.expect("answered"), 200);
     assert_eq!(
         stack.post(&payload(&[text(PHONE_A, "wamid.r", "Still there?")])).await.expect("answered"),

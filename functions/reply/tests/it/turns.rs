@@ -117,7 +117,7 @@ async fn a_young_message_is_held_with_its_group_and_without_any_call() {
     assert_eq!(reply.turn(&batch), 2);
     assert_eq!(
         reply.handle_turn(&batch, Deadline::NONE).await,
-        Disposition::Hold(std::time::Duration::from_secs(2))
+        Disposition::Return(std::time::Duration::from_secs(2))
     );
     let response = batch::process(batch, Deadline::NONE, &reply).await;
     let returned: Vec<_> =

@@ -253,6 +253,15 @@ async fn unknown_type_recipient_type_and_status_are_rejected() {
 }
 
 #[tokio::test]
+async fn callback_data_is_stored_for_the_statuses() {
+    let test = Test::start().await;
+    let mut request = text_to(PHONE, "x");
+    request["biz_opaque_callback_data"] = json!("x".repeat(512));
+    test.ok(&request).await;
+    assert_eq!(test.graph.received()[0].callback_data.as_deref().map(str::len), Some(512));
+}
+
+#[tokio::test]
 async fn read_receipt_needs_a_message_and_may_show_typing() {
     let test = Test::start().await;
     let mut request = json!({ "messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A" });

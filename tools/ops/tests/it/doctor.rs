@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use local_testing::*;
 
 /// The checks that must pass without faults.
-const CHECKS: [&str; 24] = [
+const CHECKS: [&str; 25] = [
     "webhook_url",
     "verify_token",
     "wrong_verify_token",

@@ -154,8 +154,7 @@ impl Database for Project {
         let attempt = {
             let state = &mut *self.world.lock();
             let wamids = state.attempts.named(self.invocation, answer_ids, &Role::Assistant);
-            let attempt =
-                wamids.last().and_then(|wamid| state.attempts.current(self.invocation, wamid));
+            let attempt = wamids.last().and_then(|wamid| state.attempts.current(self.invocation, wamid));
             if state.has_defect(Defect::SkipStatusCheck) {
                 return Ok(Vec::new());
             }
@@ -192,8 +191,7 @@ impl Database for Project {
         let attempt = {
             let state = &mut *self.world.lock();
             let wamids = state.attempts.named(self.invocation, message_ids, &Role::User);
-            let attempt =
-                wamids.last().and_then(|wamid| state.attempts.current(self.invocation, wamid));
+            let attempt = wamids.last().and_then(|wamid| state.attempts.current(self.invocation, wamid));
             if let Some(attempt) = state.attempts.get_mut(attempt) {
                 attempt.stored_answers = Lookup::Unanswered;
             }

@@ -22,8 +22,8 @@ use crate::actors::database::Project;
 use crate::actors::graph::Graph;
 use crate::actors::holds;
 use crate::actors::queues::{About, InvocationQueues, about, turn_of_task};
-use crate::model::attempts::{End, Holding};
 use crate::actors::webhook::received_now;
+use crate::model::attempts::{End, Holding};
 use crate::model::turns::Step;
 use crate::model::world::{REGISTRATION_TEXT, World};
 

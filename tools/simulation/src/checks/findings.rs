@@ -137,9 +137,7 @@ impl Cause {
             Self::Late => "late duplicate before the rows were visible",
             Self::LateUnlinked => "late duplicate of an unlinked sender without records",
             Self::Copies => "copies of a quarantined or dead-lettered message",
-            Self::UnconfirmedTask => {
-                "the record queue accepted the rest of an answer without a confirmation"
-            }
+            Self::UnconfirmedTask => "the record queue accepted the rest of an answer without a confirmation",
             Self::RestOfRepeated => "the rest of an answer to a message that was answered again",
             Self::Cut => "the queue returned a part of a turn whose answer had a status",
         }

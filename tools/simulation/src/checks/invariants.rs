@@ -248,7 +248,9 @@ fn delays(state: &State, findings: &mut Findings) {
         // The first sender is the one with faults.
         let why = match question.sender {
             0 if state.plan.stubborn || question.out_of_order => continue,
-            0 if send.at > catch_up.max(accepted + CATCH_UP + held) => "longer than the one before it in its group",
+            0 if send.at > catch_up.max(accepted + CATCH_UP + held) => {
+                "longer than the one before it in its group"
+            }
             0 => continue,
             _ if send.at - accepted > most => "for another sender",
             _ => continue,

@@ -188,8 +188,9 @@ impl Attempts {
     #[must_use]
     pub fn named(&self, invocation: u64, ids: &[Uuid], role: &Role) -> Vec<String> {
         let holdings = self.holdings.get(&invocation).into_iter().flatten();
-        let wamids: BTreeMap<Uuid, &String> =
-            holdings.map(|held| (row_id(&MessageKey::from(held.wamid.as_str()), role), &held.wamid)).collect();
+        let wamids: BTreeMap<Uuid, &String> = holdings
+            .map(|held| (row_id(&MessageKey::from(held.wamid.as_str()), role), &held.wamid))
+            .collect();
         ids.iter().filter_map(|id| wamids.get(id).map(|wamid| (*wamid).clone())).collect()
     }
 
@@ -203,7 +204,8 @@ impl Attempts {
             // The rest of a turn, of which an earlier attempt had answered the first messages, is looked up again.
             let next = of_message.iter().position(|held| held.attempt.is_none()).unwrap_or_default();
             let Some(holding) = of_message.get_mut(next) else { continue };
-            if let Some(before) = holding.attempt.replace(number).and_then(|before| self.all.get_mut(before)) {
+            if let Some(before) = holding.attempt.replace(number).and_then(|before| self.all.get_mut(before))
+            {
                 before.messages.retain(|member| member.message_id != holding.message_id);
             }
             asked.clone_from(&holding.turn);
@@ -261,7 +263,11 @@ impl Attempts {
     }
 
     /// The attempts at a message, with their numbers.
-    pub fn of<'a>(&'a self, wamid: &'a str) -> impl DoubleEndedIterator<Item = (usize, &'a Attempt, &'a Member)> {
+    #[must_use]
+    pub fn of<'a>(
+        &'a self,
+        wamid: &'a str,
+    ) -> impl DoubleEndedIterator<Item = (usize, &'a Attempt, &'a Member)> {
         let all = self.all.iter().enumerate();
         all.filter_map(move |(number, attempt)| Some((number, attempt, attempt.member(wamid)?)))
     }

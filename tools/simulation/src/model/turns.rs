@@ -172,8 +172,11 @@ pub fn gather(chance: &mut Chance, plan: &Plan, people: &mut People, posts: &mut
                 request: OnceLock::new(),
             });
             let window = u64::try_from(plan.answering.window.as_millis()).unwrap_or_default().max(1_000);
-            let (soon, later, next) =
-                (chance.between(0, window / 3), chance.between(0, window), chance.between(window, 2 * window));
+            let (soon, later, next) = (
+                chance.between(0, window / 3),
+                chance.between(0, window),
+                chance.between(window, 2 * window),
+            );
             after += chance.pick(soon, &[soon, soon, later, later, next]);
         }
         posts.retain(|post| !post.wamids.is_empty() || !post.events.is_empty());
