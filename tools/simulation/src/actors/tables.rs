@@ -64,7 +64,8 @@ pub fn add_status(state: &mut State, status: &Status) -> Applied {
     let message_id = of_status.next().map(|(id, _)| *id);
     let Status { wamid, name, at, callback, .. } = status.clone();
     state.note("database", format_args!("{} is {name}", wamid.as_str()));
-    let row = statuses::StatusRow { wamid, name: name.clone(), at, message_id, callback };
+    let stored_at = state.now;
+    let row = statuses::StatusRow { wamid, name: name.clone(), at, message_id, callback, stored_at };
     state.statuses.rows.insert(id, row);
     match message_id {
         Some(message_id) => {

@@ -52,8 +52,9 @@ pub fn check(state: &State, findings: &mut Findings) {
     }
     for (number, attempt) in state.attempts.all.iter().enumerate() {
         if let Some(what) = other_words(attempt) {
+            let turn = attempt.asked.join(" ");
             findings.counts.changed_words += 1;
-            findings.violations.push(format!("attempt {number}: {what}"));
+            findings.violations.push(format!("attempt {number} at {turn}: {what}"));
         }
     }
 }
@@ -82,13 +83,18 @@ fn same_words(state: &State, wamid: &str, (earlier, later): (&Send, &Send), find
 fn same_turn(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findings: &mut Findings) {
     let member = |send: &Send| state.attempts.all.get(send.attempt)?.member(wamid);
     let (Some(before), Some(now)) = (member(earlier), member(later)) else { return };
-    // A copy is another message of the queue.
-    if before.message_id != now.message_id {
+    // A copy is another message of the queue, and a handled message returns alone.
+    if before.message_id != now.message_id || before.is_handled() {
         return;
     }
+    let Some(attempt) = state.attempts.all.get(later.attempt) else { return };
     let failed = state.attempts.of(wamid).filter(|(number, ..)| *number < later.attempt).count();
-    let is_longer = later.turn.starts_with(&earlier.turn);
-    if !(is_longer && failed >= 2) {
+    let is_new = |joined: &&String| attempt.member(joined).is_some_and(|member| member.receive_count == 1);
+    let joined = later.turn.iter().filter(|message| !earlier.turn.contains(message));
+    let left = earlier.turn.iter().filter(|message| !later.turn.contains(message));
+    // The queue may return a part of a group.
+    let is_received = |left: &&String| attempt.received.contains(*left);
+    if (failed < 2 && joined.filter(is_new).count() > 0) || left.filter(is_received).count() > 0 {
         let (turns, others) = (earlier.turn.join(" "), later.turn.join(" "));
         findings.counts.changed_turns += 1;
         findings.violations.push(format!("{wamid}: answered in the turn {turns} and again in {others}"));
@@ -122,8 +128,12 @@ fn cause(state: &State, wamid: &str, earlier: &Send, later: &Send) -> Result<Cau
         Lookup::Answered(shown) if shown.contains(&earlier.id) => {
             return Err("the database had a status of the first".to_owned());
         }
-        Lookup::Skipped if now.messages.first().is_some_and(|first| first.receive_count > 1) => {
+        Lookup::Skipped if now.messages.iter().any(|member| member.receive_count > 1) => {
             return Err("no check for a status of the first".to_owned());
+        }
+        // The turn of the first ended with a message that the queue did not return.
+        Lookup::Answered(_) if earlier.wamid != later.wamid && has_status(state, earlier, now.at) => {
+            return Ok(Cause::Cut);
         }
         _ => {}
     }
@@ -144,6 +154,12 @@ fn cause(state: &State, wamid: &str, earlier: &Send, later: &Send) -> Result<Cau
         Stored::Unknown if unlinked(state, wamid) => repeated(state, wamid, (before, was), is),
         Stored::Unknown => Err(format!("the earlier attempt ended {:?} without a record", was.end)),
     }
+}
+
+/// Whether a status of a sent message was stored before.
+fn has_status(state: &State, send: &Send, at: u64) -> bool {
+    let mut statuses = state.statuses.rows.values();
+    statuses.any(|status| status.wamid.as_str() == send.id && status.stored_at < at)
 }
 
 /// Whether nothing is, or may be, recorded of the message: its sender is unlinked, or it is a step of linking.

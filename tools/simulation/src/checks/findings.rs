@@ -103,11 +103,13 @@ pub enum Cause {
     UnconfirmedTask,
     /// The rest of an answer to a message that was answered again.
     RestOfRepeated,
+    /// The queue returned a part of a turn, and the status was of the whole.
+    Cut,
 }
 
 impl Cause {
     /// All causes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Lost,
         Self::Died,
         Self::Neither,
@@ -118,6 +120,7 @@ impl Cause {
         Self::Copies,
         Self::UnconfirmedTask,
         Self::RestOfRepeated,
+        Self::Cut,
     ];
 
     /// Its name in the report.
@@ -136,6 +139,7 @@ impl Cause {
             Self::Copies => "copies of a quarantined or dead-lettered message",
             Self::UnconfirmedTask => "the record queue accepted the rest of an answer without a confirmation",
             Self::RestOfRepeated => "the rest of an answer to a message that was answered again",
+            Self::Cut => "the queue returned a part of a turn whose answer had a status",
         }
     }
 
@@ -149,6 +153,7 @@ impl Cause {
             Self::Undeleted | Self::Late => "duplicates while rows could not be seen",
             Self::UndeletedUnlinked | Self::LateUnlinked => "unlinked senders",
             Self::Copies | Self::UnconfirmedTask | Self::RestOfRepeated => "copies",
+            Self::Cut => "parts of turns",
         }
     }
 }

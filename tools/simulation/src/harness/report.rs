@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::checks::findings::{Counts, Findings};
+use crate::checks::findings::{Cause, Counts, Findings};
 use crate::model::trace::{Digest, Line};
 
 /// Result of a run.
@@ -54,6 +54,8 @@ pub struct Summary {
     pub dead_letters: u64,
     /// Duplicate replies that are documented as possible: the sum of those by cause.
     pub duplicate_replies_inside: u64,
+    /// The same, by groups of causes.
+    pub second_answers: BTreeMap<&'static str, u64>,
     /// Sums of the findings.
     #[serde(flatten)]
     pub counts: Counts,
@@ -75,6 +77,10 @@ impl Summary {
             *self.faults.entry(kind).or_default() += count;
         }
         self.duplicate_replies_inside += counts.duplicate_replies_by_cause.values().sum::<u64>();
+        for cause in Cause::ALL {
+            let count = counts.duplicate_replies_by_cause.get(cause.name()).copied().unwrap_or_default();
+            *self.second_answers.entry(cause.group()).or_default() += count;
+        }
         self.counts.add(counts);
         if !violations.is_empty() {
             self.failed.push(outcome.seed);
@@ -85,6 +91,16 @@ impl Summary {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.failed.is_empty()
+    }
+}
+
+/// A number as a share of another one, in per cent.
+struct Share(u64, u64);
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = self.0 * 10_000 / self.1.max(1);
+        write!(f, "{}.{:02} %", hundredths / 100, hundredths % 100)
     }
 }
 
@@ -99,6 +115,10 @@ impl fmt::Display for Summary {
         for (cause, count) in &self.counts.duplicate_replies_by_cause {
             writeln!(f, "  {count:>9}  {cause}")?;
         }
+        writeln!(f, "second answers: {}", Share(self.duplicate_replies_inside, self.messages))?;
+        for (group, count) in &self.second_answers {
+            writeln!(f, "  {count:>9}  {}  {group}", Share(*count, self.messages))?;
+        }
         write!(
             f,
             "seed {}: runs {}, messages {}, statuses {}, events {}, links {}, faults {}, lost {}, duplicate rows {}, duplicate replies inside the window \
@@ -106,7 +126,8 @@ impl fmt::Display for Summary {
              {}, dead letters {} ({} of them without an attempt), wrong texts {}, history errors {}, lost statuses {}, \
              duplicate statuses {}, wrong statuses {}, lost events {}, incomplete links {}, invocations timed out {}, endless loops {}, messages in another's history \
              {}, restored links {}, wrong links {}, unproven links {}, unfinished links {}, recorded steps of linking {}, \
-             extra registration texts {}",
+             extra registration texts {}, split turns {}, changed turns {}, changed words {}, messages held too long {}, \
+             dead letters for holds {}, stored answers left {}",
             self.seed,
             self.runs,
             self.messages,
@@ -140,6 +161,12 @@ impl fmt::Display for Summary {
             self.counts.unfinished_links,
             self.counts.recorded_steps,
             self.counts.extra_registrations,
+            self.counts.split_turns,
+            self.counts.changed_turns,
+            self.counts.changed_words,
+            self.counts.overheld,
+            self.counts.early_letters,
+            self.counts.stored_answers_left,
         )
     }
 }

@@ -38,6 +38,8 @@ pub struct Attempt {
     pub messages: Vec<Member>,
     /// Wamids of those that are answered together, as far as it is known.
     pub asked: Vec<String>,
+    /// Wamids of all messages that its invocation received.
+    pub received: BTreeSet<String>,
     /// Whether it is at a record task.
     pub is_task: bool,
     /// Start of the lookups.
@@ -219,8 +221,11 @@ impl Attempts {
         if messages.is_empty() {
             return None;
         }
+        let received = self.holdings.get(&invocation).into_iter().flatten();
+        let received = received.map(|holding| holding.wamid.clone()).collect();
         self.all.push(Attempt {
             messages,
+            received,
             is_task: !asked.is_empty(),
             asked,
             at,

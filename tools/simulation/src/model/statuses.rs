@@ -48,6 +48,8 @@ pub struct StatusRow {
     pub(crate) message_id: Option<Uuid>,
     /// The callback data of the message.
     pub(crate) callback: Option<Callback>,
+    /// Time of the insert.
+    pub(crate) stored_at: u64,
 }
 
 /// Status of an answer: the lowest of its parts, or failed if a part failed.
