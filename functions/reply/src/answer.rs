@@ -91,7 +91,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             (None, _) => Ok(Outcome::AnsweredBefore.because("its rows are already written")),
             (Some(_), Owner::Unlinked) => self.answer_unlinked(asked, attempt).await,
             (Some(last), Owner::User(_) | Owner::Unknown) => {
-                let earlier = Before { parts: earlier.parts(&last.key), text: earlier.stored(&last.key) };
+                let earlier = Before { parts: earlier.parts_to(&last.key), text: earlier.stored(&last.key) };
                 self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
             }
         };

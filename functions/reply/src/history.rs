@@ -146,6 +146,13 @@ pub fn row_id(key: &MessageKey, role: &Role) -> Uuid {
     Uuid::new_v5(&ROW_IDS, format!("{}\n{}", key.as_str(), role.as_str()).as_bytes())
 }
 
+/// Returns the id of a text in answer to a message that is no reply of the conversation and has no row: the registration
+/// text, a text of linking. Its status must not count as the reply's.
+#[must_use]
+pub fn notice_id(key: &MessageKey) -> Uuid {
+    Uuid::new_v5(&row_id(key, &Role::Assistant), b"notice")
+}
+
 impl History {
     /// Builds a history in `supabase`, with its own key.
     #[must_use]

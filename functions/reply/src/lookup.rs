@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use chrono::TimeDelta;
 use futures::future::OptionFuture;
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
@@ -19,6 +20,9 @@ use crate::incoming::Incoming;
 use crate::statuses::SentPart;
 use crate::stored_answers::StoredAnswer;
 use crate::users::{self, Author, Linked, LookupError};
+
+/// The time within which SQS recognizes copies of a message.
+const DEDUPLICATION: TimeDelta = TimeDelta::minutes(5);
 
 /// The owner of the history that a message belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -67,14 +71,18 @@ impl Earlier {
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
         let is_last = |message: &&&Incoming| {
-            !self.parts(&message.key).is_empty() || self.stored(&message.key).is_some()
+            !self.parts_to(&message.key).is_empty() || self.stored(&message.key).is_some()
         };
         messages.iter().rev().position(|message| is_last(&message)).map(|after| messages.len() - after)
     }
 
     /// Returns the sent parts of the reply to the turn that ends with this message.
-    pub(crate) fn parts(&self, last: &MessageKey) -> SentParts {
-        let answer_id = row_id(last, &Role::Assistant);
+    pub(crate) fn parts_to(&self, last: &MessageKey) -> SentParts {
+        self.parts(row_id(last, &Role::Assistant))
+    }
+
+    /// Returns the sent parts of the answer with this id.
+    fn parts(&self, answer_id: Uuid) -> SentParts {
         let parts = self.sent.iter().filter(|sent| sent.answer_id == answer_id);
         parts.map(|sent| (sent.part, sent.wamid.clone())).collect()
     }
@@ -100,7 +108,7 @@ pub(crate) async fn lookup(
     let limit = attempt.deadline.keeping(HANDOVER);
     let keys: Vec<&MessageKey> = turn.iter().map(|message| &message.key).collect();
     let (questions, answers) = (ids(&keys, &Role::User), ids(&keys, &Role::Assistant));
-    let is_repeated = attempt.receive_count > 1;
+    let is_repeated = turn.iter().any(|message| may_be_repeated(message, attempt));
     let lookups = async {
         tokio::join!(
             within(limit, users::TIMEOUT, database.find_user(author)),
@@ -139,16 +147,27 @@ pub(crate) async fn lookup(
     Found { owner, recorded, earlier: Earlier { sent, stored } }
 }
 
-/// Returns the parts of the reply to this message that an earlier attempt has sent, if there was one.
-pub(crate) async fn sent_before(database: &impl Database, key: &MessageKey, attempt: Attempt) -> SentParts {
-    if attempt.receive_count == 1 {
+/// Returns whether an earlier attempt may have answered a message: it was received before, or the webhook received it so
+/// late that it may be a copy which SQS did not recognize.
+pub(crate) fn may_be_repeated(message: &Incoming, attempt: Attempt) -> bool {
+    attempt.receive_count > 1 || message.received_at - message.sent_at >= DEDUPLICATION
+}
+
+/// Returns the parts of the answer with this id, to this message, that an earlier attempt has sent, if there may be one.
+pub(crate) async fn sent_before(
+    database: &impl Database,
+    key: &MessageKey,
+    answer_id: Uuid,
+    is_repeated: bool,
+    attempt: Attempt,
+) -> SentParts {
+    if !is_repeated {
         return SentParts::new();
     }
-    let answer = ids(&[key], &Role::Assistant);
     let limit = attempt.deadline.keeping(HANDOVER);
-    let sent = within(limit, users::TIMEOUT, database.sent_parts(&answer)).await;
+    let sent = within(limit, users::TIMEOUT, database.sent_parts(&[answer_id])).await;
     let sent = known(sent, Some(key.as_str())).unwrap_or_default();
-    Earlier { sent, stored: Vec::new() }.parts(key)
+    Earlier { sent, stored: Vec::new() }.parts(answer_id)
 }
 
 /// Returns whether the rows of a record task with an unsent rest are written, and the parts of its reply that were sent.
@@ -161,7 +180,7 @@ pub(crate) async fn lookup_task(
     let question = ids(&[key], &Role::User);
     let (recorded, sent) = tokio::join!(
         within(limit, users::TIMEOUT, database.recorded(&question)),
-        sent_before(database, key, attempt),
+        sent_before(database, key, row_id(key, &Role::Assistant), attempt.receive_count > 1, attempt),
     );
     let wamid = Some(key.as_str());
     let is_recorded = known(recorded, wamid).is_some_and(|recorded| !recorded.is_empty());

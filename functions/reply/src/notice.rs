@@ -1,15 +1,13 @@
 //! Sending of a text outside a user's conversation: the registration text, and the questions and answers of linking.
 //! None of it is recorded.
 
-use shared::supabase::rows::Role;
-
 use crate::database::Database;
 use crate::delivery::Attempt;
 use crate::failure::Failure;
 use crate::graph::{Button, Messenger, PhoneNumberId, Recipient};
-use crate::history::row_id;
+use crate::history::notice_id;
 use crate::incoming::Incoming;
-use crate::lookup::{Owner, sent_before};
+use crate::lookup::{Owner, may_be_repeated, sent_before};
 use crate::memory::Conversations;
 use crate::outcome::{Handled, Outcome};
 use crate::read_receipts::{ReadReceipts, mark_read};
@@ -46,10 +44,10 @@ impl<D: Database, M: Messenger> Notices<'_, D, M> {
             return Ok(Outcome::Silenced.because(SILENCED));
         }
         let (database, key) = (self.own_numbers.database, &message.key);
-        let sent_before = sent_before(database, key, attempt).await;
+        let (answer_id, is_repeated) = (notice_id(key), may_be_repeated(message, attempt));
+        let sent_before = sent_before(database, key, answer_id, is_repeated, attempt).await;
         mark_read(self.outbox.messenger, self.read_receipts, message, from, attempt.deadline).await;
         let to = Recipient::Person(&message.sender);
-        let answer_id = row_id(key, &Role::Assistant);
         let route = Route { from, to, wamid: key.wamid(), buttons, answer_id, part: 1, sent: &sent_before };
         let send_started_at = (self.outbox.clock)();
         match self.outbox.send(route, text, attempt.deadline).await.progress {

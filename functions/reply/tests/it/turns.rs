@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use reply::batch::{self, Disposition, Handle as _};
 use reply::delivery::Delivery;
-use reply::history::row_id;
+use reply::history::{notice_id, row_id};
 use reply::responder::{Echo, Question, Responder};
 use reply::turns::Window;
 use serde_json::{Value, json};
@@ -51,8 +51,12 @@ fn answer_id(key: &str) -> Uuid {
 
 /// The responses with a status of a reply to the turn that ends with this message.
 fn with_status(last: &str, parts: u32) -> Answers {
+    with_status_of(answer_id(last), parts)
+}
+
+fn with_status_of(answer_id: Uuid, parts: u32) -> Answers {
     let part =
-        |part| json!({"answer_id": answer_id(last), "answer_part": part, "wamid": format!("wamid.s{part}")});
+        |part| json!({"answer_id": answer_id, "answer_part": part, "wamid": format!("wamid.s{part}")});
     let found: Vec<_> = (1..=parts).map(part).collect();
     Answers { sent_parts: ResponseTemplate::new(200).set_body_json(json!(found)), ..all_well() }
 }
@@ -180,11 +184,31 @@ async fn only_the_missing_part_of_a_long_reply_is_sent_again() {
 #[tokio::test]
 async fn a_registration_text_with_a_status_is_not_sent_again() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
-    let world = World::new(Answers { lookup, ..with_status("wamid.Q", 1) }).await;
+    let of_text = with_status_of(notice_id(&"wamid.Q".into()), 1);
+    let world = World::new(Answers { lookup, ..of_text }).await;
     let reply = world.reply(Echo);
     assert_eq!(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await, Disposition::Delete);
     assert!(world.sends().await.is_empty());
     assert_eq!(world.writes("POST", "rpc/registration_text_sent").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_status_of_the_registration_text_is_not_one_of_the_reply() {
+    let world = World::new(with_status_of(notice_id(&"wamid.Q".into()), 1)).await;
+    let reply = world.reply(Echo);
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await, Disposition::Delete);
+    assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_late_copy_is_not_answered_again_if_the_reply_has_a_status() {
+    let world = World::new(with_status("wamid.Q", 1)).await;
+    let mut message = text();
+    // Five minutes before its receipt.
+    message["timestamp"] = json!("1749416083");
+    let reply = world.reply(Echo);
+    assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Disposition::Delete);
+    assert!(world.sends().await.is_empty());
 }
 
 #[tokio::test]

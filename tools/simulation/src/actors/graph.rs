@@ -78,10 +78,11 @@ impl Messenger for Graph {
                     attempt.asked = attempt.turn(&last);
                 }
                 turn = attempt.turn(&wamid);
-                let id = row_id(&MessageKey::from(wamid.as_str()), &Role::User);
+                let key = MessageKey::from(wamid.as_str());
+                let id = row_id(&key, &Role::User);
                 let stored = attempt.stored_answers.answer().and_then(|stored| stored.get(&id)).cloned();
-                attempt.words = attempt.words.take().or(stored);
-                is_reply = attempt.words.is_some() || attempt.is_task;
+                is_reply = text.callback.answer_id == row_id(&key, &Role::Assistant);
+                attempt.words = attempt.words.take().or(stored.filter(|_| is_reply));
             }
             let latency = match outcome {
                 CallOutcome::Timeout { .. } => state.chance.millis(50, 15_000),

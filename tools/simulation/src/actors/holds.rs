@@ -33,12 +33,13 @@ pub fn record(state: &mut State, invocation: u64, received: &[Received], holding
         let is_tried = holdings.iter().any(|held| held.message_id == message_id && held.attempt.is_some());
         let delay = hidden.get(&message.receipt_handle).copied().unwrap_or_default();
         let About::Message(wamid) = about(message.body.as_str()) else { continue };
-        if is_tried || delay.is_zero() {
+        // The others of the group wait behind the first message of the turn, which is hidden.
+        let is_behind = seen.contains(&&message.group_id);
+        if is_tried || (delay.is_zero() && !is_behind) {
             continue;
         }
         *state.turns.holds.entry(message_id.clone()).or_default() += 1;
-        // The first message of a turn decides.
-        if seen.contains(&&message.group_id) {
+        if is_behind {
             continue;
         }
         seen.push(&message.group_id);

@@ -16,6 +16,7 @@ use crate::model::world::{Row, State};
 /// new messages are deleted.
 pub fn add_rows(state: &mut State, rows: Vec<MessageCreate>, turn: &str) {
     let random_ids = state.has_defect(Defect::RandomRowIds);
+    let is_answered = rows.iter().any(|row| row.role == Role::Assistant);
     for row in rows {
         let random = (u128::from(state.chance.between(0, u64::MAX)) << 64) | 1;
         let id = if random_ids { Uuid::from_u128(random) } else { row.id };
@@ -23,7 +24,7 @@ pub fn add_rows(state: &mut State, rows: Vec<MessageCreate>, turn: &str) {
         let own = row.wamids.iter().flatten().next().filter(|_| !is_answer).map(Wamid::as_str);
         let wamid = own.unwrap_or(turn).to_owned();
         state.note("database", format_args!("{} of {wamid}", row.role.as_str()));
-        if !is_answer {
+        if is_answered && !is_answer {
             state.turns.recorded.entry(wamid.clone()).or_default().insert(turn.to_owned());
         }
         if state.rows.contains_key(&id) {

@@ -157,7 +157,10 @@ fn arrived(state: &State, wamid: &str, answer: &str) -> bool {
 }
 
 fn rejected_permanently(state: &State, wamid: &str) -> bool {
-    state.attempts.of(wamid).any(|(_, attempt, _)| attempt.rejected_permanently)
+    let is_of = |attempt: &&Attempt| {
+        attempt.member(wamid).is_some() || attempt.asked.iter().any(|asked| asked == wamid)
+    };
+    state.attempts.all.iter().filter(is_of).any(|attempt| attempt.rejected_permanently)
 }
 
 /// Guarantee 4: first answers have the order in which the queue accepted the messages.

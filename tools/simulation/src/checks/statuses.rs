@@ -6,7 +6,7 @@ use shared::supabase::rows::Role;
 use crate::checks::findings::Findings;
 use crate::model::attempts::Attempt;
 use crate::model::statuses::{StatusRow, StatusUpdate, combined_status};
-use crate::model::world::{REGISTRATION_TEXT, Send, State};
+use crate::model::world::{Send, State};
 
 /// Guarantee 6: no status is lost or duplicated, and each has its effect on the answer's row.
 pub fn check(state: &State, findings: &mut Findings) {
@@ -47,7 +47,7 @@ pub fn check(state: &State, findings: &mut Findings) {
 /// Checks the wamids in a row, if each message was sent once: without them no status finds the row.
 fn check_wamids(state: &State, wamid: &str, wamids: &[Wamid], findings: &mut Findings) {
     // A late duplicate may get the registration text if the sender is unlinked by then.
-    let is_of_row = |send: &&Send| send.wamid == wamid && send.body != REGISTRATION_TEXT;
+    let is_of_row = |send: &&Send| send.wamid == wamid && send.is_reply;
     let sends: Vec<&Send> = state.sends.iter().filter(is_of_row).collect();
     let mut parts: Vec<u32> = sends.iter().map(|send| send.callback.part).collect();
     parts.sort_unstable();

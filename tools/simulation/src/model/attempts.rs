@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reply::history::row_id;
+use reply::history::{notice_id, row_id};
 use shared::meta::wamid::MessageKey;
 use shared::supabase::rows::Role;
 use uuid::Uuid;
@@ -178,6 +178,13 @@ impl Attempt {
     }
 }
 
+/// Ids of the row of a message or its reply; of the reply, also of a notice in its place.
+fn row_ids(wamid: &str, role: &Role) -> [Uuid; 2] {
+    let key = MessageKey::from(wamid);
+    let row = row_id(&key, role);
+    [row, if *role == Role::Assistant { notice_id(&key) } else { row }]
+}
+
 impl Attempts {
     /// Records that an invocation receives a message.
     pub fn receive(&mut self, invocation: u64, holding: Holding) {
@@ -188,9 +195,8 @@ impl Attempts {
     #[must_use]
     pub fn named(&self, invocation: u64, ids: &[Uuid], role: &Role) -> Vec<String> {
         let holdings = self.holdings.get(&invocation).into_iter().flatten();
-        let wamids: BTreeMap<Uuid, &String> = holdings
-            .map(|held| (row_id(&MessageKey::from(held.wamid.as_str()), role), &held.wamid))
-            .collect();
+        let wamids: BTreeMap<Uuid, &String> =
+            holdings.flat_map(|held| row_ids(&held.wamid, role).map(|id| (id, &held.wamid))).collect();
         ids.iter().filter_map(|id| wamids.get(id).map(|wamid| (*wamid).clone())).collect()
     }
 
