@@ -17,6 +17,7 @@ use crate::database::{Database, within};
 use crate::delivery::Attempt;
 use crate::history::row_id;
 use crate::incoming::Incoming;
+use crate::memory::UnrecordedReply;
 use crate::statuses::SentPart;
 use crate::stored_answers::StoredAnswer;
 use crate::users::{self, Author, Linked, LookupError};
@@ -56,7 +57,7 @@ pub(crate) struct Found {
     pub(crate) earlier: Earlier,
 }
 
-/// What earlier attempts have sent and stored, as far as the database knows.
+/// What earlier attempts have sent and stored, as far as the database and this process know.
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
     sent: Vec<SentPart>,
@@ -67,6 +68,14 @@ pub(crate) struct Earlier {
 pub(crate) type SentParts = BTreeMap<u32, Wamid>;
 
 impl Earlier {
+    /// Adds a reply that this process has sent and not recorded.
+    pub(crate) fn add(&mut self, reply: UnrecordedReply) {
+        let UnrecordedReply { key, text, wamids } = reply;
+        let answer_id = row_id(&key, &Role::Assistant);
+        self.sent.extend((1..).zip(wamids).map(|(part, wamid)| SentPart { answer_id, part, wamid }));
+        self.stored.push(StoredAnswer { message_id: row_id(&key, &Role::User), text });
+    }
+
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
