@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 #[derive(Clone, Debug)]
 pub enum GraphEvent {
     /// A message was accepted for delivery, with or without a response to the sender.
-    Accepted(Received),
+    Accepted(Box<Received>),
     /// A message was marked as read.
     Read(ReadReceipt),
     /// A call has ended.

@@ -176,7 +176,7 @@ impl ParsedCall<'_> {
         if matches!(send.address, Address::Nowhere(_)) {
             self.state.store.add_dropped(message);
         } else {
-            self.state.subscribers.publish(|| GraphEvent::Accepted(message.clone()));
+            self.state.subscribers.publish(|| GraphEvent::Accepted(Box::new(message.clone())));
             self.state.store.add_received(message);
         }
         (StatusCode::OK, Json(answer)).into_response()

@@ -3,7 +3,8 @@
 //! Every step costs a logarithm of the backlog: groups whose next message can be received are kept in an
 //! index by the age of that message.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 /// Message groups of one FIFO queue. A message is identified by its key; keys grow in the order of arrival.
@@ -18,7 +19,7 @@ pub(crate) struct Groups {
 struct Group {
     /// Messages that are not in flight, in order, and whether they are still delayed.
     waiting: BTreeMap<u64, Delayed>,
-    in_flight: usize,
+    in_flight: BTreeSet<u64>,
     /// This group's entry in the index.
     ready: Option<u64>,
 }
@@ -29,6 +30,12 @@ impl Group {
     /// The next message, unless its delay has not ended (which blocks all later ones of the group too).
     fn next(&self) -> Option<u64> {
         self.waiting.first_key_value().filter(|(_, delayed)| !**delayed).map(|(key, _)| *key)
+    }
+
+    /// The next message, unless one between `last` and it is in flight. Keys are at least 1.
+    fn next_after(&self, last: u64) -> Option<u64> {
+        let blocked_from = self.in_flight.range((Excluded(last), Unbounded)).next();
+        self.next().filter(|key| blocked_from.is_none_or(|from| key < from))
     }
 }
 
@@ -47,33 +54,35 @@ impl Groups {
         });
     }
 
-    /// Hands a message out, which locks its group.
+    /// Hands a message out, which locks its group from there on.
     pub(crate) fn hand_out(&mut self, group: &Arc<str>, key: u64) {
         self.change(group, |entry| {
             entry.waiting.remove(&key);
-            entry.in_flight += 1;
+            entry.in_flight.insert(key);
         });
     }
 
     /// Records that a message is no longer in flight: it was deleted, or is about to be added again.
-    pub(crate) fn settle(&mut self, group: &Arc<str>) {
-        self.change(group, |entry| entry.in_flight = entry.in_flight.saturating_sub(1));
+    pub(crate) fn settle(&mut self, group: &Arc<str>, key: u64) {
+        self.change(group, |entry| {
+            entry.in_flight.remove(&key);
+        });
     }
 
-    /// The oldest receivable message: visible, the first of its group, with nothing of the group in flight.
+    /// The oldest receivable message: visible, the first of its group, with no earlier one of the group in flight.
     pub(crate) fn first(&self) -> Option<u64> {
         self.ready.first_key_value().map(|(key, _)| *key)
     }
 
-    /// The next message of a group from which the same receive has just handed out a message.
-    pub(crate) fn following(&self, group: &str) -> Option<u64> {
-        self.groups.get(group).and_then(Group::next)
+    /// The next message of a group from which the same receive has just handed out the message `last`.
+    pub(crate) fn following(&self, group: &str, last: u64) -> Option<u64> {
+        self.groups.get(group)?.next_after(last)
     }
 
     fn change(&mut self, group: &Arc<str>, change: impl FnOnce(&mut Group)) {
         let entry = self.groups.entry(group.clone()).or_default();
         change(entry);
-        let next = if entry.in_flight == 0 { entry.next() } else { None };
+        let next = entry.next_after(0);
         if entry.ready != next {
             if let Some(key) = entry.ready {
                 self.ready.remove(&key);
@@ -83,7 +92,7 @@ impl Groups {
             }
             entry.ready = next;
         }
-        if entry.waiting.is_empty() && entry.in_flight == 0 {
+        if entry.waiting.is_empty() && entry.in_flight.is_empty() {
             self.groups.remove(group);
         }
     }
@@ -94,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn group_is_locked_until_its_last_message_in_flight_is_settled() {
+    fn group_is_locked_behind_its_first_message_in_flight() {
         let mut groups = Groups::default();
         let group: Arc<str> = "a".into();
         for key in 1..=3 {
@@ -102,12 +111,20 @@ mod tests {
         }
         groups.hand_out(&group, 1);
         groups.hand_out(&group, 2);
-        assert_eq!((groups.first(), groups.following("a")), (None, Some(3)));
-        groups.settle(&group);
-        assert_eq!(groups.first(), None);
-        groups.settle(&group);
+        assert_eq!((groups.first(), groups.following("a", 2)), (None, Some(3)));
+        groups.settle(&group, 2);
         groups.add(&group, 2, false);
+        assert_eq!(groups.first(), None, "the first one is in flight");
+        groups.settle(&group, 1);
         assert_eq!(groups.first(), Some(2), "the returned message comes before the later one");
+        groups.hand_out(&group, 2);
+        groups.hand_out(&group, 3);
+        groups.settle(&group, 2);
+        groups.add(&group, 2, false);
+        groups.add(&group, 4, false);
+        assert_eq!(groups.first(), Some(2), "only a later one is in flight");
+        groups.hand_out(&group, 2);
+        assert_eq!(groups.following("a", 2), None, "it blocks those behind it");
     }
 
     #[test]
@@ -127,7 +144,7 @@ mod tests {
         let group: Arc<str> = "a".into();
         groups.add(&group, 1, false);
         groups.hand_out(&group, 1);
-        groups.settle(&group);
+        groups.settle(&group, 1);
         assert!(groups.groups.is_empty() && groups.ready.is_empty());
     }
 }

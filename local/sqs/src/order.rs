@@ -50,9 +50,9 @@ impl Order {
     }
 
     /// Records that a message is no longer in flight.
-    pub(crate) fn settle(&mut self, group: Group<'_>) {
+    pub(crate) fn settle(&mut self, group: Group<'_>, key: u64) {
         if let (Self::Fifo(groups), Some(group)) = (self, group) {
-            groups.settle(group);
+            groups.settle(group, key);
         }
     }
 
@@ -64,11 +64,13 @@ impl Order {
         }
     }
 
-    /// The next message for a receive that has just taken one of `group`: SQS returns as many messages of the
-    /// same group as possible.
-    pub(crate) fn next(&self, group: Group<'_>) -> Option<u64> {
-        match (self, group) {
-            (Self::Fifo(groups), Some(group)) => groups.following(group).or_else(|| groups.first()),
+    /// The next message for a receive that has just taken the message `last` of a group: SQS returns as many messages
+    /// of the same group as possible.
+    pub(crate) fn next(&self, last: Option<&(Arc<str>, u64)>) -> Option<u64> {
+        match (self, last) {
+            (Self::Fifo(groups), Some((group, last))) => {
+                groups.following(group, *last).or_else(|| groups.first())
+            }
             _ => self.first(),
         }
     }

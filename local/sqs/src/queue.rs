@@ -198,7 +198,7 @@ impl Queue {
                 self.delayed -= 1;
             }
             State::InFlight { until, .. } => {
-                self.order.settle(group);
+                self.order.settle(group, key);
                 self.timers.remove(&(until, key));
                 self.in_flight -= 1;
             }

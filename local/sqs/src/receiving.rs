@@ -32,10 +32,10 @@ impl Queue {
     ) -> Result<Batch> {
         self.advance(now);
         let mut handed = Batch::default();
-        let mut group: Option<Arc<str>> = None;
+        let mut last: Option<(Arc<str>, u64)> = None;
         let until = now.plus(receive.visibility_timeout.unwrap_or(self.attributes.visibility_timeout));
         while handed.received.len() < receive.maximum {
-            let Some(key) = self.order.next(group.as_ref()) else { break };
+            let Some(key) = self.order.next(last.as_ref()) else { break };
             let Some(message) = self.messages.get_mut(&key) else { break };
             if dead_after.is_some_and(|maximum| message.receive_count >= maximum) {
                 handed.dead.extend(self.take_out(key));
@@ -49,7 +49,7 @@ impl Queue {
             }
             message.receive_count += 1;
             message.first_received_at.get_or_insert(now);
-            group.clone_from(&message.group_id);
+            last = message.group_id.clone().map(|group| (group, key));
             self.set_state(key, State::InFlight { since: now, until, changed: false });
             handed.received.extend(self.received(key, now));
         }

@@ -1,54 +1,110 @@
-//! One suite of queue behaviours, through the real SDK, against our queue and, when `QUEUE_SUITE_ENDPOINT` is
-//! set, against another implementation (moto, for example): both must agree.
+//! One suite of queue behaviours, through the real SDK, against our queue and, where an environment variable names
+//! its endpoint, against other implementations: `MOTO_ENDPOINT`, `LOCALSTACK_ENDPOINT`. All must agree, except for
+//! the differences listed here.
 
 mod batches;
 mod dead_letters;
 mod fifo;
+mod holding;
 mod messages;
 mod queues;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::types::QueueAttributeName;
+
+/// An implementation of SQS, in the versions that `.ci/with-sqs` installs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Implementation {
+    Ours,
+    Moto,
+    LocalStack,
+}
 
 /// An endpoint under test.
 struct Target {
     client: Client,
-    ours: bool,
+    implementation: Implementation,
 }
 
-/// Known differences between moto 5.2 and SQS. All of them are listed here.
+/// Known differences between implementations and SQS, and what AWS documents: in the *API* Reference of Amazon SQS, or in
+/// its Developer *Guide*. All of them are listed here.
 #[derive(Clone, Copy, PartialEq)]
 enum Difference {
-    /// Deletes by an expired receipt handle of a FIFO queue; SQS refuses.
+    /// An expired receipt handle of a FIFO queue is accepted. AWS: an `InvalidParameterValue`, "The receipt handle has
+    /// expired" (re:Post, "`ReceiptHandleIsInvalid` or `InvalidParameterValue` error").
     ExpiredHandleOfFifoQueue,
-    /// Returns `InvalidParameterCombination` for a dead-letter queue of the wrong type.
+    /// A dead-letter queue of the wrong type is accepted. AWS: "The dead-letter queue of a FIFO queue must also be a FIFO
+    /// queue" (API, `SetQueueAttributes`).
+    TypeOfDeadLetterQueue,
+    /// The code for it is not `InvalidParameterValue`; moto's is `InvalidParameterCombination`.
     CodeForTypeOfDeadLetterQueue,
-    /// Sequence numbers are random; those of SQS grow.
+    /// Sequence numbers are random. AWS: "`SequenceNumber` continues to increase for a particular `MessageGroupId`"
+    /// (API, `SendMessage`).
     SequenceNumberGrows,
-    /// Accepts empty bodies and any characters in bodies, group ids and deduplication ids.
+    /// Empty bodies and any characters in bodies, group ids and deduplication ids are accepted. AWS: "The minimum size
+    /// is one character"; the ids "can contain alphanumeric characters and punctuation", up to 128 (API, `SendMessage`).
     StringValidation,
-    /// Returns a new message id for a duplicate, and recognises only duplicates of messages in the queue.
+    /// A delay of 901 s and a maximum size of one byte are accepted. AWS: "Valid values: 0 to 900" (API, `SendMessage`),
+    /// "from 1,024 bytes" (API, `CreateQueue`).
+    NumberValidation,
+    /// A duplicate has a new message id, and is recognised only while the first message is in the queue. AWS: duplicates
+    /// "are accepted successfully but aren't delivered during the 5-minute deduplication interval" (API, `SendMessage`).
     DuplicatesOfDeletedMessages,
-    /// The actions of move tasks are not supported.
+    /// The actions of move tasks are not supported. AWS: API, `StartMessageMoveTask`.
     MoveTasks,
+    /// A redriven message keeps its id and receive count. AWS: "All redriven messages are considered new messages with a
+    /// new `messageID`" (Guide, "Configure a dead-letter queue redrive").
+    RedrivenMessageIsNew,
+    /// `InvalidParameterValue` for a task handle that is not one. AWS documents `ResourceNotFoundException` (API,
+    /// `CancelMessageMoveTask`).
+    CodeForTaskHandle,
+    /// An invalid receipt handle in a batch is the receiver's fault. AWS: `SenderFault` "specifies whether the error
+    /// happened due to the caller of the batch API action" (API, `BatchResultErrorEntry`).
+    SenderFault,
+    /// A message whose visibility timeout has expired keeps its group locked until a receive comes upon it and passes it
+    /// over: of several, the first ones are left behind. AWS: SQS "first attempts to return as many messages with the
+    /// same message group ID as possible", and in order (Guide, "FIFO queue delivery logic").
+    ExpiredMessagesReturnTogether,
+    /// A group with a message in flight stays locked for the messages before that one, too. AWS: a message in flight
+    /// blocks "*subsequent* messages in that group" (Guide, "Visibility timeout").
+    GroupReturnsUpToTheFirstHidden,
+    /// Once one message of a group has been made visible, all visible ones are received, also those behind a hidden one.
+    /// AWS: "When a message with a message group ID is in-flight, subsequent messages in that group are not made
+    /// available until the in-flight message is either deleted or the visibility timeout expires" (Guide, "Visibility
+    /// timeout").
+    HiddenMessageBlocksLaterOnes,
+}
+
+impl Difference {
+    /// The implementations that differ.
+    const fn of(self) -> &'static [Implementation] {
+        use Implementation as I;
+        match self {
+            Self::ExpiredHandleOfFifoQueue | Self::CodeForTypeOfDeadLetterQueue => &[I::Moto, I::LocalStack],
+            Self::SequenceNumberGrows
+            | Self::StringValidation
+            | Self::DuplicatesOfDeletedMessages
+            | Self::MoveTasks
+            | Self::ExpiredMessagesReturnTogether
+            | Self::GroupReturnsUpToTheFirstHidden => &[I::Moto],
+            Self::TypeOfDeadLetterQueue
+            | Self::NumberValidation
+            | Self::RedrivenMessageIsNew
+            | Self::CodeForTaskHandle
+            | Self::SenderFault
+            | Self::HiddenMessageBlocksLaterOnes => &[I::LocalStack],
+        }
+    }
 }
 
 impl Target {
-    /// Whether the endpoint is expected to behave as SQS does: ours always, another one except for its known
-    /// differences. Nothing else in the suite may depend on the endpoint.
+    /// Whether the endpoint is expected to behave as SQS does: an implementation except for its known differences.
+    /// Nothing else in the suite may depend on the endpoint.
     fn behaves_as_sqs(&self, difference: Difference) -> bool {
-        use Difference as D;
-        let known = [
-            D::ExpiredHandleOfFifoQueue,
-            D::CodeForTypeOfDeadLetterQueue,
-            D::SequenceNumberGrows,
-            D::StringValidation,
-            D::DuplicatesOfDeletedMessages,
-            D::MoveTasks,
-        ];
-        self.ours || !known.contains(&difference)
+        !difference.of().contains(&self.implementation)
     }
 
     /// A new queue with a visibility timeout of 30 s, unless set in `attributes`; its URL.
@@ -105,30 +161,52 @@ fn unique_name() -> String {
     format!("suite-{run}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Generates two tests per behaviour.
+/// Runs a behaviour on a server of ours.
+async fn on_ours(behaviour: impl AsyncFnOnce(&Target)) {
+    let server = local_sqs::SqsServer::start(0).await.expect("start");
+    let client = crate::support::client(server.endpoint_url());
+    behaviour(&Target { client, implementation: Implementation::Ours }).await;
+    server.stop().await;
+}
+
+/// Runs a behaviour on the endpoint in an environment variable. Without one, nothing is checked. Server errors are
+/// retried, as the SDK does by default: moto cannot list queues while others are created.
+async fn on_endpoint(variable: &str, implementation: Implementation, behaviour: impl AsyncFnOnce(&Target)) {
+    if let Ok(endpoint) = std::env::var(variable) {
+        let config = crate::support::client(&endpoint).config().to_builder();
+        let client = Client::from_conf(config.retry_config(RetryConfig::standard()).build());
+        behaviour(&Target { client, implementation }).await;
+    }
+}
+
+/// Generates a test per behaviour and implementation.
 macro_rules! behaviours {
     ($($module:ident: $($name:ident)*;)*) => {
         mod ours {
             $($(
                 #[tokio::test]
                 async fn $name() {
-                    let server = local_sqs::SqsServer::start(0).await.expect("start");
-                    let client = crate::support::client(server.endpoint_url());
-                    super::$module::$name(&super::Target { client, ours: true }).await;
-                    server.stop().await;
+                    super::on_ours(super::$module::$name).await;
                 }
             )*)*
         }
 
-        /// These pass without any check if there is no other endpoint.
-        mod other_endpoint {
+        mod moto {
             $($(
                 #[tokio::test]
                 async fn $name() {
-                    if let Ok(endpoint) = std::env::var("QUEUE_SUITE_ENDPOINT") {
-                        let client = crate::support::client(&endpoint);
-                        super::$module::$name(&super::Target { client, ours: false }).await;
-                    }
+                    let moto = super::Implementation::Moto;
+                    super::on_endpoint("MOTO_ENDPOINT", moto, super::$module::$name).await;
+                }
+            )*)*
+        }
+
+        mod localstack {
+            $($(
+                #[tokio::test]
+                async fn $name() {
+                    let localstack = super::Implementation::LocalStack;
+                    super::on_endpoint("LOCALSTACK_ENDPOINT", localstack, super::$module::$name).await;
                 }
             )*)*
         }
@@ -171,6 +249,13 @@ behaviours! {
         group_and_deduplication_ids_are_required
         sequence_numbers_grow
         expired_handle_is_rejected;
+    holding:
+        held_group_is_locked_and_others_are_not
+        held_group_returns_together_with_a_later_message
+        ten_messages_of_a_held_group_return_before_the_rest
+        shorter_hold_of_a_later_message_overtakes_nothing
+        hidden_first_message_holds_its_group
+        group_returns_up_to_its_first_hidden_message;
     dead_letters:
         message_over_the_receive_limit_becomes_a_dead_letter
         fifo_dead_letter_preserves_ids_and_unlocks_its_group

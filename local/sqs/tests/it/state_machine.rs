@@ -303,10 +303,11 @@ fn run(is_fifo: bool, max_receive_count: u32, steps: &[Step]) -> Result<(), Test
                         let previous = last_of_group.insert(group, value);
                         prop_assert!(previous < Some(value), "order within the receive");
                         let locked = before.messages.iter().any(|other| {
-                            model.group_of[&number(other)] == group
+                            number(other) < value
+                                && model.group_of[&number(other)] == group
                                 && matches!(other.state, State::InFlight { until, .. } if until > now)
                         });
-                        prop_assert!(!locked, "group {group} was in flight");
+                        prop_assert!(!locked, "an earlier message of group {group} was in flight");
                     }
                     model.handles.push((value, message.receipt_handle));
                 }

@@ -64,7 +64,9 @@ pub(super) async fn dead_letter_queue_must_have_the_same_type(target: &Target) {
     if target.behaves_as_sqs(Difference::CodeForTypeOfDeadLetterQueue) {
         assert_eq!(code, "InvalidParameterValue");
     }
-    assert_ne!(code, "no error");
+    if target.behaves_as_sqs(Difference::TypeOfDeadLetterQueue) {
+        assert_ne!(code, "no error");
+    }
 }
 
 pub(super) async fn dead_letters_are_redriven(target: &Target) {
@@ -82,13 +84,18 @@ pub(super) async fn dead_letters_are_redriven(target: &Target) {
     assert!(start.task_handle().is_some());
     let back = receive_some(&target.client, &url).await;
     assert_eq!(bodies(&back), ["x"]);
-    assert_ne!(back[0].message_id(), Some(id.as_str()), "a redriven message is a new message");
-    assert_eq!(attribute(&back[0], &System::ApproximateReceiveCount), Some("1"));
+    if target.behaves_as_sqs(Difference::RedrivenMessageIsNew) {
+        assert_ne!(back[0].message_id(), Some(id.as_str()));
+        assert_eq!(attribute(&back[0], &System::ApproximateReceiveCount), Some("1"));
+    }
     let tasks = target.client.list_message_move_tasks().source_arn(&dead_arn).send().await.expect("list");
     assert_eq!(tasks.results()[0].status(), Some("COMPLETED"));
     assert_eq!(tasks.results()[0].approximate_number_of_messages_moved(), 1);
-    let again = target.client.cancel_message_move_task().task_handle("nonsense").send().await;
-    assert!(again.expect_err("no such task").into_service_error().is_resource_not_found_exception());
+    let cancelled = target.client.cancel_message_move_task().task_handle("nonsense").send().await;
+    let error = cancelled.expect_err("no such task").into_service_error();
+    if target.behaves_as_sqs(Difference::CodeForTaskHandle) {
+        assert!(error.is_resource_not_found_exception());
+    }
 }
 
 pub(super) async fn dead_letter_queue_sources_are_listed(target: &Target) {

@@ -130,8 +130,10 @@ pub(super) async fn messages_out_of_bounds_are_rejected(target: &Target) {
     let send = |body: String| target.client.send_message().queue_url(&url).message_body(body).send();
     send("x".repeat(1024)).await.expect("just fits");
     assert_eq!(code(send("x".repeat(1025)).await), "InvalidParameterValue");
-    let late = target.client.send_message().queue_url(&url).message_body("x").delay_seconds(901);
-    assert_eq!(code(late.send().await), "InvalidParameterValue");
+    if target.behaves_as_sqs(Difference::NumberValidation) {
+        let late = target.client.send_message().queue_url(&url).message_body("x").delay_seconds(901);
+        assert_eq!(code(late.send().await), "InvalidParameterValue");
+    }
     let many = target.client.receive_message().queue_url(&url).max_number_of_messages(11);
     assert_eq!(code(many.send().await), "InvalidParameterValue");
     let long = target.client.receive_message().queue_url(&url).wait_time_seconds(21);
