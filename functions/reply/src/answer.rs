@@ -39,6 +39,9 @@ const UNKNOWN_TEXT: &str = "[reply not recorded]";
 /// The reason for a reply that is not sent again.
 const CONFIRMED: &str = "a status shows that an earlier attempt sent the reply";
 
+/// The reason for a reply that is not sent again.
+const REMEMBERED: &str = "an earlier attempt of this process sent the reply, and could not record it";
+
 /// What earlier attempts at a turn have sent and stored.
 struct Before<'a> {
     /// The parts of the reply that were sent.
@@ -84,7 +87,9 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         }
         let answered = match owner {
             Owner::Unlinked => None,
-            Owner::User(_) | Owner::Unknown => earlier.answered(&new),
+            Owner::User(_) | Owner::Unknown => {
+                self.memory.unrecorded.answered(&new).or_else(|| earlier.answered(&new))
+            }
         };
         let asked = &new[..answered.unwrap_or(new.len())];
         let result = match (asked.last(), owner) {
@@ -178,10 +183,17 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let (user_id, deadline) = (owner.user_id(), attempt.deadline);
         let (from, recorder) = (self.number_for(message), self.recorder());
         let mut exchange = unanswered(turn, message, from.to_string());
-        let record = async |handled: Handled, exchange| {
-            let written = recorder.record(user_id, author, exchange, deadline).await?;
-            Ok(unless_dropped(handled, written))
+        let record = async |handled: Handled, exchange: Exchange| {
+            let sent = exchange.answer.is_some().then(|| exchange.clone());
+            let written = recorder.record(user_id, author, exchange, deadline).await;
+            if let (Err(_), Some(sent)) = (&written, sent) {
+                self.memory.unrecorded.add(sent);
+            }
+            Ok(unless_dropped(handled, written?))
         };
+        if let Some(sent) = self.memory.unrecorded.take(turn) {
+            return record(Outcome::Answered.because(REMEMBERED), sent).await;
+        }
 
         if let Some(reason) = self.unanswerable(message) {
             mark_read(&self.messenger, self.read_receipts, message, from, deadline).await;

@@ -1,15 +1,18 @@
 //! State that a process keeps between invocations. It is bounded in size, and may be lost at any time.
 
 use std::collections::{HashSet, VecDeque};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use shared::meta::envelope::Exchange;
 use shared::meta::sender::{PhoneNumber, Sender, UserId};
 use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;
+use crate::incoming::Incoming;
 
 /// The number of turns with one sender from one business number within [`WINDOW`] that counts as a reply loop: the sender
 /// seems to be automatic and to react to each reply. A turn is a reply to a message written after the previous one.
@@ -21,6 +24,9 @@ pub const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// The maximum number of remembered conversations. The least recent are evicted first.
 const SENDERS: usize = 500;
 
+/// The maximum number of remembered replies that were not recorded.
+const UNRECORDED: usize = 100;
+
 /// The maximum number of remembered business numbers.
 const NUMBERS: usize = 100;
 
@@ -31,7 +37,14 @@ pub struct Memory {
     pub conversations: Conversations,
     /// Business numbers with a successful send.
     pub numbers: WorkingNumbers,
+    /// Replies that were sent and not recorded.
+    pub unrecorded: Unrecorded,
 }
+
+/// Replies that this process has sent, and that neither the database nor the record queue accepted. Their messages are
+/// redelivered, and must be recorded, not answered again.
+#[derive(Default)]
+pub struct Unrecorded(Mutex<VecDeque<Exchange>>);
 
 /// Conversations with recent turns, for the detection of reply loops.
 #[derive(Debug, Default)]
@@ -56,6 +69,47 @@ struct Conversation {
     turns: VecDeque<Instant>,
     /// The time at which sending the reply of the last turn started.
     answered_at: Option<DateTime<Utc>>,
+}
+
+impl fmt::Debug for Unrecorded {
+    /// Writes the number of replies: their content is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unrecorded({})", lock(&self.0).len())
+    }
+}
+
+impl Unrecorded {
+    /// Adds a reply that was sent. The oldest are evicted first.
+    pub fn add(&self, exchange: Exchange) {
+        let mut exchanges = lock(&self.0);
+        exchanges.retain(|known| known.key != exchange.key);
+        if exchanges.len() >= UNRECORDED {
+            exchanges.pop_front();
+        }
+        exchanges.push_back(exchange);
+    }
+
+    /// Returns the number of these messages, from the oldest, that such a reply answered.
+    #[must_use]
+    pub fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
+        let exchanges = lock(&self.0);
+        let mut lengths = exchanges.iter().map(|known| (known, known.earlier.len() + 1));
+        let is_of = |known, length| messages.get(..length).is_some_and(|first| is_of(known, first));
+        lengths.find(|(known, length)| is_of(known, *length)).map(|(_, length)| length)
+    }
+
+    /// Removes and returns the reply to the turn of these messages.
+    pub fn take(&self, turn: &[&Incoming]) -> Option<Exchange> {
+        let mut exchanges = lock(&self.0);
+        let found = exchanges.iter().position(|known| is_of(known, turn))?;
+        exchanges.remove(found)
+    }
+}
+
+/// Returns whether an exchange has the messages of this turn.
+fn is_of(exchange: &Exchange, turn: &[&Incoming]) -> bool {
+    let keys = exchange.earlier.iter().map(|asked| &asked.key).chain([&exchange.key]);
+    keys.eq(turn.iter().map(|message| &message.key))
 }
 
 impl WorkingNumbers {
