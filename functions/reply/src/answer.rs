@@ -24,6 +24,7 @@ use crate::incoming::Incoming;
 use crate::linking::{self, Step};
 use crate::links::{self, Tap};
 use crate::lookup::{Found, Owner, SentParts, lookup};
+use crate::memory::UnrecordedReply;
 use crate::notice::SILENCED;
 use crate::outcome::{Handled, Outcome, Report, TurnReport};
 use crate::queues::QueueClient;
@@ -37,7 +38,7 @@ use crate::users::{self, Author};
 const UNKNOWN_TEXT: &str = "[reply not recorded]";
 
 /// The reason for a reply that is not sent again.
-const CONFIRMED: &str = "a status shows that an earlier attempt sent the reply";
+const CONFIRMED: &str = "an earlier attempt sent the reply";
 
 /// What earlier attempts at a turn have sent and stored.
 struct Before<'a> {
@@ -68,7 +69,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             linking::claim(&self.database, code.as_ref(), from, last, attempt.deadline),
             lookup(&self.database, turn, &author, attempt, !R::IS_PURE)
         );
-        let Found { owner, recorded: recorded_before, earlier } = found;
+        let Found { owner, recorded: recorded_before, mut earlier } = found;
         let new: Vec<&Incoming> =
             turn.iter().copied().filter(|message| !recorded_before.contains(&message.key)).collect();
         match claimed {
@@ -82,6 +83,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             Ok(_) => {}
             Err(failure) => return Report::from(failure).of_turn(turn.len()),
         }
+        let unrecorded = new.iter().filter_map(|message| self.memory.replies.take(&message.key));
+        unrecorded.for_each(|reply| earlier.add(reply));
         let answered = match owner {
             Owner::Unlinked => None,
             Owner::User(_) | Owner::Unknown => earlier.answered(&new),
@@ -224,6 +227,15 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let send_started_at = (self.clock)();
         let Sent { wamids, parts, progress } = self.outbox().send(route, &answer, deadline).await;
         let at = (self.clock)();
+        // Without the wamid of a part it is unknown which parts the others are.
+        let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
+        let sent_now = UnrecordedReply { key: message.key.clone(), text: answer.clone(), wamids: known };
+        let remember = |failure: Failure| {
+            if matches!(failure, Failure::Unrecorded(_)) {
+                self.memory.replies.add(sent_now);
+            }
+            failure
+        };
         exchange.answer_wamids = wamids;
         if !matches!(progress, Progress::Failed(_)) {
             metrics::record("receipt_to_reply_ms", (at - message.received_at).to_std().unwrap_or_default());
@@ -254,11 +266,11 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 let wamid = ShortWamid::field(message.key.as_str());
                 warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
                 exchange.answer = Some(Line { content: answer, at });
-                recorder.record_later(user_id, author, exchange, Some(unsent), deadline).await?;
-                return Ok(Outcome::Answered.into());
+                let recording = recorder.record_later(user_id, author, exchange, Some(unsent), deadline);
+                return recording.await.map(|()| Outcome::Answered.into()).map_err(remember);
             }
         };
-        record(handled, exchange).await
+        record(handled, exchange).await.map_err(remember)
     }
 
     /// Stores a reply before it is sent. A database that is down must not stop the reply.

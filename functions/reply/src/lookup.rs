@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::TimeDelta;
 use futures::future::OptionFuture;
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
@@ -17,12 +16,10 @@ use crate::database::{Database, within};
 use crate::delivery::Attempt;
 use crate::history::row_id;
 use crate::incoming::Incoming;
+use crate::memory::UnrecordedReply;
 use crate::statuses::SentPart;
 use crate::stored_answers::StoredAnswer;
 use crate::users::{self, Author, Linked, LookupError};
-
-/// The time within which SQS recognizes copies of a message.
-const DEDUPLICATION: TimeDelta = TimeDelta::minutes(5);
 
 /// The owner of the history that a message belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +53,7 @@ pub(crate) struct Found {
     pub(crate) earlier: Earlier,
 }
 
-/// What earlier attempts have sent and stored, as far as the database knows.
+/// What earlier attempts have sent and stored, as far as the database and this process know.
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
     sent: Vec<SentPart>,
@@ -67,13 +64,22 @@ pub(crate) struct Earlier {
 pub(crate) type SentParts = BTreeMap<u32, Wamid>;
 
 impl Earlier {
+    /// Adds a reply that this process has sent and not recorded.
+    pub(crate) fn add(&mut self, reply: UnrecordedReply) {
+        let UnrecordedReply { key, text, wamids } = reply;
+        let answer_id = row_id(&key, &Role::Assistant);
+        self.sent.extend((1..).zip(wamids).map(|(part, wamid)| SentPart { answer_id, part, wamid }));
+        self.stored.push(StoredAnswer { message_id: row_id(&key, &Role::User), text });
+    }
+
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
-        let is_last = |message: &&&Incoming| {
-            !self.parts_to(&message.key).is_empty() || self.stored(&message.key).is_some()
-        };
-        messages.iter().rev().position(|message| is_last(&message)).map(|after| messages.len() - after)
+        let last = messages
+            .iter()
+            .position(|message| !self.parts_to(&message.key).is_empty())
+            .or_else(|| messages.iter().rposition(|message| self.stored(&message.key).is_some()));
+        last.map(|last| last + 1)
     }
 
     /// Returns the sent parts of the reply to the turn that ends with this message.
@@ -150,7 +156,7 @@ pub(crate) async fn lookup(
 /// Returns whether an earlier attempt may have answered a message: it was received before, or the webhook received it so
 /// late that it may be a copy which SQS did not recognize.
 pub(crate) fn may_be_repeated(message: &Incoming, attempt: Attempt) -> bool {
-    attempt.receive_count > 1 || message.received_at - message.sent_at >= DEDUPLICATION
+    attempt.receive_count > 1 || message.is_late()
 }
 
 /// Returns the parts of the answer with this id, to this message, that an earlier attempt has sent, if there may be one.

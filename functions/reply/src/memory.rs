@@ -1,12 +1,14 @@
 //! State that a process keeps between invocations. It is bounded in size, and may be lost at any time.
 
 use std::collections::{HashSet, VecDeque};
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::meta::sender::{PhoneNumber, Sender, UserId};
+use shared::meta::wamid::{MessageKey, Wamid};
 use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;
@@ -21,6 +23,9 @@ pub const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// The maximum number of remembered conversations. The least recent are evicted first.
 const SENDERS: usize = 500;
 
+/// The maximum number of remembered replies. The oldest are evicted first.
+const REPLIES: usize = 100;
+
 /// The maximum number of remembered business numbers.
 const NUMBERS: usize = 100;
 
@@ -31,6 +36,8 @@ pub struct Memory {
     pub conversations: Conversations,
     /// Business numbers with a successful send.
     pub numbers: WorkingNumbers,
+    /// Replies that were sent and are not recorded.
+    pub replies: UnrecordedReplies,
 }
 
 /// Conversations with recent turns, for the detection of reply loops.
@@ -39,6 +46,22 @@ pub struct Conversations {
     /// Seeded randomly, so that a hash reveals nothing outside this process.
     hashes: RandomState,
     latest: Mutex<VecDeque<Conversation>>,
+}
+
+/// Replies that this process has sent, and whose rows neither the database nor the record queue accepted: their messages
+/// are redelivered, and a retry in the same process must not send the reply again.
+#[derive(Debug, Default)]
+pub struct UnrecordedReplies(Mutex<VecDeque<UnrecordedReply>>);
+
+/// A reply that was sent and is not recorded.
+#[derive(Clone, Eq, PartialEq)]
+pub struct UnrecordedReply {
+    /// The key of the last message of the turn.
+    pub key: MessageKey,
+    /// The whole text.
+    pub text: String,
+    /// The wamids of the parts that were sent, from the first.
+    pub wamids: Vec<Wamid>,
 }
 
 /// Business numbers from which this process has sent a reply.
@@ -56,6 +79,32 @@ struct Conversation {
     turns: VecDeque<Instant>,
     /// The time at which sending the reply of the last turn started.
     answered_at: Option<DateTime<Utc>>,
+}
+
+impl UnrecordedReplies {
+    /// Adds a reply.
+    pub fn add(&self, reply: UnrecordedReply) {
+        let mut replies = lock(&self.0);
+        if replies.len() >= REPLIES {
+            replies.pop_front();
+        }
+        replies.push_back(reply);
+    }
+
+    /// Removes and returns the replies to turns that end with this message.
+    #[must_use]
+    pub fn take(&self, key: &MessageKey) -> Option<UnrecordedReply> {
+        let mut replies = lock(&self.0);
+        let position = replies.iter().position(|reply| reply.key == *key)?;
+        replies.remove(position)
+    }
+}
+
+impl fmt::Debug for UnrecordedReply {
+    /// Omits the text, which is personal data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnrecordedReply").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 impl WorkingNumbers {
@@ -188,6 +237,20 @@ mod tests {
             assert!(!memory.is_loop(person));
             memory.add_turn(person, sent_at, Some(sent_at + TimeDelta::seconds(second + 1)));
         }
+    }
+
+    #[test]
+    fn an_unrecorded_reply_is_found_once_and_the_oldest_is_evicted() {
+        let replies = UnrecordedReplies::default();
+        for number in 0..=REPLIES {
+            let key = MessageKey::from(format!("wamid.{number}"));
+            replies.add(UnrecordedReply { key, text: "a secret".to_owned(), wamids: Vec::new() });
+        }
+        assert!(!format!("{replies:?}").contains("a secret"));
+        let take = |key: &str| replies.take(&key.into()).map(|reply| reply.text);
+        assert_eq!(take("wamid.0"), None);
+        assert_eq!(take("wamid.1"), Some("a secret".to_owned()));
+        assert_eq!(take("wamid.1"), None);
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl<M: Messenger> Outbox<'_, M> {
                     counter,
                     wamid,
                     answer = answer_wamid,
-                    "reply not sent again: a status shows that it was sent"
+                    "reply not sent again: an earlier attempt sent it"
                 );
                 wamids.push(answer.clone());
                 (parts, rest) = (parts + 1, after);

@@ -74,16 +74,23 @@ impl Window {
         };
         let received_before = group.iter().take_while(|delivery| delivery.receive_count > 1).count();
         let is_retry = self.tries(&group[..received_before], now) > 1;
+        // In seconds, as Meta tells it.
+        let mut written = opening.sent_at.timestamp();
         let belongs = |delivery: &&Delivery| {
             let is_same = |message: &Incoming| {
-                message.sender == opening.sender && message.phone_number_id == opening.phone_number_id
+                let is_next = message.sent_at.timestamp() >= written;
+                written = message.sent_at.timestamp();
+                is_next
+                    && message.sender == opening.sender
+                    && message.phone_number_id == opening.phone_number_id
             };
             self.joinable(delivery).is_some_and(is_same) && !(is_retry && delivery.receive_count == 1)
         };
         1 + later.iter().take_while(belongs).count()
     }
 
-    /// Returns the message of a delivery, if it can be in a turn with others.
+    /// Returns the message of a delivery, if it can be in a turn with others. A late copy cannot: it may have been answered
+    /// in another turn.
     fn joinable(self, delivery: &Delivery) -> Option<&Incoming> {
         match &delivery.work {
             Ok(Work::Answer(message))
@@ -91,6 +98,7 @@ impl Window {
                     && delivery.source == Source::Inbound
                     && message.is_ours
                     && message.group_id.is_none()
+                    && !message.is_late()
                     && Step::of(message).is_none() =>
             {
                 Some(message)

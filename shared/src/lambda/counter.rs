@@ -51,7 +51,7 @@ crate::names! {
 
         // reply: replies
         DuplicateReplyRisk = "duplicate_reply_risk": "replies that may be sent twice",
-        ConfirmedReplies = "confirmed_replies": "replies not sent again, because a status shows that an earlier attempt sent them",
+        ConfirmedReplies = "confirmed_replies": "replies not sent again, because an earlier attempt is known to have sent them",
         UnstoredAnswers = "unstored_answers": "replies sent without being stored first: a retry may say other words",
         UnnamedAnswers = "unnamed_answers": "replies sent for which the Graph API returned no wamid",
         UndeliverableAnswers = "undeliverable_answers": "replies that Meta refused permanently",

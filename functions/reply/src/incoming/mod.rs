@@ -23,7 +23,7 @@ mod vcard;
 use std::borrow::Cow;
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::names::UpdateKind;
@@ -170,7 +170,16 @@ impl Entry {
     }
 }
 
+/// The time within which SQS recognizes copies of a message.
+const DEDUPLICATION: TimeDelta = TimeDelta::minutes(5);
+
 impl Incoming {
+    /// Returns whether the webhook received it so late that it may be a copy which SQS did not recognize.
+    #[must_use]
+    pub(crate) fn is_late(&self) -> bool {
+        self.received_at - self.sent_at >= DEDUPLICATION
+    }
+
     /// Returns the author, for the lookup of the user.
     #[must_use]
     pub fn author(&self) -> Author {

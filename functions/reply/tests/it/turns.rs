@@ -55,8 +55,7 @@ fn with_status(last: &str, parts: u32) -> Answers {
 }
 
 fn with_status_of(answer_id: Uuid, parts: u32) -> Answers {
-    let part =
-        |part| json!({"answer_id": answer_id, "answer_part": part, "wamid": format!("wamid.s{part}")});
+    let part = |part| json!({"answer_id": answer_id, "answer_part": part, "wamid": format!("wamid.s{part}")});
     let found: Vec<_> = (1..=parts).map(part).collect();
     Answers { sent_parts: ResponseTemplate::new(200).set_body_json(json!(found)), ..all_well() }
 }
@@ -241,6 +240,21 @@ async fn a_reply_is_sent_although_it_cannot_be_stored() {
     let reply = world.reply(Counting::default());
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.sent().await[0]["text"]["body"], "Hello #0");
+}
+
+#[tokio::test]
+async fn a_reply_that_nothing_recorded_is_not_sent_again_by_the_same_process() {
+    let mut world = World::new(Answers { insert: ResponseTemplate::new(503), ..all_well() }).await;
+    world.queues.refuses = true;
+    let reply = world.reply(Counting::default());
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
+    let available = World::new(all_well()).await;
+    let retry = available.reply(Counting(AtomicUsize::new(7)));
+    let retry = reply::Reply { memory: reply.memory, ..retry };
+    assert_eq!(retry.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await, Disposition::Delete);
+    assert_eq!((world.sends().await.len(), available.sends().await.len()), (1, 0));
+    let rows = available.inserts().await.remove(0);
+    assert_eq!((&rows[1]["content"], &rows[1]["wamids"]), (&json!("Hello #0"), &json!(["wamid.answer"])));
 }
 
 #[tokio::test]

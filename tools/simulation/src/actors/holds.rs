@@ -13,14 +13,15 @@ use crate::model::world::State;
 const WINDOWS: u32 = 5;
 
 /// Receives that a hold counts as, with a deliberate defect.
-const COUNTED: u32 = 20;
+const COUNTED: u32 = 60;
 
 /// The receive count that the function is told.
 #[must_use]
 pub fn receive_count(state: &State, message: &Received) -> u32 {
     let holds = state.turns.holds.get(&message.message_id.to_string()).copied().unwrap_or_default();
     let counted = if state.has_defect(Defect::CountHolds) { COUNTED * holds } else { 0 };
-    message.receive_count + counted
+    let least = if state.has_defect(Defect::CountFirstTwice) { 2 } else { 1 };
+    message.receive_count.max(least) + counted
 }
 
 /// Records the deliveries that an invocation, started at this time, has held: returned and hidden without an attempt.

@@ -182,6 +182,8 @@ fn repeated(
         return match was.end {
             End::Died | End::Undeleted if unlinked => Ok(Cause::UndeletedUnlinked),
             End::Died | End::Undeleted => Ok(Cause::Undeleted),
+            // With the rest of its turn, which failed.
+            End::Returned if !state.plan.answering.window.is_zero() => Ok(Cause::Undeleted),
             end => Err(format!("the earlier attempt was recorded and ended {end:?}")),
         };
     }

@@ -13,7 +13,7 @@ use crate::actors::queues::PAIRS;
 use crate::checks::echoes;
 use crate::checks::findings::Findings;
 use crate::checks::{business, events, linking, links as linked, loops, registration, statuses, turns};
-use crate::model::attempts::{Attempt, Member};
+use crate::model::attempts::{Attempt, Lookup, Member};
 use crate::model::links::e164;
 use crate::model::questions::{Kind, Question};
 use crate::model::world::{Row, Send, State};
@@ -223,7 +223,7 @@ fn delays(state: &State, findings: &mut Findings) {
         let limit = if attempt.kept.is_some() { limit + LOOKUPS } else { limit };
         let Some(first) = attempt.messages.first() else { continue };
         // A notice looks for a status by itself.
-        let is_notice = attempt.words.is_none() && first.receive_count > 1;
+        let is_notice = attempt.words.is_none() && attempt.statuses != Lookup::Skipped;
         let limit = if is_notice { limit + LOOKUPS } else { limit };
         if attempt.sent_at.is_some_and(|sent_at| sent_at - attempt.at > limit) {
             findings.counts.delayed_answers += 1;

@@ -87,8 +87,10 @@ pub enum Defect {
     ChangeWords,
     /// A hold counts as several receives.
     CountHolds,
-    /// Each receive of a message counts as its first.
+    /// Every delivery has just arrived.
     HoldForever,
+    /// The first receive of a message counts as its second.
+    CountFirstTwice,
     /// Only the row of the last message of a turn is found.
     ForgetJoined,
 }
@@ -100,7 +102,7 @@ impl Defect {
             Self::SkipStatusCheck | Self::DropCallbackData => answering.reports_sends = true,
             Self::ForgetStoredAnswers | Self::KeepStoredAnswers => answering.is_pure = false,
             Self::ChangeWords => answering.is_pure = true,
-            Self::CountHolds | Self::HoldForever | Self::ForgetJoined => {
+            Self::CountHolds | Self::HoldForever | Self::CountFirstTwice | Self::ForgetJoined => {
                 answering.window = Duration::from_secs(5);
                 answering.bursts = answering.bursts.max(2);
             }

@@ -15,7 +15,7 @@ use tokio::process::Command;
 const SEED: u64 = 20_261_124;
 
 /// Every kind of fault in a run.
-const FAULTS: [&str; 49] = [
+const FAULTS: [&str; 55] = [
     "Graph 131047 (final)",
     "Graph 131048",
     "Graph 131056",
@@ -53,6 +53,12 @@ const FAULTS: [&str; 49] = [
     "number taken by another person",
     "panic",
     "process crashed",
+    "process crashed after a hold",
+    "process crashed after the answer",
+    "process crashed after the answer was stored",
+    "process crashed after the lookup",
+    "process crashed after the record",
+    "process crashed after the send",
     "question answered by another person",
     "question answered by both buttons",
     "question answered late",
@@ -283,6 +289,51 @@ fn forgotten_registration_texts_are_detected() {
     is_detected(Defect::ForgetRegistrationTexts, |summary| summary.counts.extra_registrations);
 }
 
+#[test]
+fn missing_status_check_is_detected_as_second_answers() {
+    is_detected(Defect::SkipStatusCheck, |summary| summary.counts.duplicate_replies_outside);
+}
+
+#[test]
+fn dropped_callback_data_is_detected_as_second_answers() {
+    is_detected(Defect::DropCallbackData, |summary| summary.counts.duplicate_replies_outside);
+}
+
+#[test]
+fn forgotten_stored_answers_are_detected_as_changed_words() {
+    is_detected(Defect::ForgetStoredAnswers, |summary| summary.counts.changed_words);
+}
+
+#[test]
+fn changed_words_are_detected() {
+    is_detected(Defect::ChangeWords, |summary| summary.counts.changed_words);
+}
+
+#[test]
+fn kept_stored_answers_are_detected() {
+    is_detected(Defect::KeepStoredAnswers, |summary| summary.counts.stored_answers_left);
+}
+
+#[test]
+fn counted_holds_are_detected_as_early_dead_letters() {
+    is_detected(Defect::CountHolds, |summary| summary.counts.early_letters);
+}
+
+#[test]
+fn endless_holds_are_detected() {
+    is_detected(Defect::HoldForever, |summary| summary.counts.overheld);
+}
+
+#[test]
+fn forgotten_joined_messages_are_detected_as_split_turns() {
+    is_detected(Defect::ForgetJoined, |summary| summary.counts.split_turns);
+}
+
+#[test]
+fn new_messages_in_a_retry_are_detected_as_changed_turns() {
+    is_detected(Defect::CountFirstTwice, |summary| summary.counts.changed_turns);
+}
+
 async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulation"));
     let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
@@ -317,10 +368,16 @@ async fn command_prints_the_summary() {
         "unfinished_links",
         "recorded_steps",
         "extra_registrations",
+        "split_turns",
+        "changed_turns",
+        "changed_words",
+        "overheld",
+        "early_letters",
+        "stored_answers_left",
     ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }
-    for by_kind in ["faults", "duplicate_replies_by_cause"] {
+    for by_kind in ["faults", "duplicate_replies_by_cause", "second_answers"] {
         assert!(summary[by_kind].as_object().is_some_and(|kinds| !kinds.is_empty()), "{by_kind}");
     }
     let (code, text, _) = simulation(&["--runs", "1", "--seed", "7"]).await;
