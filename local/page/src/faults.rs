@@ -45,14 +45,14 @@ pub(crate) fn all() -> Vec<Fault> {
             "Sends fail with 400, code 131056: too many messages to one recipient. The backoff grows fourfold, as Meta advises.",
         ),
         (
-            "graph-lost",
-            "Graph API: response lost",
-            "Sends are accepted and the connection is reset without a response. The message is retried after 20 seconds; a status has come by then, and no second reply is sent.",
-        ),
-        (
             "graph-slow",
             "Graph API: slow",
             "Every send takes 4 seconds. Other senders get their replies meanwhile.",
+        ),
+        (
+            "graph-lost",
+            "Graph API: response lost",
+            "Sends are accepted and the connection is reset without a response. The message is retried after 20 seconds; a status has come by then, and no second reply is sent.",
         ),
         (
             "graph-token-expired",

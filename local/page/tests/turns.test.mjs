@@ -13,6 +13,7 @@ test("messages of a burst are held and get one reply", { skip: Boolean(process.e
   const texts = ["Do you have the green one?", "In size 42?", "And by Friday?"];
   for (const text of texts) await on.write(page, text);
   await on.stage(on.row(page, texts[0]), "reply").getByText("held").waitFor();
+  await on.stage(on.row(page, texts[0]), "queue").getByText(/held for \d s/).waitFor();
   await on.received(page, texts.join(" ")).waitFor();
   for (const text of texts) {
     const row = on.row(page, text);

@@ -2,8 +2,8 @@
 
 import { html, useEffect, useState } from "./vendor/preact-htm.js";
 
-// Seconds until the message is visible on the queue.
-export function Countdown({ until }) {
+// Seconds until the message is visible on the queue: `held`, or after a failure.
+export function Countdown({ until, held }) {
   const seconds = () => Math.max(0, Math.ceil((Date.parse(until) - Date.now()) / 1000));
   const [left, setLeft] = useState(seconds());
   useEffect(() => {
@@ -11,5 +11,5 @@ export function Countdown({ until }) {
     const timer = setInterval(() => setLeft(seconds()), 250);
     return () => clearInterval(timer);
   }, [until]);
-  return left > 0 && html`<span class="countdown">retry in ${left} s</span>`;
+  return left > 0 && html`<span class="countdown">${held ? "held for" : "retry in"} ${left} s</span>`;
 }

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
 import { Countdown } from "./countdown.js";
 import { clockWithSeconds, counted, milliseconds, ok } from "./format.js";
-import { words } from "./stages.js";
+import { isHeld, words } from "./stages.js";
 
 export function Details({ state, wamid, message, close }) {
   const heading = useRef(null);
@@ -63,13 +63,13 @@ function Stages({ message }) {
                 group: queue.group,
                 position: queue.position,
                 receives: queue.receives,
-                visible: queue.visible_at && html`<${Countdown} until=${queue.visible_at} />`,
+                visible: queue.visible_at && html`<${Countdown} until=${queue.visible_at} held=${isHeld(reply)} />`,
               }}
             />
           `
         : html`<p class="empty">Not queued yet.</p>`}
     <//>
-    <${Part} name="Reply" is=${!reply ? "nothing" : reply.error ? "bad" : reply.outcome === "held" ? "waits" : reply.outcome ? "good" : "busy"}>
+    <${Part} name="Reply" is=${!reply ? "nothing" : reply.error ? "bad" : isHeld(reply) ? "waits" : reply.outcome ? "good" : "busy"}>
       ${reply
         ? html`
             <${Facts}

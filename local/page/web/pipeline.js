@@ -109,7 +109,7 @@ class Row extends Component {
                   <span class="dot" aria-hidden="true"></span>
                   <span class="for-screen-readers">${stage.label}: </span>
                   <span class="text">
-                    ${stage.text}${stage.until && html`<${Countdown} until=${stage.until} />`}
+                    ${stage.text}${stage.until && html`<${Countdown} until=${stage.until} held=${stage.held} />`}
                   </span>
                 </span>
               `,

@@ -28,6 +28,9 @@ const GOOD_OUTCOMES = new Set([
 
 export const stages = (message) => STAGES.map(([id, label]) => ({ id, label, ...TEXTS[id](message) }));
 
+// Whether a message waits for further ones of its sender.
+export const isHeld = (reply) => reply?.outcome === "held";
+
 const TEXTS = {
   webhook({ webhook }) {
     if (!webhook) return NOTHING;
@@ -35,7 +38,7 @@ const TEXTS = {
     const text = [`${webhook.status}${posts}`, milliseconds(webhook.ms)].filter(Boolean).join(" · ");
     return { is: ok(webhook.status) ? "good" : "bad", text };
   },
-  queue({ queue, dead }) {
+  queue({ queue, reply, dead }) {
     if (dead) return { is: "bad", text: "dead letter" };
     if (!queue) return NOTHING;
     const receives = queue.receives > 1 ? ` ×${queue.receives}` : "";
@@ -43,7 +46,7 @@ const TEXTS = {
     if (queue.state === "dead") return { is: "bad", text: "dead letter" };
     if (queue.state === "in flight") return { is: "busy", text: `in flight${receives}` };
     const records = queue.name?.startsWith("records") ? "rows waiting" : "waiting";
-    return { is: "waits", text: `${queue.visible_at ? `${records}, ` : records}`, until: queue.visible_at };
+    return { is: "waits", text: `${queue.visible_at ? `${records}, ` : records}`, until: queue.visible_at, held: isHeld(reply) };
   },
   reply({ reply }) {
     if (!reply) return NOTHING;

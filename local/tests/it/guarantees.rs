@@ -1,16 +1,17 @@
 //! The tests that `docs/RELIABILITY.md` names for its guarantees exist.
 
 /// Each test file by its name in the document.
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("simulation", include_str!("../../../tools/simulation/tests/it/main.rs")),
     ("failures", include_str!("failures.rs")),
     ("pipeline", include_str!("pipeline.rs")),
     ("dead_letters", include_str!("../../../tools/ops/tests/it/dead_letters.rs")),
     ("updates", include_str!("updates.rs")),
     ("loops", include_str!("loops.rs")),
-    ("turns", include_str!("turns.rs")),
+    ("one_answer", include_str!("one_answer.rs")),
     ("messages", include_str!("../../../functions/reply/tests/it/messages.rs")),
     ("people", include_str!("../../../functions/reply/tests/it/people.rs")),
+    ("turns", include_str!("../../../functions/reply/tests/it/turns.rs")),
     ("sending", include_str!("../../../functions/reply/tests/it/sending.rs")),
     ("business", include_str!("../../../functions/reply/tests/it/business.rs")),
     ("kinds", include_str!("../../../functions/reply/tests/it/kinds.rs")),
