@@ -55,8 +55,7 @@ fn with_status(last: &str, parts: u32) -> Answers {
 }
 
 fn with_status_of(answer_id: Uuid, parts: u32) -> Answers {
-    let part =
-        |part| json!({"answer_id": answer_id, "answer_part": part, "wamid": format!("wamid.s{part}")});
+    let part = |part| json!({"answer_id": answer_id, "answer_part": part, "wamid": format!("wamid.s{part}")});
     let found: Vec<_> = (1..=parts).map(part).collect();
     Answers { sent_parts: ResponseTemplate::new(200).set_body_json(json!(found)), ..all_well() }
 }
