@@ -206,6 +206,18 @@ async fn a_status_of_the_registration_text_is_not_one_of_the_reply() {
 }
 
 #[tokio::test]
+async fn a_reply_that_could_not_be_recorded_is_recorded_and_not_sent_again() {
+    let mut world = World::new(Answers { insert: ResponseTemplate::new(500), ..all_well() }).await;
+    world.queues.refuses = true;
+    let reply = world.reply(Echo);
+    for receive_count in 1..=3 {
+        let handled = reply.handle(&delivery(envelope(&text()), receive_count), Deadline::NONE).await;
+        assert!(is_returned(handled));
+        assert_eq!(world.sends().await.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_late_copy_is_not_answered_again_if_the_reply_has_a_status() {
     let world = World::new(with_status("wamid.Q", 1)).await;
     let mut message = text();
