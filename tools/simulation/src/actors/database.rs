@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::Defect;
-use crate::actors::{follow, linking, queues, tables};
+use crate::actors::{bodies, follow, linking, tables};
 use crate::model::attempts::{Lookup, Stored};
 use crate::model::faults::Outage;
 use crate::model::strangers::{Message, Step};
@@ -260,7 +260,7 @@ impl Database for Project {
             let state = &mut *self.world.lock();
             let attempt = state.attempts.current(invocation, &key);
             if let Some(attempt) = state.attempts.get_mut(attempt) {
-                attempt.asked = queues::turn(exchange);
+                attempt.asked = bodies::turn(exchange);
             }
             attempt
         };

@@ -4,7 +4,7 @@ use local_sqs::Received;
 use reply::turns::HOLDS;
 
 use crate::Defect;
-use crate::actors::queues::{About, about};
+use crate::actors::bodies::{About, about};
 use crate::model::attempts::Holding;
 use crate::model::turns::Step;
 use crate::model::world::State;

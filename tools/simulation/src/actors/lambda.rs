@@ -17,11 +17,12 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::Defect;
+use crate::actors::bodies::{About, about, turn_of_task};
 use crate::actors::crash::run_until_crash;
 use crate::actors::database::Project;
 use crate::actors::graph::Graph;
 use crate::actors::holds;
-use crate::actors::queues::{About, InvocationQueues, about, turn_of_task};
+use crate::actors::queues::InvocationQueues;
 use crate::actors::webhook::received_now;
 use crate::model::attempts::{End, Holding};
 use crate::model::turns::Step;

@@ -11,6 +11,7 @@
 //! | [`webhook`] | `webhook` on Lambda, and its queue |
 //! | [`lambda`] | `reply` on Lambda: batches, deadlines |
 //! | [`holds`] | deliveries that wait for further messages |
+//! | [`bodies`] | the bodies of queue messages |
 //! | [`crash`] | processes that crash |
 //! | [`queues`] | the queues of the template, over `local-sqs`, and the calls of `reply` |
 //! | [`graph`] | the Graph API and the phones behind it |
@@ -20,6 +21,7 @@
 //! | [`tables`] | its tables, and the effects of new rows |
 //! | [`follow`] | links after changes of numbers and user ids, and after operators' edits |
 
+pub mod bodies;
 pub mod crash;
 pub mod database;
 pub mod follow;

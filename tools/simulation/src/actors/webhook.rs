@@ -16,8 +16,8 @@ use webhook::queue::{Queue, QueueError};
 use webhook::signature::{AppSecret, HEADER};
 
 use crate::Defect;
+use crate::actors::bodies::{self, About};
 use crate::actors::crash::run_until_crash;
-use crate::actors::queues::{self, About};
 use crate::model::world::{State, World};
 use local_sqs::deployed::INBOUND;
 
@@ -141,7 +141,7 @@ impl Queue for Inbound {
 fn put(state: &mut State, id: u64, entry: &Entry) -> bool {
     let at = state.timestamp();
     let wamid = entry.subject.wamid.as_deref().unwrap_or_default();
-    let mark = match queues::about(&entry.body) {
+    let mark = match bodies::about(&entry.body) {
         About::Event(mark) if state.people.changes.contains_key(&mark) => Some(mark),
         _ => None,
     };

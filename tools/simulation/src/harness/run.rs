@@ -9,7 +9,8 @@ use tokio::time::{sleep, timeout};
 use tracing::subscriber::NoSubscriber;
 
 use crate::Defect;
-use crate::actors::queues::{self, About, PAIRS};
+use crate::actors::bodies::{About, about};
+use crate::actors::queues::{self, PAIRS};
 use crate::actors::{follow, identities, lambda, linkers, meta};
 use crate::checks::history;
 use crate::checks::invariants;
@@ -17,11 +18,11 @@ use crate::harness::report::Outcome;
 use crate::model::attempts::Attempts;
 use crate::model::codes::Codes;
 use crate::model::events::Events;
-use crate::model::faults::{Chance, Plan};
+use crate::model::faults::{Answering, Chance, Plan};
 use crate::model::people::People;
 use crate::model::statuses::Statuses;
 use crate::model::trace::Trace;
-use crate::model::turns::{Answering, Turns, gather};
+use crate::model::turns::{Turns, gather};
 use crate::model::world::{State, World};
 use local_sqs::deployed::{INBOUND, RECORDS};
 
@@ -199,7 +200,7 @@ fn redrive(world: &Arc<World>) -> anyhow::Result<u64> {
         let view = state.broker.queue(dead_letters)?.view();
         for letter in &view.messages {
             moved += 1;
-            let what = queues::about(letter.body.as_str());
+            let what = about(letter.body.as_str());
             if let About::Event(mark) = &what {
                 follow::dead_letter(state, mark);
             }

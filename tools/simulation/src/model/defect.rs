@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::turns::Answering;
+use crate::model::faults::Answering;
 
 /// A deliberate defect that violates a guarantee, to test that the simulation detects it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

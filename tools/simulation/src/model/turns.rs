@@ -13,27 +13,8 @@ use crate::model::people::People;
 use crate::model::posts::{Post, again};
 use crate::model::questions::Kind;
 
-/// Windows of the runs.
-const WINDOWS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(5)];
-
 /// Maximum number of messages in a burst.
 const BURST: u64 = 10;
-
-/// Distinguishes the sequence from the one of all other faults.
-const SEQUENCE: u64 = 0x7475_726e_7321_2121;
-
-/// How a run answers.
-#[derive(Clone, Copy, Debug)]
-pub struct Answering {
-    /// The time for which a message waits for further ones of its sender.
-    pub window: Duration,
-    /// Whether the responder says the same words to the same question.
-    pub is_pure: bool,
-    /// Number of bursts.
-    pub bursts: u64,
-    /// Whether Meta reports that messages are sent, in the runs without other statuses.
-    pub reports_sends: bool,
-}
 
 /// The state of the turns of a run.
 #[derive(Debug)]
@@ -101,21 +82,6 @@ impl Step {
             Some(Self::Sent) => "process crashed after the send",
             Some(Self::Recorded) => "process crashed after the record",
         }
-    }
-}
-
-impl Answering {
-    /// Draws how the run of `seed` answers.
-    #[must_use]
-    pub fn draw(seed: u64) -> (Self, Chance) {
-        let mut chance = Chance::new(seed ^ SEQUENCE);
-        let answering = Self {
-            window: chance.pick(WINDOWS[0], &WINDOWS[1..]),
-            is_pure: chance.in_1000(600),
-            bursts: chance.pick(0, &[1, 2, 3]),
-            reports_sends: chance.in_1000(900),
-        };
-        (answering, chance)
     }
 }
 
