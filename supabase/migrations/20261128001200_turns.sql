@@ -46,6 +46,9 @@ $$;
 create or replace function public.stored_answers_expire() returns trigger
 language plpgsql volatile security definer set search_path = '' set jit = off set enable_seqscan = off as $$
 begin
+  -- The database may have been slow, and the reply is recorded by now.
+  delete from public.stored_answers where message_id in (
+    select inserted.message_id from inserted join public.messages on messages.id = inserted.message_id);
   delete from public.stored_answers where message_id in (
     select message_id from public.stored_answers where created_at < now() - interval '14 days'
     order by created_at limit 200 for update skip locked);
@@ -57,6 +60,7 @@ create or replace trigger messages_delete_stored_answers after insert on public.
   referencing new table as inserted
   for each statement execute function public.messages_delete_stored_answers();
 create or replace trigger stored_answers_expire after insert on public.stored_answers
+  referencing new table as inserted
   for each statement execute function public.stored_answers_expire();
 
 -- Only the triggers call the functions, and need no right to do so.

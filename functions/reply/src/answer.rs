@@ -69,7 +69,10 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             linking::claim(&self.database, code.as_ref(), from, last, attempt.deadline),
             lookup(&self.database, turn, &author, attempt, !R::IS_PURE)
         );
-        let Found { owner, recorded: recorded_before, mut earlier } = found;
+        if found.changes_owner {
+            return Box::pin(self.answer(&turn[..1], attempt)).await;
+        }
+        let Found { owner, recorded: recorded_before, mut earlier, .. } = found;
         let new: Vec<&Incoming> =
             turn.iter().copied().filter(|message| !recorded_before.contains(&message.key)).collect();
         match claimed {
@@ -107,7 +110,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         if let (Some(last), Owner::User(linked), Ok(_)) = (asked.last(), owner, &result) {
             complete_link(&self.database, linked, &author, &last.key, last.sent_at, attempt.deadline).await;
         }
-        if let Ok(Handled { outcome: Outcome::Undeliverable, .. }) = result {
+        if let (Some(last), Ok(Handled { outcome: Outcome::Undeliverable, .. })) = (asked.last(), &result) {
             let (wamid, to) = (last.short_wamid(), &last.sender);
             warn!(counter = Counter::UndeliverableAnswers.name(), wamid, %to, "Meta refused the reply permanently");
         }
@@ -220,8 +223,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         };
 
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
-        let (wamid, answer_id, sent) =
-            (message.key.wamid(), row_id(&message.key, &Role::Assistant), &before.parts);
+        let (wamid, sent) = (addressed(turn, message).key.wamid(), &before.parts);
+        let answer_id = row_id(&message.key, &Role::Assistant);
         let route = Route { from, to, wamid, buttons: &[], answer_id, part: 1, sent };
         // Before the send: an automatic reply may arrive before the Graph API confirms the send.
         let send_started_at = (self.clock)();
@@ -229,15 +232,15 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let at = (self.clock)();
         // Without the wamid of a part it is unknown which parts the others are.
         let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
-        let sent_now = UnrecordedReply { key: message.key.clone(), text: answer.clone(), wamids: known };
+        let text = answer.clone();
         let remember = |failure: Failure| {
             if matches!(failure, Failure::Unrecorded(_)) {
-                self.memory.replies.add(sent_now);
+                self.memory.replies.add(UnrecordedReply { key: message.key.clone(), text, wamids: known });
             }
             failure
         };
         exchange.answer_wamids = wamids;
-        if !matches!(progress, Progress::Failed(_)) {
+        if !matches!(progress, Progress::Failed(_)) && parts as usize > sent.len() {
             metrics::record("receipt_to_reply_ms", (at - message.received_at).to_std().unwrap_or_default());
             conversations.add_turn(conversation, message.sent_at, Some(send_started_at));
         }
@@ -266,7 +269,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 let wamid = ShortWamid::field(message.key.as_str());
                 warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
                 exchange.answer = Some(Line { content: answer, at });
-                let recording = recorder.record_later(user_id, author, exchange, Some(unsent), deadline);
+                let recording =
+                    recorder.record_later(user_id, author, exchange, Some((unsent, &stop)), deadline);
                 return recording.await.map(|()| Outcome::Answered.into()).map_err(remember);
             }
         };
@@ -299,7 +303,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         // The read receipt must precede the reply, because sending the reply ends the typing indicator.
         let (answer, ()) = tokio::join!(
             timed("respond_ms", responding),
-            mark_read(&self.messenger, self.read_receipts, message, from, attempt.deadline)
+            mark_read(&self.messenger, self.read_receipts, addressed(turn, message), from, attempt.deadline)
         );
         match answer {
             Ok(Ok(answer)) => Ok(answer.filter(|answer| !answer.trim().is_empty())),
@@ -307,6 +311,11 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             Err(_) => Err(Failure::NoAnswer("the responder timed out".to_owned())),
         }
     }
+}
+
+/// Returns the message of a turn that the reply quotes: the last one that expects a reply, else the last one.
+fn addressed<'a>(turn: &[&'a Incoming], last: &'a Incoming) -> &'a Incoming {
+    turn.iter().rev().find(|message| message.content.is_conversation()).copied().unwrap_or(last)
 }
 
 /// Returns the exchange to be recorded for a turn that ends with `last`, still without a reply.

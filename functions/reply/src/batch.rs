@@ -30,7 +30,7 @@ pub trait Handle: Sync {
     fn handle_turn(&self, turn: &[Delivery], deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
     /// Decides on a message, or on the first one of a turn, after its handler panicked.
-    fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> impl Future<Output = Disposition> + Send;
+    fn panicked(&self, turn: &[Delivery], deadline: Deadline) -> impl Future<Output = Disposition> + Send;
 
     /// Hides a returned message for `delay`, after which it is redelivered.
     fn hide(
@@ -46,17 +46,10 @@ pub trait Handle: Sync {
 pub enum Disposition {
     /// The message is deleted, or all messages of the turn.
     Delete,
-    /// The first message of the turn is deleted, because it was moved to another queue. The others are the next turn.
-    DeleteFirst,
+    /// So many messages of the turn, from the first, are deleted. The others are the next turn.
+    DeleteFirst(usize),
     /// The message is redelivered after this time, together with the later ones of its group.
     Return(Duration),
-}
-
-impl Disposition {
-    /// Returns the disposition of a turn whose first message has this one.
-    pub(crate) fn of_first(self, turn: &[Delivery]) -> Self {
-        if self == Self::Delete && turn.len() > 1 { Self::DeleteFirst } else { self }
-    }
 }
 
 /// Handles a batch and returns the messages to be redelivered, all before `deadline`, when Lambda ends the
@@ -111,8 +104,8 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
                 position += turn.len();
                 continue;
             }
-            Disposition::DeleteFirst => {
-                position += 1;
+            Disposition::DeleteFirst(done) => {
+                position += done.clamp(1, turn.len());
                 continue;
             }
             Disposition::Return(delay) => delay,
@@ -168,7 +161,7 @@ async fn handle(turn: &[Delivery], deadline: Deadline, handler: &impl Handle) ->
                 message_id = first.message_id,
                 "handler of a message panicked"
             );
-            handler.panicked(first, deadline).await.of_first(turn)
+            handler.panicked(turn, deadline).await
         }
     }
 }

@@ -45,13 +45,13 @@ impl Handle for Fake {
         if self.fails.contains(&delivery.message_id) {
             Disposition::Return(DELAY)
         } else if self.moves.contains(&delivery.message_id) {
-            Disposition::Delete.of_first(turn)
+            if turn.len() > 1 { Disposition::DeleteFirst(1) } else { Disposition::Delete }
         } else {
             Disposition::Delete
         }
     }
 
-    async fn panicked(&self, _: &Delivery, _: Deadline) -> Disposition {
+    async fn panicked(&self, _: &[Delivery], _: Deadline) -> Disposition {
         Disposition::Return(DELAY)
     }
 

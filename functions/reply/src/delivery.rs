@@ -104,7 +104,7 @@ impl Work {
                 Status::read(&received).map_or_else(|| Self::Event(Event::of_status(&received)), Self::Status)
             }
             Envelope::V1(V1::Event(received)) => Self::Event(Event::read(&received)),
-            Envelope::V1(V1::Record(task)) => Self::Record(task),
+            Envelope::V1(V1::Record(task) | V1::Turn(task)) => Self::Record(task),
         })
     }
 

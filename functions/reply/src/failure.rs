@@ -36,9 +36,6 @@ pub enum Failure {
     /// The database refused an identity change. The user's messages wait for it in the same message group.
     #[error("change of number or user id not applied: {0}")]
     Identity(RecordError),
-    /// An earlier attempt had answered the first messages of the turn, and too little time was left for the others.
-    #[error("too little time left in the invocation")]
-    NoTime,
     /// A step of linking was not confirmed by the database.
     #[error("code or tap not processed: {0}")]
     Link(LookupError),
@@ -55,12 +52,9 @@ impl Failure {
                 Class::Transient | Class::Unclear | Class::Permanent => Backoff::Transient,
             },
             Self::Lookup(_) | Self::Rows(_) | Self::Identity(_) => Backoff::Rows,
-            Self::Envelope(_)
-            | Self::Panic
-            | Self::NoAnswer(_)
-            | Self::Unrecorded(_)
-            | Self::NoTime
-            | Self::Link(_) => Backoff::Transient,
+            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) | Self::Link(_) => {
+                Backoff::Transient
+            }
         }
     }
 
@@ -95,7 +89,6 @@ impl Failure {
             Self::Unrecorded(_) => Counter::UnrecordedMessages,
             Self::Lookup(_) | Self::Rows(_) => Counter::WaitingRecords,
             Self::Identity(_) => Counter::WaitingIdentities,
-            Self::NoTime => Counter::PostponedMessages,
             Self::Link(_) => Counter::WaitingLinks,
         }
     }

@@ -13,7 +13,6 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::batch::{Disposition, Handle};
-use crate::budget::MESSAGE_BUDGET;
 use crate::database::Database;
 use crate::delivery::{Attempt, Delivery, Work};
 use crate::failure::Failure;
@@ -37,24 +36,23 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
             return Disposition::Return(delay);
         }
         let attempt = self.attempt(turn, deadline);
-        let failure = if first.message().is_some() {
+        let (done, failure) = if first.message().is_some() {
             self.answer_turn(turn, attempt).await
         } else {
             let start = Instant::now();
             // Boxed: the compiler limits how deep futures are nested.
             let Report { user_id, result } = Box::pin(self.work(first, attempt)).await;
             log(first, user_id, &result, start, None);
-            result.err()
+            (1, result.err())
         };
         match failure {
-            None => Disposition::Delete,
-            Some(failure) => self.redeliver(&failure, first, attempt).await.of_first(turn),
+            None => deleted(turn, done),
+            Some(failure) => self.redeliver(&failure, turn, attempt).await,
         }
     }
 
-    async fn panicked(&self, delivery: &Delivery, deadline: Deadline) -> Disposition {
-        let attempt = self.attempt(std::slice::from_ref(delivery), deadline);
-        self.redeliver(&Failure::Panic, delivery, attempt).await
+    async fn panicked(&self, turn: &[Delivery], deadline: Deadline) -> Disposition {
+        self.redeliver(&Failure::Panic, turn, self.attempt(turn, deadline)).await
     }
 
     async fn hide(&self, delivery: &Delivery, delay: Duration, deadline: Deadline) {
@@ -74,40 +72,32 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         Attempt { receive_count, tries: self.window.tries(turn, (self.clock)()), deadline }
     }
 
-    /// Decides on a failed delivery, or on the first one of a turn that failed.
-    async fn redeliver(&self, failure: &Failure, delivery: &Delivery, attempt: Attempt) -> Disposition {
-        redelivery::after(failure, delivery, attempt, self.window.holds(), &self.queues).await
+    /// Decides on a turn that failed. Only its first message is moved to another queue, if it must be.
+    async fn redeliver(&self, failure: &Failure, turn: &[Delivery], attempt: Attempt) -> Disposition {
+        let Some(first) = turn.first() else { return Disposition::Delete };
+        match redelivery::after(failure, first, attempt, self.window.holds(), &self.queues).await {
+            Disposition::Delete => deleted(turn, 1),
+            returned => returned,
+        }
     }
 
-    /// Answers the messages of these deliveries together, and logs the outcome of each. Returns the failure because of which
-    /// they must be redelivered.
-    async fn answer_turn(&self, turn: &[Delivery], attempt: Attempt) -> Option<Failure> {
+    /// Answers the messages of these deliveries together, and logs the outcome of each. Returns their number, which is lower
+    /// if an earlier attempt has answered the first of them, and the failure because of which they must be redelivered.
+    async fn answer_turn(&self, turn: &[Delivery], attempt: Attempt) -> (usize, Option<Failure>) {
         let messages: Vec<&Incoming> = turn.iter().filter_map(Delivery::message).collect();
-        let mut done = 0;
-        // More than once only if an earlier attempt has answered the first messages of the turn.
-        while done < messages.len() {
-            if done > 0 && !attempt.deadline.allows(MESSAGE_BUDGET) {
-                return Some(Failure::NoTime);
+        let start = Instant::now();
+        let report = Box::pin(self.answer(&messages, attempt)).await;
+        let TurnReport { user_id, messages: done, recorded_before, result } = report;
+        let joined = (done > 1).then_some(done);
+        for (delivery, message) in turn.iter().zip(&messages).take(done) {
+            if recorded_before.contains(&message.key) && result.is_ok() {
+                let before = Ok(Outcome::AnsweredBefore.because("its rows are already written"));
+                log(delivery, user_id, &before, start, joined);
+            } else {
+                log(delivery, user_id, &result, start, joined);
             }
-            let start = Instant::now();
-            let report = Box::pin(self.answer(&messages[done..], attempt)).await;
-            let TurnReport { user_id, messages: answered, recorded_before, result } = report;
-            let range = done..done + answered.clamp(1, messages.len() - done);
-            let joined = (range.len() > 1).then_some(range.len());
-            for (delivery, message) in turn[range.clone()].iter().zip(&messages[range.clone()]) {
-                if recorded_before.contains(&message.key) && result.is_ok() {
-                    let before = Ok(Outcome::AnsweredBefore.because("its rows are already written"));
-                    log(delivery, user_id, &before, start, joined);
-                } else {
-                    log(delivery, user_id, &result, start, joined);
-                }
-            }
-            if let Err(failure) = result {
-                return Some(failure);
-            }
-            done = range.end;
         }
-        None
+        (done, result.err())
     }
 
     /// Handles a delivery that is not a message to be answered, and reports its outcome.
@@ -115,7 +105,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let deadline = attempt.deadline;
         let written = match &delivery.work {
             Err(unreadable) => return Failure::Envelope(unreadable.clone()).into(),
-            Ok(Work::Answer(message)) => return self.answer(&[&**message], attempt).await.into(),
+            // See `answer_turn`.
+            Ok(Work::Answer(_)) => return Report::handled(Outcome::Ignored, None),
             Ok(Work::Record(task)) => {
                 let (recorder, outbox, own_numbers) = (self.recorder(), self.outbox(), self.own_numbers());
                 let done = task::run(task, attempt, recorder, outbox, own_numbers).await;
@@ -141,6 +132,11 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             },
         }
     }
+}
+
+/// Returns the disposition of a turn of which so many messages, from the first, need no redelivery.
+fn deleted(turn: &[Delivery], done: usize) -> Disposition {
+    if done < turn.len() { Disposition::DeleteFirst(done) } else { Disposition::Delete }
 }
 
 /// Logs the outcome of a delivery; `joined` is the number of messages in its turn, if there are several.

@@ -45,8 +45,10 @@ impl Owner {
 /// What the database knows of a turn.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The owner of its messages.
+    /// The owner of its messages; of the last one, if they differ.
     pub(crate) owner: Owner,
+    /// Whether the first message belongs to another owner: the number was linked in between.
+    pub(crate) changes_owner: bool,
     /// The keys of the messages whose rows are written, which implies that they were answered.
     pub(crate) recorded: HashSet<MessageKey>,
     /// What earlier attempts have sent and stored.
@@ -115,9 +117,19 @@ pub(crate) async fn lookup(
     let keys: Vec<&MessageKey> = turn.iter().map(|message| &message.key).collect();
     let (questions, answers) = (ids(&keys, &Role::User), ids(&keys, &Role::Assistant));
     let is_repeated = turn.iter().any(|message| may_be_repeated(message, attempt));
+    // Within the tolerance for clocks, a link counts for all of them.
+    let spans =
+        |first: &&&Incoming| author.written_at > first.author().written_at.map(|at| at + users::CLOCK_SKEW);
+    let first = turn.first().filter(spans).map(|first| first.author());
     let lookups = async {
         tokio::join!(
+            biased;
             within(limit, users::TIMEOUT, database.find_user(author)),
+            OptionFuture::from(first.as_ref().map(|first| within(
+                limit,
+                users::TIMEOUT,
+                database.find_user(first)
+            ))),
             within(limit, users::TIMEOUT, database.recorded(&questions)),
             OptionFuture::from(is_repeated.then(|| within(
                 limit,
@@ -131,8 +143,12 @@ pub(crate) async fn lookup(
             ))),
         )
     };
-    let (user, recorded, sent, stored) = timed("lookup_ms", lookups).await;
+    let (user, first_user, recorded, sent, stored) = timed("lookup_ms", lookups).await;
     let wamid = keys.last().and_then(|key| key.wamid()).map(Wamid::as_str);
+    let changes_owner = match (&user, first_user) {
+        (Ok(user), Some(Ok(first))) => user.map(|user| user.user_id) != first.map(|first| first.user_id),
+        _ => false,
+    };
     let owner = match user {
         Ok(Some(linked)) => Owner::User(linked),
         Ok(None) => Owner::Unlinked,
@@ -150,7 +166,7 @@ pub(crate) async fn lookup(
     }
     let sent = sent.and_then(|sent| known(sent, wamid)).unwrap_or_default();
     let stored = stored.and_then(|stored| known(stored, wamid)).unwrap_or_default();
-    Found { owner, recorded, earlier: Earlier { sent, stored } }
+    Found { owner, changes_owner, recorded, earlier: Earlier { sent, stored } }
 }
 
 /// Returns whether an earlier attempt may have answered a message: it was received before, or the webhook received it so
@@ -176,17 +192,19 @@ pub(crate) async fn sent_before(
     Earlier { sent, stored: Vec::new() }.parts(answer_id)
 }
 
-/// Returns whether the rows of a record task with an unsent rest are written, and the parts of its reply that were sent.
+/// Returns whether the rows of a record task with an unsent rest are written, and the parts of its reply that were sent,
+/// unless the number of its first part is unknown.
 pub(crate) async fn lookup_task(
     database: &impl Database,
     key: &MessageKey,
+    has_number: bool,
     attempt: Attempt,
 ) -> (bool, SentParts) {
     let limit = attempt.deadline.keeping(HANDOVER);
     let question = ids(&[key], &Role::User);
     let (recorded, sent) = tokio::join!(
         within(limit, users::TIMEOUT, database.recorded(&question)),
-        sent_before(database, key, row_id(key, &Role::Assistant), attempt.receive_count > 1, attempt),
+        sent_before(database, key, row_id(key, &Role::Assistant), has_number, attempt),
     );
     let wamid = Some(key.as_str());
     let is_recorded = known(recorded, wamid).is_some_and(|recorded| !recorded.is_empty());

@@ -125,12 +125,6 @@ impl Report {
     }
 }
 
-impl From<TurnReport> for Report {
-    fn from(TurnReport { user_id, result, .. }: TurnReport) -> Self {
-        Self { user_id, result }
-    }
-}
-
 impl From<Failure> for Report {
     fn from(failure: Failure) -> Self {
         Self { user_id: None, result: Err(failure) }

@@ -29,11 +29,15 @@ pub trait QueueClient: Send + Sync {
         delay: Duration,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
-    /// Puts an envelope's body on the record queue.
+    /// Puts an envelope's body on the record queue, where it is delivered after `delay`, in whole seconds.
     ///
     /// # Errors
     /// When the queue does not confirm it.
-    fn record_later(&self, body: String) -> impl Future<Output = Result<(), QueueError>> + Send;
+    fn record_later(
+        &self,
+        body: String,
+        delay: Duration,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Puts a message on the dead-letter queue of its source, with the cause, which must not contain personal data.
     ///
@@ -111,8 +115,11 @@ impl QueueClient for Sqs {
         Ok(())
     }
 
-    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+    async fn record_later(&self, body: String, delay: Duration) -> Result<(), QueueError> {
         let call = self.client.send_message().queue_url(&self.settings.records_url).message_body(body);
+        // At most 900.
+        let seconds = i32::try_from(delay.as_secs()).ok().filter(|seconds| *seconds > 0);
+        let call = call.set_delay_seconds(seconds);
         let trace = aws::trace_attributes().map_err(|error| QueueError(error.to_string()))?;
         let call = call.set_message_system_attributes(trace);
         call.send().await.map_err(|error| QueueError(reason(&error)))?;

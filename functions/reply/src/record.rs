@@ -1,5 +1,7 @@
 //! Rows: written now, or deferred as a record task until the database accepts them.
 
+use std::time::Duration;
+
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
@@ -15,6 +17,7 @@ use crate::database::{Database, within};
 use crate::failure::Failure;
 use crate::history::{self, RecordError};
 use crate::queues::{self, QueueClient, QueueError};
+use crate::send::Stop;
 use crate::users::Author;
 
 /// The outcome of writing rows.
@@ -96,7 +99,7 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         }
     }
 
-    /// Puts a record task on its queue.
+    /// Puts a record task on its queue, with the rest of the reply that was not sent, and the reason, if there is one.
     ///
     /// # Errors
     /// When the queue refuses it. Then the message must be redelivered: a duplicate reply is better than a lost row.
@@ -105,19 +108,21 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         user_id: Option<Uuid>,
         author: &Author,
         exchange: Exchange,
-        unsent: Option<Unsent>,
+        unsent: Option<(Unsent, &Stop)>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
+        let delay = unsent.as_ref().map_or(Duration::ZERO, |(_, stop)| stop.delay());
+        let unsent = unsent.map(|(unsent, _)| unsent);
         let key = exchange.key.clone();
         let Author { sender, waba_id, written_at } = author.clone();
         let task = RecordTask { user_id, sender, waba_id, written_at, unsent, exchange };
         let queued = match body_that_fits(task) {
-            Ok(body) => queues::within(deadline, self.queues.record_later(body)).await,
+            Ok(body) => queues::within(deadline, self.queues.record_later(body, delay)).await,
             Err(error) => Err(QueueError(error.to_string())),
         };
         queued.map_err(|cause| {
             let wamid = ShortWamid::field(key.as_str());
-            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply sent, but the rows are neither written nor queued: the reply will be sent again");
+            error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply sent, but the rows are neither written nor queued: the reply will be sent again, unless an earlier attempt is known to have sent it");
             Failure::Unrecorded(cause)
         })
     }
@@ -133,7 +138,12 @@ pub(crate) fn received<'a>(answer: &'a str, rest: &str) -> &'a str {
 fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     /// The number of characters of all texts together that always fits, even if all of them must be escaped.
     const MAX_CHARACTERS: usize = 120_000;
-    let write = |task: &RecordTask| Envelope::V1(V1::Record(Box::new(task.clone()))).to_body();
+    let write = |task: &RecordTask| {
+        let task = Box::new(task.clone());
+        // A kind of its own: an older version would read only the last message, and delete the task.
+        let is_turn = !task.exchange.earlier.is_empty();
+        Envelope::V1(if is_turn { V1::Turn(task) } else { V1::Record(task) }).to_body()
+    };
     let body = write(&task)?;
     if body.len() <= MAX_BODY {
         return Ok(body);

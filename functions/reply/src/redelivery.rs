@@ -1,5 +1,7 @@
 //! Handling of a delivery that failed: it is returned, quarantined on the record queue, or dead-lettered.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
@@ -33,7 +35,7 @@ pub(crate) async fn after(
     let source = delivery.source;
     let max_receives = source.max_receives() + if source == Source::Inbound { holds } else { 0 };
     if failure.is_poison() && source == Source::Inbound && tries >= POISON_AFTER {
-        match queues::within(deadline, queues.record_later(delivery.body.clone())).await {
+        match queues::within(deadline, queues.record_later(delivery.body.clone(), Duration::ZERO)).await {
             Ok(()) => {
                 let counter = Counter::QuarantinedMessages.name();
                 error!(

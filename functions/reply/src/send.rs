@@ -19,6 +19,7 @@ use crate::graph::{
 };
 use crate::lookup::SentParts;
 use crate::memory::WorkingNumbers;
+use crate::retry::STATUS_DELAY;
 use crate::split;
 
 /// The minimum time left for starting a part of a reply after the first.
@@ -78,6 +79,16 @@ impl Stop {
     /// Returns whether no retry can send the rest.
     pub(crate) fn is_permanent(&self) -> bool {
         matches!(self, Self::Error(cause) if cause.class() == Class::Permanent)
+    }
+}
+
+impl Stop {
+    /// Returns the time for which the rest of the reply waits. If a part may have been sent, its status may come.
+    pub(crate) fn delay(&self) -> Duration {
+        match self {
+            Self::Error(GraphError::Lost) => STATUS_DELAY,
+            Self::Error(_) | Self::NoTime => Duration::ZERO,
+        }
     }
 }
 

@@ -61,7 +61,7 @@ async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
 ) -> Result<WriteOutcome, Failure> {
     let RecordTask { user_id, sender, exchange, .. } = task;
     let key = &exchange.key;
-    let (is_recorded, sent_before) = lookup_task(recorder.database, key, attempt).await;
+    let (is_recorded, sent_before) = lookup_task(recorder.database, key, unsent.part > 0, attempt).await;
     if is_recorded {
         return Ok(WriteOutcome::Written);
     }
@@ -86,7 +86,7 @@ async fn finish_answer<D: Database, M: Messenger, Q: QueueClient>(
         Progress::Partial(rest, stop) => {
             warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
             let unsent = Unsent { text: rest.to_owned(), part: part + parts, ..unsent.clone() };
-            recorder.record_later(*user_id, &author, exchange, Some(unsent), deadline).await?;
+            recorder.record_later(*user_id, &author, exchange, Some((unsent, &stop)), deadline).await?;
             return Ok(WriteOutcome::Deferred);
         }
     };

@@ -111,16 +111,22 @@ impl Window {
     #[must_use]
     pub fn hold(self, turn: &[Delivery], now: DateTime<Utc>) -> Option<Duration> {
         let first = turn.first()?;
-        let opening = self.joinable(first).filter(|message| message.content.is_conversation())?;
+        self.joinable(first).filter(|message| message.content.is_conversation())?;
         if first.receive_count > HOLDS {
             return None;
         }
-        let newest = turn.iter().filter_map(Delivery::received_at).max()?;
-        let end = (newest + self.0).min(opening.received_at + self.0 * WINDOWS);
+        let end = self.end(turn)?;
         let rest = (end - now).to_std().ok().filter(|rest| !rest.is_zero())?;
         // Not longer than a window, even when the clock of the webhook is ahead. `ChangeMessageVisibility` takes whole
         // seconds.
         Some(Duration::from_secs(rest.min(self.0).as_millis().div_ceil(1000) as u64))
+    }
+
+    /// Returns the time at which a turn is to be answered.
+    fn end(self, turn: &[Delivery]) -> Option<DateTime<Utc>> {
+        let newest = turn.iter().filter_map(Delivery::received_at).max()?;
+        let oldest = turn.first().and_then(Delivery::received_at)?;
+        Some((newest + self.0).min(oldest + self.0 * WINDOWS))
     }
 
     /// Returns the number of attempts at these deliveries so far, including this one, without the receives at which they
@@ -131,11 +137,11 @@ impl Window {
     #[must_use]
     pub fn tries(self, deliveries: &[Delivery], now: DateTime<Utc>) -> u32 {
         let Some(first) = deliveries.first() else { return 0 };
-        let newest = deliveries.iter().filter_map(Delivery::received_at).max();
-        let Some(newest) = newest.filter(|_| !self.is_off() && first.source == Source::Inbound) else {
+        let Some(end) = self.end(deliveries).filter(|_| !self.is_off() && first.source == Source::Inbound)
+        else {
             return first.receive_count;
         };
-        let since = (now - (newest + self.0)).to_std().unwrap_or_default();
+        let since = (now - end).to_std().unwrap_or_default();
         let (mut tries, mut waited) = (1, Duration::ZERO);
         while tries < first.receive_count {
             waited += Backoff::Transient.shortest(tries);

@@ -70,6 +70,23 @@ fn a_turn_is_the_unbroken_run_of_one_sender() {
 }
 
 #[test]
+fn a_late_copy_is_a_turn_of_its_own() {
+    let written = |seconds: i64| {
+        let mut message = text("wamid.l", "hello");
+        message["timestamp"] = json!((start().timestamp() + seconds).to_string());
+        message
+    };
+    let now = after(10_000);
+    for (seconds, turn) in [(-300, 1), (-5, 1), (0, 2)] {
+        let first = delivery(&written(0), 500, 1);
+        let group = [first, delivery(&written(seconds), 1_000, 1)];
+        assert_eq!(window(2000).turn(&group, now), turn, "{seconds}");
+    }
+    let late = [delivery(&written(-300), 500, 1)];
+    assert_eq!(window(2000).hold(&late, after(600)), None, "it is not held");
+}
+
+#[test]
 fn a_turn_is_held_until_the_window_of_its_newest_message_ends() {
     let window = window(2000);
     let held = |times: &[(i64, u32)], now| window.hold(&texts(times), after(now)).map(|rest| rest.as_secs());

@@ -1,6 +1,8 @@
 //! Updates that get no reply: business echoes, statuses, events. An update that the database refuses waits on the
 //! record queue, where it does not delay the reply to any message.
 
+use std::time::Duration;
+
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::plain;
@@ -97,7 +99,7 @@ pub(crate) async fn defer(
     if delivery.source == Source::Records {
         return Err(cause.into());
     }
-    let deferring = queues.record_later(delivery.body.clone());
+    let deferring = queues.record_later(delivery.body.clone(), Duration::ZERO);
     queues::within(deadline, deferring).await.map_err(Failure::Unrecorded)?;
     warn!(counter = Counter::DeferredUpdates.name(), %cause, "update not written yet: put on the record queue");
     Ok(Outcome::Deferred.because(cause.to_string()))

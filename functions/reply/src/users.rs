@@ -22,7 +22,7 @@ pub const LINK_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The maximum difference between the clocks of Meta, Lambda and the database.
-const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
+pub(crate) const CLOCK_SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// The maximum number of rows that are read. A table of another program may have several rows of one user with the same
 /// number, which must not hide a second owner.

@@ -188,7 +188,7 @@ fn change(body: &str) -> (String, DateTime<Utc>) {
             let change = format!(r#"{{"field":"{}","value":{}}}"#, received.name, received.value);
             (raw(received.waba_id), received.time.map(RawValue::get), change, received.received_at)
         }
-        Envelope::V1(V1::Echo(_) | V1::Record(_)) => panic!("no sample event holds it: {body}"),
+        Envelope::V1(V1::Echo(_) | V1::Record(_) | V1::Turn(_)) => panic!("no sample event holds it: {body}"),
     };
     let time = time.map(|time| format!(r#""time":{time},"#)).unwrap_or_default();
     (format!(r#"{{"id":{waba_id},{time}"changes":[{change}]}}"#), received_at)

@@ -49,6 +49,9 @@ pub enum V1<'a> {
     Event(ReceivedEvent<'a>),
     /// Rows that could not be written when the reply was sent.
     Record(Box<RecordTask>),
+    /// The same for several messages that were answered together. A separate kind, so that an older version of a function
+    /// returns it to the queue instead of writing only the last message.
+    Turn(Box<RecordTask>),
 }
 
 /// One message as it arrived, with its context.
@@ -162,14 +165,9 @@ pub struct Unsent {
     pub group_id: Option<String>,
     /// The text to send.
     pub text: String,
-    /// The number of its first part in the whole reply, from 1.
-    #[serde(default = "first_part")]
+    /// The number of its first part in the whole reply, from 1; 0 if an older version wrote the task.
+    #[serde(default)]
     pub part: u32,
-}
-
-/// The part of tasks that older versions wrote.
-fn first_part() -> u32 {
-    1
 }
 
 /// A message, or the messages of a turn, and their reply.

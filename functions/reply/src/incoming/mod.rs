@@ -170,8 +170,9 @@ impl Entry {
     }
 }
 
-/// The time within which SQS recognizes copies of a message.
-const DEDUPLICATION: TimeDelta = TimeDelta::minutes(5);
+/// The time after which a message may be a copy: SQS recognizes copies within five minutes of the first one, and the clocks
+/// of Meta, Lambda and SQS differ.
+const DEDUPLICATION: TimeDelta = TimeDelta::minutes(4);
 
 impl Incoming {
     /// Returns whether the webhook received it so late that it may be a copy which SQS did not recognize.

@@ -175,7 +175,7 @@ async fn retries_and_quarantined_messages_are_counted() {
     assert_eq!(counters(), ["missing_answers"]);
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
     assert_eq!(counters(), ["repeated_attempts", "missing_answers"], "every attempt after the first");
-    assert_eq!(reply.panicked(&delivery(envelope(&text()), 3), Deadline::NONE).await, Disposition::Delete);
+    assert_eq!(reply.panicked(&[delivery(envelope(&text()), 3)], Deadline::NONE).await, Disposition::Delete);
     assert_eq!(counters(), ["quarantined_messages"]);
 }
 

@@ -282,10 +282,10 @@ async fn an_unreadable_message_is_quarantined_after_three_receives() {
     let body = r#"{"v2":{}}"#.to_owned();
     for receive_count in [1, 2] {
         assert!(is_returned(reply.handle(&delivery(body.clone(), receive_count), Deadline::NONE).await));
-        assert!(is_returned(reply.panicked(&delivery(body.clone(), receive_count), Deadline::NONE).await));
+        assert!(is_returned(reply.panicked(&[delivery(body.clone(), receive_count)], Deadline::NONE).await));
     }
     assert_eq!(reply.handle(&delivery(body.clone(), 3), Deadline::NONE).await, Disposition::Delete);
-    assert_eq!(reply.panicked(&delivery(body.clone(), 3), Deadline::NONE).await, Disposition::Delete);
+    assert_eq!(reply.panicked(&[delivery(body.clone(), 3)], Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.queues.take(), [body.clone(), body.clone()]);
     // From the record queue it is only dead-lettered.
     assert!(is_returned(

@@ -273,7 +273,7 @@ impl QueueClient for Silent {
         std::future::pending().await
     }
 
-    async fn record_later(&self, _: String) -> Result<(), QueueError> {
+    async fn record_later(&self, _: String, _: Duration) -> Result<(), QueueError> {
         std::future::pending().await
     }
 

@@ -80,9 +80,16 @@ async fn a_message_is_hidden_on_its_queue_for_whole_seconds() {
 }
 
 #[tokio::test]
+async fn a_task_that_waits_is_delayed() {
+    let server = server(sent()).await;
+    sqs(&server.uri()).record_later("a task".to_owned(), Duration::from_secs(20)).await.expect("sent");
+    assert_eq!(request(&server).await.1["DelaySeconds"], 20);
+}
+
+#[tokio::test]
 async fn rows_go_to_the_record_queue() {
     let server = server(sent()).await;
-    sqs(&server.uri()).record_later("a task".to_owned()).await.expect("sent");
+    sqs(&server.uri()).record_later("a task".to_owned(), Duration::ZERO).await.expect("sent");
     let expected = json!({"QueueUrl": url("records"), "MessageBody": "a task"});
     assert_eq!(request(&server).await, ("AmazonSQS.SendMessage".to_owned(), expected));
 }
@@ -92,7 +99,7 @@ async fn a_message_has_the_trace_of_its_delivery() {
     let server = server(sent()).await;
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1";
     let sqs = sqs(&server.uri());
-    let sending = sqs.record_later("a task".to_owned());
+    let sending = sqs.record_later("a task".to_owned(), Duration::ZERO);
     shared::lambda::trace::within(Some(trace.to_owned()), sending).await.expect("sent");
     let attributes = json!({"AWSTraceHeader": {"DataType": "String", "StringValue": trace}});
     assert_eq!(request(&server).await.1["MessageSystemAttributes"], attributes);
@@ -100,7 +107,7 @@ async fn a_message_has_the_trace_of_its_delivery() {
 
 #[tokio::test]
 async fn a_closed_port_is_a_connection_error() {
-    let sent = sqs("http://127.0.0.1:1").record_later("a task".to_owned()).await;
+    let sent = sqs("http://127.0.0.1:1").record_later("a task".to_owned(), Duration::ZERO).await;
     assert_eq!(sent, Err(QueueError("no connection".to_owned())));
 }
 
@@ -124,7 +131,7 @@ async fn a_dead_letter_has_its_queue_cause_and_message_group() {
 async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
     [
         sqs.change_visibility(Source::Inbound, "r1", Duration::ZERO).await,
-        sqs.record_later("a task".to_owned()).await,
+        sqs.record_later("a task".to_owned(), Duration::ZERO).await,
         sqs.dead_letter(&delivery(Source::Inbound), "code 190").await,
     ]
 }

@@ -77,7 +77,8 @@ impl World {
 async fn a_turn_is_answered_once_and_recorded_in_one_insert() {
     let world = World::new(all_well()).await;
     let mut batch = vec![received("wamid.1", "one", 5000, 3), received("wamid.2", "two", 4500, 3)];
-    let reaction = json!({"from": "16505551234", "id": "wamid.r", "timestamp": "1749416383", "type": "reaction",
+    let timestamp = (Utc::now() - TimeDelta::seconds(4)).timestamp().to_string();
+    let reaction = json!({"from": "16505551234", "id": "wamid.r", "timestamp": timestamp, "type": "reaction",
         "reaction": {"message_id": "wamid.1", "emoji": "👍"}});
     batch.push(received_message("wamid.r", &reaction, Utc::now() - TimeDelta::seconds(4), 2));
     batch.push(received("wamid.3", "three", 3000, 2));
@@ -164,6 +165,11 @@ async fn messages_after_the_answered_ones_are_the_next_turn() {
     assert_eq!(sent, ["wamid.3"]);
     let rows: Vec<_> = world.inserts().await.iter().map(|rows| rows.as_array().map(Vec::len)).collect();
     assert_eq!(rows, [Some(3), Some(2)]);
+    let lookup = world.writes("GET", "message_statuses").await.remove(0);
+    let filter = lookup.url.query().expect("a filter").to_owned();
+    for key in ["wamid.1", "wamid.2", "wamid.3"] {
+        assert!(filter.contains(&answer_id(key).to_string()), "{filter}");
+    }
 }
 
 #[tokio::test]
@@ -197,6 +203,18 @@ async fn a_status_of_the_registration_text_is_not_one_of_the_reply() {
     let reply = world.reply(Echo);
     assert_eq!(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.sends().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reply_that_could_not_be_recorded_is_recorded_and_not_sent_again() {
+    let mut world = World::new(Answers { insert: ResponseTemplate::new(500), ..all_well() }).await;
+    world.queues.refuses = true;
+    let reply = world.reply(Echo);
+    for receive_count in 1..=3 {
+        let handled = reply.handle(&delivery(envelope(&text()), receive_count), Deadline::NONE).await;
+        assert!(is_returned(handled));
+        assert_eq!(world.sends().await.len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -291,6 +309,41 @@ async fn a_turn_that_the_database_refuses_is_one_record_task() {
     assert_eq!(rows.as_array().map(Vec::len), Some(3));
     assert_eq!(rows[2]["id"], json!(answer_id("wamid.2")));
     assert!(available.sends().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_turn_ends_where_the_owner_of_the_number_changes() {
+    // The number is linked since an hour; the first message, which Meta sends again, is a day old.
+    let since = Utc::now() - TimeDelta::hours(1);
+    let mut linked = linked(json!(USER));
+    linked["whatsapp_number_at"] = json!(since);
+    linked["whatsapp_identity_at"] = json!(since);
+    let lookup = ResponseTemplate::new(200).set_body_json(json!([linked]));
+    let world = World::new(Answers { lookup, ..all_well() }).await;
+    let now = Utc::now() - TimeDelta::seconds(5);
+    let written = |id: &str, at: DateTime<Utc>| {
+        let message = json!({"from": "16505551234", "id": id, "timestamp": at.timestamp().to_string(),
+            "type": "text", "text": {"body": id}});
+        received_message(id, &message, now, 1)
+    };
+    let batch = vec![written("wamid.old", now - TimeDelta::days(1)), written("wamid.new", now)];
+    assert!(batch::process(batch, Deadline::NONE, &world.turns(Echo)).await.batch_item_failures.is_empty());
+    let rows = world.inserts().await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].as_array().map(Vec::len), &rows[0][0]["content"]), (Some(2), &json!("wamid.new")));
+}
+
+#[tokio::test]
+async fn a_reply_quotes_the_last_message_that_expects_one() {
+    let world = World::new(all_well()).await;
+    let mut batch = vec![received("wamid.1", "one", 5000, 3)];
+    let timestamp = (Utc::now() - TimeDelta::seconds(4)).timestamp().to_string();
+    let reaction = json!({"from": "16505551234", "id": "wamid.r", "timestamp": timestamp, "type": "reaction",
+        "reaction": {"message_id": "wamid.0", "emoji": "👍"}});
+    batch.push(received_message("wamid.r", &reaction, Utc::now() - TimeDelta::seconds(4), 2));
+    assert!(batch::process(batch, Deadline::NONE, &world.turns(Echo)).await.batch_item_failures.is_empty());
+    assert_eq!(world.sent().await[0]["context"]["message_id"], "wamid.1");
+    assert_eq!(world.inserts().await[0].as_array().map(Vec::len), Some(3));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ impl Finding {
                 };
                 (Kind::Unreadable, None, cause, false)
             }
-            Ok(Envelope::V1(V1::Record(task))) => {
+            Ok(Envelope::V1(V1::Record(task) | V1::Turn(task))) => {
                 let cause = match task.user_id {
                     _ if task.unsent.is_some() => "the rest of a long reply could not be sent".to_owned(),
                     Some(user) => format!("the database rejected the rows of user {user}"),

@@ -182,7 +182,7 @@ impl QueueClient for InvocationQueues {
         .await
     }
 
-    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+    async fn record_later(&self, body: String, delay: Duration) -> Result<(), QueueError> {
         let what = about(&body);
         let dropped = {
             let state = &mut *self.world.lock();
@@ -229,7 +229,8 @@ impl QueueClient for InvocationQueues {
                 attempt.unconfirmed_tasks += 1;
             }
             if !dropped {
-                state.broker.send(at, RECORDS, &NewMessage::new(body))?;
+                let delay_seconds = u32::try_from(delay.as_secs()).ok().filter(|seconds| *seconds > 0);
+                state.broker.send(at, RECORDS, &NewMessage { delay_seconds, ..NewMessage::new(body) })?;
             }
             Ok(())
         });

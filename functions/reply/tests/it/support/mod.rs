@@ -43,7 +43,7 @@ impl QueueClient for FakeQueues {
         Ok(())
     }
 
-    async fn record_later(&self, body: String) -> Result<(), QueueError> {
+    async fn record_later(&self, body: String, _: Duration) -> Result<(), QueueError> {
         if self.refuses {
             return Err(QueueError("no connection".to_owned()));
         }
