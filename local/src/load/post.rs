@@ -35,6 +35,8 @@ pub(super) fn number(wamid: &str) -> Option<usize> {
 
 /// Returns the POSTs: the senders alternate, so that each POST has messages of many. No burst is split.
 pub(super) fn posts(profile: Profile, numbers: &[String]) -> Vec<Post> {
+    // A late message is answered by itself.
+    let now = chrono::Utc::now().timestamp().to_string();
     let mut posts = Vec::new();
     let mut next = 0;
     for size in SIZES.iter().cycle() {
@@ -48,7 +50,7 @@ pub(super) fn posts(profile: Profile, numbers: &[String]) -> Vec<Post> {
             .map(|n| {
                 let text = json!({"body": wamid(n)});
                 let from = &numbers[profile.sender(n)];
-                json!({"from": from, "id": wamid(n), "timestamp": "1749416383", "type": "text", "text": text})
+                json!({"from": from, "id": wamid(n), "timestamp": now, "type": "text", "text": text})
             })
             .collect();
         let value = json!({"metadata": {"phone_number_id": PHONE_NUMBER_ID}, "messages": messages});
