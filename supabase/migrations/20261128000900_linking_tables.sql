@@ -48,12 +48,12 @@ create table if not exists whatsapp.sender_messages (
 );
 comment on table whatsapp.sender_messages is
   'Messages that got the registration text or held a wrong code: pseudonyms of sender and message and a time, for the'
-  ' limits on answers. Deleted after a day.';
+  ' limits on answers. Deleted after a day; those that got the registration text after eight.';
 comment on column whatsapp.sender_messages.outcome is 'The result of a wrong code, for a redelivery of the message.';
 comment on column whatsapp.sender_messages.answered is 'Whether the message gets an answer.';
 
 -- For retention.
-create index if not exists sender_messages_at_idx on whatsapp.sender_messages (at);
+create index if not exists sender_messages_at_idx on whatsapp.sender_messages (kind, at);
 
 create table if not exists whatsapp.business_numbers (
   phone_number_id text primary key,

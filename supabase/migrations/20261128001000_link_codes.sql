@@ -19,11 +19,15 @@ begin
       select id from whatsapp.link_codes where created_at < now() - interval '1 day'
       order by created_at limit 200 for update skip locked);
   end if;
-  if exists (select from whatsapp.sender_messages where at < now() - interval '1 day') then
-    delete from whatsapp.sender_messages where (sender, kind, message) in (
-      select sender, kind, message from whatsapp.sender_messages where at < now() - interval '1 day'
-      order by at limit 200 for update skip locked);
-  end if;
+  delete from whatsapp.sender_messages where (sender, kind, message) in (
+    select sender, kind, message from whatsapp.sender_messages
+    where kind = 'wrong_code' and at < now() - interval '1 day'
+    order by at limit 200 for update skip locked);
+  -- Meta delivers a message again for seven days.
+  delete from whatsapp.sender_messages where (sender, kind, message) in (
+    select sender, kind, message from whatsapp.sender_messages
+    where kind = 'registration' and at < now() - interval '8 days'
+    order by at limit 200 for update skip locked);
 end
 $$;
 

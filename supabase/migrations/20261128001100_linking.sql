@@ -182,14 +182,16 @@ begin
   end if;
   perform whatsapp.lock(4, receiver::text);
   select * into latest from whatsapp.sender_messages
-    where sender = receiver and kind = 'registration' and at > now() - interval '1 day';
+    where sender = receiver and kind = 'registration'
+      and (message = of_message and answered or at > now() - interval '1 day')
+    order by message = of_message and answered desc limit 1;
   if found then
-    -- A redelivery of a message whose text was not sent, as far as is known.
+    -- A redelivery: the text was sent, however long ago, or not, as far as is known.
     return latest.message = of_message and not latest.answered;
   end if;
   insert into whatsapp.sender_messages (sender, kind, message, answered)
     values (receiver, 'registration', of_message, false)
-    on conflict (sender, kind, message) do update set at = now(), answered = false;
+    on conflict (sender, kind, message) do update set at = now();
   perform whatsapp.expire();
   return true;
 end

@@ -300,7 +300,8 @@ fn links(state: &State, findings: &mut Findings) {
     if !state.plan.isolated {
         return;
     }
-    for send in &state.sends {
+    // Messages of linking complete no link.
+    for send in state.sends.iter().filter(|send| send.is_reply) {
         let Some(question) = state.people.questions.get(&send.wamid) else { continue };
         let person = &state.people.senders[question.sender];
         let Some(link) = person.account.and_then(|account| state.people.links.0.get(&account)) else {

@@ -11,8 +11,11 @@ use shared::meta::sender::{PhoneNumber, UserId};
 
 use crate::Defect;
 
-/// Time for which a message is stored, and the time between two registration texts.
+/// Time for which a wrong code is stored, and the time between two registration texts.
 pub const STORED: TimeDelta = TimeDelta::days(1);
+
+/// Time for which a message that got the registration text is stored.
+const TEXTS_STORED: TimeDelta = TimeDelta::days(8);
 
 /// The tables.
 #[derive(Debug, Default)]
@@ -124,6 +127,9 @@ impl Strangers {
         if defect == Some(Defect::ForgetRegistrationTexts) {
             return true;
         }
+        if self.texts.get(message).is_some_and(|text| text.sent) {
+            return false;
+        }
         let recent = self.texts.iter().filter(|(_, text)| text.at > now - STORED);
         let mut of_sender = recent.filter(|(known, _)| known.sender == message.sender);
         if let Some((known, text)) = of_sender.next() {
@@ -144,6 +150,6 @@ impl Strangers {
     /// Deletes expired rows.
     pub fn expire(&mut self, now: DateTime<Utc>) {
         self.wrong.retain(|_, row| row.at >= now - STORED);
-        self.texts.retain(|_, row| row.at >= now - STORED);
+        self.texts.retain(|_, row| row.at >= now - TEXTS_STORED);
     }
 }

@@ -20,6 +20,9 @@ async fn registration_text_is_sent_once_in_24_hours() {
     linking.pass(2).await;
     assert!(linking.register(&HOLDER, "m4").await);
     assert!(!linking.register(&HOLDER, "m1").await, "of the day before");
+    linking.pass(6 * 24 * 60).await;
+    assert!(!linking.register(&HOLDER, "m1").await, "a copy that Meta sends for a week");
+    assert!(linking.register(&HOLDER, "m5").await);
     linking.stop().await;
 }
 
@@ -49,7 +52,7 @@ async fn concurrent_messages_get_one_text() {
 }
 
 #[tokio::test]
-async fn memory_of_strangers_is_deleted_after_a_day() {
+async fn memory_of_strangers_is_deleted_after_a_day_or_eight() {
     let linking = Linking::start().await;
     let fill = "insert into whatsapp.sender_messages (sender, kind, message, answered)
         select int4send(n), 'wrong_code', int4send(n), true from generate_series(1, 450) as n";
@@ -62,8 +65,16 @@ async fn memory_of_strangers_is_deleted_after_a_day() {
     assert_eq!(linking.claim("AA2AAAA2AA", &HOLDER, "m2").await, refused("unknown", true));
     assert_eq!(linking.count(old).await, 51);
     linking.code(USER_A).await;
-    assert_eq!(linking.count(old).await, 0);
-    assert_eq!(linking.count("select count(*) from whatsapp.sender_messages").await, 2);
+    assert_eq!(linking.count(old).await, 1, "the registration text of the other sender");
+    assert_eq!(linking.count("select count(*) from whatsapp.sender_messages").await, 3);
+    linking.pass(7 * 24 * 60).await;
+    linking.code(USER_A).await;
+    let texts = "select count(*) from whatsapp.sender_messages where kind = 'registration'";
+    assert_eq!(
+        linking.count(texts).await,
+        1,
+        "of those, the one that is more than eight days old is deleted"
+    );
     linking.stop().await;
 }
 
