@@ -100,13 +100,15 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         (done, result.err())
     }
 
-    /// Handles a delivery that is not a message to be answered, and reports its outcome.
+    /// Handles one delivery, and reports its outcome.
     async fn work(&self, delivery: &Delivery, attempt: Attempt) -> Report {
         let deadline = attempt.deadline;
         let written = match &delivery.work {
             Err(unreadable) => return Failure::Envelope(unreadable.clone()).into(),
-            // See `answer_turn`.
-            Ok(Work::Answer(_)) => return Report::handled(Outcome::Ignored, None),
+            Ok(Work::Answer(message)) => {
+                let TurnReport { user_id, result, .. } = self.answer(&[&**message], attempt).await;
+                return Report { user_id, result };
+            }
             Ok(Work::Record(task)) => {
                 let (recorder, outbox, own_numbers) = (self.recorder(), self.outbox(), self.own_numbers());
                 let done = task::run(task, attempt, recorder, outbox, own_numbers).await;

@@ -65,7 +65,8 @@ impl RecordError {
     }
 }
 
-/// Returns the rows of an exchange, in the order of the conversation: those of the messages, and that of the reply. All have the same fields, as one insert requires.
+/// Returns the rows of an exchange, in the order of the conversation: those of the messages, and that of the reply. All
+/// have the same fields, as one insert requires.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
     let earlier = exchange.earlier.iter().map(|asked| asked_row(user_id, exchange, asked));

@@ -19,9 +19,10 @@ const POISON_AFTER: u32 = 3;
 /// The time on the inbound queue after which a returned message counts as overdue.
 const OVERDUE: TimeDelta = TimeDelta::minutes(10);
 
-/// Decides on a failed delivery, which may have been held at this many of its receives. A poison message is moved to the record queue. A delivery that reached its maximum of
-/// receives, or failed permanently, is moved to the dead-letter queue. Any other, and one that these queues refuse, is
-/// returned with a backoff.
+/// Decides on a failed delivery, which may have been held at so many of its receives.
+///
+/// A poison message is moved to the record queue. A delivery that reached its maximum of receives, or failed permanently,
+/// is moved to the dead-letter queue. Any other, and one that these queues refuse, is returned with a backoff.
 pub(crate) async fn after(
     failure: &Failure,
     delivery: &Delivery,
