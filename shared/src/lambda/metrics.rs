@@ -22,7 +22,7 @@ use crate::lambda::env;
 const NAMESPACE: &str = "WhatsAppLambda";
 
 /// The measured durations in milliseconds: name and meaning.
-pub const TIMES: [(&str, &str); 8] = [
+pub const TIMES: [(&str, &str); 10] = [
     ("webhook_ms", "from a request to its response"),
     ("queue_ms", "all calls to SQS of a request"),
     ("lookup_ms", "the lookups of a message: its user, and an earlier reply"),
@@ -30,6 +30,8 @@ pub const TIMES: [(&str, &str); 8] = [
     ("send_ms", "a call of the Graph API that sends"),
     ("insert_ms", "writing rows"),
     ("receipt_to_reply_ms", "from the webhook's receipt of a message to its reply"),
+    ("held_ms", "the time for which a message is held, for each hold"),
+    ("send_to_status_ms", "from a send to the receipt of its status `sent`"),
     ("history_ms", "from a request for a page to its response"),
 ];
 

@@ -74,6 +74,7 @@ fn every_counter_that_the_documentation_names_exists() {
     let others = [
         "message_statuses",
         "account_events",
+        "stored_answers",
         "sender_messages",
         "business_numbers",
         "message_echoes",

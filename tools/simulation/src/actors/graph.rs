@@ -45,7 +45,7 @@ enum CallOutcome {
 
 impl Messenger for Graph {
     async fn send(&self, text: &Text<'_>) -> Result<Option<Wamid>, GraphError> {
-        let wamid = text.quotes.map(Wamid::as_str).unwrap_or_default().to_owned();
+        let wamid = answered(&mut self.world.lock(), self.invocation, text);
         let to = reached(text.to);
         let waits = {
             let state = self.world.lock();
@@ -256,4 +256,15 @@ fn named(status: u16, code: i64) -> &'static str {
         (401, _) | (_, 190) => "Graph 190 or 0 (account)",
         _ => "Graph 5xx",
     }
+}
+
+/// Returns the wamid of the message that a text answers: the last one of its turn, which it does not quote if that is a
+/// reaction.
+fn answered(state: &mut State, invocation: u64, text: &Text<'_>) -> String {
+    let quoted = text.quotes.map(Wamid::as_str).unwrap_or_default();
+    let attempt = state.attempts.current(invocation, quoted);
+    let answers = |wamid: &str| row_id(&wamid.into(), &Role::Assistant) == text.callback.answer_id;
+    let messages = state.attempts.get_mut(attempt).map(|attempt| &attempt.messages);
+    let last = messages.and_then(|messages| messages.iter().find(|message| answers(&message.wamid)));
+    last.map_or(quoted, |last| &last.wamid).to_owned()
 }
