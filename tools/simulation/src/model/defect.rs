@@ -102,6 +102,8 @@ impl Defect {
             Self::SkipStatusCheck | Self::DropCallbackData => answering.reports_sends = true,
             Self::ForgetStoredAnswers | Self::KeepStoredAnswers => answering.is_pure = false,
             Self::ChangeWords => answering.is_pure = true,
+            // Without the time of a window, a loop has more turns.
+            Self::ForgetTurns => (answering.window, answering.bursts) = (Duration::ZERO, 0),
             Self::CountHolds | Self::HoldForever | Self::CountFirstTwice | Self::ForgetJoined => {
                 answering.window = Duration::from_secs(5);
                 answering.bursts = answering.bursts.max(2);

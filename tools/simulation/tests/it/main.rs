@@ -325,8 +325,10 @@ fn endless_holds_are_detected() {
 }
 
 #[test]
-fn forgotten_joined_messages_are_detected_as_split_turns() {
-    is_detected(Defect::ForgetJoined, |summary| summary.counts.split_turns);
+fn forgotten_joined_messages_are_detected() {
+    is_detected(Defect::ForgetJoined, |summary| {
+        summary.counts.split_turns + summary.counts.duplicate_replies_outside
+    });
 }
 
 #[test]
