@@ -69,7 +69,7 @@ impl RecordError {
 /// have the same fields, as one insert requires.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
-    let earlier = exchange.earlier.iter().map(|asked| asked_row(user_id, exchange, asked));
+    let earlier = exchange.earlier.iter().map(|asked| asked_row(user_id, exchange, asked.clone()));
     let mut rows: Vec<_> = earlier.chain([question_row(user_id, exchange)]).collect();
     if let Some(answer) = &exchange.answer {
         // After the questions, even when Meta's clock is ahead of ours.
@@ -107,19 +107,25 @@ pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
 
 /// Returns the row of the last message of a turn.
 fn question_row(user_id: Uuid, exchange: &Exchange) -> MessageCreate {
-    let Exchange { key, question, kind, refers_to, payload, .. } = exchange.clone();
-    asked_row(user_id, exchange, &Asked { key, question, kind, refers_to, payload })
+    let Exchange { key, question, kind, refers_to, payload, .. } = exchange;
+    let last = Asked {
+        key: key.clone(),
+        question: question.clone(),
+        kind: kind.clone(),
+        refers_to: refers_to.clone(),
+        payload: payload.clone(),
+    };
+    asked_row(user_id, exchange, last)
 }
 
 /// Returns the row of a user's message.
-fn asked_row(user_id: Uuid, exchange: &Exchange, asked: &Asked) -> MessageCreate {
-    let payload = asked.payload.clone().and_then(|payload| RawValue::from_string(payload).ok());
+fn asked_row(user_id: Uuid, exchange: &Exchange, asked: Asked) -> MessageCreate {
     MessageCreate {
         unanswered_because: exchange.unanswered_because.clone(),
         kind: asked.kind.as_deref().map(storable_text),
-        payload,
+        payload: asked.payload.and_then(|payload| RawValue::from_string(payload).ok()),
         wamids: asked.key.wamid().cloned().map(|wamid| vec![wamid]),
-        refers_to: asked.refers_to.clone(),
+        refers_to: asked.refers_to,
         ..row(user_id, exchange, &asked.key, Role::User, &asked.question)
     }
 }
