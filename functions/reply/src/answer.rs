@@ -27,15 +27,19 @@ use crate::lookup::{Found, Owner, SentParts, lookup};
 use crate::memory::UnrecordedReply;
 use crate::notice::SILENCED;
 use crate::outcome::{Handled, Outcome, Report, TurnReport};
-use crate::queues::QueueClient;
+use crate::queues::{self, QueueClient};
 use crate::read_receipts::mark_read;
 use crate::record::{WriteOutcome, received};
 use crate::responder::{Question, Responder};
 use crate::send::{Progress, Route, Sent};
+use crate::split;
 use crate::users::{self, Author};
 
 /// The content of a reply that was sent, but neither stored nor recorded.
 const UNKNOWN_TEXT: &str = "[reply not recorded]";
+
+/// The reason for a message that needs no handling.
+pub(crate) const HANDLED_BEFORE: &str = "an earlier attempt handled it";
 
 /// The reason for a reply that is not sent again.
 const CONFIRMED: &str = "an earlier attempt sent the reply";
@@ -67,12 +71,14 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         };
         let (claimed, found) = tokio::join!(
             linking::claim(&self.database, code.as_ref(), from, last, attempt.deadline),
-            lookup(&self.database, turn, &author, attempt, !R::IS_PURE)
+            lookup(&self.database, turn, &author, attempt, !R::IS_PURE || !self.window.is_off())
         );
         if found.changes_owner {
             return Box::pin(self.answer(&turn[..1], attempt)).await;
         }
-        let Found { owner, recorded: recorded_before, mut earlier, .. } = found;
+        let Found { owner, recorded: mut recorded_before, mut earlier, .. } = found;
+        let handled = turn.iter().filter(|message| self.memory.handled.contains(&message.key));
+        recorded_before.extend(handled.map(|message| message.key.clone()));
         let new: Vec<&Incoming> =
             turn.iter().copied().filter(|message| !recorded_before.contains(&message.key)).collect();
         match claimed {
@@ -86,18 +92,25 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             Ok(_) => {}
             Err(failure) => return Report::from(failure).of_turn(turn.len()),
         }
-        let unrecorded = new.iter().filter_map(|message| self.memory.replies.take(&message.key));
+        let unrecorded = new.iter().filter_map(|message| self.memory.replies.get(&message.key));
         unrecorded.for_each(|reply| earlier.add(reply));
         let answered = match owner {
-            Owner::Unlinked => None,
+            // As a sender whose link was unknown: the database was unavailable.
+            Owner::Unlinked => earlier.sent_to(&new),
             Owner::User(_) | Owner::Unknown => earlier.answered(&new),
         };
         let asked = &new[..answered.unwrap_or(new.len())];
         let result = match (asked.last(), owner) {
-            (None, _) => Ok(Outcome::AnsweredBefore.because("its rows are already written")),
+            (None, _) => Ok(Outcome::AnsweredBefore.because(HANDLED_BEFORE)),
+            (Some(_), Owner::Unlinked) if answered.is_some() => {
+                Ok(Outcome::AnsweredBefore.because(CONFIRMED))
+            }
             (Some(_), Owner::Unlinked) => self.answer_unlinked(asked, attempt).await,
             (Some(last), Owner::User(_) | Owner::Unknown) => {
-                let earlier = Before { parts: earlier.parts_to(&last.key), text: earlier.stored(&last.key) };
+                // Without them, what is stored was the reply to messages that were answered by themselves since.
+                let expects_reply = asked.iter().any(|message| message.content.is_conversation());
+                let text = earlier.stored(&last.key).filter(|_| expects_reply);
+                let earlier = Before { parts: earlier.parts_to(&last.key), text };
                 self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
             }
         };
@@ -107,6 +120,9 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             }
             _ => turn.len(),
         };
+        if matches!(&result, Ok(handled) if handled.outcome != Outcome::Ignored) {
+            asked.iter().for_each(|message| self.memory.handled.add(&message.key));
+        }
         if let (Some(last), Owner::User(linked), Ok(_)) = (asked.last(), owner, &result) {
             complete_link(&self.database, linked, &author, &last.key, last.sent_at, attempt.deadline).await;
         }
@@ -183,6 +199,11 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
     ) -> Result<Handled, Failure> {
         let (user_id, deadline) = (owner.user_id(), attempt.deadline);
         let (from, recorder) = (self.number_for(message), self.recorder());
+        if matches!(owner, Owner::Unknown) {
+            // Its rows can only go to the record queue, and a reply that is not recorded would be sent again.
+            let checking = self.queues.check_records();
+            queues::within(deadline.keeping(HANDOVER), checking).await.map_err(Failure::Unrecordable)?;
+        }
         let mut exchange = unanswered(turn, message, from.to_string());
         let record = async |handled: Handled, exchange| {
             let written = recorder.record(user_id, author, exchange, deadline).await?;
@@ -215,7 +236,9 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                     return record(Outcome::Recorded.because("the responder returned no reply"), exchange)
                         .await;
                 };
-                if !R::IS_PURE {
+                // A retry may have other messages, whose reply has other parts.
+                let in_parts = turn.len() > 1 && !split::first(answer.trim()).1.is_empty();
+                if !R::IS_PURE || in_parts {
                     self.store(&message.key, user_id, &answer, deadline).await;
                 }
                 answer
@@ -232,13 +255,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let at = (self.clock)();
         // Without the wamid of a part it is unknown which parts the others are.
         let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
-        let text = answer.clone();
-        let remember = |failure: Failure| {
-            if matches!(failure, Failure::Unrecorded(_)) {
-                self.memory.replies.add(UnrecordedReply { key: message.key.clone(), text, wamids: known });
-            }
-            failure
-        };
+        let reply = UnrecordedReply { key: message.key.clone(), text: answer.clone(), wamids: known };
         exchange.answer_wamids = wamids;
         if !matches!(progress, Progress::Failed(_)) && parts as usize > sent.len() {
             metrics::record("receipt_to_reply_ms", (at - message.received_at).to_std().unwrap_or_default());
@@ -271,10 +288,18 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 exchange.answer = Some(Line { content: answer, at });
                 let recording =
                     recorder.record_later(user_id, author, exchange, Some((unsent, &stop)), deadline);
-                return recording.await.map(|()| Outcome::Answered.into()).map_err(remember);
+                let recorded = recording.await;
+                if recorded.is_err() {
+                    self.memory.replies.add(reply);
+                }
+                return recorded.map(|()| Outcome::Answered.into());
             }
         };
-        record(handled, exchange).await.map_err(remember)
+        let written = recorder.record(user_id, author, exchange, deadline).await;
+        if written.is_err() {
+            self.memory.replies.add(reply);
+        }
+        Ok(unless_dropped(handled, written?))
     }
 
     /// Stores a reply before it is sent. A database that is down must not stop the reply.

@@ -27,6 +27,9 @@ pub enum Failure {
     /// The message was answered, and neither the database nor the record queue accepted its rows.
     #[error("rows neither written nor queued: {0}")]
     Unrecorded(QueueError),
+    /// The message was not answered, because neither the database nor the record queue responds.
+    #[error("not answered, because its rows could be neither written nor queued: {0}")]
+    Unrecordable(QueueError),
     /// The user of a record task could not be looked up.
     #[error("rows not written: {0}")]
     Lookup(#[from] LookupError),
@@ -46,13 +49,14 @@ impl Failure {
     #[must_use]
     pub fn backoff(&self) -> Backoff {
         match self {
-            Self::NotSent(GraphError::Lost) => Backoff::Lost,
+            // The reply was sent, or may have been.
+            Self::NotSent(GraphError::Lost) | Self::Unrecorded(_) | Self::Panic => Backoff::Lost,
             Self::NotSent(error) => match error.class() {
                 Class::Account | Class::Number | Class::SlowDown => Backoff::Operator,
                 Class::Transient | Class::Unclear | Class::Permanent => Backoff::Transient,
             },
             Self::Lookup(_) | Self::Rows(_) | Self::Identity(_) => Backoff::Rows,
-            Self::Envelope(_) | Self::Panic | Self::NoAnswer(_) | Self::Unrecorded(_) | Self::Link(_) => {
+            Self::Envelope(_) | Self::NoAnswer(_) | Self::Unrecordable(_) | Self::Link(_) => {
                 Backoff::Transient
             }
         }
@@ -86,7 +90,7 @@ impl Failure {
             Self::Envelope(_) => Counter::UnreadableEnvelopes,
             Self::Panic => Counter::Panics,
             Self::NoAnswer(_) => Counter::MissingAnswers,
-            Self::Unrecorded(_) => Counter::UnrecordedMessages,
+            Self::Unrecorded(_) | Self::Unrecordable(_) => Counter::UnrecordedMessages,
             Self::Lookup(_) | Self::Rows(_) => Counter::WaitingRecords,
             Self::Identity(_) => Counter::WaitingIdentities,
             Self::Link(_) => Counter::WaitingLinks,

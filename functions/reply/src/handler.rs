@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::answer::HANDLED_BEFORE;
 use crate::batch::{Disposition, Handle};
 use crate::database::Database;
 use crate::delivery::{Attempt, Delivery, Work};
@@ -91,7 +92,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let joined = (done > 1).then_some(done);
         for (delivery, message) in turn.iter().zip(&messages).take(done) {
             if recorded_before.contains(&message.key) && result.is_ok() {
-                let before = Ok(Outcome::AnsweredBefore.because("its rows are already written"));
+                let before = Ok(Outcome::AnsweredBefore.because(HANDLED_BEFORE));
                 log(delivery, user_id, &before, start, joined);
             } else {
                 log(delivery, user_id, &result, start, joined);

@@ -77,11 +77,14 @@ impl Earlier {
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
-        let last = messages
-            .iter()
-            .position(|message| !self.parts_to(&message.key).is_empty())
-            .or_else(|| messages.iter().rposition(|message| self.stored(&message.key).is_some()));
-        last.map(|last| last + 1)
+        let stored =
+            || messages.iter().rposition(|message| self.stored(&message.key).is_some()).map(|last| last + 1);
+        self.sent_to(messages).or_else(stored)
+    }
+
+    /// Returns the number of these messages, from the oldest, that an earlier attempt has sent a reply to.
+    pub(crate) fn sent_to(&self, messages: &[&Incoming]) -> Option<usize> {
+        messages.iter().position(|message| !self.parts_to(&message.key).is_empty()).map(|last| last + 1)
     }
 
     /// Returns the sent parts of the reply to the turn that ends with this message.

@@ -26,6 +26,9 @@ const SENDERS: usize = 500;
 /// The maximum number of remembered replies. The oldest are evicted first.
 const REPLIES: usize = 100;
 
+/// The minimum number of handled messages that are remembered, of which a process remembers at most twice as many.
+const HANDLED: usize = 1000;
+
 /// The maximum number of remembered business numbers.
 const NUMBERS: usize = 100;
 
@@ -38,6 +41,8 @@ pub struct Memory {
     pub numbers: WorkingNumbers,
     /// Replies that were sent and are not recorded.
     pub replies: UnrecordedReplies,
+    /// Messages that need no further handling.
+    pub handled: HandledMessages,
 }
 
 /// Conversations with recent turns, for the detection of reply loops.
@@ -64,6 +69,18 @@ pub struct UnrecordedReply {
     pub wamids: Vec<Wamid>,
 }
 
+/// Messages that this process has handled: their rows are written or on the record queue, or their sender was sent the
+/// registration text. A copy is recognized by them while the database does not respond, or the rows are on their way.
+#[derive(Debug, Default)]
+pub struct HandledMessages(Mutex<Generations>);
+
+/// The latest keys, and those before.
+#[derive(Default)]
+struct Generations {
+    latest: HashSet<MessageKey>,
+    earlier: HashSet<MessageKey>,
+}
+
 /// Business numbers from which this process has sent a reply.
 #[derive(Debug, Default)]
 pub struct WorkingNumbers(Mutex<HashSet<PhoneNumberId>>);
@@ -82,21 +99,45 @@ struct Conversation {
 }
 
 impl UnrecordedReplies {
-    /// Adds a reply.
+    /// Adds a reply, in place of an earlier one to the same turn.
     pub fn add(&self, reply: UnrecordedReply) {
         let mut replies = lock(&self.0);
+        replies.retain(|known| known.key != reply.key);
         if replies.len() >= REPLIES {
             replies.pop_front();
         }
         replies.push_back(reply);
     }
 
-    /// Removes and returns the replies to turns that end with this message.
+    /// Returns the reply to the turn that ends with this message.
     #[must_use]
-    pub fn take(&self, key: &MessageKey) -> Option<UnrecordedReply> {
-        let mut replies = lock(&self.0);
-        let position = replies.iter().position(|reply| reply.key == *key)?;
-        replies.remove(position)
+    pub fn get(&self, key: &MessageKey) -> Option<UnrecordedReply> {
+        lock(&self.0).iter().find(|reply| reply.key == *key).cloned()
+    }
+}
+
+impl HandledMessages {
+    /// Adds a message.
+    pub fn add(&self, key: &MessageKey) {
+        let mut keys = lock(&self.0);
+        if keys.latest.len() >= HANDLED {
+            keys.earlier = std::mem::take(&mut keys.latest);
+        }
+        keys.latest.insert(key.clone());
+    }
+
+    /// Returns whether a message was handled.
+    #[must_use]
+    pub fn contains(&self, key: &MessageKey) -> bool {
+        let keys = lock(&self.0);
+        keys.latest.contains(key) || keys.earlier.contains(key)
+    }
+}
+
+impl fmt::Debug for Generations {
+    /// Omits the keys, which hold phone numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generations").field("latest", &self.latest.len()).finish_non_exhaustive()
     }
 }
 
@@ -240,17 +281,42 @@ mod tests {
     }
 
     #[test]
-    fn an_unrecorded_reply_is_found_once_and_the_oldest_is_evicted() {
+    fn an_unrecorded_reply_is_found_and_the_oldest_is_evicted() {
         let replies = UnrecordedReplies::default();
         for number in 0..=REPLIES {
             let key = MessageKey::from(format!("wamid.{number}"));
             replies.add(UnrecordedReply { key, text: "a secret".to_owned(), wamids: Vec::new() });
         }
         assert!(!format!("{replies:?}").contains("a secret"));
-        let take = |key: &str| replies.take(&key.into()).map(|reply| reply.text);
-        assert_eq!(take("wamid.0"), None);
-        assert_eq!(take("wamid.1"), Some("a secret".to_owned()));
-        assert_eq!(take("wamid.1"), None);
+        let get = |key: &str| replies.get(&key.into()).map(|reply| reply.text);
+        assert_eq!(get("wamid.0"), None);
+        assert_eq!(get("wamid.1"), Some("a secret".to_owned()));
+        replies.add(UnrecordedReply {
+            key: "wamid.1".into(),
+            text: "another".to_owned(),
+            wamids: Vec::new(),
+        });
+        assert_eq!(get("wamid.1"), Some("another".to_owned()));
+        assert_eq!(
+            get("wamid.2"),
+            Some("a secret".to_owned()),
+            "nothing is evicted for a reply that is known"
+        );
+    }
+
+    #[test]
+    fn the_latest_handled_messages_are_remembered() {
+        let handled = HandledMessages::default();
+        let key = |number: usize| MessageKey::from(format!("wamid.{number}"));
+        for number in 0..5 * HANDLED {
+            assert!(!handled.contains(&key(number)));
+            handled.add(&key(number));
+            assert!(
+                handled.contains(&key(number)) && handled.contains(&key(number.saturating_sub(HANDLED - 1)))
+            );
+        }
+        let keys = lock(&handled.0);
+        assert!(keys.latest.len() + keys.earlier.len() <= 2 * HANDLED);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use shared::aws::{self, AwsSettings, Timeouts, reason};
 use shared::lambda::deadline::Deadline;
 
@@ -38,6 +38,12 @@ pub trait QueueClient: Send + Sync {
         body: String,
         delay: Duration,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
+
+    /// Returns whether the record queue responds.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn check_records(&self) -> impl Future<Output = Result<(), QueueError>> + Send;
 
     /// Puts a message on the dead-letter queue of its source, with the cause, which must not contain personal data.
     ///
@@ -122,6 +128,13 @@ impl QueueClient for Sqs {
         let call = call.set_delay_seconds(seconds);
         let trace = aws::trace_attributes().map_err(|error| QueueError(error.to_string()))?;
         let call = call.set_message_system_attributes(trace);
+        call.send().await.map_err(|error| QueueError(reason(&error)))?;
+        Ok(())
+    }
+
+    async fn check_records(&self) -> Result<(), QueueError> {
+        let call = self.client.get_queue_attributes().queue_url(&self.settings.records_url);
+        let call = call.attribute_names(QueueAttributeName::QueueArn);
         call.send().await.map_err(|error| QueueError(reason(&error)))?;
         Ok(())
     }

@@ -13,8 +13,8 @@ pub enum Backoff {
     Transient,
     /// For a failure that an operator must repair: 15 minutes.
     Operator,
-    /// For a reply that may have been sent although the response was lost: like a transient failure, but at least
-    /// [`STATUS_DELAY`].
+    /// For a reply that was sent, or may have been, and is not recorded: like a transient failure, but at least
+    /// [`STATUS_DELAY`], so that its status can show that it was sent.
     Lost,
     /// For rows, which no user waits for: 4^n seconds, at most 15 minutes.
     Rows,

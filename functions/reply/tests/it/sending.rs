@@ -277,6 +277,10 @@ impl QueueClient for Silent {
         std::future::pending().await
     }
 
+    async fn check_records(&self) -> Result<(), QueueError> {
+        std::future::pending().await
+    }
+
     async fn dead_letter(&self, _: &Delivery, _: &str) -> Result<(), QueueError> {
         std::future::pending().await
     }

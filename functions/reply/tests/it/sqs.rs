@@ -127,9 +127,22 @@ async fn a_dead_letter_has_its_queue_cause_and_message_group() {
     }
 }
 
-/// The results of the three calls.
-async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
+#[tokio::test]
+async fn a_check_of_the_record_queue_asks_for_one_attribute() {
+    let arn = "arn:aws:sqs:us-east-1:000000000000:records";
+    let attributes = ResponseTemplate::new(200)
+        .insert_header("content-type", "application/x-amz-json-1.0")
+        .set_body_json(json!({"Attributes": {"QueueArn": arn}}));
+    let server = server(attributes).await;
+    sqs(&server.uri()).check_records().await.expect("a response");
+    let expected = json!({"QueueUrl": url("records"), "AttributeNames": ["QueueArn"]});
+    assert_eq!(request(&server).await, ("AmazonSQS.GetQueueAttributes".to_owned(), expected));
+}
+
+/// The results of the four calls.
+async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 4] {
     [
+        sqs.check_records().await,
         sqs.change_visibility(Source::Inbound, "r1", Duration::ZERO).await,
         sqs.record_later("a task".to_owned(), Duration::ZERO).await,
         sqs.dead_letter(&delivery(Source::Inbound), "code 190").await,
@@ -139,12 +152,12 @@ async fn all_calls(sqs: &Sqs) -> [Result<(), QueueError>; 3] {
 #[tokio::test]
 async fn failed_calls_are_errors_without_text_of_the_message() {
     for (answer, calls, error_prefix) in [
-        (ResponseTemplate::new(500), 9, "SQS: "),
+        (ResponseTemplate::new(500), 12, "SQS: "),
         (
             ResponseTemplate::new(400)
                 .insert_header("content-type", "application/x-amz-json-1.0")
                 .set_body_json(json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "a task"})),
-            3,
+            4,
             "SQS: QueueDoesNotExist",
         ),
     ] {
@@ -164,7 +177,7 @@ async fn calls_without_a_response_time_out_within_the_budget() {
     // that the client's timeouts elapse at once.
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let sqs = sqs(&format!("http://{}", silent.local_addr().expect("an address")));
-    let calls = tokio::time::timeout(Duration::from_secs(3 * 3 + 1), all_calls(&sqs));
+    let calls = tokio::time::timeout(Duration::from_secs(4 * 3 + 1), all_calls(&sqs));
     for result in calls.await.expect("within three seconds each") {
         assert_eq!(result, Err(QueueError("no response in time".to_owned())));
     }

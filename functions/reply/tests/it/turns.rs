@@ -218,6 +218,34 @@ async fn a_reply_that_could_not_be_recorded_is_recorded_and_not_sent_again() {
 }
 
 #[tokio::test]
+async fn nothing_is_sent_while_neither_database_nor_record_queue_responds() {
+    let unavailable = || ResponseTemplate::new(503);
+    let mut world = World::new(Answers { lookup: unavailable(), insert: unavailable(), ..all_well() }).await;
+    world.queues.refuses = true;
+    assert!(is_returned(world.reply(Echo).handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
+    assert!(world.sends().await.is_empty());
+    // The record queue alone is enough.
+    world.queues.refuses = false;
+    let handled = world.reply(Echo).handle(&delivery(envelope(&text()), 2), Deadline::NONE).await;
+    assert_eq!(handled, Disposition::Delete);
+    assert_eq!((world.sends().await.len(), world.queues.take().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_late_copy_is_not_answered_again_while_the_rows_are_on_the_record_queue() {
+    let unavailable = ResponseTemplate::new(503);
+    let world =
+        World::new(Answers { lookup: unavailable, recorded: ResponseTemplate::new(503), ..all_well() }).await;
+    let reply = world.reply(Echo);
+    for _ in 0..3 {
+        let handled = reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await;
+        assert_eq!(handled, Disposition::Delete);
+        assert_eq!(world.sends().await.len(), 1);
+    }
+    assert_eq!(world.queues.take().len(), 1);
+}
+
+#[tokio::test]
 async fn a_late_copy_is_not_answered_again_if_the_reply_has_a_status() {
     let world = World::new(with_status("wamid.Q", 1)).await;
     let mut message = text();
@@ -294,6 +322,16 @@ async fn a_turn_of_an_unlinked_sender_gets_one_registration_text() {
     assert_eq!(world.sent().await.len(), 1);
     assert_eq!(world.writes("POST", "rpc/claim_registration_text").await.len(), 1);
     assert!(world.inserts().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_unlinked_sender_who_was_answered_before_gets_no_registration_text() {
+    // The database was unavailable at the first attempt, which answered as if the sender were linked.
+    let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
+    let world = World::new(Answers { lookup, ..with_status("wamid.Q", 1) }).await;
+    let handled = world.reply(Echo).handle(&delivery(envelope(&text()), 2), Deadline::NONE).await;
+    assert_eq!(handled, Disposition::Delete);
+    assert!(world.sends().await.is_empty());
 }
 
 #[tokio::test]

@@ -192,6 +192,11 @@ impl QueueClient for InvocationQueues {
         queued
     }
 
+    async fn check_records(&self) -> Result<(), QueueError> {
+        self.world.lock().attempts.check_queue(self.invocation);
+        self.call(|_| Ok(())).await
+    }
+
     async fn dead_letter(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
         let Delivery { source, message_id, body, .. } = delivery;
         let (name, letter) = match source {

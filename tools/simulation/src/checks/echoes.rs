@@ -92,10 +92,10 @@ fn same_turn(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findi
     let is_new = |joined: &&String| attempt.member(joined).is_some_and(|member| member.receive_count == 1);
     let joined = later.turn.iter().filter(|message| !earlier.turn.contains(message));
     let left = earlier.turn.iter().filter(|message| !later.turn.contains(message));
-    // The queue may return a part of a group. A message that had its own answer before both is in that answer's turn again
-    // as soon as the answer is known.
+    // The queue may return a part of a group. A message that has an answer of its own is in that answer's turn again as soon
+    // as the answer is known.
     let is_own = |left: &str, send: &Send| {
-        let is_before = send.is_reply && send.attempt < earlier.attempt;
+        let is_before = send.is_reply && send.attempt < later.attempt;
         is_before && send.turn.iter().any(|of| of == left) && !send.turn.iter().any(|of| of == wamid)
     };
     let is_missing = |left: &&String| {

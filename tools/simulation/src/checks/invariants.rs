@@ -24,6 +24,9 @@ const LOOKUPS: u64 = 2_000 + 10;
 /// Maximum additional delay by marking the message as read, in milliseconds.
 const SEEN: u64 = 2_000 + 10;
 
+/// Maximum additional delay by the check of the record queue without a database, in milliseconds.
+const QUEUE_CHECK: u64 = 3_000 + 10;
+
 /// Maximum wait of a message while another sender is the only one with faults.
 const MAX_WAIT: u64 = 60_000;
 
@@ -221,6 +224,7 @@ fn delays(state: &State, findings: &mut Findings) {
         let limit = if attempt.registration.is_some() { limit + LOOKUPS } else { limit };
         // The answer is stored before it is sent.
         let limit = if attempt.kept.is_some() { limit + LOOKUPS } else { limit };
+        let limit = if attempt.checked_queue { limit + QUEUE_CHECK } else { limit };
         let Some(first) = attempt.messages.first() else { continue };
         // A notice looks for a status by itself.
         let is_notice = attempt.words.is_none() && attempt.statuses != Lookup::Skipped;

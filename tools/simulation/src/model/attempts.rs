@@ -48,6 +48,8 @@ pub struct Attempt {
     pub sent_at: Option<u64>,
     /// Whether it queried the database for the rows.
     pub queried: bool,
+    /// Whether its invocation asked the record queue for a response before it answered.
+    pub checked_queue: bool,
     /// The lookup of statuses.
     pub statuses: Lookup<BTreeSet<String>>,
     /// The lookup of stored answers.
@@ -237,6 +239,7 @@ impl Attempts {
             at,
             sent_at: None,
             queried: false,
+            checked_queue: false,
             statuses: Lookup::Skipped,
             stored_answers: Lookup::Skipped,
             words: None,
@@ -266,6 +269,15 @@ impl Attempts {
     /// The attempt with this number.
     pub fn get_mut(&mut self, attempt: Option<usize>) -> Option<&mut Attempt> {
         self.all.get_mut(attempt?)
+    }
+
+    /// Notes that an invocation asks the record queue for a response.
+    pub fn check_queue(&mut self, invocation: u64) {
+        for attempt in self.holdings.get(&invocation).into_iter().flatten().filter_map(|held| held.attempt) {
+            if let Some(attempt) = self.all.get_mut(attempt) {
+                attempt.checked_queue = true;
+            }
+        }
     }
 
     /// The attempts at a message, with their numbers.

@@ -51,6 +51,10 @@ impl QueueClient for FakeQueues {
         Ok(())
     }
 
+    async fn check_records(&self) -> Result<(), QueueError> {
+        if self.refuses { Err(QueueError("no connection".to_owned())) } else { Ok(()) }
+    }
+
     async fn dead_letter(&self, delivery: &Delivery, cause: &str) -> Result<(), QueueError> {
         if self.refuses {
             return Err(QueueError("no connection".to_owned()));
