@@ -1,38 +1,34 @@
 //! The pipeline of a turn, which is one message without a window: lookup of its user, deduplication, reply, send, record.
 
-use std::time::Duration;
-
 use shared::lambda::counter::Counter;
-use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
-use shared::lambda::metrics::{self, timed};
+use shared::lambda::metrics;
 use shared::meta::envelope::{Asked, Exchange, Line, Unsent};
-use shared::meta::wamid::MessageKey;
 use shared::supabase::rows::Role;
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::budget::HANDOVER;
 use crate::complete_link::complete_link;
 use crate::database::{Database, within};
 use crate::delivery::Attempt;
+use crate::details::LlmDetails;
 use crate::failure::Failure;
 use crate::function::Reply;
-use crate::graph::{Messenger, Recipient, SEND_TIMEOUT};
+use crate::graph::{Messenger, Recipient};
 use crate::history::row_id;
 use crate::incoming::Incoming;
 use crate::linking::{self, Step};
 use crate::links::{self, Tap};
-use crate::lookup::{Found, Owner, SentParts, lookup};
+use crate::lookup::{Found, KnownAnswer, Owner, SentParts, lookup};
 use crate::memory::UnrecordedReply;
 use crate::notice::SILENCED;
 use crate::outcome::{Handled, Outcome, Report, TurnReport};
 use crate::queues::QueueClient;
 use crate::read_receipts::mark_read;
 use crate::record::{WriteOutcome, received};
-use crate::responder::{Question, Responder};
+use crate::responder::{Responder, Response};
 use crate::send::{Progress, Route, Sent};
-use crate::users::{self, Author};
+use crate::users::Author;
 
 /// The content of a reply that was sent, but neither stored nor recorded.
 const UNKNOWN_TEXT: &str = "[reply not recorded]";
@@ -44,8 +40,8 @@ const CONFIRMED: &str = "an earlier attempt sent the reply";
 struct Before<'a> {
     /// The parts of the reply that were sent.
     parts: SentParts,
-    /// The text of the reply.
-    text: Option<&'a str>,
+    /// The reply.
+    known: Option<&'a KnownAnswer>,
 }
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
@@ -67,7 +63,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         };
         let (claimed, found) = tokio::join!(
             linking::claim(&self.database, code.as_ref(), from, last, attempt.deadline),
-            lookup(&self.database, turn, &author, attempt, !R::IS_PURE)
+            lookup(&self.database, turn, &author, attempt, !self.responder.is_pure())
         );
         if found.changes_owner {
             return Box::pin(self.answer(&turn[..1], attempt)).await;
@@ -97,7 +93,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             (None, _) => Ok(Outcome::AnsweredBefore.because("its rows are already written")),
             (Some(_), Owner::Unlinked) => self.answer_unlinked(asked, attempt).await,
             (Some(last), Owner::User(_) | Owner::Unknown) => {
-                let earlier = Before { parts: earlier.parts_to(&last.key), text: earlier.stored(&last.key) };
+                let earlier = Before { parts: earlier.parts_to(&last.key), known: earlier.known(&last.key) };
                 self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
             }
         };
@@ -201,26 +197,38 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             return record(Outcome::Silenced.because(SILENCED), exchange).await;
         }
 
-        let answer = match before.text {
-            Some(text) => text.to_owned(),
-            None if !before.parts.is_empty() && !R::IS_PURE => {
+        let is_pure = self.responder.is_pure();
+        let (answer, is_stored) = match before.known {
+            Some(known) if known.is_stored || is_pure || !before.parts.is_empty() => {
+                (known.answer.clone(), known.is_stored)
+            }
+            Some(known) => {
+                (known.answer.clone(), self.store(&message.key, user_id, &known.answer, deadline).await)
+            }
+            None if !before.parts.is_empty() && !is_pure => {
                 // Another reply than the one that was sent would be wrong in the history.
                 let at = (self.clock)();
                 exchange.answer_wamids = before.parts.into_values().collect();
                 exchange.answer = Some(Line { content: UNKNOWN_TEXT.to_owned(), at });
                 return record(Outcome::Answered.because(CONFIRMED), exchange).await;
             }
-            None => {
-                let Some(answer) = self.respond(turn, message, owner, attempt).await? else {
+            None => match self.respond(turn, addressed(turn, message), owner, attempt).await? {
+                Response::Text(answer) => {
+                    let is_stored = self.store(&message.key, user_id, &answer, deadline).await;
+                    (answer, is_stored)
+                }
+                Response::Nothing => {
                     return record(Outcome::Recorded.because("the responder returned no reply"), exchange)
                         .await;
-                };
-                if !R::IS_PURE {
-                    self.store(&message.key, user_id, &answer, deadline).await;
                 }
-                answer
-            }
+                Response::Silence(reason) => {
+                    exchange.unanswered_because = Some(reason.to_owned());
+                    return record(Outcome::Recorded.because(reason), exchange).await;
+                }
+            },
         };
+        exchange.answer_payload = answer.details.as_ref().and_then(LlmDetails::payload);
+        let text = answer.text.as_str();
 
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
         let (wamid, sent) = (addressed(turn, message).key.wamid(), &before.parts);
@@ -228,14 +236,16 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let route = Route { from, to, wamid, buttons: &[], answer_id, part: 1, sent };
         // Before the send: an automatic reply may arrive before the Graph API confirms the send.
         let send_started_at = (self.clock)();
-        let Sent { wamids, parts, progress } = self.outbox().send(route, &answer, deadline).await;
+        let Sent { wamids, parts, progress } = self.outbox().send(route, text, deadline).await;
         let at = (self.clock)();
         // Without the wamid of a part it is unknown which parts the others are.
         let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
-        let text = answer.clone();
         let remember = |failure: Failure| {
-            if matches!(failure, Failure::Unrecorded(_)) {
-                self.memory.replies.add(UnrecordedReply { key: message.key.clone(), text, wamids: known });
+            // If it was not sent, a pure responder returns it again, and the database a stored one.
+            let is_lost = matches!(failure, Failure::NotSent(_)) && !is_pure && !is_stored;
+            if is_lost || matches!(failure, Failure::Unrecorded(_)) {
+                let (key, answer) = (message.key.clone(), answer.clone());
+                self.memory.replies.add(UnrecordedReply { key, answer, wamids: known });
             }
             failure
         };
@@ -247,69 +257,34 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
 
         let handled = match progress {
             Progress::Complete => {
-                exchange.answer = Some(Line { content: answer, at });
+                exchange.answer = Some(Line { content: text.to_owned(), at });
                 Handled { outcome: Outcome::Answered, reason: (!sent.is_empty()).then(|| CONFIRMED.into()) }
             }
             Progress::Failed(cause) if self.own_numbers().may_retry(&cause, from, owner, attempt).await => {
-                return Err(Failure::NotSent(cause));
+                return Err(remember(Failure::NotSent(cause)));
             }
             Progress::Failed(refusal) => {
                 exchange.unanswered_because = Some(refusal.to_string());
                 Outcome::Undeliverable.because(refusal.to_string())
             }
             Progress::Partial(rest, stop) if stop.is_permanent() => {
-                exchange.answer = Some(Line { content: received(&answer, rest).to_owned(), at });
+                exchange.answer = Some(Line { content: received(text, rest).to_owned(), at });
                 Outcome::Undeliverable.because(stop.to_string())
             }
             Progress::Partial(rest, stop) => {
                 // A redelivery would send the whole reply again. The rest alone becomes a record task, like rows.
                 let group_id = message.group_id.clone();
-                let (from, text) = (from.to_string(), rest.to_owned());
-                let unsent = Unsent { from, group_id, text, part: 1 + parts };
+                let unsent =
+                    Unsent { from: from.to_string(), group_id, text: rest.to_owned(), part: 1 + parts };
                 let wamid = ShortWamid::field(message.key.as_str());
                 warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
-                exchange.answer = Some(Line { content: answer, at });
+                exchange.answer = Some(Line { content: text.to_owned(), at });
                 let recording =
                     recorder.record_later(user_id, author, exchange, Some((unsent, &stop)), deadline);
                 return recording.await.map(|()| Outcome::Answered.into()).map_err(remember);
             }
         };
         record(handled, exchange).await.map_err(remember)
-    }
-
-    /// Stores a reply before it is sent. A database that is down must not stop the reply.
-    async fn store(&self, key: &MessageKey, user_id: Option<Uuid>, text: &str, deadline: Deadline) {
-        let limit = deadline.keeping(SEND_TIMEOUT + HANDOVER);
-        let storing = self.database.store_answer(row_id(key, &Role::User), user_id, text);
-        if let Err(cause) = within(limit, users::TIMEOUT, storing).await {
-            let wamid = ShortWamid::field(key.as_str());
-            warn!(counter = Counter::UnstoredAnswers.name(), wamid, %cause, "reply not stored before it is sent: a retry may say other words");
-        }
-    }
-
-    /// Asks the responder for a reply to a turn and marks its last message, and with it the earlier ones, as read meanwhile.
-    /// `None` means no reply.
-    async fn respond(
-        &self,
-        turn: &[&Incoming],
-        message: &Incoming,
-        owner: Owner,
-        attempt: Attempt,
-    ) -> Result<Option<String>, Failure> {
-        let question = Question { messages: turn, user_id: owner.user_id() };
-        let limit = attempt.deadline.keeping(SEND_TIMEOUT + HANDOVER);
-        let responding = limit.run(Duration::MAX, self.responder.respond(question));
-        let from = self.number_for(message);
-        // The read receipt must precede the reply, because sending the reply ends the typing indicator.
-        let (answer, ()) = tokio::join!(
-            timed("respond_ms", responding),
-            mark_read(&self.messenger, self.read_receipts, addressed(turn, message), from, attempt.deadline)
-        );
-        match answer {
-            Ok(Ok(answer)) => Ok(answer.filter(|answer| !answer.trim().is_empty())),
-            Ok(Err(cause)) => Err(Failure::NoAnswer(cause.to_string())),
-            Err(_) => Err(Failure::NoAnswer("the responder timed out".to_owned())),
-        }
     }
 }
 
@@ -331,6 +306,7 @@ fn unanswered(turn: &[&Incoming], last: &Incoming, phone_number_id: String) -> E
         refers_to,
         payload,
         answer: None,
+        answer_payload: None,
         answer_wamids: Vec::new(),
         unanswered_because: None,
     }

@@ -15,6 +15,7 @@ use crate::graph::PhoneNumberId;
 use crate::history::{History, RecordError};
 use crate::incoming::{Event, Incoming, Status};
 use crate::links::{Claim, Claimed, Confirmed, Links, Tap};
+use crate::responder::Answer;
 use crate::statuses::{self, Applied, SentPart};
 use crate::stored_answers::{self, StoredAnswer};
 use crate::users::{Author, Linked, LookupError, Missing, Users};
@@ -62,7 +63,7 @@ pub trait Database: Send + Sync {
         &self,
         message_id: Uuid,
         user_id: Option<Uuid>,
-        text: &str,
+        answer: &Answer,
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
 
     /// Returns whether this user was answered from this business number before.
@@ -207,9 +208,9 @@ impl Database for Project {
         &self,
         message_id: Uuid,
         user_id: Option<Uuid>,
-        text: &str,
+        answer: &Answer,
     ) -> Result<(), LookupError> {
-        stored_answers::store(&self.supabase, message_id, user_id, text).await
+        stored_answers::store(&self.supabase, message_id, user_id, answer).await
     }
 
     async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {

@@ -12,6 +12,7 @@ use shared::meta::wamid::{MessageKey, Wamid};
 use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;
+use crate::responder::Answer;
 
 /// The number of turns with one sender from one business number within [`WINDOW`] that counts as a reply loop: the sender
 /// seems to be automatic and to react to each reply. A turn is a reply to a message written after the previous one.
@@ -36,7 +37,7 @@ pub struct Memory {
     pub conversations: Conversations,
     /// Business numbers with a successful send.
     pub numbers: WorkingNumbers,
-    /// Replies that were sent and are not recorded.
+    /// Replies that the database does not have.
     pub replies: UnrecordedReplies,
 }
 
@@ -48,18 +49,19 @@ pub struct Conversations {
     latest: Mutex<VecDeque<Conversation>>,
 }
 
-/// Replies that this process has sent, and whose rows neither the database nor the record queue accepted: their messages
-/// are redelivered, and a retry in the same process must not send the reply again.
+/// Replies that only this process knows: those that it has sent, and whose rows neither the database nor the record queue
+/// accepted; and those that it could neither store nor send. Their messages are redelivered, and a retry in the same process
+/// must not send the reply again, nor ask the responder for another one.
 #[derive(Debug, Default)]
 pub struct UnrecordedReplies(Mutex<VecDeque<UnrecordedReply>>);
 
-/// A reply that was sent and is not recorded.
+/// A reply that the database does not have.
 #[derive(Clone, Eq, PartialEq)]
 pub struct UnrecordedReply {
     /// The key of the last message of the turn.
     pub key: MessageKey,
-    /// The whole text.
-    pub text: String,
+    /// The whole reply.
+    pub answer: Answer,
     /// The wamids of the parts that were sent, from the first.
     pub wamids: Vec<Wamid>,
 }
@@ -244,10 +246,10 @@ mod tests {
         let replies = UnrecordedReplies::default();
         for number in 0..=REPLIES {
             let key = MessageKey::from(format!("wamid.{number}"));
-            replies.add(UnrecordedReply { key, text: "a secret".to_owned(), wamids: Vec::new() });
+            replies.add(UnrecordedReply { key, answer: "a secret".to_owned().into(), wamids: Vec::new() });
         }
         assert!(!format!("{replies:?}").contains("a secret"));
-        let take = |key: &str| replies.take(&key.into()).map(|reply| reply.text);
+        let take = |key: &str| replies.take(&key.into()).map(|reply| reply.answer.text);
         assert_eq!(take("wamid.0"), None);
         assert_eq!(take("wamid.1"), Some("a secret".to_owned()));
         assert_eq!(take("wamid.1"), None);

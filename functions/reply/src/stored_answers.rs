@@ -3,12 +3,19 @@
 //! Only for responders that may return another reply to the same question. The database deletes a stored reply together
 //! with the insert of its rows.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use shared::meta::lenient::storable_text;
 use shared::supabase::{Caller, Query, Supabase};
 use uuid::Uuid;
 
+use crate::details::{self, LlmDetails};
+use crate::responder::Answer;
 use crate::users::{self, LookupError};
+
+/// The timeout of storing a reply: the sender is waiting.
+pub const TIMEOUT: Duration = users::TIMEOUT;
 
 /// A stored reply.
 #[derive(Clone, Deserialize, Eq, PartialEq)]
@@ -17,6 +24,9 @@ pub struct StoredAnswer {
     pub message_id: Uuid,
     /// The text of the reply. Personal data.
     pub text: String,
+    /// How it came about.
+    #[serde(default, deserialize_with = "details::lenient")]
+    pub details: Option<LlmDetails>,
 }
 
 impl std::fmt::Debug for StoredAnswer {
@@ -31,7 +41,7 @@ impl std::fmt::Debug for StoredAnswer {
 /// # Errors
 /// See [`LookupError`].
 pub async fn find(supabase: &Supabase, message_ids: &[Uuid]) -> Result<Vec<StoredAnswer>, LookupError> {
-    let request = supabase.from("stored_answers").select("message_id,text");
+    let request = supabase.from("stored_answers").select("message_id,text,details");
     let request = users::among(request, "message_id", message_ids);
     let query = Query { request, caller: Caller::Key, prefer: None, timeout: users::TIMEOUT };
     serde_json::from_slice(&supabase.run(query).await?).map_err(|_| LookupError::Unreadable)
@@ -45,18 +55,20 @@ pub async fn store(
     supabase: &Supabase,
     message_id: Uuid,
     user_id: Option<Uuid>,
-    text: &str,
+    answer: &Answer,
 ) -> Result<(), LookupError> {
     #[derive(Serialize)]
-    struct Row {
+    struct Row<'a> {
         message_id: Uuid,
         user_id: Option<Uuid>,
         text: String,
+        details: Option<&'a LlmDetails>,
     }
-    let row = Row { message_id, user_id, text: storable_text(text) };
+    let details = answer.details.as_ref();
+    let row = Row { message_id, user_id, text: storable_text(&answer.text), details };
     let row = serde_json::to_string(&[row]).map_err(|_| LookupError::Unreadable)?;
     let request = supabase.from("stored_answers").insert(row).on_conflict("message_id");
     let prefer = Some("resolution=merge-duplicates,return=minimal");
-    supabase.run(Query { request, caller: Caller::Key, prefer, timeout: users::TIMEOUT }).await?;
+    supabase.run(Query { request, caller: Caller::Key, prefer, timeout: TIMEOUT }).await?;
     Ok(())
 }

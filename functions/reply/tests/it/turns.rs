@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reply::batch::{self, Disposition, Handle as _};
 use reply::delivery::Delivery;
 use reply::history::{notice_id, row_id};
-use reply::responder::{Echo, Question, Responder};
+use reply::responder::{Echo, NoAnswer, Question, Responder, Response};
 use reply::turns::Window;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;
@@ -21,11 +21,9 @@ use crate::support::*;
 struct Counting(AtomicUsize);
 
 impl Responder for Counting {
-    type Error = String;
-
-    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, String> {
+    async fn respond(&self, question: Question<'_>) -> Result<Response, NoAnswer> {
         let call = self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(format!("{} #{call}", question.said().collect::<Vec<_>>().join(" "))))
+        Ok(format!("{} #{call}", question.said().collect::<Vec<_>>().join(" ")).into())
     }
 }
 

@@ -11,6 +11,7 @@ use reply::graph::PhoneNumberId;
 use reply::history::{RecordError, rows};
 use reply::incoming::{Event, Incoming, Status};
 use reply::links::{self, Claim, Claimed, Confirmed, Tap};
+use reply::responder::Answer;
 use reply::statuses::{Applied, SentPart};
 use reply::stored_answers::StoredAnswer;
 use reply::users::{Author, Linked, LookupError, Missing};
@@ -206,7 +207,8 @@ impl Database for Project {
         let state = &mut *self.world.lock();
         let is_hidden = state.has_defect(Defect::ForgetStoredAnswers);
         let answers = found.iter().filter(|_| !is_hidden);
-        let answers = answers.map(|(id, text)| StoredAnswer { message_id: *id, text: text.clone() });
+        let answers =
+            answers.map(|(id, text)| StoredAnswer { message_id: *id, text: text.clone(), details: None });
         let answers = answers.collect();
         if let Some(attempt) = state.attempts.get_mut(attempt) {
             attempt.stored_answers = Lookup::Answered(found);
@@ -218,7 +220,7 @@ impl Database for Project {
         &self,
         message_id: Uuid,
         _user_id: Option<Uuid>,
-        text: &str,
+        answer: &Answer,
     ) -> Result<(), LookupError> {
         let (attempt, wamid) = {
             let state = &mut *self.world.lock();
@@ -230,7 +232,7 @@ impl Database for Project {
             }
             (attempt, wamid)
         };
-        let text = text.to_owned();
+        let text = answer.text.clone();
         let storing = self.request(reply::users::TIMEOUT, true, move |state| {
             state.note("database", format_args!("stores the answer to {wamid}"));
             let is_late = state.rows.values().any(|row| row.row.role == Role::User && row.wamid == wamid);
