@@ -29,8 +29,16 @@ pub enum EnvError {
 /// # Errors
 /// [`EnvError::Unusable`] when it is not UTF-8.
 pub fn optional(name: &'static str) -> Result<Option<String>, EnvError> {
+    Ok(maybe_empty(name)?.filter(|value| !value.is_empty()))
+}
+
+/// Returns the value of `name`, without surrounding white space, which may be empty; `None` when unset.
+///
+/// # Errors
+/// [`EnvError::Unusable`] when it is not UTF-8.
+pub fn maybe_empty(name: &'static str) -> Result<Option<String>, EnvError> {
     match std::env::var(name) {
-        Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
+        Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
             Err(EnvError::Unusable { name, reason: "it is not valid UTF-8".to_owned() })

@@ -66,6 +66,18 @@ impl Secrets {
         }
     }
 
+    /// Returns the secret with this name; `None` when it is missing or empty.
+    ///
+    /// # Errors
+    /// [`EnvError::Unusable`] when it is an environment variable that is not UTF-8.
+    pub fn optional(&self, name: &'static str) -> Result<Option<SecretString>, EnvError> {
+        match self.required(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(EnvError::Missing(_) | EnvError::MissingSecret(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the secret with this name, parsed.
     ///
     /// # Errors
