@@ -19,6 +19,8 @@
 //! | [`memory`] | state that a process keeps between invocations |
 //! | [`incoming`] | Meta's updates, parsed |
 //! | [`responder`] | the choice of a reply; **the place for a program of your own** |
+//! | [`responders`] | the responder that a setting names |
+//! | [`llm`], [`details`] | replies of a language model; how they came about |
 //! | [`graph`], [`split`] | sending through Meta's Graph API; splitting of texts that exceed its limit |
 //! | [`database`] | the interface to the database: [`users`], [`links`], [`history`], [`statuses`], [`events`] |
 //! | [`queues`] | the interface to the queues |
@@ -41,6 +43,7 @@ pub mod history;
 pub mod incoming;
 mod linking;
 pub mod links;
+pub mod llm;
 mod lookup;
 pub mod memory;
 mod notice;
@@ -51,6 +54,7 @@ mod record;
 mod redelivery;
 mod refusal;
 pub mod responder;
+pub mod responders;
 pub mod retry;
 mod send;
 pub mod settings;
