@@ -93,6 +93,7 @@ mod tests {
         assert_eq!(error, EnvError::Missing("SHARED_TEST_UNSET"));
         assert!(error.to_string().contains("SHARED_TEST_UNSET"));
         assert_eq!(optional("SHARED_TEST_UNSET"), Ok(None));
+        assert_eq!(maybe_empty("SHARED_TEST_UNSET"), Ok(None));
         assert_eq!(optional_parsed::<u8>("SHARED_TEST_UNSET"), Ok(None));
     }
 

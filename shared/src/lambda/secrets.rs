@@ -204,3 +204,18 @@ async fn read(source: &Secret) -> Result<(Secrets, Option<String>), SecretsError
     let secrets = value.secret_string.ok_or(SecretsError::Unreadable)?;
     Ok((Secrets::read(secrets.expose_secret())?, value.version_id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_secret_may_be_missing_or_empty() {
+        let secrets = Secrets::read(r#"{"ONE": " 1\n", "NONE": ""}"#).expect("secrets");
+        let value =
+            |name| secrets.optional(name).map(|value| value.map(|value| value.expose_secret().to_owned()));
+        assert_eq!(value("ONE"), Ok(Some("1".to_owned())));
+        assert_eq!((value("NONE"), value("OTHER")), (Ok(None), Ok(None)));
+        assert!(matches!(Secrets::Environment.optional("SHARED_TEST_UNSET"), Ok(None)));
+    }
+}

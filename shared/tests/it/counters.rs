@@ -79,6 +79,7 @@ fn every_counter_that_the_documentation_names_exists() {
         "business_numbers",
         "message_echoes",
         "smb_message_echoes",
+        "conversation_context",
         VERSION_ERRORS,
         "refused_requests",
         "wrong_signatures",

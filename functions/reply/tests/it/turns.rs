@@ -233,7 +233,7 @@ async fn an_impure_reply_is_stored_before_it_is_sent_and_repeated() {
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     let stored = world.writes("POST", "stored_answers").await;
     let message_id = row_id(&"wamid.Q".into(), &Role::User);
-    let expected = json!([{"message_id": message_id, "user_id": USER, "text": "Hello #0"}]);
+    let expected = json!([{"message_id": message_id, "user_id": USER, "text": "Hello #0", "details": null}]);
     assert_eq!(stored.iter().map(json_of).collect::<Vec<_>>(), [expected]);
     assert!(
         world.writes("GET", "stored_answers").await.is_empty(),
