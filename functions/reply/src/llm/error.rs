@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use shared::lambda::counter::Counter;
 
-use super::model::Usage;
+use super::usage::Usage;
 
 /// A failed call of the model.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

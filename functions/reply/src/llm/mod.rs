@@ -6,7 +6,7 @@
 //! | [`settings`], [`limits`], [`retries`] | the settings; a day's limits; the time until a retry |
 //! | [`prompt`] | what the model is asked |
 //! | [`conversation`] | the conversation so far, from the database |
-//! | [`model`] | the interface to a model |
+//! | [`model`], [`usage`] | the interface to a model; tokens |
 //! | [`client`], `completion`, [`error`] | a client of the API that most servers have: requests, answers, errors |
 //!
 //! An answer may have been paid for when its call fails or the process dies, and never else twice: it is stored before it is
@@ -21,6 +21,7 @@ pub mod model;
 pub mod prompt;
 pub mod retries;
 pub mod settings;
+pub mod usage;
 
 use std::time::Duration;
 

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use super::error::ModelError;
 
+pub use super::usage::Usage;
+
 /// A message of a conversation, as the model gets it.
 #[derive(Clone, Eq, PartialEq, Serialize)]
 pub struct ChatMessage {
@@ -55,30 +57,6 @@ impl fmt::Debug for Completion {
         let mut debug = f.debug_struct("Completion");
         debug.field("model", model).field("usage", usage).field("finish_reason", finish_reason);
         debug.finish_non_exhaustive()
-    }
-}
-
-/// The tokens of an answer, as far as the model's server counts them.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Usage {
-    /// Tokens read.
-    pub input_tokens: Option<u64>,
-    /// Tokens written, including those of reasoning.
-    pub output_tokens: Option<u64>,
-}
-
-impl Usage {
-    /// Returns the sum of two answers' tokens.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        let sum = |one: Option<u64>, two: Option<u64>| match (one, two) {
-            (Some(one), Some(two)) => Some(one.saturating_add(two)),
-            (one, two) => one.or(two),
-        };
-        Self {
-            input_tokens: sum(self.input_tokens, other.input_tokens),
-            output_tokens: sum(self.output_tokens, other.output_tokens),
-        }
     }
 }
 
