@@ -1,39 +1,34 @@
 //! The pipeline of a turn, which is one message without a window: lookup of its user, deduplication, reply, send, record.
 
-use std::time::Duration;
-
 use shared::lambda::counter::Counter;
-use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
-use shared::lambda::metrics::{self, timed};
+use shared::lambda::metrics;
 use shared::meta::envelope::{Asked, Exchange, Line, Unsent};
-use shared::meta::wamid::MessageKey;
 use shared::supabase::rows::Role;
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::budget::HANDOVER;
 use crate::complete_link::complete_link;
 use crate::database::{Database, within};
 use crate::delivery::Attempt;
+use crate::details::LlmDetails;
 use crate::failure::Failure;
 use crate::function::Reply;
-use crate::graph::{Messenger, Recipient, SEND_TIMEOUT};
+use crate::graph::{Messenger, Recipient};
 use crate::history::row_id;
 use crate::incoming::Incoming;
 use crate::linking::{self, Step};
 use crate::links::{self, Tap};
-use crate::lookup::{Found, Owner, SentParts, lookup};
+use crate::lookup::{Found, KnownAnswer, Owner, SentParts, lookup};
 use crate::memory::UnrecordedReply;
 use crate::notice::SILENCED;
 use crate::outcome::{Handled, Outcome, Report, TurnReport};
 use crate::queues::{self, QueueClient};
 use crate::read_receipts::mark_read;
 use crate::record::{WriteOutcome, received};
-use crate::responder::{Question, Responder};
+use crate::responder::{Responder, Response};
 use crate::send::{Progress, Route, Sent};
-use crate::split;
-use crate::users::{self, Author};
+use crate::users::Author;
 
 /// The content of a reply that was sent, but neither stored nor recorded.
 const UNKNOWN_TEXT: &str = "[reply not recorded]";
@@ -48,8 +43,8 @@ const CONFIRMED: &str = "an earlier attempt sent the reply";
 struct Before<'a> {
     /// The parts of the reply that were sent.
     parts: SentParts,
-    /// The text of the reply.
-    text: Option<&'a str>,
+    /// The reply.
+    known: Option<&'a KnownAnswer>,
 }
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
@@ -71,7 +66,13 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         };
         let (claimed, found) = tokio::join!(
             linking::claim(&self.database, code.as_ref(), from, last, attempt.deadline),
-            lookup(&self.database, turn, &author, attempt, !R::IS_PURE || !self.window.is_off())
+            lookup(
+                &self.database,
+                turn,
+                &author,
+                attempt,
+                !self.responder.is_pure() || !self.window.is_off()
+            )
         );
         if found.changes_owner {
             return Box::pin(self.answer(&turn[..1], attempt)).await;
@@ -107,10 +108,10 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             }
             (Some(_), Owner::Unlinked) => self.answer_unlinked(asked, attempt).await,
             (Some(last), Owner::User(_) | Owner::Unknown) => {
-                // Without them, what is stored was the reply to messages that were answered by themselves since.
-                let expects_reply = asked.iter().any(|message| message.content.is_conversation());
-                let text = earlier.stored(&last.key).filter(|_| expects_reply);
-                let earlier = Before { parts: earlier.parts_to(&last.key), text };
+                let earlier = Before {
+                    parts: earlier.parts_to(&last.key),
+                    known: earlier.known_to(&last.key, asked.len()),
+                };
                 self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
             }
         };
@@ -222,28 +223,36 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             return record(Outcome::Silenced.because(SILENCED), exchange).await;
         }
 
-        let answer = match before.text {
-            Some(text) => text.to_owned(),
-            None if !before.parts.is_empty() && !R::IS_PURE => {
+        let is_pure = self.responder.is_pure();
+        let (answer, is_stored) = match before.known {
+            Some(known) if known.is_stored || is_pure || !before.parts.is_empty() => {
+                (known.answer.clone(), known.is_stored)
+            }
+            Some(known) => (known.answer.clone(), self.store(turn, user_id, &known.answer, deadline).await),
+            None if !before.parts.is_empty() && !is_pure => {
                 // Another reply than the one that was sent would be wrong in the history.
                 let at = (self.clock)();
                 exchange.answer_wamids = before.parts.into_values().collect();
                 exchange.answer = Some(Line { content: UNKNOWN_TEXT.to_owned(), at });
                 return record(Outcome::Answered.because(CONFIRMED), exchange).await;
             }
-            None => {
-                let Some(answer) = self.respond(turn, message, owner, attempt).await? else {
+            None => match self.respond(turn, addressed(turn, message), owner, attempt).await? {
+                Response::Text(answer) => {
+                    let is_stored = self.store(turn, user_id, &answer, deadline).await;
+                    (answer, is_stored)
+                }
+                Response::Nothing => {
                     return record(Outcome::Recorded.because("the responder returned no reply"), exchange)
                         .await;
-                };
-                // A retry may have other messages, whose reply has other parts.
-                let in_parts = turn.len() > 1 && !split::first(answer.trim()).1.is_empty();
-                if !R::IS_PURE || in_parts {
-                    self.store(&message.key, user_id, &answer, deadline).await;
                 }
-                answer
-            }
+                Response::Silence(reason) => {
+                    exchange.unanswered_because = Some(reason.to_owned());
+                    return record(Outcome::Recorded.because(reason), exchange).await;
+                }
+            },
         };
+        exchange.answer_payload = answer.details.as_ref().and_then(LlmDetails::payload);
+        let text = answer.text.as_str();
 
         let to = message.group_id.as_deref().map_or(Recipient::Person(&author.sender), Recipient::Group);
         let (wamid, sent) = (addressed(turn, message).key.wamid(), &before.parts);
@@ -251,11 +260,19 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let route = Route { from, to, wamid, buttons: &[], answer_id, part: 1, sent };
         // Before the send: an automatic reply may arrive before the Graph API confirms the send.
         let send_started_at = (self.clock)();
-        let Sent { wamids, parts, progress } = self.outbox().send(route, &answer, deadline).await;
+        let Sent { wamids, parts, progress } = self.outbox().send(route, text, deadline).await;
         let at = (self.clock)();
         // Without the wamid of a part it is unknown which parts the others are.
         let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
-        let reply = UnrecordedReply { key: message.key.clone(), text: answer.clone(), wamids: known };
+        let remember = |failure: Failure| {
+            // If it was not sent, a pure responder returns it again, and the database a stored one.
+            let is_lost = matches!(failure, Failure::NotSent(_)) && !is_pure && !is_stored;
+            if is_lost || matches!(failure, Failure::Unrecorded(_)) {
+                let (key, answer) = (message.key.clone(), answer.clone());
+                self.memory.replies.add(UnrecordedReply { key, answer, messages: turn.len(), wamids: known });
+            }
+            failure
+        };
         exchange.answer_wamids = wamids;
         if !matches!(progress, Progress::Failed(_)) && parts as usize > sent.len() {
             metrics::record("receipt_to_reply_ms", (at - message.received_at).to_std().unwrap_or_default());
@@ -264,77 +281,34 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
 
         let handled = match progress {
             Progress::Complete => {
-                exchange.answer = Some(Line { content: answer, at });
+                exchange.answer = Some(Line { content: text.to_owned(), at });
                 Handled { outcome: Outcome::Answered, reason: (!sent.is_empty()).then(|| CONFIRMED.into()) }
             }
             Progress::Failed(cause) if self.own_numbers().may_retry(&cause, from, owner, attempt).await => {
-                return Err(Failure::NotSent(cause));
+                return Err(remember(Failure::NotSent(cause)));
             }
             Progress::Failed(refusal) => {
                 exchange.unanswered_because = Some(refusal.to_string());
                 Outcome::Undeliverable.because(refusal.to_string())
             }
             Progress::Partial(rest, stop) if stop.is_permanent() => {
-                exchange.answer = Some(Line { content: received(&answer, rest).to_owned(), at });
+                exchange.answer = Some(Line { content: received(text, rest).to_owned(), at });
                 Outcome::Undeliverable.because(stop.to_string())
             }
             Progress::Partial(rest, stop) => {
                 // A redelivery would send the whole reply again. The rest alone becomes a record task, like rows.
                 let group_id = message.group_id.clone();
-                let (from, text) = (from.to_string(), rest.to_owned());
-                let unsent = Unsent { from, group_id, text, part: 1 + parts };
+                let unsent =
+                    Unsent { from: from.to_string(), group_id, text: rest.to_owned(), part: 1 + parts };
                 let wamid = ShortWamid::field(message.key.as_str());
                 warn!(counter = Counter::DeferredAnswers.name(), wamid, cause = %stop, "reply sent in part: its rest is sent later");
-                exchange.answer = Some(Line { content: answer, at });
+                exchange.answer = Some(Line { content: text.to_owned(), at });
                 let recording =
                     recorder.record_later(user_id, author, exchange, Some((unsent, &stop)), deadline);
-                let recorded = recording.await;
-                if recorded.is_err() {
-                    self.memory.replies.add(reply);
-                }
-                return recorded.map(|()| Outcome::Answered.into());
+                return recording.await.map(|()| Outcome::Answered.into()).map_err(remember);
             }
         };
-        let written = recorder.record(user_id, author, exchange, deadline).await;
-        if written.is_err() {
-            self.memory.replies.add(reply);
-        }
-        Ok(unless_dropped(handled, written?))
-    }
-
-    /// Stores a reply before it is sent. A database that is down must not stop the reply.
-    async fn store(&self, key: &MessageKey, user_id: Option<Uuid>, text: &str, deadline: Deadline) {
-        let limit = deadline.keeping(SEND_TIMEOUT + HANDOVER);
-        let storing = self.database.store_answer(row_id(key, &Role::User), user_id, text);
-        if let Err(cause) = within(limit, users::TIMEOUT, storing).await {
-            let wamid = ShortWamid::field(key.as_str());
-            warn!(counter = Counter::UnstoredAnswers.name(), wamid, %cause, "reply not stored before it is sent: a retry may say other words");
-        }
-    }
-
-    /// Asks the responder for a reply to a turn and marks its last message, and with it the earlier ones, as read meanwhile.
-    /// `None` means no reply.
-    async fn respond(
-        &self,
-        turn: &[&Incoming],
-        message: &Incoming,
-        owner: Owner,
-        attempt: Attempt,
-    ) -> Result<Option<String>, Failure> {
-        let question = Question { messages: turn, user_id: owner.user_id() };
-        let limit = attempt.deadline.keeping(SEND_TIMEOUT + HANDOVER);
-        let responding = limit.run(Duration::MAX, self.responder.respond(question));
-        let from = self.number_for(message);
-        // The read receipt must precede the reply, because sending the reply ends the typing indicator.
-        let (answer, ()) = tokio::join!(
-            timed("respond_ms", responding),
-            mark_read(&self.messenger, self.read_receipts, addressed(turn, message), from, attempt.deadline)
-        );
-        match answer {
-            Ok(Ok(answer)) => Ok(answer.filter(|answer| !answer.trim().is_empty())),
-            Ok(Err(cause)) => Err(Failure::NoAnswer(cause.to_string())),
-            Err(_) => Err(Failure::NoAnswer("the responder timed out".to_owned())),
-        }
+        record(handled, exchange).await.map_err(remember)
     }
 }
 
@@ -356,6 +330,7 @@ fn unanswered(turn: &[&Incoming], last: &Incoming, phone_number_id: String) -> E
         refers_to,
         payload,
         answer: None,
+        answer_payload: None,
         answer_wamids: Vec::new(),
         unanswered_because: None,
     }

@@ -17,7 +17,7 @@ use shared::lambda::names::UpdateKind;
 use shared::lambda::trace;
 use tracing::{error, info};
 
-use crate::budget::{MESSAGE_BUDGET, RESPONSE};
+use crate::budget::RESPONSE;
 use crate::delivery::Delivery;
 use crate::outcome::Outcome;
 
@@ -25,6 +25,9 @@ use crate::outcome::Outcome;
 pub trait Handle: Sync {
     /// Returns the number of messages at the front of a message group that are handled together, at least one.
     fn turn(&self, group: &[Delivery]) -> usize;
+
+    /// Returns the maximum time for one message: after the first message of a group, none is started with less time.
+    fn budget(&self) -> Duration;
 
     /// Handles one message, or the messages of one turn, before `deadline`.
     fn handle_turn(&self, turn: &[Delivery], deadline: Deadline) -> impl Future<Output = Disposition> + Send;
@@ -53,7 +56,7 @@ pub enum Disposition {
 }
 
 /// Handles a batch and returns the messages to be redelivered, all before `deadline`, when Lambda ends the
-/// invocation. After the first message of a group, none is started with less than [`MESSAGE_BUDGET`] left.
+/// invocation. After the first message of a group, none is started with less than [`Handle::budget`] left.
 pub async fn process(
     deliveries: Vec<Delivery>,
     deadline: Deadline,
@@ -88,7 +91,7 @@ async fn process_group(group: Vec<Delivery>, deadline: Deadline, handler: &impl 
         let rest = &group[position..];
         let turn = &rest[..handler.turn(rest).clamp(1, rest.len())];
         // The first is always started: it has the whole invocation, and no later attempt would have more time.
-        let late = !deadline.allows(MESSAGE_BUDGET);
+        let late = !deadline.allows(handler.budget());
         let outcome = if late && position > 0 {
             let left = rest.len();
             info!(

@@ -34,6 +34,10 @@ impl Handle for Fake {
         self.turn
     }
 
+    fn budget(&self) -> Duration {
+        crate::budget::PURE_BUDGET
+    }
+
     async fn handle_turn(&self, turn: &[Delivery], _: Deadline) -> Disposition {
         let delivery = &turn[0];
         tokio::time::sleep(self.takes).await;

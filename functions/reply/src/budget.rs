@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use crate::graph::{MARK_READ_TIMEOUT, SEND_TIMEOUT};
 use crate::users::{self, LINK_TIMEOUT};
-use crate::{history, queues};
+use crate::{history, queues, stored_answers};
 
-/// The maximum time for one message by step, if its reply is one part. The responder's time is not included: a slow
-/// responder adds its own step.
-pub const STEPS: [(&str, Duration); 7] = [
+/// The maximum time of the responder, unless its reply depends on nothing but the question.
+pub const RESPONDER: Duration = Duration::from_secs(45);
+
+/// The maximum time for one message by step, if its reply is one part.
+pub const STEPS: [(&str, Duration); 9] = [
     ("lookups", users::TIMEOUT),
     ("marking as read", MARK_READ_TIMEOUT),
+    ("responder", RESPONDER),
+    ("storing the reply", stored_answers::TIMEOUT),
     ("send", SEND_TIMEOUT),
     ("insert", history::TIMEOUT),
     ("record queue", queues::TIMEOUTS.call),
@@ -28,6 +32,10 @@ pub const MESSAGE_BUDGET: Duration = {
     }
     sum
 };
+
+/// The same, with a responder that takes no time and whose reply is not stored.
+pub const PURE_BUDGET: Duration =
+    MESSAGE_BUDGET.saturating_sub(RESPONDER).saturating_sub(stored_answers::TIMEOUT);
 
 /// The time reserved in an invocation for its response.
 pub const RESPONSE: Duration = Duration::from_millis(250);

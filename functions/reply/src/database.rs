@@ -54,15 +54,14 @@ pub trait Database: Send + Sync {
         message_ids: &[Uuid],
     ) -> impl Future<Output = Result<Vec<StoredAnswer>, LookupError>> + Send;
 
-    /// Stores the reply to the turn that ends with this message, until the row of the message is written.
+    /// Stores the reply to a turn, until the row of its last message is written.
     ///
     /// # Errors
     /// When the database does not confirm it. A retry is safe.
     fn store_answer(
         &self,
-        message_id: Uuid,
         user_id: Option<Uuid>,
-        text: &str,
+        answer: &StoredAnswer,
     ) -> impl Future<Output = Result<(), LookupError>> + Send;
 
     /// Returns whether this user was answered from this business number before.
@@ -203,13 +202,8 @@ impl Database for Project {
         stored_answers::find(&self.supabase, message_ids).await
     }
 
-    async fn store_answer(
-        &self,
-        message_id: Uuid,
-        user_id: Option<Uuid>,
-        text: &str,
-    ) -> Result<(), LookupError> {
-        stored_answers::store(&self.supabase, message_id, user_id, text).await
+    async fn store_answer(&self, user_id: Option<Uuid>, answer: &StoredAnswer) -> Result<(), LookupError> {
+        stored_answers::store(&self.supabase, user_id, answer).await
     }
 
     async fn has_answers_from(&self, user_id: Uuid, number: &PhoneNumberId) -> Result<bool, LookupError> {

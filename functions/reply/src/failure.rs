@@ -1,11 +1,14 @@
 //! Reasons to return a message to its queue, and their backoff.
 
+use std::time::Duration;
+
 use shared::lambda::counter::Counter;
 use shared::meta::envelope::UnreadableEnvelope;
 
 use crate::graph::{Class, GraphError};
 use crate::history::RecordError;
 use crate::queues::QueueError;
+use crate::responder;
 use crate::retry::Backoff;
 use crate::users::LookupError;
 
@@ -23,7 +26,7 @@ pub enum Failure {
     NotSent(GraphError),
     /// The responder gave no reply yet.
     #[error("no reply yet: {0}")]
-    NoAnswer(String),
+    NoAnswer(responder::NoAnswer),
     /// The message was answered, and neither the database nor the record queue accepted its rows.
     #[error("rows neither written nor queued: {0}")]
     Unrecorded(QueueError),
@@ -59,6 +62,15 @@ impl Failure {
             Self::Envelope(_) | Self::NoAnswer(_) | Self::Unrecordable(_) | Self::Link(_) => {
                 Backoff::Transient
             }
+        }
+    }
+
+    /// Returns the delay before the redelivery after so many attempts at the message with this id.
+    #[must_use]
+    pub fn delay(&self, message_id: &str, tries: u32) -> Duration {
+        match self {
+            Self::NoAnswer(responder::NoAnswer { wait: Some(wait), .. }) => *wait,
+            failure => failure.backoff().delay(message_id, tries),
         }
     }
 

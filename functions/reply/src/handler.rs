@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::answer::HANDLED_BEFORE;
 use crate::batch::{Disposition, Handle};
+use crate::budget::{MESSAGE_BUDGET, PURE_BUDGET};
 use crate::database::Database;
 use crate::delivery::{Attempt, Delivery, Work};
 use crate::failure::Failure;
@@ -28,6 +29,10 @@ use crate::{redelivery, task, updates};
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D, M, Q, R> {
     fn turn(&self, group: &[Delivery]) -> usize {
         self.window.turn(group, (self.clock)())
+    }
+
+    fn budget(&self) -> Duration {
+        if self.responder.is_pure() { PURE_BUDGET } else { MESSAGE_BUDGET }
     }
 
     async fn handle_turn(&self, turn: &[Delivery], deadline: Deadline) -> Disposition {

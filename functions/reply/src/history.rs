@@ -79,6 +79,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
         rows.push(MessageCreate {
             created_at: answered_at,
             kind: Some("text".to_owned()),
+            payload: exchange.answer_payload.clone().and_then(|payload| RawValue::from_string(payload).ok()),
             wamids: Some(exchange.answer_wamids.clone()).filter(|wamids| !wamids.is_empty()),
             ..row(user_id, exchange, &exchange.key, Role::Assistant, answer)
         });
@@ -86,7 +87,7 @@ pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
     rows
 }
 
-/// Returns the row of a business echo. Its payload names the origin; the rows of our replies have no payload.
+/// Returns the row of a business echo. Its payload has the message as Meta sent it, unlike that of a reply.
 #[must_use]
 pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
     let exchange = Exchange {
@@ -98,6 +99,7 @@ pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
         refers_to: echo.content.refers_to().cloned(),
         payload: Some(echo.payload.clone()),
         answer: None,
+        answer_payload: None,
         answer_wamids: Vec::new(),
         unanswered_because: None,
     };
@@ -240,6 +242,7 @@ mod tests {
             refers_to: None,
             payload: Some(r#"{"raw":{}}"#.to_owned()),
             answer: Some(line("hi", answered_at)),
+            answer_payload: None,
             answer_wamids: vec![Wamid::parse("wamid.2").expect("a wamid")],
             unanswered_because: None,
         }

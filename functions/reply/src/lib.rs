@@ -7,7 +7,7 @@
 //! | [`turns`] | the messages that are answered together, and the time for which they are held |
 //! | `handler` | handling of a delivery or a turn, with one log line for the outcome of each message |
 //! | **`answer`** | **the pipeline of a turn: lookup of its user, deduplication, reply, send, record** |
-//! | `lookup`, `send`, [`read_receipts`], `record`, `complete_link` | its steps, each with only the dependencies it uses |
+//! | `lookup`, `choose`, `send`, [`read_receipts`], `record`, `complete_link` | its steps, each with only the dependencies it uses |
 //! | `linking`, [`code`], `notice` | linking by the holder of a number; texts outside a conversation |
 //! | `refusal` | the decision to retry a reply that was not sent |
 //! | `task` | a record task: the rest of a long reply, rows |
@@ -18,7 +18,9 @@
 //! | `function`, [`settings`] | dependencies of the function; environment variables |
 //! | [`memory`] | state that a process keeps between invocations |
 //! | [`incoming`] | Meta's updates, parsed |
-//! | [`responder`] | the choice of a reply; **the place for an LLM** |
+//! | [`responder`] | the choice of a reply; **the place for a program of your own** |
+//! | [`responders`] | the responder that a setting names |
+//! | [`llm`], [`details`] | replies of a language model; how they came about |
 //! | [`graph`], [`split`] | sending through Meta's Graph API; splitting of texts that exceed its limit |
 //! | [`database`] | the interface to the database: [`users`], [`links`], [`history`], [`statuses`], [`events`] |
 //! | [`queues`] | the interface to the queues |
@@ -26,10 +28,12 @@
 mod answer;
 pub mod batch;
 pub mod budget;
+mod choose;
 pub mod code;
 mod complete_link;
 pub mod database;
 pub mod delivery;
+pub mod details;
 pub mod events;
 pub mod failure;
 mod function;
@@ -39,6 +43,7 @@ pub mod history;
 pub mod incoming;
 mod linking;
 pub mod links;
+pub mod llm;
 mod lookup;
 pub mod memory;
 mod notice;
@@ -49,6 +54,7 @@ mod record;
 mod redelivery;
 mod refusal;
 pub mod responder;
+pub mod responders;
 pub mod retry;
 mod send;
 pub mod settings;

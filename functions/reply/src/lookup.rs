@@ -17,6 +17,7 @@ use crate::delivery::Attempt;
 use crate::history::row_id;
 use crate::incoming::Incoming;
 use crate::memory::UnrecordedReply;
+use crate::responder::Answer;
 use crate::statuses::SentPart;
 use crate::stored_answers::StoredAnswer;
 use crate::users::{self, Author, Linked, LookupError};
@@ -59,27 +60,48 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub(crate) struct Earlier {
     sent: Vec<SentPart>,
-    stored: Vec<StoredAnswer>,
+    known: Vec<KnownAnswer>,
+}
+
+/// A reply of an earlier attempt.
+#[derive(Debug)]
+pub(crate) struct KnownAnswer {
+    /// The id of the row of the turn's last message.
+    message_id: Uuid,
+    /// The number of messages in the turn.
+    messages: usize,
+    /// The reply.
+    pub(crate) answer: Answer,
+    /// Whether the database has it, and not only this process.
+    pub(crate) is_stored: bool,
+}
+
+impl From<StoredAnswer> for KnownAnswer {
+    fn from(stored: StoredAnswer) -> Self {
+        let StoredAnswer { message_id, messages, text, details } = stored;
+        Self { message_id, messages, answer: Answer { text, details }, is_stored: true }
+    }
 }
 
 /// The parts of a reply that were sent, by their number, with their wamids.
 pub(crate) type SentParts = BTreeMap<u32, Wamid>;
 
 impl Earlier {
-    /// Adds a reply that this process has sent and not recorded.
+    /// Adds a reply that only this process knows.
     pub(crate) fn add(&mut self, reply: UnrecordedReply) {
-        let UnrecordedReply { key, text, wamids } = reply;
+        let UnrecordedReply { key, answer, messages, wamids } = reply;
         let answer_id = row_id(&key, &Role::Assistant);
         self.sent.extend((1..).zip(wamids).map(|(part, wamid)| SentPart { answer_id, part, wamid }));
-        self.stored.push(StoredAnswer { message_id: row_id(&key, &Role::User), text });
+        let message_id = row_id(&key, &Role::User);
+        self.known.push(KnownAnswer { message_id, messages, answer, is_stored: false });
     }
 
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
-        let stored =
-            || messages.iter().rposition(|message| self.stored(&message.key).is_some()).map(|last| last + 1);
-        self.sent_to(messages).or_else(stored)
+        let known =
+            || messages.iter().rposition(|message| self.known(&message.key).is_some()).map(|last| last + 1);
+        self.sent_to(messages).or_else(known)
     }
 
     /// Returns the number of these messages, from the oldest, that an earlier attempt has sent a reply to.
@@ -98,10 +120,19 @@ impl Earlier {
         parts.map(|sent| (sent.part, sent.wamid.clone())).collect()
     }
 
-    /// Returns the stored reply to the turn that ends with this message.
-    pub(crate) fn stored(&self, last: &MessageKey) -> Option<&str> {
+    /// Returns the known reply to the turn of so many messages that ends with this one.
+    ///
+    /// The queue may return a part of a turn, whose other messages were answered by themselves since: then the reply is not
+    /// known, unless a part of it was sent.
+    pub(crate) fn known_to(&self, last: &MessageKey, messages: usize) -> Option<&KnownAnswer> {
+        let is_sent = !self.parts_to(last).is_empty();
+        self.known(last).filter(|known| is_sent || known.messages == messages)
+    }
+
+    /// Returns the known reply to the turn that ends with this message.
+    fn known(&self, last: &MessageKey) -> Option<&KnownAnswer> {
         let message_id = row_id(last, &Role::User);
-        self.stored.iter().find(|stored| stored.message_id == message_id).map(|stored| stored.text.as_str())
+        self.known.iter().find(|known| known.message_id == message_id)
     }
 }
 
@@ -169,7 +200,8 @@ pub(crate) async fn lookup(
     }
     let sent = sent.and_then(|sent| known(sent, wamid)).unwrap_or_default();
     let stored = stored.and_then(|stored| known(stored, wamid)).unwrap_or_default();
-    Found { owner, changes_owner, recorded, earlier: Earlier { sent, stored } }
+    let known = stored.into_iter().map(KnownAnswer::from).collect();
+    Found { owner, changes_owner, recorded, earlier: Earlier { sent, known } }
 }
 
 /// Returns whether an earlier attempt may have answered a message: it was received before, or the webhook received it so
@@ -192,7 +224,7 @@ pub(crate) async fn sent_before(
     let limit = attempt.deadline.keeping(HANDOVER);
     let sent = within(limit, users::TIMEOUT, database.sent_parts(&[answer_id])).await;
     let sent = known(sent, Some(key.as_str())).unwrap_or_default();
-    Earlier { sent, stored: Vec::new() }.parts(answer_id)
+    Earlier { sent, known: Vec::new() }.parts(answer_id)
 }
 
 /// Returns whether the rows of a record task with an unsent rest are written, and the parts of its reply that were sent,

@@ -7,11 +7,15 @@ use chrono::Utc;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reply::database::Project;
 use reply::graph::Graph;
+use reply::llm::Llm;
+use reply::llm::client::ChatCompletions;
+use reply::llm::conversation::History;
+use reply::llm::settings::LlmSettings;
 use reply::memory::Memory;
 use reply::queues::Sqs;
-use reply::responder::Echo;
-use reply::settings::Settings;
-use reply::{Reply, batch};
+use reply::responders::AnyResponder;
+use reply::settings::{ResponderSettings, Settings};
+use reply::{Clock, Reply, batch};
 use shared::lambda::deadline::Deadline;
 use shared::lambda::metrics::flush;
 use shared::lambda::secrets::{Rotating, Secrets};
@@ -38,20 +42,35 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(handle)).await
 }
 
-fn build(settings: Settings, http: reqwest::Client, memory: Arc<Memory>) -> Reply<Project, Graph, Sqs, Echo> {
+fn build(
+    settings: Settings,
+    http: reqwest::Client,
+    memory: Arc<Memory>,
+) -> Reply<Project, Graph, Sqs, AnyResponder> {
     settings.graph.version.warn_if_retired(Utc::now().date_naive());
     let supabase = Supabase::new(&settings.supabase_url, settings.supabase_key, http.clone());
+    let clock: Clock = Arc::new(Utc::now);
+    let responder = match settings.responder {
+        ResponderSettings::Echo => AnyResponder::Echo,
+        ResponderSettings::Silent => AnyResponder::Silent,
+        ResponderSettings::Llm(llm) => {
+            let LlmSettings { api, rules } = *llm;
+            let model = ChatCompletions::new(api, http.clone());
+            let conversations = History::new(supabase.clone());
+            AnyResponder::Llm(Box::new(Llm { model, conversations, rules, clock: clock.clone() }))
+        }
+    };
     Reply {
         database: Project::new(supabase),
         queues: Sqs::new(settings.queues, &http),
         messenger: Graph::new(settings.graph, http),
-        responder: Echo,
+        responder,
         registration_text: settings.registration_text,
         read_receipts: settings.read_receipts,
         answers_groups: settings.answers_groups,
         phone_number_id: settings.phone_number_id,
         window: settings.window,
-        clock: Arc::new(Utc::now),
+        clock,
         memory,
     }
 }

@@ -12,6 +12,7 @@ use shared::meta::wamid::{MessageKey, Wamid};
 use tokio::time::Instant;
 
 use crate::graph::PhoneNumberId;
+use crate::responder::Answer;
 
 /// The number of turns with one sender from one business number within [`WINDOW`] that counts as a reply loop: the sender
 /// seems to be automatic and to react to each reply. A turn is a reply to a message written after the previous one.
@@ -39,7 +40,7 @@ pub struct Memory {
     pub conversations: Conversations,
     /// Business numbers with a successful send.
     pub numbers: WorkingNumbers,
-    /// Replies that were sent and are not recorded.
+    /// Replies that the database does not have.
     pub replies: UnrecordedReplies,
     /// Messages that need no further handling.
     pub handled: HandledMessages,
@@ -53,18 +54,21 @@ pub struct Conversations {
     latest: Mutex<VecDeque<Conversation>>,
 }
 
-/// Replies that this process has sent, and whose rows neither the database nor the record queue accepted: their messages
-/// are redelivered, and a retry in the same process must not send the reply again.
+/// Replies that only this process knows: those that it has sent, and whose rows neither the database nor the record queue
+/// accepted; and those that it could neither store nor send. Their messages are redelivered, and a retry in the same process
+/// must not send the reply again, nor ask the responder for another one.
 #[derive(Debug, Default)]
 pub struct UnrecordedReplies(Mutex<VecDeque<UnrecordedReply>>);
 
-/// A reply that was sent and is not recorded.
+/// A reply that the database does not have.
 #[derive(Clone, Eq, PartialEq)]
 pub struct UnrecordedReply {
     /// The key of the last message of the turn.
     pub key: MessageKey,
-    /// The whole text.
-    pub text: String,
+    /// The whole reply.
+    pub answer: Answer,
+    /// The number of messages in the turn.
+    pub messages: usize,
     /// The wamids of the parts that were sent, from the first.
     pub wamids: Vec<Wamid>,
 }
@@ -285,15 +289,21 @@ mod tests {
         let replies = UnrecordedReplies::default();
         for number in 0..=REPLIES {
             let key = MessageKey::from(format!("wamid.{number}"));
-            replies.add(UnrecordedReply { key, text: "a secret".to_owned(), wamids: Vec::new() });
+            replies.add(UnrecordedReply {
+                key,
+                answer: "a secret".to_owned().into(),
+                messages: 1,
+                wamids: Vec::new(),
+            });
         }
         assert!(!format!("{replies:?}").contains("a secret"));
-        let get = |key: &str| replies.get(&key.into()).map(|reply| reply.text);
+        let get = |key: &str| replies.get(&key.into()).map(|reply| reply.answer.text);
         assert_eq!(get("wamid.0"), None);
         assert_eq!(get("wamid.1"), Some("a secret".to_owned()));
         replies.add(UnrecordedReply {
             key: "wamid.1".into(),
-            text: "another".to_owned(),
+            answer: "another".to_owned().into(),
+            messages: 1,
             wamids: Vec::new(),
         });
         assert_eq!(get("wamid.1"), Some("another".to_owned()));

@@ -1,6 +1,7 @@
 //! Read receipts and typing indicators, if a setting enables them.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
@@ -10,6 +11,10 @@ use tracing::warn;
 use crate::budget::HANDOVER;
 use crate::graph::{GraphError, MARK_READ_TIMEOUT, Messenger, PhoneNumberId, ReadReceipt};
 use crate::incoming::Incoming;
+
+/// The time after which a typing indicator is renewed: Meta shows it for 25 s. Source: “Typing indicators”, WhatsApp Business
+/// Platform documentation.
+pub(crate) const RENEWAL: Duration = Duration::from_secs(20);
 
 /// The sign that the user gets before the reply: `WHATSAPP_READ_RECEIPTS`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -58,7 +58,7 @@ pub(crate) async fn after(
             Err(cause) => warn!(message_id, wamid, %cause, "message not moved to the dead-letter queue"),
         }
     }
-    Disposition::Return(failure.backoff().delay(message_id, tries))
+    Disposition::Return(failure.delay(message_id, tries))
 }
 
 /// Counts a returned message that has waited too long. CloudWatch's `ApproximateAgeOfOldestMessage` leaves out messages

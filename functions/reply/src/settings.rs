@@ -7,8 +7,10 @@ use shared::supabase::{ApiKey, ProjectUrl};
 use shared::aws::{self, AwsSettings};
 
 use crate::graph::{GraphSettings, PhoneNumberId};
+use crate::llm::settings::LlmSettings;
 use crate::queues::QueueSettings;
 use crate::read_receipts::ReadReceipts;
+use crate::responders::ResponderName;
 use crate::turns::Window;
 
 /// The default text sent to an unlinked sender, without `WHATSAPP_REGISTRATION_TEXT`.
@@ -22,6 +24,8 @@ pub struct Settings {
     pub graph: GraphSettings,
     /// `WHATSAPP_PHONE_NUMBER_ID`: the business number that answers messages without a phone number id.
     pub phone_number_id: PhoneNumberId,
+    /// `REPLY_RESPONDER`: `echo`, `llm` or `silent`.
+    pub responder: ResponderSettings,
     /// `WHATSAPP_REGISTRATION_TEXT`, or [`REGISTRATION_TEXT`].
     pub registration_text: String,
     /// `WHATSAPP_READ_RECEIPTS`: `off`, `read` or `typing`.
@@ -36,6 +40,27 @@ pub struct Settings {
     pub supabase_url: ProjectUrl,
     /// `SUPABASE_SECRET_KEY`: a secret key, or the older `service_role` key.
     pub supabase_key: ApiKey,
+}
+
+/// The responder and its settings.
+#[derive(Debug)]
+pub enum ResponderSettings {
+    /// It has none.
+    Echo,
+    /// A language model.
+    Llm(Box<LlmSettings>),
+    /// It has none.
+    Silent,
+}
+
+impl ResponderSettings {
+    fn read(secrets: &Secrets) -> Result<Self, EnvError> {
+        Ok(match env::optional_parsed("REPLY_RESPONDER")?.unwrap_or_default() {
+            ResponderName::Echo => Self::Echo,
+            ResponderName::Llm => Self::Llm(Box::new(LlmSettings::read(secrets)?)),
+            ResponderName::Silent => Self::Silent,
+        })
+    }
 }
 
 impl Settings {
@@ -59,6 +84,7 @@ impl Settings {
                 sqs: AwsSettings::from_env(aws::SQS_ENDPOINT)?,
             },
             phone_number_id: env::parsed("WHATSAPP_PHONE_NUMBER_ID")?,
+            responder: ResponderSettings::read(secrets)?,
             registration_text: env::optional("WHATSAPP_REGISTRATION_TEXT")?
                 .unwrap_or_else(|| REGISTRATION_TEXT.to_owned()),
             read_receipts: env::optional_parsed("WHATSAPP_READ_RECEIPTS")?.unwrap_or_default(),

@@ -66,6 +66,18 @@ crate::names! {
         BilledAuthenticationMessages = "billed_authentication_messages": "billed messages of the category authentication",
         BilledOtherMessages = "billed_other_messages": "billed messages of any other category",
 
+        // reply: the language model
+        LlmErrorsThrottled = "llm_errors_throttled": "calls of the language model refused because of a rate limit",
+        LlmErrorsServer = "llm_errors_server": "calls that failed with an error of the model's server",
+        LlmErrorsTimeout = "llm_errors_timeout": "calls without a response in time",
+        LlmErrorsConnection = "llm_errors_connection": "calls whose connection failed or broke",
+        LlmErrorsAccount = "llm_errors_account": "calls refused because of the key, the quota, the address or the model's name",
+        LlmErrorsContext = "llm_errors_context": "calls refused because the conversation was too long for the model",
+        LlmErrorsUnusable = "llm_errors_unusable": "calls refused, or whose answer is a refusal, empty or unreadable",
+        MissingConversations = "missing_conversations": "messages answered without the conversation so far, because the database did not respond",
+        FallbackAnswers = "fallback_answers": "turns that got the fallback text, or nothing, instead of an answer of the model",
+        LimitedAnswers = "limited_answers": "turns that got the text of the daily limit, or nothing, because a limit was reached",
+
         // reply: the database
         FailedLookups = "failed_lookups": "messages answered although the lookup of their user failed",
         UncheckedAnswers = "unchecked_answers": "messages answered although it is unknown whether they were answered before",

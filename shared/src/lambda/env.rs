@@ -29,8 +29,16 @@ pub enum EnvError {
 /// # Errors
 /// [`EnvError::Unusable`] when it is not UTF-8.
 pub fn optional(name: &'static str) -> Result<Option<String>, EnvError> {
+    Ok(maybe_empty(name)?.filter(|value| !value.is_empty()))
+}
+
+/// Returns the value of `name`, without surrounding white space, which may be empty; `None` when unset.
+///
+/// # Errors
+/// [`EnvError::Unusable`] when it is not UTF-8.
+pub fn maybe_empty(name: &'static str) -> Result<Option<String>, EnvError> {
     match std::env::var(name) {
-        Ok(value) => Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty())),
+        Ok(value) => Ok(Some(value.trim().to_owned())),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
             Err(EnvError::Unusable { name, reason: "it is not valid UTF-8".to_owned() })
@@ -85,6 +93,7 @@ mod tests {
         assert_eq!(error, EnvError::Missing("SHARED_TEST_UNSET"));
         assert!(error.to_string().contains("SHARED_TEST_UNSET"));
         assert_eq!(optional("SHARED_TEST_UNSET"), Ok(None));
+        assert_eq!(maybe_empty("SHARED_TEST_UNSET"), Ok(None));
         assert_eq!(optional_parsed::<u8>("SHARED_TEST_UNSET"), Ok(None));
     }
 

@@ -22,17 +22,24 @@ use crate::lambda::env;
 const NAMESPACE: &str = "WhatsAppLambda";
 
 /// The measured durations in milliseconds: name and meaning.
-pub const TIMES: [(&str, &str); 10] = [
+pub const TIMES: [(&str, &str); 11] = [
     ("webhook_ms", "from a request to its response"),
     ("queue_ms", "all calls to SQS of a request"),
     ("lookup_ms", "the lookups of a message: its user, and an earlier reply"),
     ("respond_ms", "a call of the responder"),
+    ("llm_ms", "a call of the language model"),
     ("send_ms", "a call of the Graph API that sends"),
     ("insert_ms", "writing rows"),
     ("receipt_to_reply_ms", "from the webhook's receipt of a message to its reply"),
     ("held_ms", "the time for which a message is held, for each hold"),
     ("send_to_status_ms", "from a send to the receipt of its status `sent`"),
     ("history_ms", "from a request for a page to its response"),
+];
+
+/// The measured numbers: name and meaning.
+pub const NUMBERS: [(&str, &str); 2] = [
+    ("llm_input_tokens", "tokens that the language model read for an answer"),
+    ("llm_output_tokens", "tokens that it wrote"),
 ];
 
 /// The counter of log lines at level ERROR with a `counter`, by the function's version: they roll the deployment of a
@@ -52,6 +59,9 @@ pub(crate) fn init(function: &'static str) {
         let _ = COLLECTOR.set(collector);
         for (name, meaning) in TIMES {
             metrics::describe_histogram!(name, metrics::Unit::Milliseconds, meaning);
+        }
+        for (name, meaning) in NUMBERS {
+            metrics::describe_histogram!(name, metrics::Unit::Count, meaning);
         }
         count(Counter::ColdStarts);
     }
@@ -76,6 +86,11 @@ pub async fn timed<T>(name: &'static str, work: impl Future<Output = T>) -> T {
 /// Records a duration under a name of [`TIMES`].
 pub fn record(name: &'static str, time: Duration) {
     metrics::histogram!(name).record(time.as_secs_f64() * 1000.0);
+}
+
+/// Records a number under a name of [`NUMBERS`].
+pub fn record_number(name: &'static str, number: u64) {
+    metrics::histogram!(name).record(number as f64);
 }
 
 /// Increments a counter without a log line.

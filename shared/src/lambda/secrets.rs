@@ -66,6 +66,18 @@ impl Secrets {
         }
     }
 
+    /// Returns the secret with this name; `None` when it is missing or empty.
+    ///
+    /// # Errors
+    /// [`EnvError::Unusable`] when it is an environment variable that is not UTF-8.
+    pub fn optional(&self, name: &'static str) -> Result<Option<SecretString>, EnvError> {
+        match self.required(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(EnvError::Missing(_) | EnvError::MissingSecret(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the secret with this name, parsed.
     ///
     /// # Errors
@@ -191,4 +203,19 @@ async fn read(source: &Secret) -> Result<(Secrets, Option<String>), SecretsError
     let value = source.value().await.map_err(SecretsError::Call)?;
     let secrets = value.secret_string.ok_or(SecretsError::Unreadable)?;
     Ok((Secrets::read(secrets.expose_secret())?, value.version_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_secret_may_be_missing_or_empty() {
+        let secrets = Secrets::read(r#"{"ONE": " 1\n", "NONE": ""}"#).expect("secrets");
+        let value =
+            |name| secrets.optional(name).map(|value| value.map(|value| value.expose_secret().to_owned()));
+        assert_eq!(value("ONE"), Ok(Some("1".to_owned())));
+        assert_eq!((value("NONE"), value("OTHER")), (Ok(None), Ok(None)));
+        assert!(matches!(Secrets::Environment.optional("SHARED_TEST_UNSET"), Ok(None)));
+    }
 }

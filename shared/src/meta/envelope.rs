@@ -196,10 +196,13 @@ pub struct Exchange {
     /// The reply; `None` when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Line>,
+    /// The column `payload` of the reply, as JSON; `None` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_payload: Option<String>,
     /// Meta's ids of the reply, one for each part, as far as Meta returned them.
     #[serde(default, deserialize_with = "wamid::list", skip_serializing_if = "Vec::is_empty")]
     pub answer_wamids: Vec<Wamid>,
-    /// The reason for a missing reply, when Meta refused the reply permanently.
+    /// The reason for a missing reply: Meta refused it permanently, its sender seems to be automatic, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unanswered_because: Option<String>,
 }
@@ -362,6 +365,7 @@ mod tests {
             refers_to: None,
             payload: Some(r#"{"raw":{"id":"wamid.1","n":1.50}}"#.to_owned()),
             answer: Some(line("an answer")),
+            answer_payload: Some(r#"{"llm":{"source":"model"}}"#.to_owned()),
             answer_wamids: vec![Wamid::parse("wamid.2").expect("a wamid")],
             unanswered_because: None,
         };

@@ -132,12 +132,12 @@ pub struct MessageCreate {
     pub content: String,
     /// The time of the message, which orders the history.
     pub created_at: DateTime<Utc>,
-    /// The reason for a user's message without a reply, when Meta refused the reply permanently.
+    /// The reason for a user's message without a reply, when it should have had one.
     pub unanswered_because: Option<String>,
     /// Meta's type of the message.
     #[serde(rename = "type")]
     pub kind: Option<String>,
-    /// Further stored data of a user's message, including its JSON from Meta.
+    /// Further stored data: of a user's message, including its JSON from Meta; of a reply, how it came about.
     pub payload: Option<Box<RawValue>>,
     /// The phone number id that received or sent it.
     pub phone_number_id: Option<String>,

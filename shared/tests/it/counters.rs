@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use shared::lambda::counter::Counter;
-use shared::lambda::metrics::{TIMES, VERSION_ERRORS};
+use shared::lambda::metrics::{NUMBERS, TIMES, VERSION_ERRORS};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -53,11 +53,11 @@ fn names_are_unique_and_in_snake_case() {
 }
 
 #[test]
-fn every_metric_of_the_template_is_a_counter_or_a_duration() {
+fn every_metric_of_the_template_is_a_counter_or_measured() {
     let template = read("template.yaml");
-    let is_time = |name: &str| TIMES.iter().any(|(time, _)| *time == name);
+    let is_measured = |name: &str| TIMES.iter().chain(&NUMBERS).any(|(measured, _)| *measured == name);
     for name in between(&template, "[\"WhatsAppLambda\", \"", "\"") {
-        assert!(is_counter(name) || is_time(name), "{name}");
+        assert!(is_counter(name) || is_measured(name), "{name}");
     }
     let of_alarms = between(&template, "Namespace: WhatsAppLambda\n", "\n");
     let of_alarms: Vec<_> = of_alarms.filter_map(|line| line.trim().strip_prefix("MetricName: ")).collect();
@@ -79,6 +79,7 @@ fn every_counter_that_the_documentation_names_exists() {
         "business_numbers",
         "message_echoes",
         "smb_message_echoes",
+        "conversation_context",
         VERSION_ERRORS,
         "refused_requests",
         "wrong_signatures",

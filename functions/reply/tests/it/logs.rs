@@ -5,7 +5,7 @@ use std::time::Duration;
 use reply::batch::{Disposition, Handle as _};
 use reply::delivery::Delivery;
 use reply::history::row_id;
-use reply::responder::{Echo, Question, Responder};
+use reply::responder::{Echo, NoAnswer, Question, Responder, Response};
 use serde_json::json;
 use shared::lambda::deadline::Deadline;
 use shared::supabase::rows::Role;
@@ -158,10 +158,8 @@ async fn a_message_returned_after_ten_minutes_is_overdue() {
 struct Overloaded;
 
 impl Responder for Overloaded {
-    type Error = String;
-
-    async fn respond(&self, _: Question<'_>) -> Result<Option<String>, String> {
-        Err("the model is overloaded".to_owned())
+    async fn respond(&self, _: Question<'_>) -> Result<Response, NoAnswer> {
+        Err("the model is overloaded".into())
     }
 }
 

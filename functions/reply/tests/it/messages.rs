@@ -6,7 +6,7 @@ use reply::batch::{Disposition, Handle as _};
 use reply::database::Project;
 use reply::delivery::{Delivery, Source};
 use reply::history::row_id;
-use reply::responder::{Echo, Question, Responder};
+use reply::responder::{Echo, NoAnswer, Question, Responder, Response};
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;
 use shared::meta::envelope::{Envelope, V1};
@@ -138,12 +138,10 @@ async fn a_message_without_a_number_is_answered_by_the_configured() {
 }
 
 /// A responder with a fixed result, which also checks the question.
-struct Fixed(Result<Option<String>, String>);
+struct Fixed(Result<Response, NoAnswer>);
 
 impl Responder for Fixed {
-    type Error = String;
-
-    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, String> {
+    async fn respond(&self, question: Question<'_>) -> Result<Response, NoAnswer> {
         assert_eq!(question.said().collect::<Vec<_>>(), ["Hello"]);
         assert_eq!(question.user_id, Some(USER.parse::<Uuid>().expect("a user")));
         self.0.clone()
@@ -153,7 +151,7 @@ impl Responder for Fixed {
 #[tokio::test]
 async fn a_responder_chooses_the_answer() {
     let world = World::new(all_well()).await;
-    let reply = world.reply(Fixed(Ok(Some("Hi!".to_owned()))));
+    let reply = world.reply(Fixed(Ok("Hi!".to_owned().into())));
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(json_of(&world.sends().await[0])["text"]["body"], "Hi!");
     let rows = world.inserts().await.remove(0);
@@ -162,7 +160,7 @@ async fn a_responder_chooses_the_answer() {
 
 #[tokio::test]
 async fn without_an_answer_only_the_question_is_recorded() {
-    for nothing in [None, Some(String::new()), Some(" \n".to_owned())] {
+    for nothing in [Response::Nothing, String::new().into(), " \n".to_owned().into()] {
         let world = World::new(all_well()).await;
         assert_eq!(
             world.reply(Fixed(Ok(nothing))).handle(&delivery(envelope(&text()), 1), Deadline::NONE).await,
@@ -178,7 +176,7 @@ async fn without_an_answer_only_the_question_is_recorded() {
 #[tokio::test]
 async fn a_message_is_retried_after_its_responder_fails() {
     let world = World::new(all_well()).await;
-    let reply = world.reply(Fixed(Err("the model is overloaded".to_owned())));
+    let reply = world.reply(Fixed(Err("the model is overloaded".into())));
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
     assert!(world.sends().await.is_empty());
 }
@@ -335,7 +333,7 @@ async fn a_message_is_dead_lettered_with_its_cause_after_retries() {
 async fn a_long_answer_is_sent_in_parts_and_recorded_whole() {
     let world = World::new(all_well()).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
-    let reply = world.reply(Fixed(Ok(Some(long.clone()))));
+    let reply = world.reply(Fixed(Ok(long.clone().into())));
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     let bodies: Vec<_> =
         world.sends().await.iter().map(|send| json_of(send)["text"]["body"].clone()).collect();
@@ -350,7 +348,7 @@ async fn long_answer(accepted: u64, send: ResponseTemplate) -> (World, String, D
     let first = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(accepted);
     first.with_priority(1).mount(&world.graph).await;
     let long = "word ".repeat(2000).trim_end().to_owned();
-    let reply = world.reply(Fixed(Ok(Some(long.clone()))));
+    let reply = world.reply(Fixed(Ok(long.clone().into())));
     let outcome = reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await;
     (world, long, outcome)
 }
@@ -468,6 +466,6 @@ async fn a_rest_that_the_queue_refuses_returns_the_message() {
     let one = Mock::given(method("POST")).respond_with(all_well().send).up_to_n_times(1).with_priority(1);
     one.mount(&world.graph).await;
     world.queues.refuses = true;
-    let reply = world.reply(Fixed(Ok(Some("word ".repeat(2000)))));
+    let reply = world.reply(Fixed(Ok("word ".repeat(2000).into())));
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reply::batch::{self, Disposition, Handle as _};
 use reply::delivery::Delivery;
 use reply::history::{notice_id, row_id};
-use reply::responder::{Echo, Question, Responder};
+use reply::responder::{Echo, NoAnswer, Question, Responder, Response};
 use reply::turns::Window;
 use serde_json::{Value, json};
 use shared::lambda::deadline::Deadline;
@@ -21,11 +21,9 @@ use crate::support::*;
 struct Counting(AtomicUsize);
 
 impl Responder for Counting {
-    type Error = String;
-
-    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, String> {
+    async fn respond(&self, question: Question<'_>) -> Result<Response, NoAnswer> {
         let call = self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Some(format!("{} #{call}", question.said().collect::<Vec<_>>().join(" "))))
+        Ok(format!("{} #{call}", question.said().collect::<Vec<_>>().join(" ")).into())
     }
 }
 
@@ -263,20 +261,47 @@ async fn an_impure_reply_is_stored_before_it_is_sent_and_repeated() {
     assert_eq!(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await, Disposition::Delete);
     let stored = world.writes("POST", "stored_answers").await;
     let message_id = row_id(&"wamid.Q".into(), &Role::User);
-    let expected = json!([{"message_id": message_id, "user_id": USER, "text": "Hello #0"}]);
+    let expected = json!([{"message_id": message_id, "user_id": USER, "messages": 1, "text": "Hello #0", "details": null}]);
     assert_eq!(stored.iter().map(json_of).collect::<Vec<_>>(), [expected]);
     assert!(
         world.writes("GET", "stored_answers").await.is_empty(),
         "a first attempt looks for no stored reply"
     );
 
-    let found = json!([{"message_id": message_id, "text": "Hello #0"}]);
+    let found = json!([{"message_id": message_id, "messages": 1, "text": "Hello #0"}]);
     let stored_answers = ResponseTemplate::new(200).set_body_json(found);
     let world = World::new(Answers { stored_answers, ..all_well() }).await;
     let reply = world.reply(Counting(AtomicUsize::new(7)));
     assert_eq!(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await, Disposition::Delete);
     assert_eq!(world.sent().await[0]["text"]["body"], "Hello #0");
     assert!(world.writes("POST", "stored_answers").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_stored_reply_to_more_messages_is_not_sent_to_the_last_one() {
+    // The others were answered by themselves since, because the queue returned a part of the turn.
+    let message_id = row_id(&"wamid.Q".into(), &Role::User);
+    let found = json!([{"message_id": message_id, "messages": 2, "text": "Hello #0"}]);
+    let stored_answers = ResponseTemplate::new(200).set_body_json(found);
+    let world = World::new(Answers { stored_answers, ..all_well() }).await;
+    let reply = world.reply(Counting(AtomicUsize::new(7)));
+    assert_eq!(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await, Disposition::Delete);
+    assert_eq!(world.sent().await[0]["text"]["body"], "Hello #7");
+}
+
+#[tokio::test]
+async fn an_echo_in_parts_to_several_messages_is_stored() {
+    let world = World::new(all_well()).await;
+    let long = "a word ".repeat(700);
+    let turn = |texts: [&str; 2]| {
+        let receive = |(id, text): (&str, &str)| received(id, text, 3000, 1);
+        ["wamid.1", "wamid.2"].into_iter().zip(texts).map(receive).collect::<Vec<_>>()
+    };
+    for (texts, stored) in [(["one", "two"], 0), (["one", &long], 1)] {
+        let failed = batch::process(turn(texts), Deadline::NONE, &world.turns(Echo)).await;
+        assert!(failed.batch_item_failures.is_empty());
+        assert_eq!(world.writes("POST", "stored_answers").await.len(), stored);
+    }
 }
 
 #[tokio::test]

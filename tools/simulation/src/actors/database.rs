@@ -199,14 +199,17 @@ impl Database for Project {
         };
         let asked = message_ids.to_vec();
         let found = self.lookup(move |state| {
-            let stored = asked.iter().filter_map(|id| Some((*id, state.turns.stored.get(id)?.text.clone())));
-            stored.collect::<BTreeMap<Uuid, String>>()
+            let stored = asked.iter().filter_map(|id| Some((*id, state.turns.stored.get(id)?.clone())));
+            stored.collect::<BTreeMap<Uuid, turns::StoredAnswer>>()
         });
         let found = found.await?;
         let state = &mut *self.world.lock();
         let is_hidden = state.has_defect(Defect::ForgetStoredAnswers);
         let answers = found.iter().filter(|_| !is_hidden);
-        let answers = answers.map(|(id, text)| StoredAnswer { message_id: *id, text: text.clone() });
+        let answers = answers.map(|(id, stored)| {
+            let turns::StoredAnswer { text, messages, .. } = stored.clone();
+            StoredAnswer { message_id: *id, messages, text, details: None }
+        });
         let answers = answers.collect();
         if let Some(attempt) = state.attempts.get_mut(attempt) {
             attempt.stored_answers = Lookup::Answered(found);
@@ -214,12 +217,8 @@ impl Database for Project {
         Ok(answers)
     }
 
-    async fn store_answer(
-        &self,
-        message_id: Uuid,
-        _user_id: Option<Uuid>,
-        text: &str,
-    ) -> Result<(), LookupError> {
+    async fn store_answer(&self, _user_id: Option<Uuid>, answer: &StoredAnswer) -> Result<(), LookupError> {
+        let StoredAnswer { message_id, messages, ref text, .. } = *answer;
         let (attempt, wamid) = {
             let state = &mut *self.world.lock();
             let wamid = state.attempts.named(self.invocation, &[message_id], &Role::User).pop();
@@ -230,11 +229,11 @@ impl Database for Project {
             }
             (attempt, wamid)
         };
-        let text = text.to_owned();
+        let text = text.clone();
         let storing = self.request(reply::users::TIMEOUT, true, move |state| {
             state.note("database", format_args!("stores the answer to {wamid}"));
             let is_late = state.rows.values().any(|row| row.row.role == Role::User && row.wamid == wamid);
-            state.turns.stored.insert(message_id, turns::StoredAnswer { wamid, text, is_late });
+            state.turns.stored.insert(message_id, turns::StoredAnswer { wamid, messages, text, is_late });
         });
         let stored = storing.await;
         let state = &mut *self.world.lock();

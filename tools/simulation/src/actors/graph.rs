@@ -82,7 +82,8 @@ impl Messenger for Graph {
                 let id = row_id(&key, &Role::User);
                 let stored = attempt.stored_answers.answer().and_then(|stored| stored.get(&id)).cloned();
                 is_reply = text.callback.answer_id == row_id(&key, &Role::Assistant);
-                attempt.words = attempt.words.take().or(stored.filter(|_| is_reply));
+                let stored = stored.filter(|_| is_reply).map(|stored| stored.text);
+                attempt.words = attempt.words.take().or(stored);
             }
             let latency = match outcome {
                 CallOutcome::Timeout { .. } => state.chance.millis(50, 15_000),

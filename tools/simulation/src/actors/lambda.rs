@@ -9,7 +9,7 @@ use local_sqs::deployed::INBOUND;
 use local_sqs::{Receive, Received, queue_arn};
 use reply::delivery::Delivery;
 use reply::memory::Memory;
-use reply::responder::{Question, Responder};
+use reply::responder::{NoAnswer, Question, Responder, Response};
 use reply::{Reply, batch};
 use shared::lambda::deadline::Deadline;
 use tokio::sync::Semaphore;
@@ -44,11 +44,11 @@ struct EchoResponder<const PURE: bool> {
 struct IntendedPanic;
 
 impl<const PURE: bool> Responder for EchoResponder<PURE> {
-    type Error = &'static str;
+    fn is_pure(&self) -> bool {
+        PURE
+    }
 
-    const IS_PURE: bool = PURE;
-
-    async fn respond(&self, question: Question<'_>) -> Result<Option<String>, &'static str> {
+    async fn respond(&self, question: Question<'_>) -> Result<Response, NoAnswer> {
         let wamids: Vec<_> =
             question.messages.iter().map(|message| message.key.as_str().to_owned()).collect();
         let said: Vec<_> = question.said().collect();
@@ -66,11 +66,11 @@ impl<const PURE: bool> Responder for EchoResponder<PURE> {
         }
         if has_word("stubborn") && !state.repaired {
             state.inject("responder fails");
-            return Err("no answer");
+            return Err("no answer".into());
         }
         let mut words = said.join("\n");
         if words.trim().is_empty() {
-            return Ok(None);
+            return Ok(Response::Nothing);
         }
         state.turns.answers += 1;
         if !PURE || state.has_defect(Defect::ChangeWords) {
@@ -79,7 +79,7 @@ impl<const PURE: bool> Responder for EchoResponder<PURE> {
         if let Some(attempt) = state.attempts.get_mut(attempt) {
             attempt.words = Some(words.clone());
         }
-        Ok(Some(words))
+        Ok(words.into())
     }
 }
 

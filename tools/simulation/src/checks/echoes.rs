@@ -112,9 +112,10 @@ fn same_turn(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findi
 fn other_words(attempt: &Attempt) -> Option<&'static str> {
     let (words, stored) = (attempt.words.as_ref()?, attempt.stored_answers.answer()?);
     let text = |wamid: &String| stored.get(&row_id(&MessageKey::from(wamid.as_str()), &Role::User));
-    let last = attempt.asked.iter().rev().find_map(text);
+    // A reply to another number of messages is one to other messages.
+    let last = attempt.asked.iter().rev().find_map(text).filter(|last| last.messages == attempt.asked.len());
     match last {
-        Some(text) if text != words => Some("its answer is not the stored one"),
+        Some(last) if last.text != *words => Some("its answer is not the stored one"),
         _ => None,
     }
 }

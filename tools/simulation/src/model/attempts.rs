@@ -7,6 +7,8 @@ use shared::meta::wamid::MessageKey;
 use shared::supabase::rows::Role;
 use uuid::Uuid;
 
+use crate::model::turns::StoredAnswer;
+
 /// All attempts to answer, in order of their start.
 #[derive(Debug, Default)]
 pub struct Attempts {
@@ -53,7 +55,7 @@ pub struct Attempt {
     /// The lookup of statuses.
     pub statuses: Lookup<BTreeSet<String>>,
     /// The lookup of stored answers.
-    pub stored_answers: Lookup<BTreeMap<Uuid, String>>,
+    pub stored_answers: Lookup<BTreeMap<Uuid, StoredAnswer>>,
     /// The text of its answer.
     pub words: Option<String>,
     /// Whether the database confirmed that the text was stored; `None` if it was not to be stored.

@@ -42,10 +42,12 @@ pub struct Turns {
 }
 
 /// A row of the table `stored_answers`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredAnswer {
     /// Wamid of the last message of its turn.
     pub wamid: String,
+    /// Number of messages in the turn.
+    pub messages: usize,
     /// The text.
     pub text: String,
     /// Whether the row of the message existed before.

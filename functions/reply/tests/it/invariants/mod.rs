@@ -98,6 +98,7 @@ fn check_body(body: &str) {
             assert!(payload.get("raw").is_some(), "the raw message is stored");
             let question = Line { content: message.content.text(&message.kind), at: message.sent_at };
             let exchange = Exchange {
+                answer_payload: None,
                 earlier: Vec::new(),
                 key: message.key.clone(),
                 phone_number_id: message.phone_number_id.as_ref().map(ToString::to_string),
