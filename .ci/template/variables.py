@@ -14,6 +14,7 @@ IN_THE_SECRET = {
     "WHATSAPP_APP_SECRET",
     "WHATSAPP_VERIFY_TOKEN",
     "SUPABASE_SECRET_KEY",
+    "LLM_API_KEY",
 }
 # Set by Lambda itself, and reserved:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime

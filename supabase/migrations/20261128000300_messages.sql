@@ -31,7 +31,8 @@ comment on column public.messages.type is
   'Meta''s type of the message: text, image, reaction, …; of an answer: text. Null in rows of older programs.';
 comment on column public.messages.payload is
   'For a message from the webhook, of a user or of the business in its app: "raw", as Meta sent it, and values '
-  'extracted from it ("media", "quoted", "referral", …); "field", when that is not messages.';
+  'extracted from it ("media", "quoted", "referral", …); "field", when that is not messages. For an answer of a '
+  'language model: "llm", with its source, model, tokens and time. Null for any other answer.';
 comment on column public.messages.phone_number_id is
   'The business number that received or sent it: Meta''s id of the number.';
 comment on column public.messages.wamids is

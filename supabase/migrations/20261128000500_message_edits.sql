@@ -2,7 +2,7 @@
 -- `refers_to` is Meta's id of the message. They may be written before the message, and repeatedly.
 --
 -- Only edits and revokes of the author count: in the history of the same user, with the same role. The business edits
--- messages that it wrote in its app, which have a payload; answers of the reply function have none and are not
+-- messages that it wrote in its app; answers of the reply function, which have no payload or one with `llm`, are not
 -- searched. The content of the message is not changed.
 
 -- Without just-in-time compilation and sequential scans: see the triggers of message_statuses.
@@ -14,7 +14,8 @@ declare
     select array_agg(wamid) from (
       select refers_to as wamid from inserted where role in ('user', 'assistant') and type in ('edit', 'revoke')
       union all
-      select unnest(wamids) from inserted where role = 'user' or (role = 'assistant' and payload is not null)
+      select unnest(wamids) from inserted
+        where role = 'user' or (role = 'assistant' and payload is not null and not payload ? 'llm')
     ) as wamids where wamid is not null);
 begin
   if concerned is null then

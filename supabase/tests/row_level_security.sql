@@ -128,6 +128,8 @@ from (values
   ('update public.stored_answers set text = ''changed''', '42501', '42501', '42501', '1 rows'),
   ('delete from public.stored_answers', '42501', '42501', '42501', '1 rows'),
   ('truncate public.stored_answers', '42501', '42501', '42501', '0 rows'),
+  -- What the answers of a language model come to.
+  ('select public.llm_usage(''aaaaaaaa-0000-4000-8000-000000000001'')', '42501', '42501', '42501', '1 rows'),
   -- The notes of the migrations.
   ('select * from public.adoption_notes()', '42501', '42501', '42501', '1 rows'),
   ('select * from adoption.notes', '42501', '42501', '42501', '1 rows'),

@@ -57,6 +57,19 @@ async fn business_message_is_marked_by_its_own_edits_only() {
 }
 
 #[tokio::test]
+async fn answer_of_a_language_model_is_not_taken_for_a_business_message() {
+    let project = Project::start().await;
+    let mut answer = written(USER_A, "text", "wamid.answer", None, 1);
+    (answer["role"], answer["payload"]) = (json!("assistant"), json!({"llm": {"source": "model"}}));
+    // An edit that was written before its message marks it only if its wamid is searched.
+    let mut early = written(USER_A, "edit", "wamid.edit", Some("wamid.answer"), 2);
+    (early["role"], early["payload"]) = (json!("assistant"), json!({"field": "smb_message_echoes"}));
+    insert_each(&project, &[early, answer]).await;
+    assert_eq!(marks(&project, "wamid.answer").await, (None, None, "text at 1".to_owned()));
+    project.stop().await;
+}
+
+#[tokio::test]
 async fn latest_edit_and_revoke_mark_a_message_in_every_order() {
     let project = Project::start().await;
     let mut orders: Vec<Vec<usize>> = vec![vec![]];

@@ -9,6 +9,7 @@ mod common;
 mod edits;
 mod identity;
 mod linking;
+mod llm;
 mod migrations;
 mod older_columns;
 mod outage;

@@ -5,6 +5,7 @@
 //! | [`settings`] | nothing: the settings and their sources |
 //! | [`webhook`] | `/webhook` and `/messages`: address, verify token, signature |
 //! | [`graph`] | Meta's Graph API: version, access token, business number |
+//! | `responder` | the settings of the responder |
 //! | [`supabase`] | the project: keys, tables, columns, functions of linking, and that anonymous calls are refused |
 //! | [`event`] | the pipeline from the webhook through the queue and `reply` to the database |
 //! | `connection` | nothing: URLs that may receive secrets, and causes of missing responses |
@@ -18,6 +19,7 @@ mod connection;
 pub mod event;
 pub mod graph;
 pub mod report;
+mod responder;
 pub mod settings;
 pub mod supabase;
 pub mod webhook;
@@ -84,6 +86,7 @@ pub async fn examine(settings: &Settings) -> anyhow::Result<Report> {
     );
     let mut report = webhook;
     report.append(graph);
+    responder::examine(settings, &mut report);
     report.append(supabase);
     event.check(&mut report, database.as_ref()).await;
     Ok(report)

@@ -16,8 +16,8 @@ pub const MESSAGES_URL: &str = "MESSAGES_URL";
 /// A signed-in user's access token, with which a page of the history is read.
 pub const USER_TOKEN: &str = "SUPABASE_USER_TOKEN";
 
-/// The variables that identify a stack to check. (`GRAPH_API_URL`, `GRAPH_API_VERSION` and a user's token do not
-/// suffice.)
+/// The variables that identify a stack to check. (`GRAPH_API_URL`, `GRAPH_API_VERSION`, those of the responder and a
+/// user's token do not suffice.)
 const NAMES: [&str; 9] = [
     WEBHOOK_URL,
     MESSAGES_URL,
@@ -49,6 +49,14 @@ pub struct Settings {
     pub graph_version: Option<String>,
     /// `GRAPH_API_URL`
     pub graph_url: Option<String>,
+    /// `REPLY_RESPONDER`
+    pub responder: Option<String>,
+    /// `LLM_URL`
+    pub llm_url: Option<String>,
+    /// `LLM_MODEL`
+    pub llm_model: Option<String>,
+    /// `LLM_API_KEY`
+    pub llm_key: Option<SecretString>,
     /// `SUPABASE_URL`
     pub supabase_url: Option<String>,
     /// `SUPABASE_SECRET_KEY`
@@ -118,6 +126,10 @@ impl Settings {
             phone_number_id: text("WHATSAPP_PHONE_NUMBER_ID"),
             graph_version: text("GRAPH_API_VERSION"),
             graph_url: text("GRAPH_API_URL"),
+            responder: text("REPLY_RESPONDER"),
+            llm_url: text("LLM_URL"),
+            llm_model: text("LLM_MODEL"),
+            llm_key: secret("LLM_API_KEY"),
             supabase_url: text("SUPABASE_URL"),
             secret_key: secret("SUPABASE_SECRET_KEY"),
             publishable_key: secret("SUPABASE_PUBLISHABLE_KEY"),

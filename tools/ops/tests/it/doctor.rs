@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use local_testing::*;
 
 /// The checks that must pass without faults.
-const CHECKS: [&str; 25] = [
+const CHECKS: [&str; 26] = [
     "webhook_url",
     "verify_token",
     "wrong_verify_token",
@@ -30,6 +30,7 @@ const CHECKS: [&str; 25] = [
     "graph_api",
     "access_token",
     "phone_number_id",
+    "responder",
     "supabase_url",
     "secret_key",
     "publishable_key",
@@ -56,6 +57,7 @@ fn environment(stack: &Stack) -> BTreeMap<String, String> {
     let token =
         services.supabase.own().expect("ours").user_token(local_supabase::USER_A, hour).expect("a token");
     environment.insert(USER_TOKEN.to_owned(), token);
+    environment.entry("REPLY_RESPONDER".to_owned()).or_insert_with(|| "echo".to_owned());
     environment
 }
 
@@ -86,6 +88,7 @@ fn assert_wrong(case: &str, report: &Report, settings: &Settings, expected: &[(&
         &settings.secret_key,
         &settings.publishable_key,
         &settings.user_token,
+        &settings.llm_key,
     ];
     let secrets = secrets.into_iter().flatten().map(secrecy::ExposeSecret::expose_secret);
     for secret in secrets.chain(["5550783881", "555-078-3881"]) {
@@ -168,6 +171,29 @@ const BROKEN: &[Broken] = &[
         "the Graph API's address",
         |settings| settings.graph_url = Some("http://127.0.0.1:9".into()),
         &[("graph_api", "unset GRAPH_API_URL")],
+    ),
+    (
+        "a responder that is not there",
+        |settings| settings.responder = Some("gpt".into()),
+        &[("responder", "to echo, llm or silent")],
+    ),
+    (
+        "a model without its name",
+        |settings| {
+            settings.responder = Some("llm".into());
+            (settings.llm_url, settings.llm_model) = (Some("https://example.com/v1".into()), None);
+            settings.llm_key = secret("a key of the model");
+        },
+        &[("responder", "set LLM_MODEL (LlmModel)")],
+    ),
+    (
+        "a model without encryption",
+        |settings| {
+            settings.responder = Some("llm".into());
+            (settings.llm_url, settings.llm_model) = (Some("http://example.com/v1".into()), Some("m".into()));
+            settings.llm_key = secret("a key of the model");
+        },
+        &[("responder", "LLM_URL is not usable: it does not begin with https://")],
     ),
     (
         "the project's address",
@@ -397,6 +423,7 @@ async fn missing_settings_are_not_checked_and_older_keys_are_accepted() {
         ("WHATSAPP_ACCESS_TOKEN", &["graph_api", "access_token", "phone_number_id"]),
         ("WHATSAPP_PHONE_NUMBER_ID", &["phone_number_id"]),
         ("GRAPH_API_VERSION", &["graph_version"]),
+        ("REPLY_RESPONDER", &["responder"]),
         ("SUPABASE_URL", &["supabase_url", "secret_key", "publishable_key"]),
         ("SUPABASE_SECRET_KEY", &["secret_key"]),
         ("SUPABASE_PUBLISHABLE_KEY", &["publishable_key"]),
