@@ -58,6 +58,7 @@ pub struct Step {
 /// # Errors
 /// When something cannot be started, or no code is created.
 pub async fn run(options: &Options, json: bool) -> anyhow::Result<bool> {
+    options.responder.check_echo("demo --link")?;
     let stack = Stack::start(options, terminal::progress).await?;
     let demo = play(&stack).await?;
     if json {

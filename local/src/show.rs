@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use local_stack::Stack;
 use local_stack::logs::{Entry, Logs, Mark};
+use local_stack::responder::{ModelServer, Responder};
 use local_stack::services::{APP_SECRET, Services, VERIFY_TOKEN};
 
 /// Prints addresses, tokens, and commands to try.
@@ -30,6 +31,7 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     println!("  Supabase  {}/rest/v1", services.supabase.url());
     println!("  database  {}", services.supabase.database_url());
     println!("  Graph API {graph}/received  (what phones received)");
+    println!("  model     {}", model(services));
     let lifetime = match services.supabase.token_lifetime().as_secs() / 60 {
         minutes if minutes < 60 => format!("{minutes} min"),
         minutes => format!("{} h", minutes / 60),
@@ -52,12 +54,20 @@ pub fn next_steps(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The address of the language model, its name, and whether it is asked.
+fn model(services: &Services) -> String {
+    let ModelServer { url, model, .. } = &services.model_server;
+    let hint = if services.responder == Responder::Llm { "" } else { ", not asked without --responder llm" };
+    format!("{url}  ({model}{hint})")
+}
+
 /// Prints the services' addresses, without functions.
 pub fn services(services: &Services, env_file: &Path) {
     println!("Running, until Ctrl-C:");
     println!("  queue     {}", services.queues.inbound_url);
     println!("  Supabase  {}/rest/v1", services.supabase.url());
     println!("  Graph API {}/received  (what phones received)", services.graph.url());
+    println!("  model     {}", model(services));
     println!("\nThe functions' environment is in {}. In other terminals:", env_file.display());
     println!("  cargo lambda watch --invoke-address 127.0.0.1 --env-file {}", env_file.display());
     println!(

@@ -48,7 +48,7 @@ pub async fn run(options: &Options, stop_signal: impl Future) -> anyhow::Result<
 /// When something cannot be started or the file cannot be written.
 pub async fn services(options: &Options, stop_signal: impl Future) -> anyhow::Result<()> {
     tokio::pin!(stop_signal);
-    terminal::progress("starting the database, the queue and the fake Graph API");
+    terminal::progress("starting the database, the queue and the fakes");
     let guardian = Guardian::start().context("/bin/sh cannot be started")?;
     let services = tokio::select! {
         services = Services::start(options, &guardian, terminal::progress) => services?,
@@ -74,8 +74,10 @@ fn write_env_file(
     environment.extend(services.reply_environment());
     environment.extend(services.messages_environment());
     environment.extend(urls.iter().map(|(name, url)| ((*name).to_owned(), url.clone())));
-    let lines: String =
-        environment.into_iter().map(|(name, value)| format!("{name}=\"{value}\"\n")).collect();
+    // Escaped as cargo-lambda reads it: https://docs.rs/env-file-reader/0.3.0
+    let escaped = |value: String| value.replace('"', "\\\"").replace('\n', "\\n");
+    let line = |(name, value)| format!("{name}=\"{}\"\n", escaped(value));
+    let lines: String = environment.into_iter().map(line).collect();
     let write = || {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)?;

@@ -17,7 +17,6 @@ mod calls;
 mod error;
 mod faults;
 mod fields;
-mod listener;
 mod number;
 mod request;
 mod server;

@@ -1,5 +1,6 @@
 //! The public interface of a function.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -57,7 +58,7 @@ impl Function {
         &self.pool().config.name
     }
 
-    /// Configuration of the function.
+    /// Configuration of the function at its start.
     #[must_use]
     pub fn config(&self) -> &FunctionConfig {
         &self.pool().config
@@ -106,6 +107,12 @@ impl Function {
             Ok(())
         });
         warmed.await.unwrap_or(Err(InvokeError::Shutdown))
+    }
+
+    /// Changes environment variables, as `UpdateFunctionConfiguration` does: for invocations from now on. Idle
+    /// processes end now, and others after their invocation.
+    pub fn change_env(&self, variables: BTreeMap<String, String>) {
+        self.pool().change_env(variables);
     }
 
     /// Process ids of the started instances, oldest first.

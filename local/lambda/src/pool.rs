@@ -40,6 +40,10 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct State {
     last_id: u64,
+    /// Environment variables that were changed since the start.
+    changed_env: BTreeMap<String, String>,
+    /// The last process with an older environment: it and those before it get no more work.
+    last_outdated: u64,
     processes: BTreeMap<u64, Process>,
     idle: Vec<Arc<Instance>>,
     /// Callers without a process, first come, first served.
@@ -71,8 +75,11 @@ impl State {
         self.not_before = Some(Instant::now() + delay);
     }
 
-    /// Gives an idle process to the longest waiting caller, or puts it in the idle list.
+    /// Gives an idle process to the longest waiting caller, or puts it in the idle list; ends an outdated one.
     fn hand_over(&mut self, instance: Arc<Instance>) {
+        if instance.id <= self.last_outdated {
+            return instance.signal(Signal::SIGTERM);
+        }
         while let Some(waiter) = self.waiting.pop_front() {
             if waiter.send(Ok(Arc::clone(&instance))).is_ok() {
                 return self.has_work(&instance);
@@ -153,6 +160,16 @@ impl Pool {
         }
     }
 
+    /// Changes environment variables for invocations from now on. Those in progress end in their processes.
+    pub(crate) fn change_env(&self, variables: BTreeMap<String, String>) {
+        let mut state = self.lock();
+        state.changed_env.extend(variables);
+        state.last_outdated = state.last_id;
+        for instance in state.idle.drain(..) {
+            instance.signal(Signal::SIGTERM);
+        }
+    }
+
     pub(crate) fn pids(&self) -> Vec<u32> {
         let state = self.lock();
         state.processes.values().filter(|process| process.initialised).map(|p| p.instance.pid).collect()
@@ -225,7 +242,9 @@ impl Pool {
             let id = state.last_id;
             let pool = Arc::clone(self);
             let on_end = move || pool.ended(id);
-            let instance = Instance::spawn(id, api, &self.config, &self.guardian, &self.logs, on_end)
+            let mut config = self.config.clone();
+            config.env.extend(state.changed_env.clone());
+            let instance = Instance::spawn(id, api, &config, &self.guardian, &self.logs, on_end)
                 .map_err(|error| cannot_start("Runtime.InvalidEntrypoint", &error))?;
             let process = Process { instance: Arc::clone(&instance), initialised: false, had_work: false };
             state.processes.insert(id, process);
@@ -250,7 +269,9 @@ impl Pool {
             Ok(instance) => match state.processes.get_mut(&instance.id) {
                 Some(process) => {
                     process.initialised = true;
-                    return state.hand_over(instance);
+                    state.hand_over(instance);
+                    // Callers still wait if the environment was changed meanwhile.
+                    return self.start_missing(&mut state);
                 }
                 None => cannot_start("Runtime.ExitError", &"the process ended after its first poll"),
             },
@@ -281,7 +302,7 @@ impl Pool {
         if self.is_stopped() {
             return;
         }
-        if !had_work {
+        if !had_work && id > state.last_outdated {
             state.failed();
         }
         self.start_missing(&mut state);

@@ -1,10 +1,12 @@
-//! Protects the servers on 127.0.0.1 from web sites.
+//! For the servers on 127.0.0.1: protection from web sites, and connections that a fault resets ([`reset`]).
 //!
 //! A browser on this machine can reach these servers, and runs the scripts of any site. There are two
 //! attacks: the site's host name resolves to 127.0.0.1 (DNS rebinding), which makes its scripts same-origin;
 //! or its pages send cross-origin requests, by forms, images and scripts. `Host` reveals the first; `Origin`
 //! reveals the second, or `Sec-Fetch-Site` where a browser does not send `Origin`. No script can set these
 //! headers.
+
+pub mod reset;
 
 use axum::Router;
 use axum::extract::{Request, State};

@@ -20,8 +20,8 @@ pub(crate) enum Kind {
     Action,
 }
 
-/// All faults, switched off.
-pub(crate) fn all() -> Vec<Fault> {
+/// All faults, switched off; those of the language model only for the fake one.
+pub(crate) fn all(has_fake_model: bool) -> Vec<Fault> {
     let new = |kind| move |(id, label, explanation)| Fault { id, label, explanation, kind, on: false };
     let switches = [
         (
@@ -70,6 +70,53 @@ pub(crate) fn all() -> Vec<Fault> {
             "Meta posts every webhook twice at the same time. Each message gets one reply and is recorded once.",
         ),
     ];
+    let of_model = [
+        (
+            "model-429",
+            "Model: too many requests",
+            "Calls fail with 429 and Retry-After: 5. The messages are retried after that; no person waits longer than two minutes for the fallback text.",
+        ),
+        (
+            "model-500",
+            "Model: error",
+            "Calls fail with 500. The messages are retried after 4 and 16 seconds; after the third try the fallback text is sent, once.",
+        ),
+        (
+            "model-401",
+            "Model: invalid key",
+            "Calls fail with 401, which raises an operator's alarm. The messages are retried, and answered with the fallback text after two minutes.",
+        ),
+        (
+            "model-slow",
+            "Model: slow",
+            "Every answer takes 30 seconds. The phone shows typing meanwhile, and other senders get their replies.",
+        ),
+        (
+            "model-lost",
+            "Model: answer lost",
+            "The connection is reset when the answer is ready, and paid for. The messages are retried.",
+        ),
+        (
+            "model-garbage",
+            "Model: unreadable answer",
+            "The answer is a page of HTML. The fallback text is sent at once.",
+        ),
+        (
+            "model-refusal",
+            "Model: refusal",
+            "The model refuses to answer. The fallback text is sent at once.",
+        ),
+        (
+            "model-content-filter",
+            "Model: content filter",
+            "A filter cuts the answer off. The fallback text is sent at once, and not the half answer.",
+        ),
+        (
+            "model-context",
+            "Model: context too long",
+            "The model accepts six messages. A longer conversation is asked again with half of its history.",
+        ),
+    ];
     let actions = [
         (
             "kill-reply",
@@ -92,5 +139,7 @@ pub(crate) fn all() -> Vec<Fault> {
             "Postponed messages are retried now, for the last time. A message that fails again is dead-lettered.",
         ),
     ];
-    switches.map(new(Kind::Switch)).into_iter().chain(actions.map(new(Kind::Action))).collect()
+    let of_model = of_model.map(new(Kind::Switch)).into_iter().filter(|_| has_fake_model);
+    let switches = switches.map(new(Kind::Switch)).into_iter().chain(of_model);
+    switches.chain(actions.map(new(Kind::Action))).collect()
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use local_graph::Fault as GraphFault;
 use local_lambda::Function;
+use local_model::{Fault as ModelFault, Outcome};
 use local_process::Signal;
 use local_sqs::{Action, Fault as QueueFault, Skip, SqsServer, State, Timestamp};
 use reply::delivery::Source;
@@ -28,6 +29,10 @@ use ops::dead_letters::redrive::Redriven;
 const MAX_INBOUND_ATTEMPTS: u32 = Source::Inbound.max_receives() + HOLDS;
 /// The duration of a slow call of the Graph API.
 const SLOW: Duration = Duration::from_secs(4);
+/// The duration of a slow answer of the language model: longer than a phone shows the typing indicator, 25 seconds.
+const SLOW_MODEL: Duration = Duration::from_secs(30);
+/// The context of the language model if it is short, in messages.
+const SHORT_CONTEXT: usize = 6;
 /// The limit for a message to become a dead letter.
 const DEAD_WITHIN: Duration = Duration::from_secs(30);
 /// The limit until the end of a killed process is noticed, and the polling interval.
@@ -77,8 +82,11 @@ impl Injector {
             if let Some(one) = one {
                 one.on = on;
             }
-            // All faults of the Graph API together: several may be on.
+            // All faults of a service together: several may be on.
             services.graph.fail_always(graph_fault(&model.faults));
+            if let Some(fake) = &services.fake_model {
+                fake.fail_always(model_fault(&model.faults));
+            }
             model.mark(Changed::Fault(fault.id));
             Fault { on, ..fault }
         });
@@ -230,6 +238,25 @@ fn graph_fault(faults: &[Fault]) -> Option<GraphFault> {
     }
 }
 
+/// The combined fault of the language model, with these switches.
+fn model_fault(faults: &[Fault]) -> Option<ModelFault> {
+    let is_on = |id: &str| faults.iter().any(|one| one.id == id && one.on);
+    let outcomes = [
+        ("model-429", Outcome::Throttled { retry_after: Some(5) }),
+        ("model-500", Outcome::Error { status: 500 }),
+        ("model-401", Outcome::Error { status: 401 }),
+        ("model-lost", Outcome::Reset),
+        ("model-garbage", Outcome::Garbage),
+        ("model-refusal", Outcome::Refusal),
+        ("model-content-filter", Outcome::ContentFilter),
+        ("model-context", Outcome::ContextTooLong { longest: SHORT_CONTEXT }),
+    ];
+    let outcome = outcomes.into_iter().find(|(id, _)| is_on(id)).map(|(_, outcome)| outcome);
+    let slow = is_on("model-slow").then_some(SLOW_MODEL);
+    let fault = || ModelFault::from(outcome.unwrap_or_default()).after(slow.unwrap_or_default());
+    (outcome.is_some() || slow.is_some()).then(fault)
+}
+
 /// A message on a queue, and whether it is postponed.
 fn find(server: &SqsServer, queue: &str, wamid: &str) -> Option<(Uuid, bool)> {
     let is_it = |message: &local_sqs::MessageView| messages_on(message).iter().any(|on_it| on_it == wamid);
@@ -239,13 +266,13 @@ fn find(server: &SqsServer, queue: &str, wamid: &str) -> Option<(Uuid, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use local_graph::Outcome;
+    use local_graph::Outcome as GraphOutcome;
 
     use super::*;
 
     fn with(on: &[&str]) -> Vec<Fault> {
         let switch = |fault: Fault| Fault { on: on.contains(&fault.id), ..fault };
-        crate::faults::all().into_iter().map(switch).collect()
+        crate::faults::all(true).into_iter().map(switch).collect()
     }
 
     #[test]
@@ -255,6 +282,18 @@ mod tests {
         assert_eq!(graph_fault(&with(&["graph-slow"])), Some(GraphFault::slow(SLOW)));
         assert_eq!(graph_fault(&with(&["graph-lost"])), Some(GraphFault::reset_after_effect()));
         let both = graph_fault(&with(&["graph-slow", "graph-429"])).expect("a fault");
-        assert_eq!((both.delay, both.outcome), (SLOW, Outcome::Error { status: 429, code: 130_429 }));
+        assert_eq!((both.delay, both.outcome), (SLOW, GraphOutcome::Error { status: 429, code: 130_429 }));
+    }
+    #[test]
+    fn every_fault_of_the_model_has_an_effect_and_can_be_slow_too() {
+        assert_eq!(model_fault(&with(&["graph-500"])), None);
+        assert_eq!(model_fault(&with(&["model-slow"])), Some(ModelFault::slow(SLOW_MODEL)));
+        for fault in crate::faults::all(true).iter().filter(|fault| fault.id.starts_with("model-")) {
+            let alone = model_fault(&with(&[fault.id])).expect("a fault");
+            assert_ne!(alone, Outcome::Answer.into(), "{}", fault.id);
+            let slow = model_fault(&with(&[fault.id, "model-slow"]));
+            assert_eq!(slow, Some(alone.after(SLOW_MODEL)), "{}", fault.id);
+        }
+        assert!(crate::faults::all(false).iter().all(|fault| !fault.id.starts_with("model-")));
     }
 }

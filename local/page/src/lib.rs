@@ -15,6 +15,7 @@
 //! | `compose` | webhook payloads of users and of Meta |
 //! | `meta` | posts payloads, with retries |
 //! | `posts` | reads every POST to the webhook |
+//! | `responder` | the responder of `reply`, and what a language model has answered |
 //! | `chat` | the chats of the phones |
 //! | `pipeline` | each message in the pipeline |
 //! | `queues` | the position of each message on the queues |
@@ -43,6 +44,7 @@ mod pipeline;
 mod posts;
 mod problem;
 mod queues;
+mod responder;
 mod routes;
 
 use std::sync::Arc;
@@ -56,6 +58,7 @@ use crate::injector::Injector;
 use crate::linking::Apps;
 use crate::live::Hub;
 use crate::meta::Meta;
+use crate::responder::Selected;
 use crate::routes::App;
 
 /// The page of a stack, open until it is closed.
@@ -72,12 +75,13 @@ impl Page {
     /// When a token cannot be signed, or the HTTP client cannot be built.
     pub fn open(stack: &Stack) -> anyhow::Result<Self> {
         let services = &stack.services;
-        let hub = Arc::new(Hub::new(faults::all(), history(stack)?));
+        let faults = faults::all(services.fake_model.is_some());
+        let hub = Arc::new(Hub::new(faults, history(stack)?, Selected::of(services)));
         let meta = Meta::new(stack.webhook_url())?;
         let reply = stack.reply.clone();
-        let injector = Injector::new(Arc::downgrade(services), reply, Arc::clone(&hub), meta.clone());
+        let injector = Injector::new(Arc::downgrade(services), reply.clone(), Arc::clone(&hub), meta.clone());
         let apps = Apps::new(stack)?;
-        let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), injector, apps });
+        let app = Arc::new(App { hub: Arc::clone(&hub), meta: meta.clone(), injector, apps, reply });
 
         let mut followers = JoinSet::new();
         followers.spawn(follow::graph(services.graph.subscribe(), Arc::clone(&hub), meta));

@@ -19,6 +19,7 @@ use crate::faults::Fault;
 use crate::line::Line;
 use crate::phones::Phones;
 use crate::pipeline::Pipeline;
+use crate::responder::Selected;
 
 /// The maximum number of unread events of a connection; beyond it the connection ends.
 const BACKLOG: usize = 8192;
@@ -45,6 +46,7 @@ pub(crate) struct Model {
     pub(crate) ledger: Ledger,
     pub(crate) counters: Counters,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) responder: Selected,
     /// The viewers of the history, with their tokens.
     history: Value,
     logs: VecDeque<Line>,
@@ -64,6 +66,7 @@ pub(crate) enum Changed {
     Log(u64),
     Message(String),
     Fault(&'static str),
+    Responder,
     Counters,
 }
 
@@ -83,7 +86,7 @@ struct Inner {
 }
 
 impl Hub {
-    pub(crate) fn new(faults: Vec<Fault>, history: Value) -> Self {
+    pub(crate) fn new(faults: Vec<Fault>, history: Value, responder: Selected) -> Self {
         let model = Model {
             phones: Phones::new(),
             chats: Chats::default(),
@@ -91,6 +94,7 @@ impl Hub {
             ledger: Ledger::default(),
             counters: Counters::default(),
             faults,
+            responder,
             history,
             logs: VecDeque::new(),
             turns: HashMap::new(),
@@ -209,6 +213,7 @@ impl Model {
                 Event::new("log", &self.logs[position])
             }
             Changed::Fault(id) => Event::new("fault", self.faults.iter().find(|one| one.id == *id)?),
+            Changed::Responder => Event::new("responder", &self.responder),
             Changed::Counters => Event::new("counters", &self.counters),
         }
     }
@@ -219,6 +224,7 @@ impl Model {
             "phones": self.phones.all(),
             "samples": SAMPLES,
             "faults": self.faults,
+            "responder": self.responder,
             "counters": self.counters,
             "chats": self.chats.newest(CHATS).collect::<Vec<_>>(),
             "messages": self.pipeline.newest(MESSAGES).collect::<Vec<_>>(),

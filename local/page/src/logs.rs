@@ -9,6 +9,7 @@ use shared::lambda::names::UpdateKind;
 
 use crate::line::Line;
 use crate::live::{Changed, Model};
+use crate::responder::ModelAnswer;
 
 impl Model {
     /// Applies a log line of a function.
@@ -44,6 +45,9 @@ impl Model {
         let (outcome, error) = (entry.field("outcome"), failure(entry));
         let number = |name: &str| entry.fields.get(name).and_then(Value::as_u64);
         let deferred = entry.field("counter") == Counter::DeferredRecords.name();
+        if let Some(answer) = ModelAnswer::read(entry) {
+            self.pipeline.change(&wamid, |message| message.model_answered(answer));
+        }
         self.pipeline.change(&wamid, |message| match entry.field("update") {
             _ if deferred => message.deferred(),
             _ if outcome.is_empty() => {}

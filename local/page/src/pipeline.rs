@@ -11,6 +11,7 @@ use shared::lambda::logging::ShortWamid;
 
 use crate::posts::milliseconds;
 use crate::queues::{Dead, Place};
+use crate::responder::ModelAnswer;
 
 /// The maximum number of messages in memory.
 const KEPT: usize = 1000;
@@ -53,6 +54,8 @@ pub(crate) struct Reply {
     held_ms: u64,
     /// The number of messages in its turn, if there are several: they are answered together.
     joined: Option<u64>,
+    /// The latest answer of the language model.
+    model: Option<ModelAnswer>,
 }
 
 /// A call of the Graph API.
@@ -216,6 +219,10 @@ impl Message {
         reply.joined = joined;
         reply.outcome = Some(outcome.to_owned());
         reply.error = error;
+    }
+
+    pub(crate) fn model_answered(&mut self, answer: ModelAnswer) {
+        self.reply.get_or_insert_default().model = Some(answer);
     }
 
     /// Adds a hold: it waits for further messages of its sender.

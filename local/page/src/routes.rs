@@ -10,6 +10,8 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use local_lambda::Function;
+use local_stack::responder::Responder;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -33,6 +35,7 @@ pub(crate) struct App {
     pub(crate) meta: Meta,
     pub(crate) injector: Injector,
     pub(crate) apps: Apps,
+    pub(crate) reply: Function,
 }
 
 impl App {
@@ -53,6 +56,7 @@ pub(crate) fn router(app: &Arc<App>, functions: Router) -> Router {
         .route("/page/phones/{id}/link", post(link).delete(unlink))
         .route("/page/qr.svg", get(qr_code))
         .route("/page/faults/{id}", put(switch).post(act))
+        .route("/page/responder", put(select_responder))
         .route("/page/dead-letters/redrive", post(redrive))
         .route_layer(from_fn(guard::guard))
         .with_state(Arc::clone(app));
@@ -208,6 +212,26 @@ async fn switch(
 async fn act(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let done = unless_closed(&app, app.injector.act(&id)).await?;
     Ok(Json(json!({ "done": done })))
+}
+
+#[derive(Deserialize)]
+struct NewResponder {
+    responder: Responder,
+}
+
+/// Changes the environment of `reply`, as a deployment with another parameter does. Messages in progress are answered by
+/// the earlier responder.
+async fn select_responder(
+    State(app): State<Arc<App>>,
+    body: Body<NewResponder>,
+) -> Result<StatusCode, Problem> {
+    let NewResponder { responder } = parsed(body)?;
+    app.reply.change_env(responder.environment());
+    app.hub.change(|model| {
+        model.responder.responder = responder;
+        model.mark(Changed::Responder);
+    });
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn redrive(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {

@@ -78,6 +78,7 @@ function Stages({ message }) {
                 outcome: reply.outcome && words(reply.outcome),
                 held: reply.held_ms ? milliseconds(reply.held_ms) : null,
                 "answered with": reply.joined && counted(reply.joined - 1, "other message"),
+                ...answer(reply.model),
                 error: reply.error,
               }}
             />
@@ -111,6 +112,16 @@ function Stages({ message }) {
     <//>
   `;
 }
+
+// The facts of a language model's answer.
+const answer = (model) =>
+  model && {
+    model: model.model,
+    "input tokens": model.input_tokens,
+    "output tokens": model.output_tokens,
+    "model's time": milliseconds(model.ms),
+    "finish reason": model.finish_reason,
+  };
 
 function Part({ name, is, children }) {
   return html`

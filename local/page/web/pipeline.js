@@ -5,6 +5,7 @@ import { Countdown } from "./countdown.js";
 import { clockWithSeconds, counted } from "./format.js";
 import { Details } from "./details.js";
 import { redrive } from "./requests.js";
+import { Responder } from "./responder.js";
 import { STAGES, stages } from "./stages.js";
 
 const STATES = {
@@ -28,6 +29,7 @@ export function Pipeline({ state, opened, open }) {
     <section class="section pipeline" id="pipeline" aria-labelledby="pipeline-heading" data-opened=${opened !== null}>
       <header>
         <h2 id="pipeline-heading">Pipeline</h2>
+        <${Responder} responder=${state.responder} disabled=${state.connection !== "live"} />
         <${Redrive} state=${state} />
       </header>
       <div class="legend" aria-hidden="true">

@@ -34,4 +34,5 @@ export const deleteLink = (id) => request("DELETE", phone(id, "link"));
 export const read = (id) => request("POST", phone(id, "read"));
 export const setFault = (id, on) => request("PUT", `/page/faults/${encodeURIComponent(id)}`, { on });
 export const runAction = (id) => request("POST", `/page/faults/${encodeURIComponent(id)}`);
+export const setResponder = (responder) => request("PUT", "/page/responder", { responder });
 export const redrive = () => request("POST", "/page/dead-letters/redrive");

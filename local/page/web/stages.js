@@ -54,7 +54,7 @@ const TEXTS = {
     if (reply.error && !GOOD_OUTCOMES.has(reply.outcome)) return { is: "bad", text: `${reply.outcome ?? "failed"}${attempts}` };
     if (!reply.outcome) return { is: "busy", text: `processing${attempts}` };
     const together = reply.joined ? ` with ${counted(reply.joined - 1, "other")}` : "";
-    const text = `${words(reply.outcome)}${together}${attempts}`;
+    const text = [`${words(reply.outcome)}${together}${attempts}`, ...spent(reply.model)].join(" · ");
     if (reply.outcome === "dropped") return { is: "bad", text };
     return { is: GOOD_OUTCOMES.has(reply.outcome) ? "good" : "waits", text };
   },
@@ -76,6 +76,10 @@ const TEXTS = {
     return database.deferred ? { is: "waits", text: "deferred" } : NEEDS_NONE;
   },
 };
+
+// The tokens of a language model's answer and its time.
+const spent = (model) =>
+  model ? [model.output_tokens && counted(model.output_tokens, "token"), milliseconds(model.ms)].filter(Boolean) : [];
 
 // `registration_sent` as words.
 export const words = (name) => name.replaceAll("_", " ");

@@ -7,6 +7,7 @@ const EMPTY = {
   phones: [],
   samples: [],
   faults: [],
+  responder: null,
   counters: null,
   chats: [],
   messages: [],
@@ -77,5 +78,6 @@ export const EVENTS = {
   message: (message) => change(putOrdered("messages", message, "wamid")),
   log: (log) => change({ logs: [...state.logs, log].slice(-KEPT.logs) }),
   fault: (fault) => change({ faults: put(state.faults, fault, "id") }),
+  responder: (responder) => change({ responder }),
   counters: (counters) => change({ counters }),
 };

@@ -80,6 +80,7 @@ pub struct Load {
 /// When something cannot be started, or a POST is refused.
 pub async fn run(options: &Options, profile: Profile, as_json: bool) -> anyhow::Result<bool> {
     ensure!(profile.messages > 0 && profile.senders > 0, "there must be a message and a sender");
+    options.responder.check_echo("load")?;
     let stack = Stack::start(options, terminal::progress).await?;
     terminal::progress("sending");
     let load = send(&stack, profile).await?;

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | [`options`] | the services to start, and their addresses |
 //! | [`compile`] | builds the function binaries |
-//! | [`services`] | queue, database and Graph API, and the functions' environment with their addresses |
+//! | [`responder`] | the responder of `reply` |
+//! | [`services`] | queue, database, Graph API and model, and the functions' environment with their addresses |
 //! | [`queues`] | the queues, of the emulator or of another endpoint |
 //! | [`supabase`] | the database and its API, of the emulator or of an external project |
 //! | [`stack`] | services, functions, gateway and event source mapping, started and stopped together |
@@ -18,7 +19,7 @@
 //! | [`links`] | creates and deletes the links of users, as their apps do |
 //!
 //! The emulators and the fake are separate crates: `local-sqs`, `local-lambda`, `local-supabase`,
-//! `local-graph` and `local-process`. Each can be replaced by the real service.
+//! `local-graph`, `local-model` and `local-process`. Each can be replaced by the real service.
 
 pub mod compile;
 pub mod compose;
@@ -31,6 +32,7 @@ pub mod outcomes;
 pub mod payloads;
 pub mod play;
 pub mod queues;
+pub mod responder;
 pub mod services;
 pub mod stack;
 pub mod supabase;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::responder::ResponderOptions;
 use crate::supabase::SupabaseOptions;
 use crate::{endpoint, queues};
 
@@ -21,6 +22,12 @@ pub struct Options {
     /// with 0 each message is answered by itself.
     #[arg(long, global = true, default_value_t = 0, value_name = "MS")]
     pub reply_window: u32,
+    /// What answers.
+    #[command(flatten)]
+    pub responder: ResponderOptions,
+    /// A variable of `reply`'s environment, such as `LLM_INSTRUCTIONS="You sell shoes."`. May be repeated.
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = variable)]
+    pub reply_env: Vec<(String, String)>,
     /// Use Supabase's older keys, the JWTs `anon` and `service_role`, instead of the new ones. With `--supabase`, the
     /// given keys are used.
     #[arg(long, global = true)]
@@ -31,6 +38,14 @@ pub struct Options {
     /// A project to use instead of the emulator.
     #[command(flatten)]
     pub supabase: SupabaseOptions,
+}
+
+/// Splits a variable into its name and its value.
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("not like NAME=VALUE".to_owned()),
+    }
 }
 
 /// The default of [`Options::env_file`].
@@ -46,6 +61,8 @@ impl Default for Options {
             sqs_endpoint: None,
             visibility_timeout,
             reply_window: 0,
+            responder: ResponderOptions::default(),
+            reply_env: Vec::new(),
             legacy_keys: false,
             env_file,
             supabase,

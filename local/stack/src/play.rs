@@ -26,8 +26,8 @@ use crate::services::APP_SECRET;
 use crate::stack::Stack;
 
 /// How long a message may take from the queue, or from the outcome of the one before it, to its own: two lookups,
-/// a send and an insert that run into their timeouts, and a reserve.
-const OUTCOME_PATIENCE: Duration = Duration::from_secs(40);
+/// a language model, a send and an insert that run into their timeouts, and a reserve.
+const OUTCOME_PATIENCE: Duration = Duration::from_secs(85);
 /// How long a POST may take: longer than the gateway waits for a function.
 const POST_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a line may take from a function to this program, or from one line to the next.

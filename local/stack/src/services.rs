@@ -1,13 +1,15 @@
-//! The services around the functions: the queue, Supabase and Meta's Graph API.
+//! The services around the functions: the queue, Supabase, Meta's Graph API and a language model.
 
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use local_graph::{GraphApi, GraphSettings};
+use local_model::ModelApi;
 use local_process::Guardian;
 
 use crate::options::Options;
 use crate::queues::Queues;
+use crate::responder::{ModelServer, Responder};
 use crate::supabase::Supabase;
 
 /// The access token that the fake Graph API accepts.
@@ -29,8 +31,15 @@ pub struct Services {
     pub supabase: Supabase,
     /// Meta.
     pub graph: GraphApi,
+    /// The fake language model, unless there is a real one.
+    pub fake_model: Option<ModelApi>,
+    /// The language model of the responder `llm`, fake or real.
+    pub model_server: ModelServer,
+    /// The responder to begin with.
+    pub responder: Responder,
     /// `REPLY_WINDOW`, in milliseconds.
     pub reply_window: u32,
+    reply_env: Vec<(String, String)>,
     legacy_keys: bool,
 }
 
@@ -40,20 +49,29 @@ impl Services {
     /// # Errors
     /// When one cannot be started.
     pub async fn start(options: &Options, guardian: &Guardian, progress: fn(&str)) -> anyhow::Result<Self> {
+        let (responder, real_model) = options.responder.read()?;
         let settings = GraphSettings {
             access_token: ACCESS_TOKEN.to_owned(),
             phone_numbers: vec![PHONE_NUMBER_ID.to_owned()],
         };
-        let (queues, supabase, graph) = tokio::join!(
+        let (queues, supabase, graph, model) = tokio::join!(
             Queues::start(options.sqs_endpoint.as_deref(), options.visibility_timeout),
             Supabase::start(&options.supabase, guardian, progress),
             GraphApi::start(settings, 0),
+            ModelApi::start(0),
         );
+        let fake = model.context("the fake model cannot be started")?;
+        let fake_server = ModelServer::fake(fake.url());
+        let fake_model = real_model.is_none().then_some(fake);
         Ok(Self {
             queues: queues?,
             supabase: supabase?,
             graph: graph.context("the fake Graph API cannot be started")?,
+            fake_model,
+            model_server: real_model.unwrap_or(fake_server),
+            responder,
             reply_window: options.reply_window,
+            reply_env: options.reply_env.clone(),
             legacy_keys: options.legacy_keys,
         })
     }
@@ -85,6 +103,9 @@ impl Services {
             ("SUPABASE_URL", supabase.url()),
             ("SUPABASE_SECRET_KEY", key),
         ]));
+        environment.extend(self.responder.environment());
+        environment.extend(self.model_server.environment());
+        environment.extend(self.reply_env.iter().cloned());
         environment
     }
 
@@ -104,8 +125,11 @@ impl Services {
     /// # Errors
     /// When the database cannot be removed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { queues, supabase, graph, .. } = self;
+        let Self { queues, supabase, graph, fake_model, .. } = self;
         graph.stop().await;
+        if let Some(model) = fake_model {
+            model.stop().await;
+        }
         if let Some(server) = queues.server {
             server.stop().await;
         }

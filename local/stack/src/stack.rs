@@ -34,7 +34,7 @@ pub const CORS: Cors = Cors {
 
 /// The running services and functions.
 pub struct Stack {
-    /// Queue, database and Graph API.
+    /// Queue, database, Graph API and model.
     pub services: Arc<Services>,
     /// The functions' logs.
     pub logs: Logs,
@@ -58,10 +58,11 @@ impl Stack {
     /// When something does not compile or cannot be started.
     pub async fn start(options: &Options, progress: fn(&str)) -> anyhow::Result<Self> {
         options.supabase.check()?;
+        options.responder.read()?;
         let guardian = Guardian::start().context("/bin/sh cannot be started")?;
         progress("building the functions");
         let binaries = compile::functions(&guardian).await?;
-        progress("starting the database, the queue and the fake Graph API");
+        progress("starting the database, the queue and the fakes");
         let services = Services::start(options, &guardian, progress).await?;
         progress("starting the functions");
         Self::with(services, &binaries, options, guardian).await

@@ -173,6 +173,24 @@ async fn empty_variables_are_unset_and_invalid_ones_are_named() {
     }
 }
 
+#[tokio::test]
+async fn options_of_the_responder_that_do_not_fit_are_named() {
+    let url = ["--llm-url", "http://127.0.0.1:11434/v1"];
+    for (arguments, code, expected) in [
+        (&["demo", url[0], url[1]][..], 1, "--llm-url needs --llm-model"),
+        (&["services", "--llm-model", "llama"], 1, "--llm-model needs --llm-url"),
+        (&["demo", "--link", "--responder", "llm"], 1, "demo --link compares replies"),
+        (&["load", "--llm-model", "llama", url[0], url[1]], 1, "needs --responder echo"),
+        (&["demo", "--responder", "human"], 2, "[possible values: echo, llm, silent]"),
+        (&["demo", "--llm-url", "127.0.0.1:11434"], 2, "not a URL"),
+        (&["demo", "--reply-env", "LLM_HISTORY"], 2, "not like NAME=VALUE"),
+    ] {
+        let output = local(arguments).output().await.expect("it starts");
+        let said = text_of(&output.stderr);
+        assert!(output.status.code() == Some(code) && said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
 /// Starts the program without a command, and waits until it prints that it is running.
 async fn running(
     local: impl Fn(&[&str]) -> Command,

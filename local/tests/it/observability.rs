@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use local_graph::Fault;
 use local_stack::Stack;
 use local_stack::logs::{Entry, Mark};
+use local_stack::responder::FAKE_API_KEY;
 use local_stack::services::{ACCESS_TOKEN, APP_SECRET, VERIFY_TOKEN};
 use secrecy::SecretString;
 use serde_json::json;
@@ -85,7 +86,7 @@ async fn busy_run(stack: &Stack) {
 fn assert_each_function_has_its_own_secrets_alone(stack: &Stack) {
     let services = &stack.services;
     let of_webhook = vec![APP_SECRET, VERIFY_TOKEN];
-    let of_reply = vec![ACCESS_TOKEN, services.supabase.secret_key()];
+    let of_reply = vec![ACCESS_TOKEN, services.supabase.secret_key(), FAKE_API_KEY];
     for (environment, own, others) in [
         (services.webhook_environment(), &of_webhook, &of_reply),
         (services.reply_environment(), &of_reply, &of_webhook),

@@ -15,6 +15,7 @@ use local_testing::{DEADLINE, PHONE_A, payload, rows, stack_with, text};
 pub(crate) struct Shown {
     pub(crate) things: BTreeMap<&'static str, BTreeMap<String, Value>>,
     pub(crate) counters: Value,
+    pub(crate) responder: Value,
     history: Value,
     samples: Value,
 }
@@ -38,9 +39,11 @@ impl Shown {
                 }
             }
             (self.counters, self.history) = (data["counters"].clone(), data["history"].clone());
-            self.samples = data["samples"].clone();
+            (self.samples, self.responder) = (data["samples"].clone(), data["responder"].clone());
         } else if event == "counters" {
             self.counters = data.clone();
+        } else if event == "responder" {
+            self.responder = data.clone();
         } else {
             let (list, _, id) = LISTS.into_iter().find(|(_, name, _)| *name == event).expect("a known event");
             self.put(list, id, data);

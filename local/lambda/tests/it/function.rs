@@ -214,6 +214,37 @@ async fn process_killed_during_an_invocation_fails_it() {
 }
 
 #[tokio::test]
+async fn changed_environment_reaches_later_invocations_and_spares_one_in_progress() {
+    let Started { function, .. } = start(probe("changed").with_env("NEW", "no").with_env("KEPT", "yes"));
+    function.warm().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let event = json!({"do": "meet", "directory": directory.path(), "count": 2});
+    let in_progress = {
+        let function = function.clone();
+        tokio::spawn(async move { call(&function, event).await })
+    };
+    until("the event to arrive", || std::fs::read_dir(directory.path()).unwrap().count() == 1).await;
+    let environment = async || {
+        let environment = call(&function, json!({"do": "environment"})).await;
+        [environment["NEW"].clone(), environment["KEPT"].clone()]
+    };
+    // The second process becomes idle.
+    assert_eq!(environment().await, ["no", "yes"]);
+    let outdated = function.instance_pids();
+    assert_eq!(outdated.len(), 2);
+    function.change_env([("NEW".to_owned(), "yes".to_owned())].into());
+    assert_eq!(environment().await, ["yes", "yes"]);
+    std::fs::write(directory.path().join("second"), "").unwrap();
+    assert_eq!(in_progress.await.unwrap(), json!({"pid": outdated[0]}));
+    until("the older processes to end", || {
+        function.instance_pids().iter().all(|pid| !outdated.contains(pid))
+    })
+    .await;
+    assert_eq!(environment().await, ["yes", "yes"]);
+    function.stop().await;
+}
+
+#[tokio::test]
 async fn process_that_ends_after_each_poll_is_restarted_3_times() {
     let Started { function, logs, .. } = start(probe("polls").with_env("PROBE_INIT", "poll-once"));
     let error = function.invoke("{}").await.unwrap_err();

@@ -36,7 +36,7 @@ pub struct SupabaseOptions {
     /// Its secret key, or the older `service_role` key. Better in the variable: other users of the machine can read
     /// arguments.
     #[arg(id = "supabase_secret_key", long = "supabase-secret-key", global = true, value_name = "KEY")]
-    #[arg(env = "LOCAL_SUPABASE_SECRET_KEY", hide_env_values = true, value_parser = secret)]
+    #[arg(env = "LOCAL_SUPABASE_SECRET_KEY", hide_env_values = true, value_parser = crate::endpoint::secret)]
     pub secret_key: Option<SecretString>,
     /// Its publishable key, or the older `anon` key.
     #[arg(
@@ -45,17 +45,13 @@ pub struct SupabaseOptions {
         global = true,
         value_name = "KEY"
     )]
-    #[arg(env = "LOCAL_SUPABASE_PUBLISHABLE_KEY", hide_env_values = true, value_parser = secret)]
+    #[arg(env = "LOCAL_SUPABASE_PUBLISHABLE_KEY", hide_env_values = true, value_parser = crate::endpoint::secret)]
     pub publishable_key: Option<SecretString>,
     /// Its database, as the role `postgres` and not through a pooler in transaction mode. Better in the variable: it
     /// holds a password.
     #[arg(id = "supabase_database_url", long = "supabase-database-url", global = true, value_name = "URL")]
-    #[arg(env = "LOCAL_SUPABASE_DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    #[arg(env = "LOCAL_SUPABASE_DATABASE_URL", hide_env_values = true, value_parser = crate::endpoint::secret)]
     pub database_url: Option<SecretString>,
-}
-
-fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
 }
 
 /// An external project, and its keys.

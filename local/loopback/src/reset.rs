@@ -15,22 +15,24 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The listener for `axum::serve`.
-pub(crate) struct ResettableListener(pub(crate) TcpListener);
+/// A listener for `axum::serve`, with [`ResetSwitch`] as its connect info.
+#[derive(Debug)]
+pub struct ResettableListener(pub TcpListener);
 
 /// One connection.
-pub(crate) struct ResettableStream {
+#[derive(Debug)]
+pub struct ResettableStream {
     stream: TcpStream,
     reset: ResetSwitch,
 }
 
 /// Marks the connection of a request.
-#[derive(Clone, Default)]
-pub(crate) struct ResetSwitch(Arc<AtomicBool>);
+#[derive(Clone, Debug, Default)]
+pub struct ResetSwitch(Arc<AtomicBool>);
 
 impl ResetSwitch {
     /// Stops writing to the connection; the next attempt resets it.
-    pub(crate) fn reset(&self) {
+    pub fn reset(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
