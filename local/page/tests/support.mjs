@@ -25,10 +25,11 @@ process.on("exit", () => running.forEach((end) => end()));
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
 
 // A `local` of its own, on a port that `port` names or a free one, with the window `replyWindow` in milliseconds.
-export async function startLocal({ port, replyWindow = 0 } = {}) {
+export async function startLocal({ port, replyWindow = 0, responder = "echo" } = {}) {
   if (process.env.PAGE_URL) return { url: new URL(process.env.PAGE_URL).origin, stop: async () => {}, warnings: () => "" };
   const directory = await mkdtemp(join(tmpdir(), "page-"));
   const options = ["--env-file", join(directory, "local.env"), "--reply-window", String(replyWindow)];
+  options.push("--responder", responder);
   if (port) options.push("--port", port);
   const local = spawn("cargo", ["run", "--quiet", "-p", "local", "--", ...options], {
     cwd: ROOT,

@@ -8,6 +8,7 @@ mod failures;
 mod guarantees;
 mod history;
 mod linking;
+mod llm;
 mod loops;
 mod observability;
 mod one_answer;
