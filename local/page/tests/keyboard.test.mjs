@@ -79,5 +79,7 @@ test("a switch turns with Space, a dialog restores the focus", async (t) => {
   for (const wanted of ["true", "false"]) {
     await page.keyboard.press("Space");
     await on.eventually(async () => assert.equal(await slow.getAttribute("aria-checked"), wanted));
+    // Until the request has ended, a switch does not turn again.
+    await on.eventually(async () => assert.equal(await slow.getAttribute("aria-disabled"), null));
   }
 });
