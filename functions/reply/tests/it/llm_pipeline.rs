@@ -222,7 +222,8 @@ async fn a_stored_answer_is_sent_with_its_details_and_the_model_not_asked_again(
         (Value::Null, Value::Null),
         (json!({"source": "of a later version"}), Value::Null),
     ] {
-        let stored = json!([{"message_id": row_id(&"wamid.Q".into(), &Role::User), "text": "Brie.", "details": details}]);
+        let stored = json!([{"message_id": row_id(&"wamid.Q".into(), &Role::User), "messages": 1,
+            "text": "Brie.", "details": details}]);
         let stored_answers = ResponseTemplate::new(200).set_body_json(stored);
         let chat = Chat::new(Answers { stored_answers, ..all_well() }, answer("Gouda."), none()).await;
         let reply = chat.reply(Rules::default());
