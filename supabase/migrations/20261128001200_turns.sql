@@ -12,14 +12,13 @@ create index if not exists message_statuses_answer_id_idx on public.message_stat
   where answer_id is not null;
 
 -- Replies that are stored before they are sent, so that a retry says the same words; for responders that may return
--- another reply to the same question, and for replies in parts to several messages. A reply is deleted together with the insert of its message's row. The replies to
+-- another reply to the same question. A reply is deleted together with the insert of its message's row. The replies to
 -- messages that were never recorded are deleted after 14 days, the longest time of a message on a queue.
 --
 -- For the service role only.
 create table if not exists public.stored_answers (
   message_id uuid primary key,
   user_id uuid references auth.users (id) on delete cascade,
-  messages integer not null default 1,
   text text not null,
   created_at timestamptz not null default now()
 );
@@ -27,7 +26,6 @@ comment on table public.stored_answers is 'Replies that are not recorded yet. Se
 comment on column public.stored_answers.message_id is
   'The id of the row of the message, or of the last one of those, that the reply answers; not written yet.';
 comment on column public.stored_answers.user_id is 'The user of the message; null if the user was not known.';
-comment on column public.stored_answers.messages is 'The number of messages that the reply answers.';
 create index if not exists stored_answers_created_at_idx on public.stored_answers (created_at);
 create index if not exists stored_answers_user_id_idx on public.stored_answers (user_id);
 

@@ -1,6 +1,8 @@
 -- Answers of a language model: their details, and what they come to in a day, for the limits. See docs/LLM.md.
 
-alter table public.stored_answers add column if not exists details jsonb;
+alter table public.stored_answers add column if not exists details jsonb,
+  add column if not exists messages integer not null default 1;
+comment on column public.stored_answers.messages is 'The number of messages that the reply answers.';
 comment on column public.stored_answers.details is
   'What the row of the reply gets as "llm" in its payload; null for a responder without details.';
 

@@ -224,11 +224,12 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         }
 
         let is_pure = self.responder.is_pure();
-        let (answer, is_stored) = match before.known {
-            Some(known) if known.is_stored || is_pure || !before.parts.is_empty() => {
-                (known.answer.clone(), known.is_stored)
+        let answer = match before.known {
+            Some(known) if !before.parts.is_empty() || (known.is_stored && !is_pure) => known.answer.clone(),
+            Some(known) if !is_pure => {
+                self.store(turn, user_id, &known.answer, deadline).await;
+                known.answer.clone()
             }
-            Some(known) => (known.answer.clone(), self.store(turn, user_id, &known.answer, deadline).await),
             None if !before.parts.is_empty() && !is_pure => {
                 // Another reply than the one that was sent would be wrong in the history.
                 let at = (self.clock)();
@@ -236,10 +237,11 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 exchange.answer = Some(Line { content: UNKNOWN_TEXT.to_owned(), at });
                 return record(Outcome::Answered.because(CONFIRMED), exchange).await;
             }
-            None => match self.respond(turn, addressed(turn, message), owner, attempt).await? {
+            // A pure responder returns the same reply again, unless it was replaced by another one.
+            _ => match self.respond(turn, addressed(turn, message), owner, attempt).await? {
                 Response::Text(answer) => {
-                    let is_stored = self.store(turn, user_id, &answer, deadline).await;
-                    (answer, is_stored)
+                    self.store(turn, user_id, &answer, deadline).await;
+                    answer
                 }
                 Response::Nothing => {
                     return record(Outcome::Recorded.because("the responder returned no reply"), exchange)
@@ -265,8 +267,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         // Without the wamid of a part it is unknown which parts the others are.
         let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
         let remember = |failure: Failure| {
-            // If it was not sent, a pure responder returns it again, and the database a stored one.
-            let is_lost = matches!(failure, Failure::NotSent(_)) && !is_pure && !is_stored;
+            // If it was not sent, a pure responder returns it again. The database may not return a stored one.
+            let is_lost = matches!(failure, Failure::NotSent(_)) && !is_pure;
             if is_lost || matches!(failure, Failure::Unrecorded(_)) {
                 let (key, answer) = (message.key.clone(), answer.clone());
                 self.memory.replies.add(UnrecordedReply { key, answer, messages: turn.len(), wamids: known });

@@ -61,31 +61,29 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         }
     }
 
-    /// Stores the reply to a turn before it is sent, unless the responder would return it again. Returns whether it is
-    /// stored: a database that is down must not stop the reply.
+    /// Stores the reply to a turn before it is sent, unless the responder would return it again. A database that is down must
+    /// not stop the reply.
     pub(crate) async fn store(
         &self,
         turn: &[&Incoming],
         user_id: Option<Uuid>,
         answer: &Answer,
         deadline: Deadline,
-    ) -> bool {
-        let Some(last) = turn.last() else { return false };
+    ) {
+        let Some(last) = turn.last() else { return };
         // A retry may have other messages of the turn, whose reply would have other parts.
         let is_in_parts = turn.len() > 1 && !split::first(answer.text.trim()).1.is_empty();
         if self.responder.is_pure() && !is_in_parts {
-            return false;
+            return;
         }
         let Answer { text, details } = answer.clone();
         let stored =
             StoredAnswer { message_id: row_id(&last.key, &Role::User), messages: turn.len(), text, details };
         let limit = deadline.keeping(SEND_TIMEOUT + HANDOVER);
         let storing = self.database.store_answer(user_id, &stored);
-        let stored = within(limit, stored_answers::TIMEOUT, storing).await;
-        if let Err(cause) = &stored {
+        if let Err(cause) = within(limit, stored_answers::TIMEOUT, storing).await {
             let wamid = last.short_wamid();
             warn!(counter = Counter::UnstoredAnswers.name(), wamid, %cause, "reply not stored before it is sent: a retry may say other words");
         }
-        stored.is_ok()
     }
 }

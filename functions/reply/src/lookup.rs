@@ -132,7 +132,8 @@ impl Earlier {
     /// Returns the known reply to the turn that ends with this message.
     fn known(&self, last: &MessageKey) -> Option<&KnownAnswer> {
         let message_id = row_id(last, &Role::User);
-        self.known.iter().find(|known| known.message_id == message_id)
+        // What this process has sent, before what was stored by an attempt that did not send it.
+        self.known.iter().rfind(|known| known.message_id == message_id)
     }
 }
 

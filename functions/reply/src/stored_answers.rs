@@ -1,7 +1,7 @@
 //! Replies that are stored before they are sent, so that a retry says the same words: the table `stored_answers`.
 //!
-//! Only for responders that may return another reply to the same question, and for replies in parts to several messages. The database deletes a stored reply together
-//! with the insert of its rows.
+//! Only for responders that may return another reply to the same question, and for replies in parts to several messages.
+//! The database deletes a stored reply together with the insert of its rows.
 
 use std::time::Duration;
 

@@ -61,8 +61,13 @@ impl ChatCompletions {
         Self { http, url, key, model, max_tokens, uses_newer_name: AtomicBool::new(is_openai) }
     }
 
-    fn request(&self, messages: &[ChatMessage], timeout: Duration) -> reqwest::Result<Request> {
-        let (max_tokens, max_completion_tokens) = match self.uses_newer_name.load(Ordering::Relaxed) {
+    fn request(
+        &self,
+        messages: &[ChatMessage],
+        uses_newer_name: bool,
+        timeout: Duration,
+    ) -> reqwest::Result<Request> {
+        let (max_tokens, max_completion_tokens) = match uses_newer_name {
             true => (None, Some(self.max_tokens)),
             false => (Some(self.max_tokens), None),
         };
@@ -76,8 +81,15 @@ impl ChatCompletions {
 
     /// Asks once. A request is repeated at once only if a connection that was open before broke within a round trip: most
     /// likely the server had closed it while this process was frozen.
-    async fn ask(&self, messages: &[ChatMessage], timeout: Duration) -> Result<Completion, Refused> {
-        let request = self.request(messages, timeout).map_err(|_| ModelError::from(ErrorClass::Account))?;
+    async fn ask(
+        &self,
+        messages: &[ChatMessage],
+        uses_newer_name: bool,
+        timeout: Duration,
+    ) -> Result<Completion, Refused> {
+        let request = self
+            .request(messages, uses_newer_name, timeout)
+            .map_err(|_| ModelError::from(ErrorClass::Account))?;
         let sending = http::send_while(&self.http, request, |how| how == How::ReusedConnectionBroke);
         let response = sending.await.map_err(|failed| of_transport(&failed.error))?;
         let status = response.status();
@@ -115,11 +127,13 @@ impl Model for ChatCompletions {
 
     async fn complete(&self, messages: &[ChatMessage], timeout: Duration) -> Result<Completion, ModelError> {
         let start = Instant::now();
-        match self.ask(messages, timeout).await {
+        // Of this call: others run at the same time.
+        let uses_newer_name = self.uses_newer_name.load(Ordering::Relaxed);
+        match self.ask(messages, uses_newer_name, timeout).await {
             Err(Refused { name_of_limit: true, .. }) => {
-                self.uses_newer_name.fetch_not(Ordering::Relaxed);
+                self.uses_newer_name.store(!uses_newer_name, Ordering::Relaxed);
                 let left = timeout.saturating_sub(start.elapsed());
-                self.ask(messages, left).await.map_err(|refused| refused.error)
+                self.ask(messages, !uses_newer_name, left).await.map_err(|refused| refused.error)
             }
             answered => answered.map_err(|refused| refused.error),
         }

@@ -104,10 +104,13 @@ const CONTEXT: [&str; 15] = [
     "input token count",
     "exceeded model token limit",
     "reduce the length of the messages",
-    // A limit of tokens per minute below the size of this one request: waiting does not help.
     "request too large",
     "request_too_large",
 ];
+
+/// Says in a response with status 429 that the limit of tokens per minute is below the size of this one request: waiting
+/// does not help.
+const TOO_LARGE: [&str; 2] = ["request too large", "request_too_large"];
 
 /// Says that money is needed, in a response with status 429.
 const QUOTA: [&str; 6] = [
@@ -148,9 +151,11 @@ impl ModelError {
             // OpenRouter returns 403 for both a key and what a person wrote.
             403 if says(&["moderation", "flagged"]) => ErrorClass::Unusable,
             300..400 | 401..=405 => ErrorClass::Account,
-            _ if says(&CONTEXT) => ErrorClass::Context,
+            429 if says(&TOO_LARGE) => ErrorClass::Context,
             429 if says(&QUOTA) => ErrorClass::Account,
+            // Amazon Bedrock: “Too many tokens, please wait before trying again.”
             429 => ErrorClass::Throttled,
+            _ if says(&CONTEXT) => ErrorClass::Context,
             408 => ErrorClass::Timeout,
             400 | 422 if says(&ACCOUNT) => ErrorClass::Account,
             409 | 425 | 500.. => ErrorClass::Server,
