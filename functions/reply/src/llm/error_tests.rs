@@ -50,6 +50,8 @@ fn errors_of_many_servers_are_classified() {
             r#"{"error":{"message":"Rate limit reached for requests","type":"requests","code":"rate_limit_exceeded"}}"#,
             ErrorClass::Throttled,
         ),
+        // Amazon Bedrock.
+        (429, r#"{"message":"Too many tokens, please wait before trying again."}"#, ErrorClass::Throttled),
         (
             429,
             r#"[{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details.","status":"RESOURCE_EXHAUSTED"}}]"#,
