@@ -54,7 +54,7 @@ async fn the_command_finds_local_and_fails_if_a_check_is_wrong() {
     let output = ops(&["doctor", "--env-file", file]).output().await.expect("it ends");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("✓ webhook url") && said.contains("25 right, 0 wrong, 1 not checked"), "{said}");
+    assert!(said.contains("✓ webhook url") && said.contains("26 right, 0 wrong, 1 not checked"), "{said}");
 
     // The default file of `local` is found without an option.
     std::fs::create_dir(directory.path().join("target")).expect("a directory");
@@ -67,7 +67,7 @@ async fn the_command_finds_local_and_fails_if_a_check_is_wrong() {
     assert_eq!(output.status.code(), Some(1));
     let lines = String::from_utf8(output.stdout).expect("UTF-8");
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines.len(), 26);
+    assert_eq!(lines.len(), 27);
     assert_eq!((&lines[0]["check"], &lines[0]["outcome"]), (&"webhook_url".into(), &"wrong".into()));
 
     let secret = directory.path().join("secret.json");

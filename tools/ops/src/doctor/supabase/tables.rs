@@ -81,7 +81,7 @@ pub const TABLES: [Table; 5] = [
     Table {
         check: "table_stored_answers",
         name: "stored_answers",
-        columns: &["message_id", "user_id", "text", "created_at", "details"],
+        columns: &["message_id", "user_id", "messages", "text", "created_at", "details"],
     },
     Table {
         check: "table_account_events",
