@@ -1,6 +1,7 @@
 //! Faults on the real processes: a database outage, errors of the Graph API, a killed function, concurrent and
 //! duplicate deliveries. The tests check the rows and the replies that phones received.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -207,14 +208,20 @@ async fn rows_logged_as_written_survive_a_killed_postgresql() {
     assert!(logged.len() < messages.len(), "killed in the middle");
     database.start().await.expect("started");
 
-    let missing: Vec<String> = sqlx::query_scalar(
-        "select wamid from unnest($1::text[]) as wamid
-          where (select count(*) from messages where content = wamid) <> 2",
-    )
-    .bind(&logged)
-    .fetch_all(stack.services.supabase.pool())
-    .await
-    .expect("rows");
+    let missing = OnceCell::new();
+    // What waited for the database takes all connections of the pool for a while.
+    until("the rows are read", async || {
+        let lost: Result<Vec<String>, _> = sqlx::query_scalar(
+            "select wamid from unnest($1::text[]) as wamid
+              where (select count(*) from messages where content = wamid) <> 2",
+        )
+        .bind(&logged)
+        .fetch_all(stack.services.supabase.pool())
+        .await;
+        lost.is_ok_and(|lost| missing.set(lost).is_ok())
+    })
+    .await;
+    let missing = missing.into_inner().unwrap_or_default();
     assert!(missing.is_empty(), "{} of {} are lost: {missing:?}", missing.len(), logged.len());
     until_rows(&stack, 2 * i64::try_from(messages.len()).expect("few")).await;
     stack.stop().await.expect("stopped");
