@@ -39,7 +39,7 @@ pub(crate) fn completion(request: &Request, outcome: Outcome, number: usize) -> 
     })
 }
 
-/// The words of the answer, and whether the request's limit has cut them off.
+/// The words of the answer, and whether the limit of the request has truncated them.
 fn words(request: &Request) -> (String, bool) {
     let said: Vec<_> = request.messages.iter().filter(|message| message.is_said()).collect();
     let last = said.iter().rposition(|message| message.role == "user");

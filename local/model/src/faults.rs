@@ -38,7 +38,7 @@ pub enum Outcome {
     Empty,
     /// 200 with a refusal in place of the answer.
     Refusal,
-    /// 200 with an answer that the content filter has cut off.
+    /// 200 with an answer that the content filter has truncated.
     ContentFilter,
     /// 400 for a longer conversation; the answer for others.
     ContextTooLong {

@@ -121,8 +121,8 @@ mod tests {
         }
         let odd = json!({"choices": [{"message": {"content": "Hi!"}}], "usage": {"prompt_tokens": "many", "completion_tokens": -1}});
         assert_eq!(of(&odd).map(|read| read.usage), Ok(Usage::default()));
-        let cut = of(&answer(json!({"content": "And then"}), json!("length")));
-        assert_eq!(cut.map(|cut| cut.text).as_deref(), Ok("And then…"));
+        let truncated = of(&answer(json!({"content": "And then"}), json!("length")));
+        assert_eq!(truncated.map(|answer| answer.text).as_deref(), Ok("And then…"));
     }
 
     #[test]

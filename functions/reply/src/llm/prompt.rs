@@ -83,11 +83,11 @@ impl Prompt {
     }
 }
 
-/// Returns the last messages that fit in `room`, and reduces it. If not even the last one fits, it is cut if it may be.
+/// Returns the last messages that fit in `room`, and reduces it. If not even the last one fits, it is truncated if it may be.
 fn newest(
     messages: impl DoubleEndedIterator<Item = ChatMessage>,
     room: &mut usize,
-    may_be_cut: bool,
+    may_be_truncated: bool,
 ) -> Vec<ChatMessage> {
     let mut newest = Vec::new();
     for mut message in messages.rev() {
@@ -97,7 +97,7 @@ fn newest(
             newest.push(message);
             continue;
         }
-        if newest.is_empty() && may_be_cut {
+        if newest.is_empty() && may_be_truncated {
             message.content = head(&message.content, room.saturating_sub(SEPARATOR.len())).to_owned();
             newest.push(message);
         }
