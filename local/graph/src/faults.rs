@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use local_loopback::schedule::Schedule;
+
 /// Fault of one valid send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -90,15 +92,13 @@ pub(crate) struct Faults {
 
 #[derive(Default)]
 struct Script {
-    next: VecDeque<(usize, Fault)>,
     recipients: HashMap<String, VecDeque<(Option<usize>, Fault)>>,
-    /// The fault of every send without a scheduled one.
-    always: Option<Fault>,
+    others: Schedule<Fault>,
 }
 
 impl Faults {
     pub(crate) fn add_next(&self, count: usize, fault: Fault) {
-        self.lock().next.push_back((count, fault));
+        self.lock().others.add_next(count, fault);
     }
 
     pub(crate) fn add_recipient(&self, address: &str, count: Option<usize>, fault: Fault) {
@@ -106,7 +106,7 @@ impl Faults {
     }
 
     pub(crate) fn set_always(&self, fault: Option<Fault>) {
-        self.lock().always = fault;
+        self.lock().others.set_always(fault);
     }
 
     pub(crate) fn clear(&self) {
@@ -128,14 +128,7 @@ impl Faults {
                 }
             }
         }
-        while let Some((left, fault)) = script.next.front_mut() {
-            if *left > 0 {
-                *left -= 1;
-                return Some(*fault);
-            }
-            script.next.pop_front();
-        }
-        script.always
+        script.others.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {

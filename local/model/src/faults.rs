@@ -1,9 +1,9 @@
 //! Fault injection: errors, unusable answers, delays and lost connections.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use local_loopback::schedule::Schedule;
 use serde::Deserialize;
 
 /// Fault of one valid request.
@@ -78,43 +78,28 @@ impl Fault {
 
 #[derive(Default)]
 pub(crate) struct Faults {
-    script: Mutex<Script>,
-}
-
-#[derive(Default)]
-struct Script {
-    next: VecDeque<(usize, Fault)>,
-    /// The fault of every request without a scheduled one.
-    always: Option<Fault>,
+    schedule: Mutex<Schedule<Fault>>,
 }
 
 impl Faults {
     pub(crate) fn add_next(&self, count: usize, fault: Fault) {
-        self.lock().next.push_back((count, fault));
+        self.lock().add_next(count, fault);
     }
 
     pub(crate) fn set_always(&self, fault: Option<Fault>) {
-        self.lock().always = fault;
+        self.lock().set_always(fault);
     }
 
     pub(crate) fn clear(&self) {
-        *self.lock() = Script::default();
+        *self.lock() = Schedule::default();
     }
 
     /// Consumes and returns the fault of a valid request.
     pub(crate) fn take(&self) -> Fault {
-        let mut script = self.lock();
-        while let Some((left, fault)) = script.next.front_mut() {
-            if *left > 0 {
-                *left -= 1;
-                return *fault;
-            }
-            script.next.pop_front();
-        }
-        script.always.unwrap_or(Outcome::Answer.into())
+        self.lock().take().unwrap_or(Outcome::Answer.into())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Script> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Schedule<Fault>> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
