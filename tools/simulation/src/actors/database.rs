@@ -204,11 +204,11 @@ impl Database for Project {
         });
         let found = found.await?;
         let state = &mut *self.world.lock();
-        let is_hidden = state.has_defect(Defect::ForgetStoredAnswers);
+        let is_hidden = state.has_defect(Defect::ForgetStoredAnswers) || state.has_defect(Defect::AskAgain);
         let answers = found.iter().filter(|_| !is_hidden);
         let answers = answers.map(|(id, stored)| {
-            let turns::StoredAnswer { text, messages, .. } = stored.clone();
-            StoredAnswer { message_id: *id, messages, text, details: None }
+            let turns::StoredAnswer { text, messages, details, .. } = stored.clone();
+            StoredAnswer { message_id: *id, messages, text, details }
         });
         let answers = answers.collect();
         if let Some(attempt) = state.attempts.get_mut(attempt) {
@@ -218,7 +218,7 @@ impl Database for Project {
     }
 
     async fn store_answer(&self, _user_id: Option<Uuid>, answer: &StoredAnswer) -> Result<(), LookupError> {
-        let StoredAnswer { message_id, messages, ref text, .. } = *answer;
+        let StoredAnswer { message_id, messages, text, details } = answer.clone();
         let (attempt, wamid) = {
             let state = &mut *self.world.lock();
             let wamid = state.attempts.named(self.invocation, &[message_id], &Role::User).pop();
@@ -229,11 +229,11 @@ impl Database for Project {
             }
             (attempt, wamid)
         };
-        let text = text.clone();
         let storing = self.request(reply::users::TIMEOUT, true, move |state| {
             state.note("database", format_args!("stores the answer to {wamid}"));
             let is_late = state.rows.values().any(|row| row.row.role == Role::User && row.wamid == wamid);
-            state.turns.stored.insert(message_id, turns::StoredAnswer { wamid, messages, text, is_late });
+            let stored = turns::StoredAnswer { wamid, messages, text, details, is_late };
+            state.turns.stored.insert(message_id, stored);
         });
         let stored = storing.await;
         let state = &mut *self.world.lock();

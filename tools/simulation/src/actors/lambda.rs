@@ -9,7 +9,6 @@ use local_sqs::deployed::INBOUND;
 use local_sqs::{Receive, Received, queue_arn};
 use reply::delivery::Delivery;
 use reply::memory::Memory;
-use reply::responder::{NoAnswer, Question, Responder, Response};
 use reply::{Reply, batch};
 use shared::lambda::deadline::Deadline;
 use tokio::sync::Semaphore;
@@ -23,8 +22,10 @@ use crate::actors::database::Project;
 use crate::actors::graph::Graph;
 use crate::actors::holds;
 use crate::actors::queues::InvocationQueues;
+use crate::actors::responders::RunResponder;
 use crate::actors::webhook::received_now;
 use crate::model::attempts::{End, Holding};
+use crate::model::faults::Answering;
 use crate::model::turns::Step;
 use crate::model::world::{REGISTRATION_TEXT, World};
 
@@ -33,55 +34,6 @@ const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Wait time without a timer; a change ends it earlier.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
-
-/// Repeats the words of each message, except of poison and stubborn ones; if it is not pure, with the number of the answer.
-struct EchoResponder<const PURE: bool> {
-    world: Arc<World>,
-    invocation: u64,
-}
-
-/// Panic payload for a poison message.
-struct IntendedPanic;
-
-impl<const PURE: bool> Responder for EchoResponder<PURE> {
-    fn is_pure(&self) -> bool {
-        PURE
-    }
-
-    async fn respond(&self, question: Question<'_>) -> Result<Response, NoAnswer> {
-        let wamids: Vec<_> =
-            question.messages.iter().map(|message| message.key.as_str().to_owned()).collect();
-        let said: Vec<_> = question.said().collect();
-        let has_word = |word| said.iter().any(|said| said.starts_with(word));
-        let state = &mut *self.world.lock();
-        let attempt = wamids.last().and_then(|last| state.attempts.current(self.invocation, last));
-        if let Some(attempt) = state.attempts.get_mut(attempt) {
-            attempt.asked = wamids;
-        }
-        state.turns.steps.insert(self.invocation, Step::Answered);
-        if has_word("poison") && !state.repaired {
-            state.inject("panic");
-            // Skips the panic hook, which would print the panic.
-            std::panic::resume_unwind(Box::new(IntendedPanic));
-        }
-        if has_word("stubborn") && !state.repaired {
-            state.inject("responder fails");
-            return Err("no answer".into());
-        }
-        let mut words = said.join("\n");
-        if words.trim().is_empty() {
-            return Ok(Response::Nothing);
-        }
-        state.turns.answers += 1;
-        if !PURE || state.has_defect(Defect::ChangeWords) {
-            words = format!("{} {words}", state.turns.answers);
-        }
-        if let Some(attempt) = state.attempts.get_mut(attempt) {
-            attempt.words = Some(words.clone());
-        }
-        Ok(words.into())
-    }
-}
 
 /// Starts an event source mapping, which runs until the end of the run.
 pub fn map(world: &Arc<World>, queue: &'static str, batch_size: usize, concurrency: usize) {
@@ -162,12 +114,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
         }
         free.filter(|_| !state.has_defect(Defect::ForgetTurns)).unwrap_or_default()
     };
-    let is_pure = world.lock().plan.answering.is_pure;
-    let result = if is_pure {
-        process::<true>(world, queue, &received, id, memory.clone(), (time, steps)).await
-    } else {
-        process::<false>(world, queue, &received, id, memory.clone(), (time, steps)).await
-    };
+    let result = process(world, queue, &received, id, memory.clone(), (time, steps)).await;
 
     let mut state = world.lock();
     let state = &mut *state;
@@ -218,7 +165,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
 }
 
 /// Handles a batch, in a process that may crash. `None` if it did.
-async fn process<const PURE: bool>(
+async fn process(
     world: &Arc<World>,
     queue: &str,
     received: &[Received],
@@ -227,7 +174,8 @@ async fn process<const PURE: bool>(
     (time, steps): (Duration, Option<u64>),
 ) -> Result<Option<SqsBatchResponse>, Elapsed> {
     let (clock, read_receipts) = (world.clone(), world.lock().plan.read_receipts);
-    let window = world.lock().plan.answering.window.as_millis().to_string();
+    let Answering { window, answers, .. } = world.lock().plan.answering;
+    let window = window.as_millis().to_string();
     let (Ok(window), Ok(phone_number_id)) = (window.parse(), "106540352242921".parse()) else {
         return Ok(None);
     };
@@ -235,7 +183,7 @@ async fn process<const PURE: bool>(
         database: Project { world: world.clone(), invocation },
         messenger: Graph { world: world.clone(), invocation },
         queues: InvocationQueues { world: world.clone(), invocation },
-        responder: EchoResponder::<PURE> { world: world.clone(), invocation },
+        responder: RunResponder { world: world.clone(), invocation, answers },
         registration_text: REGISTRATION_TEXT.to_owned(),
         read_receipts,
         answers_groups: false,

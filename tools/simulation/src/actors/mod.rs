@@ -10,6 +10,8 @@
 //! | [`loops`] | automatic correspondents, which respond to each answer |
 //! | [`webhook`] | `webhook` on Lambda, and its queue |
 //! | [`lambda`] | `reply` on Lambda: batches, deadlines |
+//! | [`responders`] | what answers |
+//! | [`llm`] | the language model, and the conversations that it is asked with |
 //! | [`holds`] | deliveries that wait for further messages |
 //! | [`bodies`] | the bodies of queue messages |
 //! | [`crash`] | processes that crash |
@@ -31,11 +33,13 @@ pub mod identities;
 pub mod lambda;
 pub mod linkers;
 pub mod linking;
+pub mod llm;
 pub mod loops;
 pub mod meta;
 pub mod pages;
 pub mod payloads;
 pub mod queues;
+pub mod responders;
 pub mod statuses;
 pub mod tables;
 pub mod webhook;

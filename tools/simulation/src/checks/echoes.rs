@@ -8,6 +8,7 @@ use shared::supabase::rows::Role;
 
 use crate::checks::findings::{Cause, Findings};
 use crate::model::attempts::{Attempt, End, Lookup, Member, Stored};
+use crate::model::faults::Answers;
 use crate::model::world::{Send, State};
 
 /// SQS's deduplication window, in milliseconds.
@@ -72,7 +73,7 @@ fn count(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findings:
 
 /// Checks that a second answer to the same turn has the same words, unless those of the first were not stored.
 fn same_words(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findings: &mut Findings) {
-    let expected = state.plan.answering.is_pure && earlier.turn == later.turn;
+    let expected = state.plan.answering.answers == Answers::Echo && earlier.turn == later.turn;
     if later.is_reply && expected && earlier.body != later.body {
         findings.counts.changed_words += 1;
         findings.violations.push(format!("{wamid}: its second answer has other words"));

@@ -78,6 +78,16 @@ pub struct Counts {
     pub early_letters: u64,
     /// Stored answers of recorded messages.
     pub stored_answers_left: u64,
+    /// Answers of the language model.
+    pub model_answers: u64,
+    /// Answers of the language model to a turn for which a process had one before.
+    pub model_answers_again: u64,
+    /// The same, although the first one was stored and found.
+    pub needless_calls: u64,
+    /// Turns without the fallback text after their time.
+    pub late_fallbacks: u64,
+    /// Answers of the language model, and notices, beyond a daily limit.
+    pub exceeded_limits: u64,
 }
 
 /// A documented cause of a second answer.
@@ -194,5 +204,10 @@ impl Counts {
         self.overheld += run.overheld;
         self.early_letters += run.early_letters;
         self.stored_answers_left += run.stored_answers_left;
+        self.model_answers += run.model_answers;
+        self.model_answers_again += run.model_answers_again;
+        self.needless_calls += run.needless_calls;
+        self.late_fallbacks += run.late_fallbacks;
+        self.exceeded_limits += run.exceeded_limits;
     }
 }

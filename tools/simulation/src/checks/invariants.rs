@@ -12,8 +12,9 @@ use shared::supabase::rows::Role;
 use crate::actors::queues::PAIRS;
 use crate::checks::echoes;
 use crate::checks::findings::Findings;
-use crate::checks::{business, events, linking, links as linked, loops, registration, statuses, turns};
+use crate::checks::{business, events, linking, links as linked, llm, loops, registration, statuses, turns};
 use crate::model::attempts::{Attempt, Lookup, Member};
+use crate::model::faults::Answers;
 use crate::model::links::e164;
 use crate::model::questions::{Kind, Question};
 use crate::model::world::{Row, Send, State};
@@ -62,6 +63,7 @@ pub fn check(state: &mut State, settled: bool, history_errors: Vec<String>) -> F
     delays(state, &mut findings);
     dead_letters(state, &mut findings);
     turns::check(state, &mut findings);
+    llm::check(state, &mut findings);
     texts(state, &mut findings);
     links(state, &mut findings);
     linked::check(state, &mut findings);
@@ -97,7 +99,9 @@ fn rows_and_answer(state: &State, wamid: &str, question: &Question, findings: &m
         findings.counts.lost += 1;
         findings.violations.push(format!("{wamid} ({:?}): {what}", question.kind));
     };
-    let silent = question.kind.is_silent() || loops::is_silenced(state, wamid, question);
+    let silent = question.kind.is_silent()
+        || loops::is_silenced(state, wamid, question)
+        || llm::is_unanswered(state, wamid);
     let ignored = if question.kind.is_step() {
         registration::is_ignored(state, wamid)
     } else {
@@ -225,6 +229,8 @@ fn delays(state: &State, findings: &mut Findings) {
         // The answer is stored before it is sent.
         let limit = if attempt.kept.is_some() { limit + LOOKUPS } else { limit };
         let limit = if attempt.checked_queue { limit + QUEUE_CHECK } else { limit };
+        // The conversation so far is read first.
+        let limit = if attempt.model_ms > 0 { limit + LOOKUPS + attempt.model_ms } else { limit };
         let Some(first) = attempt.messages.first() else { continue };
         // A notice looks for a status by itself.
         let is_notice = attempt.words.is_none() && attempt.statuses != Lookup::Skipped;
@@ -241,9 +247,16 @@ fn delays(state: &State, findings: &mut Findings) {
     let catch_up = state.plan.end + CATCH_UP + QUARANTINE_WAIT * poisonous.count() as u64;
     let held = held(state);
     let (most, catch_up) = (MAX_WAIT + held, catch_up + held);
+    let mut last: BTreeMap<(usize, &str), u64> = BTreeMap::new();
     for (wamid, send) in first_answers(state) {
         let Some(question) = state.people.questions.get(wamid) else { continue };
         let Some((_, accepted)) = question.accepted else { continue };
+        let before = last.insert((question.sender, &question.number), send.at).unwrap_or_default();
+        // A language model keeps those behind a message waiting, too.
+        let (accepted, most) = match state.plan.answering.answers {
+            Answers::Llm => (accepted.max(before), most + llm::MAX_DELAY),
+            Answers::Echo | Answers::NumberedEcho => (accepted, most),
+        };
         let waited = (send.at - accepted) / 1000;
         if state.plan.rejects_statuses {
             if send.at - accepted > most {
@@ -279,11 +292,13 @@ fn texts(state: &State, findings: &mut Findings) {
     for wamid in &state.misread {
         wrong(format!("{wamid} was marked as read by another business number"));
     }
+    // A language model answers an image without words, too.
+    let echoes = state.plan.answering.answers != Answers::Llm;
     for send in &state.sends {
         let question = state.people.questions.get(&send.wamid);
         let is_needless = |question: &Question| {
             question.kind.is_never_answered()
-                || (question.kind.is_silent() && !state.people.may_be_unlinked(question))
+                || (question.kind.is_silent() && echoes && !state.people.may_be_unlinked(question))
         };
         let mut of_turn = send.turn.iter().filter_map(|wamid| state.people.questions.get(wamid));
         if of_turn.all(is_needless) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shared::supabase::rows::Role;
 use uuid::Uuid;
 
 use crate::checks::findings::Findings;
@@ -154,10 +155,12 @@ fn remaining(people: &People, findings: &mut Findings) {
     }
 }
 
-/// Checks that messages are in the history of the account that was linked when they were written.
+/// Checks that messages are in the history of the account that was linked when they were written, and so are their replies:
+/// but for one that was sent and recorded a second time after the link had changed.
 fn histories(state: &State, findings: &mut Findings) {
     for (wamid, question) in &state.people.questions {
-        let mut rows = state.rows.values().filter(|row| row.wamid == *wamid);
+        let of_message = state.rows.values().filter(|row| row.wamid == *wamid);
+        let mut rows = of_message.filter(|row| !question.relinked || row.row.role == Role::User);
         if !question.uncertain && rows.any(|row| Some(row.row.user_id) != question.account) {
             findings.counts.misfiled += 1;
             findings.violations.push(format!("{wamid} is in the history of an earlier or later link"));

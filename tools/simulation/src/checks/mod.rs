@@ -5,6 +5,7 @@
 //! | [`invariants`] | rows, answers, order, delays; calls the other checks |
 //! | [`echoes`] | causes of second answers, and their words |
 //! | [`turns`] | turns in the history, holds, stored answers |
+//! | [`llm`] | answers of the language model: paid for once, within limits and time |
 //! | [`business`] | messages that the business sends itself |
 //! | [`statuses`] | statuses of answers |
 //! | [`events`] | all other events |
@@ -23,6 +24,7 @@ pub mod history;
 pub mod invariants;
 pub mod linking;
 pub mod links;
+pub mod llm;
 pub mod loops;
 pub mod registration;
 pub mod statuses;

@@ -127,7 +127,8 @@ impl fmt::Display for Summary {
              duplicate statuses {}, wrong statuses {}, lost events {}, incomplete links {}, invocations timed out {}, endless loops {}, messages in another's history \
              {}, restored links {}, wrong links {}, unproven links {}, unfinished links {}, recorded steps of linking {}, \
              extra registration texts {}, split turns {}, changed turns {}, changed words {}, messages held too long {}, \
-             dead letters for holds {}, stored answers left {}",
+             dead letters for holds {}, stored answers left {}, answers of the model {} and {} again, needless calls {}, late \
+             fallbacks {}, exceeded limits {}",
             self.seed,
             self.runs,
             self.messages,
@@ -167,6 +168,11 @@ impl fmt::Display for Summary {
             self.counts.overheld,
             self.counts.early_letters,
             self.counts.stored_answers_left,
+            self.counts.model_answers,
+            self.counts.model_answers_again,
+            self.counts.needless_calls,
+            self.counts.late_fallbacks,
+            self.counts.exceeded_limits,
         )
     }
 }

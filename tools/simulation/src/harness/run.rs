@@ -18,7 +18,8 @@ use crate::harness::report::Outcome;
 use crate::model::attempts::Attempts;
 use crate::model::codes::Codes;
 use crate::model::events::Events;
-use crate::model::faults::{Answering, Chance, Plan};
+use crate::model::faults::{Answering, Answers, Chance, Plan};
+use crate::model::llm::Llm;
 use crate::model::people::People;
 use crate::model::statuses::Statuses;
 use crate::model::trace::Trace;
@@ -68,6 +69,11 @@ async fn run_world(seed: u64, variant: Variant, stores_lines: bool) -> anyhow::R
         defect.adapt(&mut answering);
     }
     let mut plan = Plan::draw(&mut chance, answering);
+    let llm = Llm::draw(seed, plan.end);
+    // Statuses are the only fault of some runs.
+    if llm.answers && defect.is_none() && !plan.rejects_statuses {
+        plan.answering.answers = Answers::Llm;
+    }
     if defect.is_some_and(Defect::needs_identity_changes) {
         // Only such runs show the defect, and sooner without statuses.
         plan.identities = !plan.isolated;
@@ -106,6 +112,7 @@ async fn run_world(seed: u64, variant: Variant, stores_lines: bool) -> anyhow::R
         unsendable: BTreeSet::new(),
         repaired: false,
         turns: Turns::new(turns_chance),
+        llm,
     });
     {
         let mut state = world.lock();

@@ -58,6 +58,10 @@ pub struct Attempt {
     pub stored_answers: Lookup<BTreeMap<Uuid, StoredAnswer>>,
     /// The text of its answer.
     pub words: Option<String>,
+    /// Whether the responder decided to be silent.
+    pub is_silent: bool,
+    /// Time that the language model took for it, in milliseconds.
+    pub model_ms: u64,
     /// Whether the database confirmed that the text was stored; `None` if it was not to be stored.
     pub kept: Option<bool>,
     /// Whether it got permission to send the registration text; `None` if it did not ask for it.
@@ -245,6 +249,8 @@ impl Attempts {
             statuses: Lookup::Skipped,
             stored_answers: Lookup::Skipped,
             words: None,
+            is_silent: false,
+            model_ms: 0,
             kept: None,
             registration: None,
             lost: false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::faults::Answering;
+use crate::model::faults::{Answering, Answers};
 
 /// A deliberate defect that violates a guarantee, to test that the simulation detects it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -93,6 +93,12 @@ pub enum Defect {
     CountFirstTwice,
     /// Only the row of the last message of a turn is found.
     ForgetJoined,
+    /// Stored answers of the model are not found.
+    AskAgain,
+    /// Each attempt at a turn is said to be the first, and made at once.
+    RetryForever,
+    /// The day's answers are said to be none.
+    IgnoreLimits,
 }
 
 impl Defect {
@@ -100,8 +106,9 @@ impl Defect {
     pub(crate) fn adapt(self, answering: &mut Answering) {
         match self {
             Self::SkipStatusCheck | Self::DropCallbackData => answering.reports_sends = true,
-            Self::ForgetStoredAnswers | Self::KeepStoredAnswers => answering.is_pure = false,
-            Self::ChangeWords => answering.is_pure = true,
+            Self::ForgetStoredAnswers | Self::KeepStoredAnswers => answering.answers = Answers::NumberedEcho,
+            Self::ChangeWords => answering.answers = Answers::Echo,
+            Self::AskAgain | Self::RetryForever | Self::IgnoreLimits => answering.answers = Answers::Llm,
             // Without the time of a window, a loop has more turns.
             Self::ForgetTurns => (answering.window, answering.bursts) = (Duration::ZERO, 0),
             Self::CountHolds | Self::HoldForever | Self::CountFirstTwice | Self::ForgetJoined => {

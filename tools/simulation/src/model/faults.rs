@@ -12,13 +12,24 @@ const WINDOWS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration
 /// Distinguishes the sequence from the one of all other faults.
 const SEQUENCE: u64 = 0x7475_726e_7321_2121;
 
+/// What answers in a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answers {
+    /// The words of each message.
+    Echo,
+    /// The same with the number of the answer: a retry would say other words.
+    NumberedEcho,
+    /// A language model.
+    Llm,
+}
+
 /// How a run answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Answering {
     /// The time for which a message waits for further ones of its sender.
     pub window: Duration,
-    /// Whether the responder says the same words to the same question.
-    pub is_pure: bool,
+    /// What answers.
+    pub answers: Answers,
     /// Number of bursts.
     pub bursts: u64,
     /// Whether Meta reports that messages are sent, in the runs without other statuses.
@@ -32,7 +43,7 @@ impl Answering {
         let mut chance = Chance::new(seed ^ SEQUENCE);
         let answering = Self {
             window: chance.pick(WINDOWS[0], &WINDOWS[1..]),
-            is_pure: chance.in_1000(600),
+            answers: if chance.in_1000(600) { Answers::Echo } else { Answers::NumberedEcho },
             bursts: chance.pick(0, &[1, 2, 3]),
             reports_sends: chance.in_1000(900),
         };
@@ -256,12 +267,13 @@ impl Plan {
     }
 }
 
-fn at<T: Copy>(spans: &[Span<T>], now: u64) -> Option<T> {
+/// The outage at `now`.
+pub(super) fn at<T: Copy>(spans: &[Span<T>], now: u64) -> Option<T> {
     spans.iter().find(|span| (span.from..span.to).contains(&now)).map(|span| span.kind)
 }
 
 /// Up to three outages before `end`.
-fn spans<T>(
+pub(super) fn spans<T>(
     chance: &mut Chance,
     end: u64,
     per_mille: u64,

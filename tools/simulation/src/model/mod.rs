@@ -17,6 +17,7 @@
 //! | [`changes`] | changes of their numbers and user ids: drawing and payloads |
 //! | [`statuses`] | statuses of answers |
 //! | [`events`] | all other events |
+//! | [`llm`] | the language model: its faults, limits and calls |
 //! | [`turns`] | the window and the bursts of a run, stored answers, holds |
 //! | [`attempts`] | the outcome of each handling of a turn |
 //! | [`trace`] | the log of a run |
@@ -30,6 +31,7 @@ pub mod events;
 pub mod faults;
 pub mod linkers;
 pub mod links;
+pub mod llm;
 pub mod people;
 pub mod person;
 pub mod posts;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use reply::details::LlmDetails;
 use uuid::Uuid;
 
 use crate::model::faults::{Chance, Plan};
@@ -50,6 +51,8 @@ pub struct StoredAnswer {
     pub messages: usize,
     /// The text.
     pub text: String,
+    /// How it came about.
+    pub details: Option<LlmDetails>,
     /// Whether the row of the message existed before.
     pub is_late: bool,
 }

@@ -21,6 +21,7 @@ use crate::model::clock::EPOCH_SECONDS;
 use crate::model::codes::Codes;
 use crate::model::events::Events;
 use crate::model::faults::{Chance, Plan};
+use crate::model::llm::Llm;
 use crate::model::people::People;
 use crate::model::statuses::Statuses;
 use crate::model::trace::Trace;
@@ -91,6 +92,8 @@ pub struct State {
     pub repaired: bool,
     /// Turns.
     pub turns: Turns,
+    /// The language model.
+    pub llm: Llm,
 }
 
 /// A row of the table, and its message.

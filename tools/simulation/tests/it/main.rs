@@ -15,7 +15,7 @@ use tokio::process::Command;
 const SEED: u64 = 20_261_124;
 
 /// Every kind of fault in a run.
-const FAULTS: [&str; 55] = [
+const FAULTS: [&str; 66] = [
     "Graph 131047 (final)",
     "Graph 131048",
     "Graph 131056",
@@ -41,6 +41,8 @@ const FAULTS: [&str; 55] = [
     "code sent by another person",
     "code sent late",
     "code superseded",
+    "conversation too long for the model",
+    "daily limit reached",
     "database down",
     "database fails after the commit",
     "database fails while it answers",
@@ -48,8 +50,17 @@ const FAULTS: [&str; 55] = [
     "database silent",
     "database slow",
     "duplicate delivery",
+    "fallback text",
     "handled message not deleted",
     "link removed",
+    "model fails",
+    "model refuses more requests",
+    "model refuses the key",
+    "model silent",
+    "model slow",
+    "model unreachable",
+    "model's answer lost",
+    "model's answer unusable",
     "number taken by another person",
     "panic",
     "process crashed",
@@ -336,6 +347,21 @@ fn new_messages_in_a_retry_are_detected_as_changed_turns() {
     is_detected(Defect::CountFirstTwice, |summary| summary.counts.changed_turns);
 }
 
+#[test]
+fn a_model_that_is_asked_again_is_detected() {
+    is_detected(Defect::AskAgain, |summary| summary.counts.needless_calls);
+}
+
+#[test]
+fn endless_retries_of_the_model_are_detected() {
+    is_detected(Defect::RetryForever, |summary| summary.counts.late_fallbacks);
+}
+
+#[test]
+fn ignored_limits_are_detected() {
+    is_detected(Defect::IgnoreLimits, |summary| summary.counts.exceeded_limits);
+}
+
 async fn simulation(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulation"));
     let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("it starts");
@@ -376,6 +402,9 @@ async fn command_prints_the_summary() {
         "overheld",
         "early_letters",
         "stored_answers_left",
+        "needless_calls",
+        "late_fallbacks",
+        "exceeded_limits",
     ] {
         assert_eq!(summary[nothing], 0, "{nothing}");
     }

@@ -1,0 +1,147 @@
+//! The responders of the runs.
+
+use std::sync::Arc;
+
+use reply::details::Source;
+use reply::llm::Llm;
+use reply::llm::retries::MAX_WAIT;
+use reply::llm::settings::Rules;
+use reply::responder::{NoAnswer, Question, Responder, Response};
+
+use crate::Defect;
+use crate::actors::llm::{LanguageModel, Rows};
+use crate::model::faults::Answers;
+use crate::model::turns::Step;
+use crate::model::world::World;
+
+/// Answers in the way of the run, except poison and stubborn messages.
+pub struct RunResponder {
+    /// The world.
+    pub world: Arc<World>,
+    /// The invocation.
+    pub invocation: u64,
+    /// What answers.
+    pub answers: Answers,
+}
+
+/// Panic payload for a poison message.
+struct IntendedPanic;
+
+impl Responder for RunResponder {
+    fn is_pure(&self) -> bool {
+        self.answers == Answers::Echo
+    }
+
+    async fn respond(&self, question: Question<'_>) -> Result<Response, NoAnswer> {
+        let attempt = self.begin(question)?;
+        let response = match self.answers {
+            Answers::Llm => self.ask(question, attempt).await?,
+            Answers::Echo | Answers::NumberedEcho => self.echo(question),
+        };
+        let state = &mut *self.world.lock();
+        state.turns.steps.insert(self.invocation, Step::Answered);
+        if let Some(attempt) = state.attempts.get_mut(attempt) {
+            match &response {
+                Response::Text(answer) => attempt.words = Some(answer.text.clone()),
+                Response::Silence(_) => attempt.is_silent = true,
+                Response::Nothing => {}
+            }
+        }
+        Ok(response)
+    }
+}
+
+impl RunResponder {
+    /// Notes the question in the attempt, and returns its number.
+    fn begin(&self, question: Question<'_>) -> Result<Option<usize>, NoAnswer> {
+        let wamids: Vec<_> =
+            question.messages.iter().map(|message| message.key.as_str().to_owned()).collect();
+        let has_word = |word| question.said().any(|said| said.starts_with(word));
+        let state = &mut *self.world.lock();
+        let attempt = wamids.last().and_then(|last| state.attempts.current(self.invocation, last));
+        if let Some(attempt) = state.attempts.get_mut(attempt) {
+            attempt.asked = wamids;
+        }
+        state.turns.steps.insert(self.invocation, Step::Answered);
+        if has_word("poison") && !state.repaired {
+            state.inject("panic");
+            // Skips the panic hook, which would print the panic.
+            std::panic::resume_unwind(Box::new(IntendedPanic));
+        }
+        if has_word("stubborn") && !state.repaired {
+            state.inject("responder fails");
+            return Err("no answer".into());
+        }
+        Ok(attempt)
+    }
+
+    /// Repeats the words of each message, with the number of the answer if a retry is to say other words.
+    fn echo(&self, question: Question<'_>) -> Response {
+        let words = words(question);
+        if words.trim().is_empty() {
+            return Response::Nothing;
+        }
+        let state = &mut *self.world.lock();
+        state.turns.answers += 1;
+        if self.answers == Answers::NumberedEcho || state.has_defect(Defect::ChangeWords) {
+            return format!("{} {words}", state.turns.answers).into();
+        }
+        words.into()
+    }
+
+    /// Asks the language model, through the production code.
+    async fn ask(&self, question: Question<'_>, attempt: Option<usize>) -> Result<Response, NoAnswer> {
+        let Some((attempt, newest)) = attempt.zip(question.messages.last()) else {
+            return Err("there is no attempt".into());
+        };
+        let (world, wamid) = (self.world.clone(), newest.key.as_str().to_owned());
+        let (rules, repeats, started) = {
+            let state = self.world.lock();
+            let defaults = Rules::default();
+            let rules = Rules {
+                requires_history: state.llm.requires_history,
+                fallback_text: defaults.fallback_text.filter(|_| state.llm.has_fallback),
+                limits: state.llm.limits,
+                ..defaults
+            };
+            (rules, state.has_defect(Defect::RetryForever), state.utc())
+        };
+        let (clock, received_at) = (world.clone(), newest.received_at);
+        let llm = Llm {
+            model: LanguageModel {
+                world: world.clone(),
+                attempt,
+                wamid: wamid.clone(),
+                words: words(question),
+            },
+            conversations: Rows { world, invocation: self.invocation, attempt },
+            rules,
+            clock: Arc::new(move || if repeats { received_at } else { clock.lock().utc() }),
+        };
+        let tries = if repeats { 1 } else { question.tries };
+        let response = llm.respond(Question { tries, ..question }).await;
+        let state = &mut *self.world.lock();
+        let waited = (started - received_at).to_std().unwrap_or_default();
+        if response.is_err() && waited >= MAX_WAIT {
+            state.llm.late_retries.push(wamid.clone());
+        }
+        if let Ok(Response::Text(answer)) = &response
+            && let Some(details) = &answer.details
+        {
+            match details.source {
+                Source::Model => {}
+                Source::Fallback => state.inject("fallback text"),
+                Source::Limit => state.inject("daily limit reached"),
+            }
+            let is_told = state.llm.usage.get(&attempt).is_some_and(|usage| usage.limit_notices > 0);
+            if details.source == Source::Limit && is_told {
+                state.llm.beyond_limits.push(wamid);
+            }
+        }
+        response
+    }
+}
+
+fn words(question: Question<'_>) -> String {
+    question.said().collect::<Vec<_>>().join("\n")
+}

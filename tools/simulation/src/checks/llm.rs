@@ -1,0 +1,86 @@
+//! Answers of the language model: paid for once, within limits and time.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use reply::details::Source;
+use reply::history::row_id;
+use shared::meta::wamid::MessageKey;
+use shared::supabase::rows::Role;
+use uuid::Uuid;
+
+use crate::checks::findings::Findings;
+use crate::model::llm::{Call, details};
+use crate::model::world::State;
+
+/// Maximum number of business numbers in a run.
+const NUMBERS: u64 = 2;
+
+/// Maximum delay of an answer by the language model, in milliseconds: the time until the last try, and the timeout of a call.
+pub const MAX_DELAY: u64 = 120_000 + 45_000;
+
+/// Checks the calls of the model, and the decisions without it.
+pub fn check(state: &State, findings: &mut Findings) {
+    findings.counts.model_answers = state.llm.calls.len() as u64;
+    let mut returned: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
+    for call in state.llm.calls.iter().filter(|call| call.is_returned) {
+        returned.entry(&call.wamid).or_default().push(call);
+    }
+    for (wamid, calls) in returned {
+        for pair in calls.windows(2) {
+            findings.counts.model_answers_again += 1;
+            if let Some(why) = is_needless(state, wamid, pair[0], pair[1]) {
+                findings.counts.needless_calls += 1;
+                findings.violations.push(format!("{wamid}: the model answered again: {why}"));
+            }
+        }
+    }
+    daily_limits(state, findings);
+    for wamid in &state.llm.late_retries {
+        findings.counts.late_fallbacks += 1;
+        findings.violations.push(format!("{wamid}: no fallback text after the time for its turn"));
+    }
+    for wamid in &state.llm.beyond_limits {
+        findings.counts.exceeded_limits += 1;
+        findings.violations.push(format!("{wamid}: an answer or a notice beyond a daily limit"));
+    }
+}
+
+/// Checks the answers of each user and day, where no other fault keeps rows away: at the limit of a user there is no further
+/// one, but for those that were asked for at the same time, by messages to another business number.
+fn daily_limits(state: &State, findings: &mut Findings) {
+    let Some(limit) = state.llm.limits.user_answers.filter(|_| state.plan.isolated) else { return };
+    let mut answers: BTreeMap<(Uuid, NaiveDate), u64> = BTreeMap::new();
+    for row in state.rows.values().map(|row| &row.row) {
+        if let Some(Source::Model | Source::Fallback) = details(row).map(|details| details.source) {
+            *answers.entry((row.user_id, row.created_at.date_naive())).or_default() += 1;
+        }
+    }
+    for ((user_id, day), count) in answers.into_iter().filter(|(_, count)| *count >= limit + NUMBERS) {
+        findings.counts.exceeded_limits += 1;
+        findings
+            .violations
+            .push(format!("{user_id} got {count} answers on {day}, and {limit} are the limit"));
+    }
+}
+
+/// The reason why the second of two answers to a turn was needless, if it was: the first was stored, and the database
+/// returned it. A process that dies in between, and a database that is away, explain it.
+fn is_needless(state: &State, wamid: &str, earlier: &Call, later: &Call) -> Option<&'static str> {
+    if earlier.attempt == later.attempt {
+        return Some("in the same attempt");
+    }
+    let all = &state.attempts.all;
+    let (before, now) = (all.get(earlier.attempt)?, all.get(later.attempt)?);
+    let stored = now.stored_answers.answer()?.get(&row_id(&MessageKey::from(wamid), &Role::User))?;
+    // A reply to another number of messages is one to other messages.
+    let is_same = before.asked == now.asked && stored.messages == now.asked.len();
+    is_same.then_some("its answer was stored, and found")
+}
+
+/// Whether a message got no reply because of an empty fallback text or a limit.
+#[must_use]
+pub fn is_unanswered(state: &State, wamid: &str) -> bool {
+    let of_message = |asked: &String| asked == wamid;
+    state.attempts.all.iter().any(|attempt| attempt.is_silent && attempt.asked.iter().any(of_message))
+}
