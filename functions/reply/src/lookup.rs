@@ -99,9 +99,8 @@ impl Earlier {
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
-        let known =
-            || messages.iter().rposition(|message| self.known(&message.key).is_some()).map(|last| last + 1);
-        self.sent_to(messages).or_else(known)
+        let is_known = |message: &&Incoming| self.known(&message.key).next().is_some();
+        self.sent_to(messages).or_else(|| messages.iter().rposition(is_known).map(|last| last + 1))
     }
 
     /// Returns the number of these messages, from the oldest, that an earlier attempt has sent a reply to.
@@ -126,14 +125,14 @@ impl Earlier {
     /// known, unless a part of it was sent.
     pub(crate) fn known_to(&self, last: &MessageKey, messages: usize) -> Option<&KnownAnswer> {
         let is_sent = !self.parts_to(last).is_empty();
-        self.known(last).filter(|known| is_sent || known.messages == messages)
+        self.known(last).find(|known| is_sent || known.messages == messages)
     }
 
-    /// Returns the known reply to the turn that ends with this message.
-    fn known(&self, last: &MessageKey) -> Option<&KnownAnswer> {
+    /// Returns the known replies to turns that end with this message: what this process has sent, before what was stored by
+    /// an attempt that did not send it.
+    fn known(&self, last: &MessageKey) -> impl Iterator<Item = &KnownAnswer> {
         let message_id = row_id(last, &Role::User);
-        // What this process has sent, before what was stored by an attempt that did not send it.
-        self.known.iter().rfind(|known| known.message_id == message_id)
+        self.known.iter().rev().filter(move |known| known.message_id == message_id)
     }
 }
 

@@ -108,10 +108,13 @@ struct Row {
     /// Set if its author deleted it for everyone.
     revoked_at: Option<String>,
     quotes: Option<String>,
+    /// The origin of a reply, see [`Source`](crate::details::Source).
+    source: Option<String>,
 }
 
 /// The columns of a [`Row`].
-const COLUMNS: &str = "id,role,content,type,wamids,revoked_at,quotes:payload->quoted->>id";
+const COLUMNS: &str =
+    "id,role,content,type,wamids,revoked_at,quotes:payload->quoted->>id,source:payload->llm->>source";
 
 impl Row {
     fn said(self) -> Option<Said> {
@@ -120,6 +123,10 @@ impl Row {
             Role::Assistant => ChatRole::Assistant,
             Role::Other(_) => return None,
         };
+        // The model would repeat what was said in its place.
+        if matches!(self.source.as_deref(), Some("fallback" | "limit")) {
+            return None;
+        }
         let content =
             self.content.filter(|content| !content.trim().is_empty() && self.revoked_at.is_none())?;
         let text = words(self.kind.as_deref(), &content);
@@ -168,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_other_roles_and_deleted_ones_are_left_out() {
+    fn rows_that_are_no_part_of_the_conversation_are_left_out() {
         let row = |role: &str, content: Option<&str>, revoked_at: Option<&str>| Row {
             id: Uuid::nil(),
             role: Some(role.to_owned().into()),
@@ -177,15 +184,20 @@ mod tests {
             wamids: None,
             revoked_at: revoked_at.map(str::to_owned),
             quotes: None,
+            source: None,
         };
         let by = |row: Row| row.said().map(|said| said.by);
         assert_eq!(by(row("user", Some("hi"), None)), Some(ChatRole::User));
         assert_eq!(by(row("assistant", Some("hi"), None)), Some(ChatRole::Assistant));
+        let of_model = Row { source: Some("model".to_owned()), ..row("assistant", Some("hi"), None) };
+        assert_eq!(by(of_model), Some(ChatRole::Assistant));
         for left_out in [
             row("system", Some("hi"), None),
             row("user", None, None),
             row("user", Some(" "), None),
             row("user", Some("hi"), Some("2026-11-28T12:00:00+00:00")),
+            Row { source: Some("fallback".to_owned()), ..row("assistant", Some("Sorry"), None) },
+            Row { source: Some("limit".to_owned()), ..row("assistant", Some("Tomorrow"), None) },
         ] {
             assert_eq!(by(left_out), None);
         }

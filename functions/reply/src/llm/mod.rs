@@ -151,15 +151,23 @@ impl<M: Model, C: Conversations> Llm<M, C> {
         }
     }
 
-    /// Asks the model, and once more with half of the conversation so far if that is too long.
-    async fn answer(&self, prompt: Prompt, turn: &Turn<'_>) -> Result<Answer, ModelError> {
+    /// Asks the model; with half of the conversation so far, as often as it takes, if that is too long, and without it if the
+    /// server refuses the request: the cause may be an earlier message, which would be in the next requests, too.
+    async fn answer(&self, mut prompt: Prompt, turn: &Turn<'_>) -> Result<Answer, ModelError> {
         let start = Instant::now();
-        let (completion, spent) = match self.ask(&prompt, turn).await {
-            Err(cause) if cause.class == ErrorClass::Context => {
-                let Some(prompt) = prompt.halved() else { return Err(cause) };
-                (self.ask(&prompt, turn).await?, cause.usage)
-            }
-            asked => (asked?, Usage::default()),
+        let mut spent = Usage::default();
+        let completion = loop {
+            let cause = match self.ask(&prompt, turn).await {
+                Ok(completion) => break completion,
+                Err(cause) => cause,
+            };
+            spent = spent.plus(cause.usage);
+            let shorter = match cause.class {
+                ErrorClass::Context => prompt.halved(),
+                ErrorClass::Unusable if cause.status.is_some() => prompt.alone(),
+                _ => None,
+            };
+            prompt = shorter.ok_or(ModelError { usage: spent, ..cause })?;
         };
         let usage = spent.plus(completion.usage);
         let name = |name: &str| head(&storable_text(name), MAX_NAME).to_owned();

@@ -61,6 +61,13 @@ impl Prompt {
         (length > 0).then_some(self)
     }
 
+    /// Returns the same question without the conversation so far; `None` if there is none.
+    #[must_use]
+    pub fn alone(mut self) -> Option<Self> {
+        let earlier = std::mem::take(&mut self.earlier);
+        (!earlier.is_empty()).then_some(self)
+    }
+
     /// Returns the messages for the model: one of the system, then the user and the assistant in turns, beginning and ending
     /// with the user, as the templates of some models require: “Conversation roles must alternate user/assistant/…”, vLLM
     /// issue 6862, 2024-07.

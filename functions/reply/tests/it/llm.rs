@@ -223,7 +223,7 @@ async fn an_answer_that_cannot_be_used_is_replaced_at_once_and_what_it_cost_is_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conversation_that_is_too_long_is_asked_about_once_more_with_half_of_it() {
+async fn a_conversation_that_is_too_long_is_asked_about_with_half_of_it_until_it_fits() {
     let model = FakeModel::returning([Err(ErrorClass::Context.into()), Ok(completion("Hi!"))]);
     let response = respond(&model, Rules::default(), 1, TimeDelta::zero()).await;
     assert!(matches!(response, Ok(Response::Text(Answer { ref text, .. })) if text == "Hi!"), "{response:?}");
@@ -231,11 +231,28 @@ async fn a_conversation_that_is_too_long_is_asked_about_once_more_with_half_of_i
 
     let model = failing(ErrorClass::Context);
     assert_eq!(respond(&model, Rules::default(), 1, TimeDelta::zero()).await, fallback(Usage::default()));
-    assert_eq!(model.asked().len(), 2);
+    assert_eq!(
+        model.asked().iter().map(Vec::len).collect::<Vec<_>>(),
+        [5, 3, 3, 1],
+        "at last the turn alone"
+    );
     let alone = Rules { history: 0, ..Rules::default() };
     let model = failing(ErrorClass::Context);
     assert_eq!(respond(&model, alone, 1, TimeDelta::zero()).await, fallback(Usage::default()));
     assert_eq!(model.asked(), [[(ChatRole::User, "Hello".to_owned())]], "there is no half of nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_is_made_once_more_without_the_conversation() {
+    let refused = || Err(ModelError { status: Some(400), ..ErrorClass::Unusable.into() });
+    let model = FakeModel::returning([refused(), Ok(completion("Hi!"))]);
+    let response = respond(&model, Rules::default(), 1, TimeDelta::zero()).await;
+    assert!(matches!(response, Ok(Response::Text(Answer { ref text, .. })) if text == "Hi!"), "{response:?}");
+    assert_eq!(model.asked()[1], [(ChatRole::User, "Hello".to_owned())]);
+
+    let model = FakeModel::returning([refused()]);
+    assert_eq!(respond(&model, Rules::default(), 1, TimeDelta::zero()).await, fallback(Usage::default()));
+    assert_eq!(model.asked().len(), 2, "the turn alone is refused, too");
 }
 
 #[tokio::test(start_paused = true)]

@@ -229,8 +229,11 @@ fn delays(state: &State, findings: &mut Findings) {
         // The answer is stored before it is sent.
         let limit = if attempt.kept.is_some() { limit + LOOKUPS } else { limit };
         let limit = if attempt.checked_queue { limit + QUEUE_CHECK } else { limit };
-        // The conversation so far is read first.
-        let limit = if attempt.model_ms > 0 { limit + LOOKUPS + attempt.model_ms } else { limit };
+        // The conversation so far is read before a language model is asked.
+        let limit = match state.plan.answering.answers {
+            Answers::Llm => limit + LOOKUPS + attempt.model_ms,
+            Answers::Echo | Answers::NumberedEcho => limit,
+        };
         let Some(first) = attempt.messages.first() else { continue };
         // A notice looks for a status by itself.
         let is_notice = attempt.words.is_none() && attempt.statuses != Lookup::Skipped;

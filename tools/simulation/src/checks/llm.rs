@@ -13,8 +13,8 @@ use crate::checks::findings::Findings;
 use crate::model::llm::{Call, details};
 use crate::model::world::State;
 
-/// Maximum number of business numbers in a run.
-const NUMBERS: u64 = 2;
+/// Maximum number of a user's message groups: two business numbers, with and without the user's own number.
+const GROUPS: u64 = 4;
 
 /// Maximum delay of an answer by the language model, in milliseconds: the time until the last try, and the timeout of a call.
 pub const MAX_DELAY: u64 = 120_000 + 45_000;
@@ -56,7 +56,7 @@ fn daily_limits(state: &State, findings: &mut Findings) {
             *answers.entry((row.user_id, row.created_at.date_naive())).or_default() += 1;
         }
     }
-    for ((user_id, day), count) in answers.into_iter().filter(|(_, count)| *count >= limit + NUMBERS) {
+    for ((user_id, day), count) in answers.into_iter().filter(|(_, count)| *count >= limit + GROUPS) {
         findings.counts.exceeded_limits += 1;
         findings
             .violations
@@ -64,18 +64,23 @@ fn daily_limits(state: &State, findings: &mut Findings) {
     }
 }
 
-/// The reason why the second of two answers to a turn was needless, if it was: the first was stored, and the database
-/// returned it. A process that dies in between, and a database that is away, explain it.
+/// The reason why the second of two answers to a turn was needless, if it was. A process that died before the first was
+/// stored, and a database that was away, explain it.
 fn is_needless(state: &State, wamid: &str, earlier: &Call, later: &Call) -> Option<&'static str> {
     if earlier.attempt == later.attempt {
         return Some("in the same attempt");
     }
     let all = &state.attempts.all;
     let (before, now) = (all.get(earlier.attempt)?, all.get(later.attempt)?);
-    let stored = now.stored_answers.answer()?.get(&row_id(&MessageKey::from(wamid), &Role::User))?;
-    // A reply to another number of messages is one to other messages.
-    let is_same = before.asked == now.asked && stored.messages == now.asked.len();
-    is_same.then_some("its answer was stored, and found")
+    let found = now.stored_answers.answer()?;
+    match found.get(&row_id(&MessageKey::from(wamid), &Role::User)) {
+        // A reply to another number of messages is one to other messages.
+        Some(stored) if stored.messages != now.asked.len() => None,
+        Some(_) => Some("its answer was stored, and found"),
+        // It is deleted with the record.
+        None if before.kept != Some(true) || now.member(wamid)?.row_there => None,
+        None => Some("its answer was stored, and is gone"),
+    }
 }
 
 /// Whether a message got no reply because of an empty fallback text or a limit.
