@@ -99,8 +99,11 @@ impl Earlier {
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
     /// a stored reply; `None` if no attempt is known.
     pub(crate) fn answered(&self, messages: &[&Incoming]) -> Option<usize> {
-        let is_known = |message: &&Incoming| self.known(&message.key).next().is_some();
-        self.sent_to(messages).or_else(|| messages.iter().rposition(is_known).map(|last| last + 1))
+        let is_known = |end: &usize| {
+            let mut known = messages.get(end - 1).into_iter().flat_map(|last| self.known(&last.key));
+            known.any(|known| known.messages == *end)
+        };
+        self.sent_to(messages).or_else(|| (1..=messages.len()).rev().find(is_known))
     }
 
     /// Returns the number of these messages, from the oldest, that an earlier attempt has sent a reply to.
@@ -270,5 +273,31 @@ fn log_repeated(wamid: Option<&str>, attempt: Attempt) {
     if tries > 1 {
         let (counter, wamid) = (Counter::RepeatedAttempts.name(), wamid.map(ShortWamid::field));
         info!(counter, wamid, receive_count, "redelivered message has no rows yet");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_known_to_the_messages_that_it_is_a_reply_to() {
+        let known = |last: &str, messages: usize, text: &str| KnownAnswer {
+            message_id: row_id(&last.into(), &Role::User),
+            messages,
+            answer: text.to_owned().into(),
+            is_stored: true,
+        };
+        let earlier = Earlier {
+            sent: Vec::new(),
+            known: vec![known("b", 2, "to both"), known("c", 1, "to the last"), known("c", 3, "to all")],
+        };
+        let text = |last: &str, messages: usize| {
+            earlier.known_to(&last.into(), messages).map(|known| known.answer.text.as_str())
+        };
+        assert_eq!(text("b", 2), Some("to both"));
+        assert_eq!(text("b", 1), None, "the queue returned a part of the turn");
+        assert_eq!((text("c", 1), text("c", 3)), (Some("to the last"), Some("to all")));
+        assert_eq!(text("a", 1), None);
     }
 }

@@ -78,7 +78,7 @@ fn is_needless(state: &State, wamid: &str, earlier: &Call, later: &Call) -> Opti
         Some(stored) if stored.messages != now.asked.len() => None,
         Some(_) => Some("its answer was stored, and found"),
         // It is deleted with the record.
-        None if before.kept != Some(true) || now.member(wamid)?.row_there => None,
+        None if before.kept != Some(true) || now.member(wamid)?.response != Some(false) => None,
         None => Some("its answer was stored, and is gone"),
     }
 }

@@ -1,12 +1,14 @@
 //! Guarantee 6 for statuses, and their effects on rows.
 
-use shared::meta::wamid::Wamid;
 use shared::supabase::rows::Role;
 
 use crate::checks::findings::Findings;
 use crate::model::attempts::Attempt;
 use crate::model::statuses::{StatusRow, StatusUpdate, combined_status};
-use crate::model::world::{Send, State};
+use crate::model::world::{Row, Send, State};
+
+/// The content of the row of a reply that was sent, and whose words are not known.
+const UNKNOWN_TEXT: &str = "[reply not recorded]";
 
 /// Guarantee 6: no status is lost or duplicated, and each has its effect on the answer's row.
 pub fn check(state: &State, findings: &mut Findings) {
@@ -39,13 +41,14 @@ pub fn check(state: &State, findings: &mut Findings) {
         }
         // Messages of the business itself were not sent by the functions.
         if row.row.payload.as_ref().is_none_or(|payload| payload.get().starts_with(r#"{"llm":"#)) {
-            check_wamids(state, &row.wamid, row.wamids(), findings);
+            check_wamids(state, row, findings);
         }
     }
 }
 
 /// Checks the wamids in a row, if each message was sent once: without them no status finds the row.
-fn check_wamids(state: &State, wamid: &str, wamids: &[Wamid], findings: &mut Findings) {
+fn check_wamids(state: &State, row: &Row, findings: &mut Findings) {
+    let (wamid, wamids) = (row.wamid.as_str(), row.wamids());
     // A late duplicate may get the registration text if the sender is unlinked by then.
     let is_of_row = |send: &&Send| send.wamid == wamid && send.is_reply;
     let sends: Vec<&Send> = state.sends.iter().filter(is_of_row).collect();
@@ -57,6 +60,8 @@ fn check_wamids(state: &State, wamid: &str, wamids: &[Wamid], findings: &mut Fin
     let known = sends.iter().filter(|send| wamids.iter().any(|wamid| wamid.as_str() == send.id)).count();
     // It may have been answered as an unlinked sender's before.
     let uncertain = state.people.questions.get(wamid).is_some_and(|question| question.uncertain);
+    // Only what has a status is known of a reply whose words are not.
+    let uncertain = uncertain || row.row.content == UNKNOWN_TEXT;
     if (once && known < sends.len() && !uncertain) || known < wamids.len() {
         findings.counts.wrong_statuses += 1;
         findings.violations.push(format!("{wamid}: its row has {known} of its {} wamids", sends.len()));
