@@ -7,10 +7,8 @@ use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics::{self, milliseconds_since};
 use shared::lambda::names::UpdateKind;
-use shared::lambda::trace;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
-use uuid::Uuid;
+use tracing::{info, warn};
 
 use crate::answer::HANDLED_BEFORE;
 use crate::batch::{Disposition, Handle};
@@ -21,7 +19,7 @@ use crate::failure::Failure;
 use crate::function::Reply;
 use crate::graph::Messenger;
 use crate::incoming::{Event, Incoming, MessageEvent};
-use crate::outcome::{Handled, Outcome, Report, TurnReport};
+use crate::outcome::{Outcome, Report, TurnReport, log};
 use crate::queues::{self, QueueClient};
 use crate::responder::Responder;
 use crate::{redelivery, task, updates};
@@ -48,7 +46,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
             let start = Instant::now();
             // Boxed: the compiler limits how deep futures are nested.
             let Report { user_id, result } = Box::pin(self.work(first, attempt)).await;
-            log(first, user_id, &result, start, None);
+            log(first, user_id, &result, None, Some(milliseconds_since(start)));
             (1, result.err())
         };
         match failure {
@@ -94,13 +92,13 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let start = Instant::now();
         let report = Box::pin(self.answer(&messages, attempt)).await;
         let TurnReport { user_id, messages: done, recorded_before, result } = report;
-        let joined = (done > 1).then_some(done);
+        let (joined, duration_ms) = ((done > 1).then_some(done), Some(milliseconds_since(start)));
         for (delivery, message) in turn.iter().zip(&messages).take(done) {
             if recorded_before.contains(&message.key) && result.is_ok() {
                 let before = Ok(Outcome::AnsweredBefore.because(HANDLED_BEFORE));
-                log(delivery, user_id, &before, start, joined);
+                log(delivery, user_id, &before, joined, duration_ms);
             } else {
-                log(delivery, user_id, &result, start, joined);
+                log(delivery, user_id, &result, joined, duration_ms);
             }
         }
         (done, result.err())
@@ -145,47 +143,6 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
 /// Returns the disposition of a turn of which so many messages, from the first, need no redelivery.
 fn deleted(turn: &[Delivery], done: usize) -> Disposition {
     if done < turn.len() { Disposition::DeleteFirst(done) } else { Disposition::Delete }
-}
-
-/// Logs the outcome of a delivery; `joined` is the number of messages in its turn, if there are several.
-fn log(
-    delivery: &Delivery,
-    user_id: Option<Uuid>,
-    result: &Result<Handled, Failure>,
-    start: Instant,
-    joined: Option<usize>,
-) {
-    let user_id = user_id.map(tracing::field::display);
-    let duration_ms = milliseconds_since(start);
-    let work = delivery.work.as_ref().ok();
-    let kind = work.map_or(UpdateKind::Unknown, Work::update);
-    let (update, name) = (kind.name(), work.and_then(Work::name));
-    let wamid = delivery.wamid().map(ShortWamid::field);
-    match result {
-        Ok(Handled { outcome, reason }) => {
-            let counter = outcome.counter(kind).name();
-            let (outcome, reason) = (outcome.name(), reason.as_deref());
-            let trace_id = trace::current();
-            info!(
-                counter,
-                trace_id,
-                update,
-                wamid,
-                name,
-                user_id,
-                outcome,
-                reason,
-                joined,
-                duration_ms,
-                "{update} handled"
-            );
-        }
-        Err(failure) => {
-            let counter = failure.counter().name();
-            let outcome = Outcome::Returned.name();
-            error!(counter, update, wamid, name, user_id, outcome, reason = %failure, joined, duration_ms, "{update} returned");
-        }
-    }
 }
 
 /// Logs that a message is held for this time.
