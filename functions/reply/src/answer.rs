@@ -3,7 +3,7 @@
 use shared::lambda::counter::Counter;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics;
-use shared::meta::envelope::{Asked, Exchange, Line, Unsent};
+use shared::meta::envelope::{Earlier, Exchange, Line, Unsent};
 use shared::supabase::rows::Role;
 use tracing::warn;
 
@@ -321,31 +321,17 @@ fn addressed<'a>(turn: &[&'a Incoming], last: &'a Incoming) -> &'a Incoming {
 
 /// Returns the exchange to be recorded for a turn that ends with `last`, still without a reply.
 fn unanswered(turn: &[&Incoming], last: &Incoming, phone_number_id: String) -> Exchange {
-    let earlier = turn.iter().filter(|message| message.key != last.key).map(|message| asked(message));
-    let Asked { key, question, kind, refers_to, payload } = asked(last);
+    let earlier = turn.iter().filter(|message| message.key != last.key);
+    let earlier = earlier.map(|message| Earlier { key: message.key.clone(), asked: message.asked() });
     Exchange {
         earlier: earlier.collect(),
-        key,
+        key: last.key.clone(),
         phone_number_id: Some(phone_number_id),
-        question,
-        kind,
-        refers_to,
-        payload,
+        asked: last.asked(),
         answer: None,
         answer_payload: None,
         answer_wamids: Vec::new(),
         unanswered_because: None,
-    }
-}
-
-/// Returns the part of an exchange that records a message.
-fn asked(message: &Incoming) -> Asked {
-    Asked {
-        key: message.key.clone(),
-        question: Line { content: message.content.text(&message.kind), at: message.sent_at },
-        kind: Some(message.kind.clone()),
-        refers_to: message.content.refers_to().cloned(),
-        payload: Some(message.payload.clone()),
     }
 }
 

@@ -12,14 +12,12 @@ use futures::FutureExt;
 use futures::future::{join, join_all};
 use shared::lambda::counter::Counter;
 use shared::lambda::deadline::Deadline;
-use shared::lambda::logging::plain;
-use shared::lambda::names::UpdateKind;
 use shared::lambda::trace;
 use tracing::{error, info};
 
 use crate::budget::RESPONSE;
 use crate::delivery::Delivery;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, log};
 
 /// Handles the messages of a batch.
 pub trait Handle: Sync {
@@ -145,11 +143,8 @@ fn has_copy(deliveries: &[Delivery], delivery: &Delivery) -> bool {
 
 /// Logs that a message needs no handling, because a copy of it in the same batch was handled.
 fn log_copy(delivery: &Delivery) {
-    let Some(message) = delivery.message() else { return };
-    let (kind, wamid, name) = (UpdateKind::Message, message.short_wamid(), plain(&message.kind));
-    let (counter, outcome) = (Outcome::AnsweredBefore.counter(kind).name(), Outcome::AnsweredBefore.name());
-    let (update, reason) = (kind.name(), "a copy of it in the same batch was handled");
-    info!(counter, update, wamid, name, outcome, reason, "{update} handled");
+    let handled = Outcome::AnsweredBefore.because("a copy of it in the same batch was handled");
+    log(delivery, None, &Ok(handled), None, None);
 }
 
 /// Handles a turn. A panic fails only its messages.

@@ -7,10 +7,8 @@ use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::metrics::{self, milliseconds_since};
 use shared::lambda::names::UpdateKind;
-use shared::lambda::trace;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
-use uuid::Uuid;
+use tracing::{info, warn};
 
 use crate::answer::HANDLED_BEFORE;
 use crate::batch::{Disposition, Handle};
@@ -21,7 +19,7 @@ use crate::failure::Failure;
 use crate::function::Reply;
 use crate::graph::Messenger;
 use crate::incoming::{Event, Incoming, MessageEvent};
-use crate::outcome::{Handled, Outcome, Report, TurnReport};
+use crate::outcome::{Outcome, Report, TurnReport, log};
 use crate::queues::{self, QueueClient};
 use crate::responder::Responder;
 use crate::{redelivery, task, updates};
@@ -42,18 +40,20 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Handle for Reply<D
             return Disposition::Return(delay);
         }
         let attempt = self.attempt(turn, deadline);
-        let (done, failure) = if first.message().is_some() {
-            self.answer_turn(turn, attempt).await
-        } else {
-            let start = Instant::now();
-            // Boxed: the compiler limits how deep futures are nested.
-            let Report { user_id, result } = Box::pin(self.work(first, attempt)).await;
-            log(first, user_id, &result, start, None);
-            (1, result.err())
-        };
-        match failure {
-            None => deleted(turn, done),
-            Some(failure) => self.redeliver(&failure, turn, attempt).await,
+        let start = Instant::now();
+        // Boxed: the compiler limits how deep futures are nested.
+        let report = Box::pin(self.work(first, turn, attempt)).await;
+        let TurnReport { user_id, messages: done, recorded_before, result } = report;
+        let (joined, duration_ms) = ((done > 1).then_some(done), Some(milliseconds_since(start)));
+        let before = Ok(Outcome::AnsweredBefore.because(HANDLED_BEFORE));
+        let is_recorded = |message: &Incoming| result.is_ok() && recorded_before.contains(&message.key);
+        for delivery in turn.iter().take(done) {
+            let result = if delivery.message().is_some_and(is_recorded) { &before } else { &result };
+            log(delivery, user_id, result, joined, duration_ms);
+        }
+        match result {
+            Ok(_) => deleted(turn, done),
+            Err(failure) => self.redeliver(&failure, turn, attempt).await,
         }
     }
 
@@ -87,38 +87,19 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         }
     }
 
-    /// Answers the messages of these deliveries together, and logs the outcome of each. Returns their number, which is lower
-    /// if an earlier attempt has answered the first of them, and the failure because of which they must be redelivered.
-    async fn answer_turn(&self, turn: &[Delivery], attempt: Attempt) -> (usize, Option<Failure>) {
-        let messages: Vec<&Incoming> = turn.iter().filter_map(Delivery::message).collect();
-        let start = Instant::now();
-        let report = Box::pin(self.answer(&messages, attempt)).await;
-        let TurnReport { user_id, messages: done, recorded_before, result } = report;
-        let joined = (done > 1).then_some(done);
-        for (delivery, message) in turn.iter().zip(&messages).take(done) {
-            if recorded_before.contains(&message.key) && result.is_ok() {
-                let before = Ok(Outcome::AnsweredBefore.because(HANDLED_BEFORE));
-                log(delivery, user_id, &before, start, joined);
-            } else {
-                log(delivery, user_id, &result, start, joined);
-            }
-        }
-        (done, result.err())
-    }
-
-    /// Handles one delivery, and reports its outcome.
-    async fn work(&self, delivery: &Delivery, attempt: Attempt) -> Report {
+    /// Handles a turn, or the one delivery `first` that is not a message to be answered, and reports the outcome.
+    async fn work(&self, first: &Delivery, turn: &[Delivery], attempt: Attempt) -> TurnReport {
         let deadline = attempt.deadline;
-        let written = match &delivery.work {
-            Err(unreadable) => return Failure::Envelope(unreadable.clone()).into(),
-            Ok(Work::Answer(message)) => {
-                let TurnReport { user_id, result, .. } = self.answer(&[&**message], attempt).await;
-                return Report { user_id, result };
+        let written = match &first.work {
+            Err(unreadable) => return Report::from(Failure::Envelope(unreadable.clone())).of_turn(1),
+            Ok(Work::Answer(_)) => {
+                let messages: Vec<&Incoming> = turn.iter().filter_map(Delivery::message).collect();
+                return self.answer(&messages, attempt).await;
             }
             Ok(Work::Record(task)) => {
                 let (recorder, outbox, own_numbers) = (self.recorder(), self.outbox(), self.own_numbers());
                 let done = task::run(task, attempt, recorder, outbox, own_numbers).await;
-                return done.unwrap_or_else(Report::from);
+                return done.unwrap_or_else(Report::from).of_turn(1);
             }
             Ok(Work::Echo(echo)) => updates::record_echo(&self.database, echo, deadline).await,
             Ok(Work::Status(status)) => updates::record_status(&self.database, status, deadline).await,
@@ -127,65 +108,27 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 match stored {
                     // Not deferred: the user's messages are in the same message group and must wait for the change,
                     // because until then their sender is unlinked.
-                    Err(cause) if changes_identity(event) => return Failure::Identity(cause).into(),
+                    Err(cause) if changes_identity(event) => {
+                        return Report::from(Failure::Identity(cause)).of_turn(1);
+                    }
                     stored => stored,
                 }
             }
         };
-        match written {
+        let report = match written {
             Ok(report) => report,
-            Err(cause) => match updates::defer(&self.queues, delivery, cause, deadline).await {
+            Err(cause) => match updates::defer(&self.queues, first, cause, deadline).await {
                 Ok(handled) => Report::handled(handled, None),
                 Err(failure) => failure.into(),
             },
-        }
+        };
+        report.of_turn(1)
     }
 }
 
 /// Returns the disposition of a turn of which so many messages, from the first, need no redelivery.
 fn deleted(turn: &[Delivery], done: usize) -> Disposition {
     if done < turn.len() { Disposition::DeleteFirst(done) } else { Disposition::Delete }
-}
-
-/// Logs the outcome of a delivery; `joined` is the number of messages in its turn, if there are several.
-fn log(
-    delivery: &Delivery,
-    user_id: Option<Uuid>,
-    result: &Result<Handled, Failure>,
-    start: Instant,
-    joined: Option<usize>,
-) {
-    let user_id = user_id.map(tracing::field::display);
-    let duration_ms = milliseconds_since(start);
-    let work = delivery.work.as_ref().ok();
-    let kind = work.map_or(UpdateKind::Unknown, Work::update);
-    let (update, name) = (kind.name(), work.and_then(Work::name));
-    let wamid = delivery.wamid().map(ShortWamid::field);
-    match result {
-        Ok(Handled { outcome, reason }) => {
-            let counter = outcome.counter(kind).name();
-            let (outcome, reason) = (outcome.name(), reason.as_deref());
-            let trace_id = trace::current();
-            info!(
-                counter,
-                trace_id,
-                update,
-                wamid,
-                name,
-                user_id,
-                outcome,
-                reason,
-                joined,
-                duration_ms,
-                "{update} handled"
-            );
-        }
-        Err(failure) => {
-            let counter = failure.counter().name();
-            let outcome = Outcome::Returned.name();
-            error!(counter, update, wamid, name, user_id, outcome, reason = %failure, joined, duration_ms, "{update} returned");
-        }
-    }
 }
 
 /// Logs that a message is held for this time.

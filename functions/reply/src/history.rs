@@ -69,12 +69,13 @@ impl RecordError {
 /// have the same fields, as one insert requires.
 #[must_use]
 pub fn rows(user_id: Uuid, exchange: &Exchange) -> Vec<MessageCreate> {
-    let earlier = exchange.earlier.iter().map(|asked| asked_row(user_id, exchange, asked.clone()));
-    let mut rows: Vec<_> = earlier.chain([question_row(user_id, exchange)]).collect();
+    let earlier = exchange.earlier.iter().map(|earlier| (&earlier.key, &earlier.asked));
+    let asked = earlier.chain([(&exchange.key, &exchange.asked)]);
+    let mut rows: Vec<_> =
+        asked.clone().map(|(key, asked)| asked_row(user_id, exchange, key, asked)).collect();
     if let Some(answer) = &exchange.answer {
         // After the questions, even when Meta's clock is ahead of ours.
-        let asked_at =
-            exchange.earlier.iter().map(|asked| asked.question.at).chain([exchange.question.at]).max();
+        let asked_at = asked.map(|(_, asked)| asked.question.at).max();
         let answered_at = asked_at.map_or(answer.at, |at| answer.at.max(at + TimeDelta::microseconds(1)));
         rows.push(MessageCreate {
             created_at: answered_at,
@@ -94,41 +95,29 @@ pub fn echo_row(user_id: Uuid, echo: &Incoming) -> MessageCreate {
         earlier: Vec::new(),
         key: echo.key.clone(),
         phone_number_id: echo.phone_number_id.as_ref().map(ToString::to_string),
-        question: Line { content: echo.content.text(&echo.kind), at: echo.sent_at },
-        kind: Some(echo.kind.clone()),
-        refers_to: echo.content.refers_to().cloned(),
-        payload: Some(echo.payload.clone()),
+        asked: echo.asked(),
         answer: None,
         answer_payload: None,
         answer_wamids: Vec::new(),
         unanswered_because: None,
     };
     let role = Role::Assistant;
-    MessageCreate { id: row_id(&echo.key, &role), role, ..question_row(user_id, &exchange) }
-}
-
-/// Returns the row of the last message of a turn.
-fn question_row(user_id: Uuid, exchange: &Exchange) -> MessageCreate {
-    let Exchange { key, question, kind, refers_to, payload, .. } = exchange;
-    let last = Asked {
-        key: key.clone(),
-        question: question.clone(),
-        kind: kind.clone(),
-        refers_to: refers_to.clone(),
-        payload: payload.clone(),
-    };
-    asked_row(user_id, exchange, last)
+    MessageCreate {
+        id: row_id(&echo.key, &role),
+        role,
+        ..asked_row(user_id, &exchange, &echo.key, &exchange.asked)
+    }
 }
 
 /// Returns the row of a user's message.
-fn asked_row(user_id: Uuid, exchange: &Exchange, asked: Asked) -> MessageCreate {
+fn asked_row(user_id: Uuid, exchange: &Exchange, key: &MessageKey, asked: &Asked) -> MessageCreate {
     MessageCreate {
         unanswered_because: exchange.unanswered_because.clone(),
         kind: asked.kind.as_deref().map(storable_text),
-        payload: asked.payload.and_then(|payload| RawValue::from_string(payload).ok()),
-        wamids: asked.key.wamid().cloned().map(|wamid| vec![wamid]),
-        refers_to: asked.refers_to,
-        ..row(user_id, exchange, &asked.key, Role::User, &asked.question)
+        payload: asked.payload.clone().and_then(|payload| RawValue::from_string(payload).ok()),
+        wamids: key.wamid().cloned().map(|wamid| vec![wamid]),
+        refers_to: asked.refers_to.clone(),
+        ..row(user_id, exchange, key, Role::User, &asked.question)
     }
 }
 
@@ -237,10 +226,12 @@ mod tests {
             earlier: Vec::new(),
             key: "wamid.1".into(),
             phone_number_id: Some("106540352242922".to_owned()),
-            question: line("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),
-            kind: Some("text".to_owned()),
-            refers_to: None,
-            payload: Some(r#"{"raw":{}}"#.to_owned()),
+            asked: Asked {
+                question: line("hi\0", DateTime::from_timestamp_nanos(1_000_000_000)),
+                kind: Some("text".to_owned()),
+                refers_to: None,
+                payload: Some(r#"{"raw":{}}"#.to_owned()),
+            },
             answer: Some(line("hi", answered_at)),
             answer_payload: None,
             answer_wamids: vec![Wamid::parse("wamid.2").expect("a wamid")],

@@ -4,10 +4,14 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use shared::lambda::counter::Counter;
+use shared::lambda::logging::ShortWamid;
 use shared::lambda::names::UpdateKind;
+use shared::lambda::trace;
 use shared::meta::wamid::MessageKey;
+use tracing::{error, info};
 use uuid::Uuid;
 
+use crate::delivery::{Delivery, Work};
 use crate::failure::Failure;
 
 shared::names! {
@@ -128,5 +132,46 @@ impl Report {
 impl From<Failure> for Report {
     fn from(failure: Failure) -> Self {
         Self { user_id: None, result: Err(failure) }
+    }
+}
+
+/// Logs the outcome of a delivery; `joined` is the number of messages in its turn, if there are several, and `duration_ms`
+/// the processing time, if there was any.
+pub(crate) fn log(
+    delivery: &Delivery,
+    user_id: Option<Uuid>,
+    result: &Result<Handled, Failure>,
+    joined: Option<usize>,
+    duration_ms: Option<u64>,
+) {
+    let user_id = user_id.map(tracing::field::display);
+    let work = delivery.work.as_ref().ok();
+    let kind = work.map_or(UpdateKind::Unknown, Work::update);
+    let (update, name) = (kind.name(), work.and_then(Work::name));
+    let wamid = delivery.wamid().map(ShortWamid::field);
+    match result {
+        Ok(Handled { outcome, reason }) => {
+            let counter = outcome.counter(kind).name();
+            let (outcome, reason) = (outcome.name(), reason.as_deref());
+            let trace_id = trace::current();
+            info!(
+                counter,
+                trace_id,
+                update,
+                wamid,
+                name,
+                user_id,
+                outcome,
+                reason,
+                joined,
+                duration_ms,
+                "{update} handled"
+            );
+        }
+        Err(failure) => {
+            let counter = failure.counter().name();
+            let outcome = Outcome::Returned.name();
+            error!(counter, update, wamid, name, user_id, outcome, reason = %failure, joined, duration_ms, "{update} returned");
+        }
     }
 }

@@ -152,10 +152,10 @@ fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     let counter = Counter::TruncatedUpdates.name();
     error!(counter, wamid, bytes = body.len(), "record task too large for the record queue: truncated");
     let truncation = serde_json::json!({"truncation": Truncation { bytes: body.len(), kept: 0 }}).to_string();
-    for asked in &mut task.exchange.earlier {
-        asked.payload = Some(truncation.clone());
+    for earlier in &mut task.exchange.earlier {
+        earlier.asked.payload = Some(truncation.clone());
     }
-    task.exchange.payload = Some(truncation);
+    task.exchange.asked.payload = Some(truncation);
     let body = write(&task)?;
     if body.len() <= MAX_BODY {
         return Ok(body);
@@ -163,8 +163,8 @@ fn body_that_fits(mut task: RecordTask) -> Result<String, serde_json::Error> {
     // The last message, the reply and its rest, and the earlier messages.
     let limit = MAX_CHARACTERS / (3 + task.exchange.earlier.len());
     let truncate = |line: &mut Line| line.content = head(&line.content, limit).to_owned();
-    task.exchange.earlier.iter_mut().for_each(|asked| truncate(&mut asked.question));
-    truncate(&mut task.exchange.question);
+    task.exchange.earlier.iter_mut().for_each(|earlier| truncate(&mut earlier.asked.question));
+    truncate(&mut task.exchange.asked.question);
     task.exchange.answer.as_mut().map(truncate);
     if let Some(unsent) = &mut task.unsent {
         unsent.text = head(&unsent.text, limit).to_owned();

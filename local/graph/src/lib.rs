@@ -26,14 +26,15 @@ mod version;
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use local_loopback::Pages;
+use local_loopback::server::{CancellationToken, Server};
 use tokio::net::TcpListener;
-use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::broadcast;
 
 pub use buttons::Button;
 pub use calls::{Call, GraphEvent};
@@ -41,9 +42,6 @@ pub use error::GraphError;
 pub use faults::{Effect, Fault, Outcome};
 pub use store::{ReadReceipt, Received, Stored, TooFew};
 pub use token::PERMISSIONS;
-
-/// Connections with an incomplete request are closed after this timeout at [`GraphApi::stop`].
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Access to the fake.
 ///
@@ -58,11 +56,8 @@ pub struct GraphSettings {
 
 /// A running fake. Dropping it stops it.
 pub struct GraphApi {
-    address: SocketAddr,
     state: Arc<State>,
-    /// Closing the channel is the stop signal.
-    running: Option<watch::Sender<()>>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 /// State shared by the handlers and the handle.
@@ -72,7 +67,7 @@ struct State {
     faults: faults::Faults,
     store: store::Store,
     subscribers: calls::Subscribers,
-    stopping: watch::Receiver<()>,
+    stopping: CancellationToken,
 }
 
 impl State {
@@ -88,24 +83,23 @@ impl GraphApi {
     /// If the port cannot be bound.
     pub async fn start(settings: GraphSettings, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let address = listener.local_addr()?;
-        let (running, stopping) = watch::channel(());
+        let stopping = CancellationToken::new();
         let state = Arc::new(State {
             access_token: token::AccessToken::new(settings.access_token),
             phone_numbers: Mutex::new(settings.phone_numbers.into_iter().collect()),
             faults: faults::Faults::default(),
             store: store::Store::default(),
             subscribers: calls::Subscribers::default(),
-            stopping,
+            stopping: stopping.clone(),
         });
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&state)));
-        Ok(Self { address, state, running: Some(running), server })
+        let server = Server::start(listener, server::router(Arc::clone(&state)), Pages::None, stopping)?;
+        Ok(Self { state, server })
     }
 
     /// `http://127.0.0.1:PORT`, without a trailing slash: the replacement of `https://graph.facebook.com`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.server.url()
     }
 
     /// Allows sends from another business number.
@@ -195,10 +189,7 @@ impl GraphApi {
     }
 
     /// Stops listening, ends every pending delay, and waits for open connections.
-    pub async fn stop(mut self) {
-        self.running.take();
-        if tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await.is_err() {
-            self.server.abort();
-        }
+    pub async fn stop(self) {
+        self.server.stop().await;
     }
 }

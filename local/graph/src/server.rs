@@ -1,6 +1,5 @@
 //! Routes and responses.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -12,10 +11,8 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::Utc;
-use local_loopback::Pages;
-use local_loopback::reset::{ResetSwitch, ResettableListener};
+use local_loopback::reset::ResetSwitch;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::calls::GraphEvent;
@@ -27,23 +24,14 @@ use crate::token::{self, bearer};
 use crate::version::is_version;
 use crate::{State, number};
 
-/// Serves until `state.stopping` is closed.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
-    let mut stopping = state.stopping.clone();
-    let router = Router::new()
+pub(crate) fn router(state: Arc<State>) -> Router {
+    Router::new()
         .route("/received", get(received))
         .route("/{version}/{phone_number_id}/messages", any(messages))
         .route("/{version}/debug_token", any(number::debug_token))
         .route("/{version}/{phone_number_id}", any(number::number))
         .fallback(unknown_path)
-        .with_state(state);
-    let router =
-        local_loopback::guard(router, Pages::None).into_make_service_with_connect_info::<ResetSwitch>();
-    let server = axum::serve(ResettableListener(listener), router)
-        .with_graceful_shutdown(async move { while stopping.changed().await.is_ok() {} });
-    if let Err(error) = server.into_future().await {
-        tracing::error!(%error, "the Graph API fake ended");
-    }
+        .with_state(state)
 }
 
 /// Not part of Meta's API.
@@ -139,10 +127,8 @@ impl ParsedCall<'_> {
     }
 
     async fn wait(&self, fault: Fault) {
-        let mut stopping = self.state.stopping.clone();
         // Ends early when the fake stops: a fault must not delay that.
-        let stopped = async { while stopping.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(fault.delay, stopped).await;
+        let _ = tokio::time::timeout(fault.delay, self.state.stopping.cancelled()).await;
     }
 
     /// Delivers the message: stores it and builds the response.

@@ -1,5 +1,5 @@
-//! For the servers on 127.0.0.1: protection from web sites, and for the fakes, faults ([`schedule`]) and connections that a
-//! fault resets ([`reset`]).
+//! For the servers on 127.0.0.1: protection from web sites, a handle that stops them ([`server`]), and for the fakes, faults
+//! ([`schedule`]) and connections that a fault resets ([`reset`]).
 //!
 //! A browser on this machine can reach these servers, and runs the scripts of any site. There are two
 //! attacks: the site's host name resolves to 127.0.0.1 (DNS rebinding), which makes its scripts same-origin;
@@ -9,6 +9,7 @@
 
 pub mod reset;
 pub mod schedule;
+pub mod server;
 
 use axum::Router;
 use axum::extract::{Request, State};

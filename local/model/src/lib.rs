@@ -20,35 +20,29 @@ mod server;
 mod store;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use local_loopback::Pages;
+use local_loopback::server::{CancellationToken, Server};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 pub use faults::{Fault, Outcome};
 pub use request::Message;
 pub use store::{Received, TooFew};
 
-/// Connections with an incomplete request are closed after this timeout at [`ModelApi::stop`].
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A running fake. Dropping it stops it.
 pub struct ModelApi {
-    address: SocketAddr,
     state: Arc<State>,
-    /// Closing the channel is the stop signal.
-    running: Option<watch::Sender<()>>,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 /// State shared by the handlers and the handle.
 struct State {
     faults: faults::Faults,
     store: store::Store,
-    stopping: watch::Receiver<()>,
+    stopping: CancellationToken,
 }
 
 impl ModelApi {
@@ -58,18 +52,17 @@ impl ModelApi {
     /// If the port cannot be bound.
     pub async fn start(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let address = listener.local_addr()?;
-        let (running, stopping) = watch::channel(());
+        let stopping = CancellationToken::new();
         let (faults, store) = (faults::Faults::default(), store::Store::default());
-        let state = Arc::new(State { faults, store, stopping });
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&state)));
-        Ok(Self { address, state, running: Some(running), server })
+        let state = Arc::new(State { faults, store, stopping: stopping.clone() });
+        let server = Server::start(listener, server::router(Arc::clone(&state)), Pages::None, stopping)?;
+        Ok(Self { state, server })
     }
 
     /// The base address of the API, `http://127.0.0.1:PORT/v1`, in place of `https://api.openai.com/v1`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("{}/v1", self.server.url())
     }
 
     /// The valid requests, in the order of arrival: the newest 1,000.
@@ -108,10 +101,7 @@ impl ModelApi {
     }
 
     /// Stops listening, ends every pending delay, and waits for open connections.
-    pub async fn stop(mut self) {
-        self.running.take();
-        if tokio::time::timeout(STOP_TIMEOUT, &mut self.server).await.is_err() {
-            self.server.abort();
-        }
+    pub async fn stop(self) {
+        self.server.stop().await;
     }
 }

@@ -1,6 +1,5 @@
 //! Routes and responses.
 
-use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::Utc;
-use local_loopback::Pages;
-use local_loopback::reset::{ResetSwitch, ResettableListener};
+use local_loopback::reset::ResetSwitch;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use crate::State;
 use crate::answer::completion;
@@ -24,22 +21,13 @@ use crate::faults::{Fault, Outcome};
 use crate::request;
 use crate::store::Received;
 
-/// Serves until `state.stopping` is closed.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
-    let mut stopping = state.stopping.clone();
-    let router = Router::new()
+pub(crate) fn router(state: Arc<State>) -> Router {
+    Router::new()
         .route("/v1/chat/completions", post(completions).fallback(unknown_path))
         .route("/received", get(received))
         .route("/faults", post(add_fault).delete(clear_faults))
         .fallback(unknown_path)
-        .with_state(state);
-    let router =
-        local_loopback::guard(router, Pages::None).into_make_service_with_connect_info::<ResetSwitch>();
-    let server = axum::serve(ResettableListener(listener), router)
-        .with_graceful_shutdown(async move { while stopping.changed().await.is_ok() {} });
-    if let Err(error) = server.into_future().await {
-        tracing::error!(%error, "the model fake ended");
-    }
+        .with_state(state)
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> ApiError {
@@ -124,9 +112,7 @@ async fn completions(
 
 /// Ends early when the fake stops: a fault must not delay that.
 async fn wait(state: &State, delay: Duration) {
-    let mut stopping = state.stopping.clone();
-    let stopped = async { while stopping.changed().await.is_ok() {} };
-    let _ = tokio::time::timeout(delay, stopped).await;
+    let _ = tokio::time::timeout(delay, state.stopping.cancelled()).await;
 }
 
 /// The bearer token of a request.

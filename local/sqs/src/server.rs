@@ -12,9 +12,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use local_loopback::Pages;
+use local_loopback::server::{CancellationToken, Server};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,15 +28,11 @@ use crate::time::Timestamp;
 /// 1 MiB of control characters is 6 MiB of JSON, plus the rest of the request.
 const MAXIMUM_REQUEST: usize = 16 * 1024 * 1024;
 
-/// Timeout of [`SqsServer::stop`] for requests in progress.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// An HTTP endpoint for the queues on this machine. Dropping the server stops it.
 #[derive(Debug)]
 pub struct SqsServer {
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
-    task: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 #[derive(Debug)]
@@ -49,7 +45,7 @@ struct Shared {
     changed: Notify,
     /// Number of changes, for observers outside the protocol.
     changes: watch::Sender<u64>,
-    stopping: watch::Receiver<bool>,
+    stopping: CancellationToken,
 }
 
 /// A monotonic time of day.
@@ -83,7 +79,7 @@ impl SqsServer {
     pub async fn start(port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let endpoint_url = format!("http://{}", listener.local_addr()?);
-        let (stop, stopping) = watch::channel(false);
+        let stopping = CancellationToken::new();
         let (seed, _) = Uuid::new_v4().as_u64_pair();
         let shared = Arc::new(Shared {
             endpoint_url,
@@ -99,14 +95,8 @@ impl SqsServer {
             .fallback(post(handle))
             .layer(DefaultBodyLimit::max(MAXIMUM_REQUEST))
             .with_state(shared.clone());
-        let router = local_loopback::guard(router, Pages::None);
-        let task = tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stopped(stopping)).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the queue server ended");
-            }
-        });
-        Ok(Self { shared, stop, task: Some(task) })
+        let server = Server::start(listener, router, Pages::None, stopping)?;
+        Ok(Self { shared, server })
     }
 
     /// For `AWS_ENDPOINT_URL_SQS`.
@@ -177,25 +167,9 @@ impl SqsServer {
 
     /// Stops: no new connections, waiting receives return at once, requests in progress are completed.
     /// Afterwards the port is free and the messages are lost.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        if let Some(mut task) = self.task.take()
-            && tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err()
-        {
-            task.abort();
-        }
+    pub async fn stop(self) {
+        self.server.stop().await;
     }
-}
-
-impl Drop for SqsServer {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-    }
-}
-
-/// Waits for the stop signal, or for its sender to be dropped.
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,7 +201,6 @@ impl Shared {
     /// Receives at once or, within the wait time, as soon as there is a message.
     async fn receive(&self, body: &[u8]) -> Result<Vec<u8>> {
         let request: ReceiveRequest = protocol::parse(body)?;
-        let mut stopping = self.stopping.clone();
         let deadline = Instant::now() + request.wait(&self.broker())?;
         loop {
             // Registered before polling, so that a change between polling and waiting is not missed.
@@ -244,14 +217,14 @@ impl Shared {
             if !received.is_empty() {
                 self.changes.send_modify(|changes| *changes += 1);
             }
-            if !received.is_empty() || Instant::now() >= deadline || *stopping.borrow() {
+            if !received.is_empty() || Instant::now() >= deadline || self.stopping.is_cancelled() {
                 return protocol::answer(Ok(request.result(received)));
             }
             let wake = next_event.map_or(deadline, |at| deadline.min(self.clock.instant(at)));
             tokio::select! {
                 () = changed => {}
                 () = tokio::time::sleep_until(wake) => {}
-                _ = stopping.wait_for(|stop| *stop) => {}
+                () = self.stopping.cancelled() => {}
             }
         }
     }

@@ -20,12 +20,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use local_loopback::Pages;
+use local_loopback::server::{CancellationToken, Server};
 use local_process::Guardian;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use uuid::{Uuid, uuid};
 
 pub use keys::{JWT_SECRET, PUBLISHABLE_KEY, SECRET_KEY};
@@ -84,8 +83,7 @@ impl Default for Options {
 pub struct Supabase {
     url: String,
     keys: gateway::Keys,
-    stop: Option<oneshot::Sender<()>>,
-    server: JoinHandle<()>,
+    server: Server,
     rest: PgPool,
     // Last field: the database is removed after everything that uses it.
     database: Database,
@@ -101,21 +99,12 @@ impl Supabase {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
             .await
             .with_context(|| format!("port {} of 127.0.0.1", options.port))?;
-        let url = format!("http://{}", listener.local_addr()?);
         let rest = rest::build(&database.rest_url(), options.max_rows).await?;
         let keys = gateway::Keys::new()?;
         // A browser app is a legitimate client of Supabase.
-        let router = local_loopback::guard(gateway::router(rest.router, keys.clone()), Pages::Loopback);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let server = tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(async {
-                let _ = stopped.await;
-            });
-            if let Err(error) = served.await {
-                tracing::error!("the REST API ended: {error}");
-            }
-        });
-        Ok(Self { url, keys, stop: Some(stop), server, rest: rest.pool, database })
+        let router = gateway::router(rest.router, keys.clone());
+        let server = Server::start(listener, router, Pages::Loopback, CancellationToken::new())?;
+        Ok(Self { url: server.url(), keys, server, rest: rest.pool, database })
     }
 
     /// The project's URL; the API is below it, at `/rest/v1`.
@@ -187,13 +176,9 @@ impl Supabase {
     /// # Errors
     /// If the database cannot be removed.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { stop, mut server, rest, database, .. } = self;
-        drop(stop);
+        let Self { server, rest, database, .. } = self;
         // Neither a client's open connection nor a request waiting for the database may delay the stop.
-        if tokio::time::timeout(Duration::from_secs(2), &mut server).await.is_err() {
-            tracing::debug!("a client kept its connection to the REST API open");
-            server.abort();
-        }
+        server.stop().await;
         if tokio::time::timeout(Duration::from_secs(2), rest.close()).await.is_err() {
             tracing::debug!("a request kept its connection to the database");
         }

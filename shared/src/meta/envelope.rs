@@ -175,24 +175,16 @@ pub struct Unsent {
 pub struct Exchange {
     /// The messages of the turn before the last one, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<Asked>,
+    pub earlier: Vec<Earlier>,
     /// The key of the last message: the ids of its row and of the reply's are derived from it.
     #[serde(rename = "wamid")]
     pub key: MessageKey,
     /// The phone number id that received the message and sent the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone_number_id: Option<String>,
-    /// The message of the user.
-    pub question: Line,
-    /// Meta's type of the message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// The wamid that a reaction, an edit or a revoke refers to.
-    #[serde(default, deserialize_with = "wamid::optional", skip_serializing_if = "Option::is_none")]
-    pub refers_to: Option<Wamid>,
-    /// The column `payload`, as JSON that PostgreSQL accepts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payload: Option<String>,
+    /// The last message.
+    #[serde(flatten)]
+    pub asked: Asked,
     /// The reply; `None` when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Line>,
@@ -207,13 +199,21 @@ pub struct Exchange {
     pub unanswered_because: Option<String>,
 }
 
-/// A message of a turn before the last one. The fields are those of [`Exchange`].
+/// A message of a turn before the last one.
 #[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Asked {
+pub struct Earlier {
     /// The key of the message: the id of its row is derived from it.
     #[serde(rename = "wamid")]
     pub key: MessageKey,
     /// The message.
+    #[serde(flatten)]
+    pub asked: Asked,
+}
+
+/// A message of a user.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Asked {
+    /// Its content and time.
     pub question: Line,
     /// Meta's type of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -350,20 +350,17 @@ mod tests {
     #[test]
     fn a_record_task_round_trips_and_hides_contents_in_debug() {
         let line = |content: &str| Line { content: content.to_owned(), at: DateTime::UNIX_EPOCH };
-        let exchange = Exchange {
-            earlier: vec![Asked {
-                key: "wamid.0".into(),
-                question: line("an earlier question"),
-                kind: Some("text".to_owned()),
-                refers_to: None,
-                payload: None,
-            }],
-            key: "wamid.1".into(),
-            phone_number_id: Some("106540352242922".to_owned()),
-            question: line("a question"),
+        let asked = |content: &str, payload: Option<&str>| Asked {
+            question: line(content),
             kind: Some("text".to_owned()),
             refers_to: None,
-            payload: Some(r#"{"raw":{"id":"wamid.1","n":1.50}}"#.to_owned()),
+            payload: payload.map(str::to_owned),
+        };
+        let exchange = Exchange {
+            earlier: vec![Earlier { key: "wamid.0".into(), asked: asked("an earlier question", None) }],
+            key: "wamid.1".into(),
+            phone_number_id: Some("106540352242922".to_owned()),
+            asked: asked("a question", Some(r#"{"raw":{"id":"wamid.1","n":1.50}}"#)),
             answer: Some(line("an answer")),
             answer_payload: Some(r#"{"llm":{"source":"model"}}"#.to_owned()),
             answer_wamids: vec![Wamid::parse("wamid.2").expect("a wamid")],
@@ -381,7 +378,20 @@ mod tests {
             exchange,
         };
         let body = Envelope::V1(V1::Record(Box::new(task.clone()))).to_body().expect("a body");
-        assert!(body.starts_with(r#"{"v1":{"record":{"user_id":"#), "{body}");
+        // Byte for byte: other versions read it.
+        let written = concat!(
+            r#"{"v1":{"record":{"user_id":"00000000-0000-0000-0000-000000000000","sender":{"phone":"16505551234"},"#,
+            r#""waba_id":"419561257915477","written_at":"1970-01-01T00:00:00Z","#,
+            r#""unsent":{"from":"106540352242922","text":"the rest of an answer","part":2},"#,
+            r#""earlier":[{"wamid":"wamid.0","#,
+            r#""question":{"content":"an earlier question","at":"1970-01-01T00:00:00Z"},"kind":"text"}],"#,
+            r#""wamid":"wamid.1","phone_number_id":"106540352242922","#,
+            r#""question":{"content":"a question","at":"1970-01-01T00:00:00Z"},"kind":"text","#,
+            r#""payload":"{\"raw\":{\"id\":\"wamid.1\",\"n\":1.50}}","#,
+            r#""answer":{"content":"an answer","at":"1970-01-01T00:00:00Z"},"#,
+            r#""answer_payload":"{\"llm\":{\"source\":\"model\"}}","answer_wamids":["wamid.2"]}}}"#,
+        );
+        assert_eq!(body, written);
         let Envelope::V1(V1::Record(read)) = Envelope::from_body(&body).expect("an envelope") else {
             panic!("not a record: {body}");
         };
@@ -392,7 +402,9 @@ mod tests {
         let body = r#"{"v1":{"record":{"user_id":null,"sender":"1","wamid":"w","question":{"content":"q","at":"2026-11-24T03:05:00Z"}}}}"#;
         let Ok(Envelope::V1(V1::Record(old))) = Envelope::from_body(body) else { panic!("{body}") };
         assert!(
-            old.unsent.is_none() && old.exchange.kind.is_none() && Some(old.sender) == Sender::parse("1")
+            old.unsent.is_none()
+                && old.exchange.asked.kind.is_none()
+                && Some(old.sender) == Sender::parse("1")
         );
     }
 
@@ -404,7 +416,7 @@ mod tests {
         let body = body.to_string();
         let Ok(Envelope::V1(V1::Record(task))) = Envelope::from_body(&body) else { panic!("{body}") };
         assert_eq!((task.exchange.key.as_str(), task.exchange.key.wamid()), (long.as_str(), None));
-        assert_eq!(task.exchange.refers_to, None);
+        assert_eq!(task.exchange.asked.refers_to, None);
         assert_eq!(task.exchange.answer_wamids, [Wamid::parse("wamid.2").expect("a wamid")]);
         for key in ["wamid.1", "unnamed.7d6a4d1e-3b8a-5a3e-8a52-0c6d5a4f9b11"] {
             let task = RecordTask {

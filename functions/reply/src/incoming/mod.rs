@@ -28,7 +28,7 @@ use serde_json::value::RawValue;
 use shared::lambda::logging::ShortWamid;
 use shared::lambda::names::UpdateKind;
 use shared::meta::contacts::Contacts;
-use shared::meta::envelope::ReceivedMessage;
+use shared::meta::envelope::{Asked, Line, ReceivedMessage};
 use shared::meta::identity::IdentityChange;
 use shared::meta::lenient::{self, Object, storable_text};
 use shared::meta::sender::{PhoneNumber, Sender};
@@ -186,6 +186,17 @@ impl Incoming {
     pub fn author(&self) -> Author {
         let written_at = Some(time::written_at(self.sent_at, self.received_at));
         Author { sender: self.sender.clone(), waba_id: self.waba_id.clone(), written_at }
+    }
+
+    /// Returns the part of an exchange that records it.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked {
+            question: Line { content: self.content.text(&self.kind), at: self.sent_at },
+            kind: Some(self.kind.clone()),
+            refers_to: self.content.refers_to().cloned(),
+            payload: Some(self.payload.clone()),
+        }
     }
 
     /// Returns its wamid as a field of a log line.

@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Started, http, probe, start};
+use crate::support::{Started, probe, start};
 
 struct Api {
     server: HttpServer,
@@ -32,7 +32,7 @@ impl Api {
             .route("ANY /keyed", &function)
             .route("PUT /keyed", &function);
         let server = HttpServer::start(settings(gateway).into_router(), 0).await.unwrap();
-        Self { server, function, client: http(), _started: started }
+        Self { server, function, client: shared::http::client().unwrap(), _started: started }
     }
 
     fn url(&self, path: &str) -> String {
@@ -308,7 +308,8 @@ async fn function_over_the_gateway_timeout_is_a_503() {
     let function = Function::start(config, &guardian, local_lambda::LogSink::discard()).unwrap();
     let gateway = Gateway::new().route("/slow", &function).integration_timeout(Duration::from_millis(200));
     let server = HttpServer::start(gateway.into_router(), 0).await.unwrap();
-    let response = http().get(format!("{}/slow", server.url())).send().await.unwrap();
+    let client = shared::http::client().unwrap();
+    let response = client.get(format!("{}/slow", server.url())).send().await.unwrap();
     let expected = (StatusCode::SERVICE_UNAVAILABLE, r#"{"message":"Service Unavailable"}"#.to_owned());
     assert_eq!(text(response).await, expected);
     server.stop().await;
@@ -319,7 +320,7 @@ async fn function_over_the_gateway_timeout_is_a_503() {
 async fn replaced_router_serves_from_the_next_request_on() {
     let said = |text: &'static str| axum::Router::new().fallback(move || async move { text });
     let server = HttpServer::start(said("first"), 0).await.unwrap();
-    let client = http();
+    let client = shared::http::client().unwrap();
     let get = async || client.get(server.url()).send().await.unwrap().text().await.unwrap();
     assert_eq!(get().await, "first");
     server.replace(said("second"));

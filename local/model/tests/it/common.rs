@@ -1,6 +1,4 @@
 //! Shared test helpers.
-use std::sync::Once;
-
 use local_model::ModelApi;
 use serde_json::{Value, json};
 
@@ -11,12 +9,8 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) async fn start() -> Self {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
         let model = ModelApi::start(0).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = shared::http::client().unwrap();
         Self { model, client }
     }
 

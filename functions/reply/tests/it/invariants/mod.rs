@@ -5,7 +5,7 @@ use reply::delivery::Work;
 use reply::history;
 use reply::incoming::MessageEvent;
 use serde_json::{Map, Value, json};
-use shared::meta::envelope::{Exchange, Line};
+use shared::meta::envelope::Exchange;
 use uuid::Uuid;
 
 /// Fields with a user's words or contact data, which no log may show.
@@ -96,16 +96,12 @@ fn check_body(body: &str) {
         Work::Answer(message) | Work::Echo(message) => {
             let payload = check_json(&message.payload);
             assert!(payload.get("raw").is_some(), "the raw message is stored");
-            let question = Line { content: message.content.text(&message.kind), at: message.sent_at };
             let exchange = Exchange {
                 answer_payload: None,
                 earlier: Vec::new(),
                 key: message.key.clone(),
                 phone_number_id: message.phone_number_id.as_ref().map(ToString::to_string),
-                question,
-                kind: Some(message.kind.clone()),
-                refers_to: message.content.refers_to().cloned(),
-                payload: Some(message.payload.clone()),
+                asked: message.asked(),
                 answer: None,
                 answer_wamids: Vec::new(),
                 unanswered_because: None,

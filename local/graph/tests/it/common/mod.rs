@@ -1,6 +1,4 @@
 //! Shared test helpers.
-use std::sync::Once;
-
 use local_graph::{GraphApi, GraphSettings};
 use serde_json::{Value, json};
 
@@ -15,14 +13,10 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) async fn start() -> Self {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
         let settings =
             GraphSettings { access_token: TOKEN.to_owned(), phone_numbers: vec![NUMBER.to_owned()] };
         let graph = GraphApi::start(settings, 0).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = shared::http::client().unwrap();
         Self { graph, client }
     }
 

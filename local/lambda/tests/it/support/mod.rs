@@ -60,9 +60,3 @@ pub(crate) fn exists(pid: u32) -> bool {
         .unwrap()
         .success()
 }
-
-pub(crate) fn http() -> reqwest::Client {
-    // An already installed provider is not an error here.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().no_proxy().build().unwrap()
-}

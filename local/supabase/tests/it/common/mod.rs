@@ -30,9 +30,7 @@ impl Project {
     pub(crate) async fn try_start_with(options: Options) -> anyhow::Result<Self> {
         let guardian = Guardian::start()?;
         let supabase = Supabase::start(options, &guardian).await?;
-        // Only plain HTTP is used, but the client requires a crypto provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Self { supabase, client: Client::new(), _guardian: guardian })
+        Ok(Self { supabase, client: shared::http::client()?, _guardian: guardian })
     }
 
     pub(crate) async fn stop(self) {
