@@ -268,7 +268,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
         let known = if wamids.len() == parts as usize { wamids.clone() } else { Vec::new() };
         let remember = |failure: Failure| {
             // If it was not sent, a pure responder returns it again. The database may not return a stored one.
-            let is_lost = matches!(failure, Failure::NotSent(_)) && !is_pure;
+            let is_lost = matches!(failure, Failure::NotSent(_) | Failure::Unrecordable(_)) && !is_pure;
             if is_lost || matches!(failure, Failure::Unrecorded(_)) {
                 let (key, answer) = (message.key.clone(), answer.clone());
                 self.memory.replies.add(UnrecordedReply { key, answer, messages: turn.len(), wamids: known });

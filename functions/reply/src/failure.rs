@@ -30,8 +30,8 @@ pub enum Failure {
     /// The message was answered, and neither the database nor the record queue accepted its rows.
     #[error("rows neither written nor queued: {0}")]
     Unrecorded(QueueError),
-    /// The message was not answered, because neither the database nor the record queue responds.
-    #[error("not answered, because its rows could be neither written nor queued: {0}")]
+    /// Nothing was sent, and neither the database nor the record queue accepts rows.
+    #[error("nothing sent, and its rows could be neither written nor queued: {0}")]
     Unrecordable(QueueError),
     /// The user of a record task could not be looked up.
     #[error("rows not written: {0}")]

@@ -102,7 +102,8 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
     /// Puts a record task on its queue, with the rest of the reply that was not sent, and the reason, if there is one.
     ///
     /// # Errors
-    /// When the queue refuses it. Then the message must be redelivered: a duplicate reply is better than a lost row.
+    /// When the queue refuses it. Then the message must be redelivered: a duplicate reply, if one was sent, is better than
+    /// a lost row.
     pub(crate) async fn record_later(
         &self,
         user_id: Option<Uuid>,
@@ -114,6 +115,7 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
         let delay = unsent.as_ref().map_or(Duration::ZERO, |(_, stop)| stop.delay());
         let unsent = unsent.map(|(unsent, _)| unsent);
         let key = exchange.key.clone();
+        let is_sent = exchange.answer.is_some() || !exchange.answer_wamids.is_empty();
         let Author { sender, waba_id, written_at } = author.clone();
         let task = RecordTask { user_id, sender, waba_id, written_at, unsent, exchange };
         let queued = match body_that_fits(task) {
@@ -121,6 +123,9 @@ impl<D: Database, Q: QueueClient> Recorder<'_, D, Q> {
             Err(error) => Err(QueueError(error.to_string())),
         };
         queued.map_err(|cause| {
+            if !is_sent {
+                return Failure::Unrecordable(cause);
+            }
             let wamid = ShortWamid::field(key.as_str());
             error!(counter = Counter::DuplicateReplyRisk.name(), wamid, %cause, "reply sent, but the rows are neither written nor queued: the reply will be sent again, unless an earlier attempt is known to have sent it");
             Failure::Unrecorded(cause)
