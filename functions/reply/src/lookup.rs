@@ -90,10 +90,12 @@ impl Earlier {
     /// Adds a reply that only this process knows.
     pub(crate) fn add(&mut self, reply: UnrecordedReply) {
         let UnrecordedReply { key, answer, messages, wamids } = reply;
-        let answer_id = row_id(&key, &Role::Assistant);
+        let (answer_id, is_sent) = (row_id(&key, &Role::Assistant), !wamids.is_empty());
         self.sent.extend((1..).zip(wamids).map(|(part, wamid)| SentPart { answer_id, part, wamid }));
         let message_id = row_id(&key, &Role::User);
-        self.known.push(KnownAnswer { message_id, messages, answer, is_stored: false });
+        // What was sent comes before what is stored, and that before what was not sent.
+        let position = if is_sent { self.known.len() } else { 0 };
+        self.known.insert(position, KnownAnswer { message_id, messages, answer, is_stored: false });
     }
 
     /// Returns the number of these messages, from the oldest, that an earlier attempt answered, or was about to answer with
@@ -131,8 +133,8 @@ impl Earlier {
         self.known(last).find(|known| is_sent || known.messages == messages)
     }
 
-    /// Returns the known replies to turns that end with this message: what this process has sent, before what was stored by
-    /// an attempt that did not send it.
+    /// Returns the known replies to turns that end with this message: what this process has sent, what is stored, and what
+    /// this process could not send.
     fn known(&self, last: &MessageKey) -> impl Iterator<Item = &KnownAnswer> {
         let message_id = row_id(last, &Role::User);
         self.known.iter().rev().filter(move |known| known.message_id == message_id)
@@ -277,27 +279,5 @@ fn log_repeated(wamid: Option<&str>, attempt: Attempt) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reply_is_known_to_the_messages_that_it_is_a_reply_to() {
-        let known = |last: &str, messages: usize, text: &str| KnownAnswer {
-            message_id: row_id(&last.into(), &Role::User),
-            messages,
-            answer: text.to_owned().into(),
-            is_stored: true,
-        };
-        let earlier = Earlier {
-            sent: Vec::new(),
-            known: vec![known("b", 2, "to both"), known("c", 1, "to the last"), known("c", 3, "to all")],
-        };
-        let text = |last: &str, messages: usize| {
-            earlier.known_to(&last.into(), messages).map(|known| known.answer.text.as_str())
-        };
-        assert_eq!(text("b", 2), Some("to both"));
-        assert_eq!(text("b", 1), None, "the queue returned a part of the turn");
-        assert_eq!((text("c", 1), text("c", 3)), (Some("to the last"), Some("to all")));
-        assert_eq!(text("a", 1), None);
-    }
-}
+#[path = "lookup_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::limits::DayUsage;
 use super::model::ChatRole;
+use super::prompt::OMITTED;
 use crate::history::row_id;
 use crate::incoming::Incoming;
 use crate::users::{self, LookupError};
@@ -123,13 +124,13 @@ impl Row {
             Role::Assistant => ChatRole::Assistant,
             Role::Other(_) => return None,
         };
-        // The model would repeat what was said in its place.
-        if matches!(self.source.as_deref(), Some("fallback" | "limit")) {
-            return None;
-        }
         let content =
             self.content.filter(|content| !content.trim().is_empty() && self.revoked_at.is_none())?;
-        let text = words(self.kind.as_deref(), &content);
+        let text = match self.source.as_deref() {
+            // Not the model's words, which it would repeat.
+            Some("fallback" | "limit") => OMITTED.to_owned(),
+            _ => words(self.kind.as_deref(), &content),
+        };
         Some(Said { id: self.id, by, text, wamids: self.wamids.unwrap_or_default(), quotes: self.quotes })
     }
 }
@@ -189,15 +190,15 @@ mod tests {
         let by = |row: Row| row.said().map(|said| said.by);
         assert_eq!(by(row("user", Some("hi"), None)), Some(ChatRole::User));
         assert_eq!(by(row("assistant", Some("hi"), None)), Some(ChatRole::Assistant));
-        let of_model = Row { source: Some("model".to_owned()), ..row("assistant", Some("hi"), None) };
-        assert_eq!(by(of_model), Some(ChatRole::Assistant));
+        for (source, text) in [("model", "hi"), ("fallback", "[…]"), ("limit", "[…]")] {
+            let reply = Row { source: Some(source.to_owned()), ..row("assistant", Some("hi"), None) };
+            assert_eq!(reply.said().map(|said| said.text).as_deref(), Some(text), "{source}");
+        }
         for left_out in [
             row("system", Some("hi"), None),
             row("user", None, None),
             row("user", Some(" "), None),
             row("user", Some("hi"), Some("2026-11-28T12:00:00+00:00")),
-            Row { source: Some("fallback".to_owned()), ..row("assistant", Some("Sorry"), None) },
-            Row { source: Some("limit".to_owned()), ..row("assistant", Some("Tomorrow"), None) },
         ] {
             assert_eq!(by(left_out), None);
         }

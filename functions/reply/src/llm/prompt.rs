@@ -19,7 +19,7 @@ pub const BUDGET: usize = 24_000;
 const MAX_QUOTE: usize = 300;
 
 /// Stands for what the model is not shown.
-const OMITTED: &str = "[…]";
+pub(super) const OMITTED: &str = "[…]";
 
 /// Between messages of one author that are sent as one.
 const SEPARATOR: &str = "\n\n";

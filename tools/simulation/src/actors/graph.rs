@@ -82,6 +82,7 @@ impl Messenger for Graph {
                 let id = row_id(&key, &Role::User);
                 let stored = attempt.stored_answers.answer().and_then(|stored| stored.get(&id)).cloned();
                 is_reply = text.callback.answer_id == row_id(&key, &Role::Assistant);
+                attempt.bodies.extend(is_reply.then(|| text.body.to_owned()));
                 let stored = stored.filter(|_| is_reply).map(|stored| stored.text);
                 attempt.words = attempt.words.take().or(stored);
             }

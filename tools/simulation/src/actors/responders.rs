@@ -1,11 +1,12 @@
 //! The responders of the runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reply::details::Source;
-use reply::llm::Llm;
 use reply::llm::retries::MAX_WAIT;
 use reply::llm::settings::Rules;
+use reply::llm::{Llm, NO_REPLY};
 use reply::responder::{NoAnswer, Question, Responder, Response};
 
 use crate::Defect;
@@ -121,9 +122,24 @@ impl RunResponder {
         let tries = if repeats { 1 } else { question.tries };
         let response = llm.respond(Question { tries, ..question }).await;
         let state = &mut *self.world.lock();
-        let waited = (started - received_at).to_std().unwrap_or_default();
-        if response.is_err() && waited >= MAX_WAIT {
+        let newest = question.messages.iter().map(|message| message.received_at).max().unwrap_or(received_at);
+        let waited = (started - newest).to_std().unwrap_or_default();
+        // Waits are whole seconds.
+        let is_late =
+            |wait: Duration| waited >= MAX_WAIT || waited + wait > MAX_WAIT + Duration::from_secs(1);
+        if let Err(NoAnswer { wait: Some(wait), .. }) = &response
+            && is_late(*wait)
+        {
             state.llm.late_retries.push(wamid.clone());
+        }
+        let usage = state.llm.usage.get(&attempt).copied().unwrap_or_default();
+        let is_right = match &response {
+            Ok(Response::Silence(NO_REPLY)) => !state.llm.has_fallback,
+            Ok(Response::Silence(_)) => state.llm.limits.are_reached(&usage) && usage.limit_notices > 0,
+            _ => true,
+        };
+        if !is_right {
+            state.llm.wrong_silences.push(wamid.clone());
         }
         if let Ok(Response::Text(answer)) = &response
             && let Some(details) = &answer.details
@@ -133,8 +149,7 @@ impl RunResponder {
                 Source::Fallback => state.inject("fallback text"),
                 Source::Limit => state.inject("daily limit reached"),
             }
-            let is_told = state.llm.usage.get(&attempt).is_some_and(|usage| usage.limit_notices > 0);
-            if details.source == Source::Limit && is_told {
+            if details.source == Source::Limit && usage.limit_notices > 0 {
                 state.llm.beyond_limits.push(wamid);
             }
         }

@@ -88,6 +88,11 @@ fn same_turn(state: &State, wamid: &str, (earlier, later): (&Send, &Send), findi
     if before.message_id != now.message_id || before.is_handled() {
         return;
     }
+    // A process sends an answer that it made for these messages before, and could not send.
+    let made = |before: &Attempt| before.words.is_some() && before.asked == later.turn;
+    if state.attempts.all.iter().take(earlier.attempt).any(made) {
+        return;
+    }
     let Some(attempt) = state.attempts.all.get(later.attempt) else { return };
     let failed = state.attempts.of(wamid).filter(|(number, ..)| *number < later.attempt).count();
     let is_new = |joined: &&String| attempt.member(joined).is_some_and(|member| member.receive_count == 1);
@@ -114,9 +119,12 @@ fn other_words(attempt: &Attempt) -> Option<&'static str> {
     let (words, stored) = (attempt.words.as_ref()?, attempt.stored_answers.answer()?);
     let text = |wamid: &String| stored.get(&row_id(&MessageKey::from(wamid.as_str()), &Role::User));
     // A reply to another number of messages is one to other messages.
-    let last = attempt.asked.iter().rev().find_map(text).filter(|last| last.messages == attempt.asked.len());
+    let last = attempt.asked.last().and_then(text).filter(|last| last.messages == attempt.asked.len());
     match last {
         Some(last) if last.text != *words => Some("its answer is not the stored one"),
+        Some(last) if !attempt.bodies.iter().all(|body| last.text.contains(body.as_str())) => {
+            Some("it sent another answer than the stored one")
+        }
         _ => None,
     }
 }

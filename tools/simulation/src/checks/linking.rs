@@ -11,7 +11,7 @@ use crate::model::codes::VALIDITY;
 use crate::model::linkers::{Button, LinkChange, Session};
 use crate::model::people::People;
 use crate::model::questions::Question;
-use crate::model::world::State;
+use crate::model::world::{Send, State};
 
 /// Maximum number of answered wrong codes and taps of a sender within an hour.
 const MOST_WRONG: usize = 5;
@@ -160,7 +160,9 @@ fn remaining(people: &People, findings: &mut Findings) {
 fn histories(state: &State, findings: &mut Findings) {
     for (wamid, question) in &state.people.questions {
         let of_message = state.rows.values().filter(|row| row.wamid == *wamid);
-        let mut rows = of_message.filter(|row| !question.relinked || row.row.role == Role::User);
+        let of_turn = |send: &&Send| send.is_reply && send.turn.contains(wamid);
+        let is_again = question.relinked && state.sends.iter().filter(of_turn).count() > 1;
+        let mut rows = of_message.filter(|row| !is_again || row.row.role == Role::User);
         if !question.uncertain && rows.any(|row| Some(row.row.user_id) != question.account) {
             findings.counts.misfiled += 1;
             findings.violations.push(format!("{wamid} is in the history of an earlier or later link"));

@@ -1,6 +1,6 @@
 //! Answers of the language model: paid for once, within limits and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
 use reply::details::Source;
@@ -10,6 +10,7 @@ use shared::supabase::rows::Role;
 use uuid::Uuid;
 
 use crate::checks::findings::Findings;
+use crate::model::attempts::{End, Lookup};
 use crate::model::llm::{Call, details};
 use crate::model::world::State;
 
@@ -22,6 +23,17 @@ pub const MAX_DELAY: u64 = 120_000 + 45_000;
 /// Checks the calls of the model, and the decisions without it.
 pub fn check(state: &State, findings: &mut Findings) {
     findings.counts.model_answers = state.llm.calls.len() as u64;
+    let mut attempts = BTreeSet::new();
+    for call in state.llm.calls.iter().filter(|call| !attempts.insert(call.attempt)) {
+        findings.counts.needless_calls += 1;
+        findings.violations.push(format!("{}: the model answered twice in an attempt", call.wamid));
+    }
+    for call in state.llm.calls.iter().filter(|call| has_stored_part(state, call)) {
+        findings.counts.needless_calls += 1;
+        findings
+            .violations
+            .push(format!("{}: the model answered what a stored answer begins with", call.wamid));
+    }
     let mut returned: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
     for call in state.llm.calls.iter().filter(|call| call.is_returned) {
         returned.entry(&call.wamid).or_default().push(call);
@@ -36,6 +48,10 @@ pub fn check(state: &State, findings: &mut Findings) {
         }
     }
     daily_limits(state, findings);
+    for wamid in &state.llm.wrong_silences {
+        findings.counts.lost += 1;
+        findings.violations.push(format!("{wamid}: no reply, and no reason for it"));
+    }
     for wamid in &state.llm.late_retries {
         findings.counts.late_fallbacks += 1;
         findings.violations.push(format!("{wamid}: no fallback text after the time for its turn"));
@@ -44,6 +60,15 @@ pub fn check(state: &State, findings: &mut Findings) {
         findings.counts.exceeded_limits += 1;
         findings.violations.push(format!("{wamid}: an answer or a notice beyond a daily limit"));
     }
+}
+
+/// Whether an answer to the first messages of the turn was stored, and found: they are a turn of their own.
+fn has_stored_part(state: &State, call: &Call) -> bool {
+    let Some(attempt) = state.attempts.all.get(call.attempt) else { return false };
+    let Some(found) = attempt.stored_answers.answer() else { return false };
+    let stored = |wamid: &String| found.get(&row_id(&MessageKey::from(wamid.as_str()), &Role::User));
+    let mut parts = attempt.asked.iter().zip(1..);
+    parts.any(|(wamid, count)| stored(wamid).is_some_and(|stored| stored.messages == count))
 }
 
 /// Checks the answers of each user and day, where no other fault keeps rows away: at the limit of a user there is no further
@@ -67,12 +92,18 @@ fn daily_limits(state: &State, findings: &mut Findings) {
 /// The reason why the second of two answers to a turn was needless, if it was. A process that died before the first was
 /// stored, and a database that was away, explain it.
 fn is_needless(state: &State, wamid: &str, earlier: &Call, later: &Call) -> Option<&'static str> {
-    if earlier.attempt == later.attempt {
-        return Some("in the same attempt");
-    }
     let all = &state.attempts.all;
     let (before, now) = (all.get(earlier.attempt)?, all.get(later.attempt)?);
-    let found = now.stored_answers.answer()?;
+    let found = match &now.stored_answers {
+        Lookup::Skipped if now.member(wamid)?.receive_count > 1 => {
+            return Some("no lookup of a stored one");
+        }
+        Lookup::Skipped | Lookup::Unanswered => return None,
+        Lookup::Answered(found) => found,
+    };
+    if before.kept.is_none() && before.member(wamid)?.end != End::Died {
+        return Some("its answer was not stored");
+    }
     match found.get(&row_id(&MessageKey::from(wamid), &Role::User)) {
         // A reply to another number of messages is one to other messages.
         Some(stored) if stored.messages != now.asked.len() => None,

@@ -1,6 +1,6 @@
 //! The registration text: at most once a day for each sender and business number, and never in answer to a code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checks::findings::Findings;
 use crate::model::strangers::STORED;
@@ -30,12 +30,18 @@ pub fn check(state: &State, findings: &mut Findings) {
     }
 }
 
-/// Whether an answer to a message is missing because its sender got the registration text before, or because the database
-/// did not tell.
+/// Whether an answer to a message is missing because its sender got the registration text before, which the database did not
+/// permit again or had a status of, or because the database did not tell.
 #[must_use]
 pub fn is_withheld(state: &State, wamid: &str) -> bool {
-    let mut attempts = state.attempts.of(wamid);
-    attempts.any(|(_, attempt, member)| member.is_handled() && attempt.registration == Some(false))
+    let texts = || state.sends.iter().filter(|send| send.body == REGISTRATION_TEXT);
+    let has_text = |shown: &BTreeSet<String>| texts().any(|send| shown.contains(&send.id));
+    let mut attempts = state.attempts.of(wamid).filter(|(.., member)| member.is_handled());
+    attempts.any(|(_, attempt, _)| match attempt.registration {
+        Some(true) => attempt.sent_at.is_none() && attempt.statuses.answer().is_some_and(has_text),
+        Some(false) => true,
+        None => false,
+    })
 }
 
 /// Whether a code or a tap got no answer on purpose: after too many wrong ones, or because the sender was asked before.

@@ -58,6 +58,8 @@ pub struct Attempt {
     pub stored_answers: Lookup<BTreeMap<Uuid, StoredAnswer>>,
     /// The text of its answer.
     pub words: Option<String>,
+    /// Texts of its reply that it sent.
+    pub bodies: Vec<String>,
     /// Whether the responder decided to be silent.
     pub is_silent: bool,
     /// Time that the language model took for it, in milliseconds.
@@ -249,6 +251,7 @@ impl Attempts {
             statuses: Lookup::Skipped,
             stored_answers: Lookup::Skipped,
             words: None,
+            bodies: Vec::new(),
             is_silent: false,
             model_ms: 0,
             kept: None,

@@ -92,6 +92,8 @@ pub struct Llm {
     pub usage: BTreeMap<usize, DayUsage>,
     /// Retries after the time for a turn, by the wamid of its last message.
     pub late_retries: Vec<String>,
+    /// Turns without a reply that should have one, by the wamid of the last message.
+    pub wrong_silences: Vec<String>,
     /// Answers and notices although a limit was reached, by the wamid of the last message.
     pub beyond_limits: Vec<String>,
 }
@@ -129,6 +131,7 @@ impl Llm {
             calls: Vec::new(),
             usage: BTreeMap::new(),
             late_retries: Vec::new(),
+            wrong_silences: Vec::new(),
             beyond_limits: Vec::new(),
         }
     }
