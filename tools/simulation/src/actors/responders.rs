@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use reply::details::Source;
 use reply::llm::retries::MAX_WAIT;
 use reply::llm::settings::Rules;
@@ -13,7 +14,7 @@ use crate::Defect;
 use crate::actors::llm::{LanguageModel, Rows};
 use crate::model::faults::Answers;
 use crate::model::turns::Step;
-use crate::model::world::World;
+use crate::model::world::{State, World};
 
 /// Answers in the way of the run, except poison and stubborn messages.
 pub struct RunResponder {
@@ -109,51 +110,55 @@ impl RunResponder {
         };
         let (clock, received_at) = (world.clone(), newest.received_at);
         let llm = Llm {
-            model: LanguageModel {
-                world: world.clone(),
-                attempt,
-                wamid: wamid.clone(),
-                words: words(question),
-            },
+            model: LanguageModel { world: world.clone(), attempt, wamid, words: words(question) },
             conversations: Rows { world, invocation: self.invocation, attempt },
             rules,
             clock: Arc::new(move || if repeats { received_at } else { clock.lock().utc() }),
         };
         let tries = if repeats { 1 } else { question.tries };
         let response = llm.respond(Question { tries, ..question }).await;
-        let state = &mut *self.world.lock();
-        let newest = question.messages.iter().map(|message| message.received_at).max().unwrap_or(received_at);
-        let waited = (started - newest).to_std().unwrap_or_default();
-        // Waits are whole seconds.
-        let is_late =
-            |wait: Duration| waited >= MAX_WAIT || waited + wait > MAX_WAIT + Duration::from_secs(1);
-        if let Err(NoAnswer { wait: Some(wait), .. }) = &response
-            && is_late(*wait)
-        {
-            state.llm.late_retries.push(wamid.clone());
-        }
-        let usage = state.llm.usage.get(&attempt).copied().unwrap_or_default();
-        let is_right = match &response {
-            Ok(Response::Silence(NO_REPLY)) => !state.llm.has_fallback,
-            Ok(Response::Silence(_)) => state.llm.limits.are_reached(&usage) && usage.limit_notices > 0,
-            _ => true,
-        };
-        if !is_right {
-            state.llm.wrong_silences.push(wamid.clone());
-        }
-        if let Ok(Response::Text(answer)) = &response
-            && let Some(details) = &answer.details
-        {
-            match details.source {
-                Source::Model => {}
-                Source::Fallback => state.inject("fallback text"),
-                Source::Limit => state.inject("daily limit reached"),
-            }
-            if details.source == Source::Limit && usage.limit_notices > 0 {
-                state.llm.beyond_limits.push(wamid);
-            }
-        }
+        judge(&mut self.world.lock(), question, attempt, started, &response);
         response
+    }
+}
+
+/// Notes a decision that is wrong: a wait that is too long, a silence without a reason, a second notice of a limit.
+fn judge(
+    state: &mut State,
+    question: Question<'_>,
+    attempt: usize,
+    started: DateTime<Utc>,
+    response: &Result<Response, NoAnswer>,
+) {
+    let Some(last) = question.messages.last() else { return };
+    let usage = state.llm.usage.get(&attempt).copied().unwrap_or_default();
+    let is_told = usage.limit_notices > 0;
+    let (wrong, is_wrong) = match response {
+        Err(NoAnswer { wait, .. }) => {
+            let newest = question.messages.iter().map(|message| message.received_at).max();
+            let waited = newest.and_then(|newest| (started - newest).to_std().ok()).unwrap_or_default();
+            // Waits are whole seconds.
+            let end = waited + wait.unwrap_or_default();
+            let is_late = waited >= MAX_WAIT || end > MAX_WAIT + Duration::from_secs(1);
+            (&mut state.llm.late_retries, is_late)
+        }
+        Ok(Response::Nothing) => return,
+        Ok(Response::Silence(NO_REPLY)) => (&mut state.llm.wrong_silences, state.llm.has_fallback),
+        Ok(Response::Silence(_)) => {
+            (&mut state.llm.wrong_silences, !state.llm.limits.are_reached(&usage) || !is_told)
+        }
+        Ok(Response::Text(answer)) => {
+            let source = answer.details.as_ref().map(|details| details.source);
+            match source {
+                Some(Source::Fallback) => state.inject("fallback text"),
+                Some(Source::Limit) => state.inject("daily limit reached"),
+                Some(Source::Model) | None => {}
+            }
+            (&mut state.llm.beyond_limits, source == Some(Source::Limit) && is_told)
+        }
+    };
+    if is_wrong {
+        wrong.push(last.key.as_str().to_owned());
     }
 }
 
