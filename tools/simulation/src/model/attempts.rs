@@ -217,8 +217,10 @@ impl Attempts {
         for wamid in wamids {
             let holdings = self.holdings.get_mut(&invocation)?;
             let mut of_message: Vec<_> = holdings.iter_mut().filter(|held| held.wamid == *wamid).collect();
-            // The rest of a turn, of which an earlier attempt had answered the first messages, is looked up again.
-            let next = of_message.iter().position(|held| held.attempt.is_none()).unwrap_or_default();
+            // Each record task is an attempt of its own. A copy of a message is never looked up, but the rest of a turn is
+            // again, after an attempt that answered the first messages.
+            let is_next = |held: &&mut Holding| !held.turn.is_empty() && held.attempt.is_none();
+            let next = of_message.iter().position(is_next).unwrap_or_default();
             let Some(holding) = of_message.get_mut(next) else { continue };
             if let Some(before) = holding.attempt.replace(number).and_then(|before| self.all.get_mut(before))
             {
@@ -267,8 +269,8 @@ impl Attempts {
     /// The latest attempt of an invocation at a message.
     #[must_use]
     pub fn current(&self, invocation: u64, wamid: &str) -> Option<usize> {
-        let mut holdings = self.holdings.get(&invocation)?.iter().rev();
-        holdings.find(|holding| holding.wamid == wamid && holding.attempt.is_some())?.attempt
+        let holdings = self.holdings.get(&invocation)?.iter().filter(|holding| holding.wamid == wamid);
+        holdings.filter_map(|holding| holding.attempt).max()
     }
 
     /// Mutable variant of [`Attempts::current`].
