@@ -26,7 +26,7 @@ use crate::outcome::{Handled, Outcome, Report, TurnReport};
 use crate::queues::{self, QueueClient};
 use crate::read_receipts::mark_read;
 use crate::record::{WriteOutcome, received};
-use crate::responder::{Responder, Response};
+use crate::responder::{NoAnswer, Responder, Response};
 use crate::send::{Progress, Route, Sent};
 use crate::users::Author;
 
@@ -39,12 +39,17 @@ pub(crate) const HANDLED_BEFORE: &str = "an earlier attempt handled it";
 /// The reason for a reply that is not sent again.
 const CONFIRMED: &str = "an earlier attempt sent the reply";
 
+/// The reason for a retry after a reply of which a part was sent.
+const STORED_UNREAD: &str = "a part of the reply was sent, and what is stored of it cannot be read";
+
 /// What earlier attempts at a turn have sent and stored.
 struct Before<'a> {
     /// The parts of the reply that were sent.
     parts: SentParts,
     /// The reply.
     known: Option<&'a KnownAnswer>,
+    /// Whether a reply may be stored that could not be read.
+    misses_stored: bool,
 }
 
 impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> {
@@ -111,6 +116,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 let earlier = Before {
                     parts: earlier.parts_to(&last.key),
                     known: earlier.known_to(&last.key, asked.len()),
+                    misses_stored: earlier.misses_stored(),
                 };
                 self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
             }
@@ -229,6 +235,9 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
             Some(known) if !is_pure => {
                 self.store(turn, user_id, &known.answer, deadline).await;
                 known.answer.clone()
+            }
+            None if !before.parts.is_empty() && before.misses_stored && (!is_pure || turn.len() > 1) => {
+                return Err(Failure::NoAnswer(NoAnswer::from(STORED_UNREAD)));
             }
             None if !before.parts.is_empty() && !is_pure => {
                 // Another reply than the one that was sent would be wrong in the history.

@@ -61,6 +61,8 @@ pub(crate) struct Found {
 pub(crate) struct Earlier {
     sent: Vec<SentPart>,
     known: Vec<KnownAnswer>,
+    /// Whether stored replies could not be read.
+    misses_stored: bool,
 }
 
 /// A reply of an earlier attempt.
@@ -111,6 +113,11 @@ impl Earlier {
     /// Returns the number of these messages, from the oldest, that an earlier attempt has sent a reply to.
     pub(crate) fn sent_to(&self, messages: &[&Incoming]) -> Option<usize> {
         messages.iter().position(|message| !self.parts_to(&message.key).is_empty()).map(|last| last + 1)
+    }
+
+    /// Returns whether a reply may be stored that could not be read.
+    pub(crate) fn misses_stored(&self) -> bool {
+        self.misses_stored
     }
 
     /// Returns the sent parts of the reply to the turn that ends with this message.
@@ -204,9 +211,10 @@ pub(crate) async fn lookup(
         log_repeated(wamid, attempt);
     }
     let sent = sent.and_then(|sent| known(sent, wamid)).unwrap_or_default();
+    let misses_stored = matches!(stored, Some(Err(_)));
     let stored = stored.and_then(|stored| known(stored, wamid)).unwrap_or_default();
     let known = stored.into_iter().map(KnownAnswer::from).collect();
-    Found { owner, changes_owner, recorded, earlier: Earlier { sent, known } }
+    Found { owner, changes_owner, recorded, earlier: Earlier { sent, known, misses_stored } }
 }
 
 /// Returns whether an earlier attempt may have answered a message: it was received before, or the webhook received it so
@@ -229,7 +237,7 @@ pub(crate) async fn sent_before(
     let limit = attempt.deadline.keeping(HANDOVER);
     let sent = within(limit, users::TIMEOUT, database.sent_parts(&[answer_id])).await;
     let sent = known(sent, Some(key.as_str())).unwrap_or_default();
-    Earlier { sent, known: Vec::new() }.parts(answer_id)
+    Earlier { sent, ..Earlier::default() }.parts(answer_id)
 }
 
 /// Returns whether the rows of a record task with an unsent rest are written, and the parts of its reply that were sent,

@@ -25,7 +25,7 @@ fn text<'a>(earlier: &'a Earlier, last: &str, messages: usize) -> Option<&'a str
 #[test]
 fn a_reply_is_known_to_the_messages_that_it_is_a_reply_to() {
     let replies = vec![known("b", 2, "to both"), known("c", 1, "to the last"), known("c", 3, "to all")];
-    let earlier = Earlier { sent: Vec::new(), known: replies };
+    let earlier = Earlier { known: replies, ..Earlier::default() };
     assert_eq!(text(&earlier, "b", 2), Some("to both"));
     assert_eq!(text(&earlier, "b", 1), None, "the queue returned a part of the turn");
     assert_eq!(text(&earlier, "c", 1), Some("to the last"));
@@ -46,7 +46,7 @@ fn what_was_sent_precedes_what_is_stored_and_that_what_was_not_sent() {
         messages: 1,
         wamids: wamids.iter().filter_map(|wamid| Wamid::parse(*wamid).ok()).collect(),
     };
-    let stored = || Earlier { sent: Vec::new(), known: vec![known("a", 1, "stored")] };
+    let stored = || Earlier { known: vec![known("a", 1, "stored")], ..Earlier::default() };
     let mut earlier = stored();
     earlier.add(remembered("not sent", &[]));
     assert_eq!(text(&earlier, "a", 1), Some("stored"));

@@ -339,6 +339,16 @@ async fn a_sent_reply_whose_words_are_unknown_is_not_replaced_by_others() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_stored_reply_waits_until_the_reply_can_be_read() {
+    let stored_answers = ResponseTemplate::new(503);
+    let world = World::new(Answers { stored_answers, ..with_status("wamid.Q", 1) }).await;
+    let reply = world.reply(Counting::default());
+    assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
+    assert!(world.sends().await.is_empty() && world.inserts().await.is_empty());
+    assert_eq!(reply.responder.0.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
 async fn a_turn_of_an_unlinked_sender_gets_one_registration_text() {
     let lookup = ResponseTemplate::new(200).set_body_json(json!([]));
     let world = World::new(Answers { lookup, ..all_well() }).await;

@@ -101,6 +101,10 @@ fn is_needless(state: &State, wamid: &str, earlier: &Call, later: &Call) -> Opti
         Lookup::Skipped | Lookup::Unanswered => return None,
         Lookup::Answered(found) => found,
     };
+    // Copies of a message that a dead-letter queue returned are handled at the same time.
+    if state.people.questions.get(wamid).is_some_and(|question| question.out_of_order) {
+        return None;
+    }
     if before.kept.is_none() && before.member(wamid)?.end != End::Died {
         return Some("its answer was not stored");
     }
