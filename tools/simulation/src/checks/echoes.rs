@@ -216,7 +216,12 @@ fn repeated(
         let answers =
             state.attempts.of(wamid).filter(|(_, attempt, of)| of_message(of) && attempt.sent_at.is_some());
         let mut same = state.attempts.of(wamid).map(|(_, attempt, _)| attempt).chain([before]);
-        return if same.any(|attempt| attempt.unconfirmed_tasks > 0) {
+        let is_again = |member: &Member| {
+            member.message_id == is.message_id && matches!(member.end, End::Died | End::Undeleted)
+        };
+        return if state.attempts.of(wamid).any(|(.., member)| is_again(member)) {
+            Ok(Cause::Undeleted)
+        } else if same.any(|attempt| attempt.unconfirmed_tasks > 0) {
             Ok(Cause::UnconfirmedTask)
         } else if answers.count() > 1 {
             Ok(Cause::RestOfRepeated)

@@ -74,7 +74,9 @@ fn has_stored_part(state: &State, call: &Call) -> bool {
 /// Checks the answers of each user and day, where no other fault keeps rows away: at the limit of a user there is no further
 /// one, but for those that were asked for at the same time, by messages to another business number.
 fn daily_limits(state: &State, findings: &mut Findings) {
-    let Some(limit) = state.llm.limits.user_answers.filter(|_| state.plan.isolated) else { return };
+    // Answers that Meta rejects for hours are in no row yet.
+    let is_checked = state.plan.isolated && !state.plan.blocked_sender;
+    let Some(limit) = state.llm.limits.user_answers.filter(|_| is_checked) else { return };
     let mut answers: BTreeMap<(Uuid, NaiveDate), u64> = BTreeMap::new();
     for row in state.rows.values().map(|row| &row.row) {
         if let Some(Source::Model | Source::Fallback) = details(row).map(|details| details.source) {
