@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use super::limits::DayUsage;
 use super::model::ChatRole;
-use super::prompt::OMITTED;
 use crate::history::row_id;
 use crate::incoming::Incoming;
 use crate::users::{self, LookupError};
+
+/// Stands for what the model is not shown.
+pub(super) const OMITTED: &str = "[…]";
 
 /// What was said in one message.
 #[derive(Clone, Eq, PartialEq)]

@@ -7,7 +7,7 @@
 use chrono::{Datelike, NaiveDate};
 use shared::text::head;
 
-use super::conversation::Said;
+use super::conversation::{OMITTED, Said};
 use super::model::{ChatMessage, ChatRole};
 use crate::split::MAX_CHARACTERS;
 
@@ -17,9 +17,6 @@ pub const BUDGET: usize = 24_000;
 
 /// The maximum length of a quote, in characters.
 const MAX_QUOTE: usize = 300;
-
-/// Stands for what the model is not shown.
-pub(super) const OMITTED: &str = "[…]";
 
 /// Between messages of one author that are sent as one.
 const SEPARATOR: &str = "\n\n";
