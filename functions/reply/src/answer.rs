@@ -116,7 +116,7 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
                 let earlier = Before {
                     parts: earlier.parts_to(&last.key),
                     known: earlier.known_to(&last.key, asked.len()),
-                    misses_stored: earlier.misses_stored(),
+                    misses_stored: earlier.misses_stored,
                 };
                 self.answer_and_record(asked, last, &author, owner, earlier, attempt).await
             }

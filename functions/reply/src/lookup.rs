@@ -61,8 +61,8 @@ pub(crate) struct Found {
 pub(crate) struct Earlier {
     sent: Vec<SentPart>,
     known: Vec<KnownAnswer>,
-    /// Whether stored replies could not be read.
-    misses_stored: bool,
+    /// Whether a reply may be stored that could not be read.
+    pub(crate) misses_stored: bool,
 }
 
 /// A reply of an earlier attempt.
@@ -113,11 +113,6 @@ impl Earlier {
     /// Returns the number of these messages, from the oldest, that an earlier attempt has sent a reply to.
     pub(crate) fn sent_to(&self, messages: &[&Incoming]) -> Option<usize> {
         messages.iter().position(|message| !self.parts_to(&message.key).is_empty()).map(|last| last + 1)
-    }
-
-    /// Returns whether a reply may be stored that could not be read.
-    pub(crate) fn misses_stored(&self) -> bool {
-        self.misses_stored
     }
 
     /// Returns the sent parts of the reply to the turn that ends with this message.

@@ -204,7 +204,7 @@ impl Database for Project {
         });
         let found = found.await?;
         let state = &mut *self.world.lock();
-        let is_hidden = state.has_defect(Defect::ForgetStoredAnswers) || state.has_defect(Defect::AskAgain);
+        let is_hidden = state.has_defect(Defect::ForgetStoredAnswers);
         let answers = found.iter().filter(|_| !is_hidden);
         let answers = answers.map(|(id, stored)| {
             let turns::StoredAnswer { text, messages, details, .. } = stored.clone();

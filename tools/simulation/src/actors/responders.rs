@@ -64,7 +64,6 @@ impl RunResponder {
         if let Some(attempt) = state.attempts.get_mut(attempt) {
             attempt.asked = wamids;
         }
-        state.turns.steps.insert(self.invocation, Step::Answered);
         if has_word("poison") && !state.repaired {
             state.inject("panic");
             // Skips the panic hook, which would print the panic.

@@ -93,8 +93,6 @@ pub enum Defect {
     CountFirstTwice,
     /// Only the row of the last message of a turn is found.
     ForgetJoined,
-    /// Stored answers of the model are not found.
-    AskAgain,
     /// Each attempt at a turn is said to be the first, and made at once.
     RetryForever,
     /// The day's answers are said to be none.
@@ -106,9 +104,11 @@ impl Defect {
     pub(crate) fn adapt(self, answering: &mut Answering) {
         match self {
             Self::SkipStatusCheck | Self::DropCallbackData => answering.reports_sends = true,
-            Self::ForgetStoredAnswers | Self::KeepStoredAnswers => answering.answers = Answers::NumberedEcho,
+            Self::KeepStoredAnswers => answering.answers = Answers::NumberedEcho,
             Self::ChangeWords => answering.answers = Answers::Echo,
-            Self::AskAgain | Self::RetryForever | Self::IgnoreLimits => answering.answers = Answers::Llm,
+            Self::ForgetStoredAnswers | Self::RetryForever | Self::IgnoreLimits => {
+                answering.answers = Answers::Llm;
+            }
             // Without the time of a window, a loop has more turns.
             Self::ForgetTurns => (answering.window, answering.bursts) = (Duration::ZERO, 0),
             Self::CountHolds | Self::HoldForever | Self::CountFirstTwice | Self::ForgetJoined => {

@@ -349,7 +349,7 @@ fn new_messages_in_a_retry_are_detected_as_changed_turns() {
 
 #[test]
 fn a_model_that_is_asked_again_is_detected() {
-    is_detected(Defect::AskAgain, |summary| summary.counts.needless_calls);
+    is_detected(Defect::ForgetStoredAnswers, |summary| summary.counts.needless_calls);
 }
 
 #[test]
