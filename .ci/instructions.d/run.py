@@ -51,7 +51,7 @@ def run(name, blocks):
             ["bash", "-c", script], cwd=work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=60,
         )
-        calls = [call.split("\036")[:-1] for call in log.read_text().split("\035")[:-1]]
+        calls = [call.split("\036")[:-1] for call in log.read_text().split("\035\036")[:-1]]
         left = [path.name for path in work.iterdir() if path.name.endswith(".json") and path.stat().st_mode & 0o077]
     faults = [f"others may read {file}" for file in left]
     if done.returncode != 0:
