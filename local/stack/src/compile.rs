@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use local_process::{Guardian, Signal};
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 /// The three binaries.
 #[derive(Clone, Debug)]
@@ -40,11 +41,14 @@ const PACKAGE_VARIABLES: [&str; 7] = [
 
 /// Builds the three functions, in the profile of this program: debug or release. Cargo's output goes
 /// to standard error. Cargo and its compilers end with this call, or with this process if it is killed.
+/// Later calls in the same process return the same binaries.
 ///
 /// # Errors
 /// When a function does not compile.
 pub async fn functions(guardian: &Guardian) -> anyhow::Result<Binaries> {
-    together(guardian, if cfg!(debug_assertions) { "dev" } else { "release" }).await
+    static BUILT: OnceCell<Binaries> = OnceCell::const_new();
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    BUILT.get_or_try_init(|| together(guardian, profile)).await.cloned()
 }
 
 /// Builds the three functions as [`functions`] does, with this profile.
