@@ -13,25 +13,32 @@ const REASONING: (&str, &str) = ("<think>", "</think>");
 ///
 /// # Errors
 /// When the answer is a refusal, filtered, empty or unreadable, or the body holds an error: OpenRouter returns 200 when a
-/// provider fails after it has begun (“Errors and Debugging”, OpenRouter documentation, 2026).
+/// provider fails after it has begun, with the error in the root or in the choice (“Errors and Debugging”, OpenRouter
+/// documentation, 2026).
 pub(super) fn read(body: &[u8]) -> Result<Completion, ModelError> {
     let Ok(body) = serde_json::from_slice::<&RawValue>(body) else {
         return Err(ModelError::unusable("the model's answer is not JSON", Usage::default()));
     };
     let response = Object::of(Some(body));
-    let choice = response.list("choices").first().map(|choice| Object::of(Some(choice)));
-    let Some(choice) = choice else {
-        if response.get("error").is_none() {
-            return Err(ModelError::unusable("the model's server returned no answer", Usage::default()));
-        }
-        let status = response.object("error").read("code").filter(|code| (400..600).contains(code));
-        return Err(ModelError::of_response(status.unwrap_or(502), body.get(), None));
-    };
     let usage = response.object("usage");
     let usage =
         Usage { input_tokens: usage.read("prompt_tokens"), output_tokens: usage.read("completion_tokens") };
+    let failed = |object: &Object<'_>| {
+        let status = object.object("error").read("code").filter(|code| (400..600).contains(code));
+        Err(ModelError { usage, ..ModelError::of_response(status.unwrap_or(502), body.get(), None) })
+    };
+    let choice = response.list("choices").first().map(|choice| Object::of(Some(choice)));
+    let Some(choice) = choice else {
+        if response.get("error").is_none() {
+            return Err(ModelError::unusable("the model's server returned no answer", usage));
+        }
+        return failed(&response);
+    };
     let message = choice.object("message");
     let finish_reason = choice.string("finish_reason");
+    if choice.get("error").is_some() || finish_reason.as_deref() == Some("error") {
+        return failed(&choice);
+    }
     let is_filtered = |reason: &str| reason.starts_with("content_filter") || reason == "refusal";
     if finish_reason.as_deref().is_some_and(is_filtered) {
         return Err(ModelError::unusable("the model's answer was filtered", usage));
@@ -58,12 +65,15 @@ fn content(message: &Object<'_>) -> String {
     message.list("content").into_iter().map(part).collect()
 }
 
-/// Returns an answer without the reasoning in front of it. Reasoning that does not end is all there is.
+/// Returns an answer without the reasoning in front of it. Reasoning that does not end is all there is. Its start may be
+/// missing, because the templates of some models write it into the prompt (vLLM issues 22507 and 31045, 2025).
 fn without_reasoning(text: &str) -> &str {
     let (start, end) = REASONING;
-    match text.trim_start().strip_prefix(start) {
-        Some(reasoning) => reasoning.split_once(end).map_or("", |(_, answer)| answer),
-        None => text,
+    let has_start = text.trim_start().starts_with(start);
+    match text.split_once(end) {
+        Some((reasoning, answer)) if has_start || !reasoning.contains(start) => answer,
+        None if has_start => "",
+        _ => text,
     }
 }
 
@@ -105,6 +115,7 @@ mod tests {
             (json!({"type": "text", "text": "Hi!"}), "Hi!"),
             (json!(7), "7"),
             (json!("<think>\nthe user says hi\n</think>\n\nHi!"), "Hi!"),
+            (json!("Okay, the user says hi.\n</think>\n\nHi!"), "Hi!"),
             (json!("I <think> so </think>"), "I <think> so </think>"),
         ] {
             let read = of(&json!({"choices": [{"message": {"content": content}}]}));
@@ -169,7 +180,12 @@ mod tests {
             (json!("overloaded"), ErrorClass::Server),
         ] {
             assert_eq!(of(&json!({"error": error})).map_err(|error| error.class), Err(class), "{error}");
+            let choice =
+                json!({"message": {"content": "Half an ans"}, "error": error, "finish_reason": "error"});
+            assert_eq!(of(&json!({"choices": [choice]})).map_err(|error| error.class), Err(class), "{error}");
         }
+        let half = of(&answer(json!({"content": "Half an ans"}), json!("error"))).expect_err("not usable");
+        assert_eq!((half.class, half.usage.output_tokens), (ErrorClass::Server, Some(34)));
     }
 
     proptest::proptest! {
