@@ -24,7 +24,7 @@ async function fill(page) {
 
 for (const colorScheme of ["light", "dark"]) {
   // Without motion: axe would see colours in transition.
-  const looks = { colorScheme, reducedMotion: "reduce" };
+  const looks = { colorScheme };
 
   test(`the whole page, ${colorScheme}`, async (t) => {
     const page = await on.open(t, world, { ...looks, refused: ["/messages"] });

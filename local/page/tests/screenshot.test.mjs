@@ -21,7 +21,7 @@ after(async () => {
 });
 
 test("the screenshot", async (t) => {
-  const page = await on.open(t, world, { reducedMotion: "reduce", refused: ["/messages"] });
+  const page = await on.open(t, world, { refused: ["/messages"] });
   const say = async (text) => {
     await on.write(page, text);
     await on.ticks(on.received(page, text), "read").waitFor();
