@@ -195,6 +195,8 @@ impl Cluster {
             "--locale=C",
             "--no-sync",
             "--no-instructions",
+            // In MB, instead of 16: each copy of a cluster has a few of these files.
+            "--wal-segsize=1",
         ]);
         output_of(initdb).await?;
         fs::remove_file(password_file)?;
@@ -216,6 +218,9 @@ impl Cluster {
             // failure.
             "-c",
             "fsync=off",
+            // The default depends on the segments' size.
+            "-c",
+            "max_wal_size=1GB",
             "-c",
             "shared_buffers=16MB",
             "-c",
