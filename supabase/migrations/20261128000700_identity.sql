@@ -114,12 +114,13 @@ begin
     now_user_id := change ->> 'user_id';
     changed_at := (change ->> 'at')::timestamptz;
 
-    -- By the user id, or by the number if the row has no user id of this account, which would be that of another user.
+    -- By the user id, or by the number if the row has no user id of this account. If it has one, the change of another
+    -- user id, or of a number alone, may be that of a later owner of the number.
     -- `for update` waits for concurrent changes of a link, and reads the link after them.
     select array_agg(distinct named.user_id) into owners from (
       select linked.user_id from public.user_preferences linked
       where linked.user_id is not null and (linked.whatsapp_user_id = was_user_id
-        or linked.whatsapp_phone = any (was_numbers) and (was_user_id is null or linked.whatsapp_user_id is null
+        or linked.whatsapp_phone = any (was_numbers) and (linked.whatsapp_user_id is null
           or linked.whatsapp_waba_id <> waba_id))
       for update
     ) named;

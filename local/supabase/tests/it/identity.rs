@@ -153,23 +153,26 @@ async fn change_is_applied_once_to_the_matching_identity() {
     assert_eq!(linked(&project, USER_A).await, row(["+16505551234", "US.1", "W", "changed"]));
     assert_eq!(apply_change(&project, 6, a, b, "11").await, to_a("stale"), "delivered for the first time");
 
-    // A number alone leaves the completed user id to the next message; a user id alone leaves the number.
-    assert_eq!(
-        apply_change(&project, 7, ["16505551234", ""], ["16505550001", ""], "13").await,
-        to_a("applied")
-    );
-    assert_eq!(linked(&project, USER_A).await, row(["+16505550001", "", "", "changed"]));
-    assert_eq!(apply_change(&project, 8, ["16505550001", "US.1"], ["", "US.3"], "14").await, to_a("applied"));
-    assert_eq!(linked(&project, USER_A).await, row(["+16505550001", "US.3", "W", "changed"]));
+    // The number alone may be that of a later owner, who has another user id.
+    let by_number = apply_change(&project, 7, ["16505551234", ""], ["16505550001", ""], "13").await;
+    assert_eq!(by_number, to_none("unlinked"));
+    assert_eq!(linked(&project, USER_A).await, row(["+16505551234", "US.1", "W", "changed"]));
+    // A user id alone leaves the number.
+    assert_eq!(apply_change(&project, 8, ["16505551234", "US.1"], ["", "US.3"], "14").await, to_a("applied"));
+    assert_eq!(linked(&project, USER_A).await, row(["+16505551234", "US.3", "W", "changed"]));
     // A number and a user id of two different users identify neither.
     write(&project, USER_B, json!({"whatsapp_phone": "+16505555678", "whatsapp_user_id": null})).await;
     assert_eq!(apply_change(&project, 9, ["16505555678", "US.3"], b, "15").await, to_none("ambiguous"));
+    let to_b = ("applied".to_owned(), json!(USER_B));
+    write(&project, USER_B, json!({"whatsapp_identity_at": "2026-06-01T00:00:00Z"})).await;
+    let by_number = apply_change(&project, 10, ["16505555678", ""], ["16505550002", ""], "16").await;
+    assert_eq!(by_number, to_b, "a row without a user id");
     // Each event was stored, whatever its outcome.
     let kept: i64 = sqlx::query_scalar("select count(*) from public.account_events")
         .fetch_one(project.supabase.pool())
         .await
         .expect("a number");
-    assert_eq!(kept, 9);
+    assert_eq!(kept, 10);
     project.stop().await;
 }
 

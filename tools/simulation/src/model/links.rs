@@ -213,7 +213,7 @@ impl Links {
             (was_user_id.is_some() && link.whatsapp_user_id == was_user_id)
                 || (was_number.is_some()
                     && link.whatsapp_phone == was_number
-                    && (was_user_id.is_none() || link.whatsapp_user_id.is_none() || other_account))
+                    && (link.whatsapp_user_id.is_none() || other_account))
         };
         let owners: Vec<Uuid> =
             self.0.iter().filter(|(_, link)| named(link)).map(|(account, _)| *account).collect();
