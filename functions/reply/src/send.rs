@@ -22,8 +22,8 @@ use crate::memory::WorkingNumbers;
 use crate::retry::STATUS_DELAY;
 use crate::split;
 
-/// The minimum time left for starting a part of a reply after the first.
-const SHORTEST_SEND: Duration = Duration::from_secs(1);
+/// The time needed for a part of a reply after the first. The time for a message is that for a reply of one part.
+const PART: Duration = HANDOVER.saturating_add(SEND_TIMEOUT);
 
 /// The sender and recipient of a reply, and the message that it answers.
 #[derive(Clone, Copy)]
@@ -111,18 +111,17 @@ pub(crate) struct Outbox<'a, M> {
 }
 
 impl<M: Messenger> Outbox<'_, M> {
-    /// Sends `text`, without the parts that an earlier attempt has sent. After the first part, none is started that may not end before `deadline`.
+    /// Sends `text`, without the parts that an earlier attempt has sent. After the first part, none is started that may not
+    /// end before `deadline`.
     pub(crate) async fn send<'t>(&self, route: Route<'_>, text: &'t str, deadline: Deadline) -> Sent<'t> {
         let Route { from, to, wamid, buttons, answer_id, part: first_part, sent: sent_before } = route;
         let quotes = wamid;
         let wamid = quotes.map(|wamid| ShortWamid::field(wamid.as_str()));
         let mut rest = text.trim();
-        let mut slowest: Option<Duration> = None;
         let mut wamids = Vec::new();
         let mut parts = 0;
         while !rest.is_empty() {
-            let needed = slowest.map(|slowest| HANDOVER + SHORTEST_SEND.max(slowest * 3 / 2));
-            if needed.is_some_and(|needed| !deadline.allows(needed)) {
+            if parts > 0 && !deadline.allows(PART) {
                 return Sent { wamids, parts, progress: Progress::Partial(rest, Stop::NoTime) };
             }
             let (body, after) = split::first(rest);
@@ -163,7 +162,6 @@ impl<M: Messenger> Outbox<'_, M> {
                     return Sent { wamids, parts, progress };
                 }
             }
-            slowest = slowest.max(Some(start.elapsed()));
             (parts, rest) = (parts + 1, after);
         }
         Sent { wamids, parts, progress: Progress::Complete }
