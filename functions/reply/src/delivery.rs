@@ -1,7 +1,7 @@
 //! A message as the queue delivers it.
 
 use aws_lambda_events::event::sqs::SqsMessage;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shared::lambda::deadline::Deadline;
 use shared::lambda::logging::plain;
 use shared::lambda::names::UpdateKind;
@@ -27,6 +27,8 @@ pub struct Delivery {
     pub receive_count: u32,
     /// The time at which it was put on the queue.
     pub sent_at: Option<DateTime<Utc>>,
+    /// The time of the first of these deliveries.
+    pub first_received_at: Option<DateTime<Utc>>,
     /// The X-Ray trace that it belongs to.
     pub trace: Option<String>,
     /// The parsed envelope, or the reason why it is unreadable.
@@ -56,12 +58,17 @@ impl Source {
     }
 }
 
+/// The time from the receipt of a message by the webhook until it is on the queue, at most: the webhook's timeout on
+/// Lambda is ten seconds, and clocks differ.
+const QUEUED_WITHIN: TimeDelta = TimeDelta::seconds(30);
+
 /// One attempt at a delivery.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
-    /// The number of deliveries so far, including this one. If there are more than one, an earlier one may have sent a
-    /// reply.
+    /// The number of deliveries so far, including this one.
     pub(crate) receive_count: u32,
+    /// Whether an earlier delivery, perhaps by another queue, may have sent a reply.
+    pub(crate) is_repeated: bool,
     /// The number of attempts so far, including this one: deliveries without those at which the message was held.
     pub(crate) tries: u32,
     /// The time by which it must end.
@@ -162,6 +169,16 @@ impl Delivery {
         }
     }
 
+    /// Returns whether an earlier delivery of its message, perhaps by another queue, may have sent a reply. A message that
+    /// was quarantined, or redriven from the dead-letter queue, is a new one for SQS.
+    pub(crate) fn is_repeated(&self) -> bool {
+        let is_moved = self.message().is_some_and(|message| {
+            self.source == Source::Records
+                || self.sent_at.is_some_and(|sent_at| sent_at - message.received_at > QUEUED_WITHIN)
+        });
+        self.receive_count > 1 || is_moved
+    }
+
     /// Returns the time at which the webhook received its message, or put it on the queue.
     #[must_use]
     pub fn received_at(&self) -> Option<DateTime<Utc>> {
@@ -175,7 +192,8 @@ impl From<SqsMessage> for Delivery {
         let group = attribute("MessageGroupId");
         let receive_count =
             attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
-        let sent_at = attribute("SentTimestamp").and_then(|milliseconds| milliseconds.parse().ok());
+        let time =
+            |name| attribute(name).and_then(|at| at.parse().ok()).and_then(DateTime::from_timestamp_millis);
         // The inbound queue is FIFO, the record queue is not. The queue's name decides, because messages on a standard
         // queue may have groups too; without a name, the presence of a group decides.
         let fifo = record.event_source_arn.as_deref().map_or(group.is_some(), |arn| arn.ends_with(".fifo"));
@@ -197,7 +215,8 @@ impl From<SqsMessage> for Delivery {
             source: if fifo { Source::Inbound } else { Source::Records },
             group: if fifo { group } else { key().map(str::to_owned) },
             receive_count,
-            sent_at: sent_at.and_then(DateTime::from_timestamp_millis),
+            sent_at: time("SentTimestamp"),
+            first_received_at: time("ApproximateFirstReceiveTimestamp"),
             trace: attribute(trace::SQS_ATTRIBUTE),
             work,
             body,

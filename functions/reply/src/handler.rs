@@ -75,7 +75,8 @@ impl<D: Database, M: Messenger, Q: QueueClient, R: Responder> Reply<D, M, Q, R> 
     /// Returns the attempt at these deliveries.
     fn attempt(&self, turn: &[Delivery], deadline: Deadline) -> Attempt {
         let receive_count = turn.iter().map(|delivery| delivery.receive_count).max().unwrap_or(1);
-        Attempt { receive_count, tries: self.window.tries(turn, (self.clock)()), deadline }
+        let is_repeated = turn.iter().any(Delivery::is_repeated);
+        Attempt { receive_count, is_repeated, tries: self.window.tries(turn, (self.clock)()), deadline }
     }
 
     /// Decides on a turn that failed. Only its first message is moved to another queue, if it must be.

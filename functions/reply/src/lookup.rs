@@ -212,10 +212,10 @@ pub(crate) async fn lookup(
     Found { owner, changes_owner, recorded, earlier: Earlier { sent, known, misses_stored } }
 }
 
-/// Returns whether an earlier attempt may have answered a message: it was received before, or the webhook received it so
+/// Returns whether an earlier attempt may have answered a message: it was delivered before, or the webhook received it so
 /// late that it may be a copy which SQS did not recognize.
 pub(crate) fn may_be_repeated(message: &Incoming, attempt: Attempt) -> bool {
-    attempt.receive_count > 1 || message.is_late()
+    attempt.is_repeated || message.is_late()
 }
 
 /// Returns the parts of the answer with this id, to this message, that an earlier attempt has sent, if there may be one.

@@ -30,7 +30,7 @@ pub(crate) async fn after(
     holds: u32,
     queues: &impl QueueClient,
 ) -> Disposition {
-    let Attempt { receive_count, tries, deadline } = attempt;
+    let Attempt { receive_count, tries, deadline, .. } = attempt;
     let message_id = &delivery.message_id;
     let wamid = delivery.wamid().map(ShortWamid::field);
     let source = delivery.source;

@@ -133,7 +133,8 @@ impl Window {
     /// were held.
     ///
     /// SQS counts receives only. Held deliveries were first tried when the window of the newest had ended, and a backoff
-    /// followed each attempt: since then no more attempts can have been made than fit between.
+    /// followed each attempt: since then no more attempts can have been made than fit between. Of a first receive in the
+    /// first half of the message's own window, it is known that it was no attempt, however late the second came.
     #[must_use]
     pub fn tries(self, deliveries: &[Delivery], now: DateTime<Utc>) -> u32 {
         let Some(first) = deliveries.first() else { return 0 };
@@ -142,8 +143,13 @@ impl Window {
             return first.receive_count;
         };
         let since = (now - end).to_std().unwrap_or_default();
+        let was_held = first
+            .first_received_at
+            .zip(first.received_at())
+            .is_some_and(|(delivered_at, received_at)| delivered_at < received_at + self.0 / 2);
+        let most = first.receive_count.saturating_sub(u32::from(was_held));
         let (mut tries, mut waited) = (1, Duration::ZERO);
-        while tries < first.receive_count {
+        while tries < most {
             waited += Backoff::Transient.shortest(tries);
             if waited > since {
                 break;

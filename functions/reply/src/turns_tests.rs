@@ -130,6 +130,18 @@ fn a_retry_leaves_new_messages_to_the_next_turn() {
 }
 
 #[test]
+fn a_late_redelivery_after_a_hold_is_no_retry() {
+    let window = window(2000);
+    let mut group = texts(&[(0, 2), (1000, 1)]);
+    assert_eq!(window.turn(&group, after(4100)), 1, "held or tried at its first receive");
+    group[0].first_received_at = Some(after(50));
+    assert_eq!((window.turn(&group, after(4100)), window.tries(&group, after(4100))), (2, 1));
+    // In the second half, it may have been tried at the end of the window.
+    group[0].first_received_at = Some(after(1000));
+    assert_eq!(window.tries(&group, after(5100)), 2);
+}
+
+#[test]
 fn a_window_is_a_number_of_milliseconds() {
     assert_eq!("2000".parse(), Ok(window(2000)));
     assert_eq!("0".parse(), Ok(Window::OFF));

@@ -42,6 +42,7 @@ fn delivery(source: Source) -> Delivery {
         group,
         receive_count: 50,
         sent_at: None,
+        first_received_at: None,
         trace: None,
         work: Work::read(&body),
         body,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reply::batch::{self, Disposition, Handle as _};
-use reply::delivery::Delivery;
+use reply::delivery::{Delivery, Source};
 use reply::history::{notice_id, row_id};
 use reply::responder::{Echo, NoAnswer, Question, Responder, Response};
 use reply::turns::Window;
@@ -252,6 +252,22 @@ async fn a_late_copy_is_not_answered_again_if_the_reply_has_a_status() {
     let reply = world.reply(Echo);
     assert_eq!(reply.handle(&delivery(envelope(&message), 1), Deadline::NONE).await, Disposition::Delete);
     assert!(world.sends().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_moved_between_queues_is_not_answered_again_if_its_reply_has_a_status() {
+    // For SQS, each of them is a new message.
+    let first = delivery(envelope(&text()), 1);
+    let received_at = first.received_at().expect("a time");
+    let quarantined = Delivery { source: Source::Records, ..first.clone() };
+    let redriven = Delivery { sent_at: Some(received_at + TimeDelta::hours(3)), ..first };
+    for moved in [quarantined, redriven] {
+        let world = World::new(with_status("wamid.Q", 1)).await;
+        let reply = world.reply(Counting::default());
+        assert_eq!(reply.handle(&moved, Deadline::NONE).await, Disposition::Delete);
+        assert!(world.sends().await.is_empty());
+        assert_eq!(world.writes("GET", "stored_answers").await.len(), 1);
+    }
 }
 
 #[tokio::test]

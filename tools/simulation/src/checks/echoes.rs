@@ -145,11 +145,16 @@ fn cause(state: &State, wamid: &str, earlier: &Send, later: &Send) -> Result<Cau
         Lookup::Answered(shown) if shown.contains(&earlier.id) => {
             return Err("the database had a status of the first".to_owned());
         }
-        Lookup::Skipped if now.messages.iter().any(|member| member.receive_count > 1) => {
+        Lookup::Skipped
+            if now.messages.iter().any(|member| member.receive_count > 1)
+                || has_status(state, earlier, now.at) =>
+        {
             return Err("no check for a status of the first".to_owned());
         }
         // The turn of the first ended with a message that the queue did not return.
-        Lookup::Answered(_) if earlier.wamid != later.wamid && has_status(state, earlier, now.at) => {
+        Lookup::Answered(_)
+            if !now.received.contains(&earlier.wamid) && has_status(state, earlier, now.at) =>
+        {
             return Ok(Cause::Cut);
         }
         _ => {}

@@ -246,6 +246,7 @@ pub(crate) fn delivery(body: String, receive_count: u32) -> Delivery {
         group,
         receive_count,
         sent_at: None,
+        first_received_at: None,
         trace: None,
         work,
         body,
