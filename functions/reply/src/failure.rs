@@ -90,6 +90,13 @@ impl Failure {
         }
     }
 
+    /// Returns whether the responder asked for the retry, such as a language model whose server is busy: new code is not the
+    /// cause.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        matches!(self, Self::NoAnswer(responder::NoAnswer { wait: Some(_), .. }))
+    }
+
     /// Returns the counter for this failure.
     #[must_use]
     pub fn counter(&self) -> Counter {

@@ -8,7 +8,7 @@ use shared::lambda::logging::ShortWamid;
 use shared::lambda::names::UpdateKind;
 use shared::lambda::trace;
 use shared::meta::wamid::MessageKey;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::delivery::{Delivery, Work};
@@ -169,9 +169,13 @@ pub(crate) fn log(
             );
         }
         Err(failure) => {
-            let counter = failure.counter().name();
-            let outcome = Outcome::Returned.name();
-            error!(counter, update, wamid, name, user_id, outcome, reason = %failure, joined, duration_ms, "{update} returned");
+            let (counter, outcome, reason) = (failure.counter().name(), Outcome::Returned.name(), failure);
+            // A responder that says when to ask it again has not failed.
+            if failure.is_expected() {
+                warn!(counter, update, wamid, name, user_id, outcome, %reason, joined, duration_ms, "{update} returned");
+            } else {
+                error!(counter, update, wamid, name, user_id, outcome, %reason, joined, duration_ms, "{update} returned");
+            }
         }
     }
 }

@@ -46,6 +46,14 @@ impl FromStr for ReadReceipts {
     }
 }
 
+impl ReadReceipts {
+    /// Returns the sign when no reply follows.
+    #[must_use]
+    pub fn without_typing(self) -> Self {
+        if self == Self::Typing { Self::Read } else { self }
+    }
+}
+
 /// Marks a message that the business number `by` received as read, if this program replies to it. Failures are logged.
 pub(crate) async fn mark_read(
     messenger: &impl Messenger,

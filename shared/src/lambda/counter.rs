@@ -75,6 +75,7 @@ crate::names! {
         LlmErrorsContext = "llm_errors_context": "calls refused because the conversation was too long for the model",
         LlmErrorsUnusable = "llm_errors_unusable": "calls refused, or whose answer is a refusal, empty or unreadable",
         MissingConversations = "missing_conversations": "messages answered without the conversation so far, because the database did not respond",
+        UncheckedLimits = "unchecked_limits": "messages answered without a check of the daily limits, because the database did not respond",
         FallbackAnswers = "fallback_answers": "turns that got the fallback text, or nothing, instead of an answer of the model",
         LimitedAnswers = "limited_answers": "turns that got the text of the daily limit, or nothing, because a limit was reached",
 

@@ -176,6 +176,9 @@ fn read_receipts_are_off_read_or_typing() {
     let expected = [ReadReceipts::Off, ReadReceipts::Read, ReadReceipts::Typing].map(Some);
     assert_eq!(parsed[..3], expected);
     assert_eq!(parsed[3..], [None, None, None]);
+    let silent =
+        [ReadReceipts::Off, ReadReceipts::Read, ReadReceipts::Typing].map(ReadReceipts::without_typing);
+    assert_eq!(silent, [ReadReceipts::Off, ReadReceipts::Read, ReadReceipts::Read]);
 }
 
 #[tokio::test]

@@ -154,12 +154,23 @@ async fn a_message_returned_after_ten_minutes_is_overdue() {
     assert_eq!(logs.counted(), [("WARN".to_owned(), "overdue_messages".to_owned())]);
 }
 
-/// A responder that always fails.
-struct Overloaded;
+/// A responder that always fails, and may say when to ask it again.
+struct Overloaded(Option<Duration>);
 
 impl Responder for Overloaded {
     async fn respond(&self, _: Question<'_>) -> Result<Response, NoAnswer> {
-        Err("the model is overloaded".into())
+        Err(NoAnswer { reason: "the model is overloaded".to_owned(), wait: self.0 })
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_the_responder_asks_for_is_no_error_of_a_new_version() {
+    for (wait, level) in [(None, "ERROR"), (Some(Duration::from_secs(4)), "WARN")] {
+        let world = World::new(all_well()).await;
+        let logs = Logs::capture();
+        let reply = world.reply(Overloaded(wait));
+        assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
+        assert_eq!(logs.counted(), [(level.to_owned(), "missing_answers".to_owned())]);
     }
 }
 
@@ -168,7 +179,7 @@ async fn retries_and_quarantined_messages_are_counted() {
     let world = World::new(all_well()).await;
     let logs = Logs::capture();
     let counters = || logs.counted().into_iter().map(|(_, counter)| counter).collect::<Vec<_>>();
-    let reply = world.reply(Overloaded);
+    let reply = world.reply(Overloaded(None));
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 1), Deadline::NONE).await));
     assert_eq!(counters(), ["missing_answers"]);
     assert!(is_returned(reply.handle(&delivery(envelope(&text()), 2), Deadline::NONE).await));
