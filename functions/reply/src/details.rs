@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct LlmDetails {
     /// The origin of the text.
-    pub source: Source,
+    pub source: Origin,
     /// The model, as its server names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -28,7 +28,7 @@ pub struct LlmDetails {
 /// The origin of a reply.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub enum Origin {
     /// The model.
     Model,
     /// `LLM_FALLBACK_TEXT`: the model gave no usable answer.
@@ -37,9 +37,9 @@ pub enum Source {
     Limit,
 }
 
-impl From<Source> for LlmDetails {
+impl From<Origin> for LlmDetails {
     /// Returns details of which only the source is known.
-    fn from(source: Source) -> Self {
+    fn from(source: Origin) -> Self {
         Self { source, model: None, input_tokens: None, output_tokens: None, ms: None, finish_reason: None }
     }
 }

@@ -9,7 +9,7 @@ use reply::database::Project;
 use reply::graph::Graph;
 use reply::llm::Llm;
 use reply::llm::client::ChatCompletions;
-use reply::llm::conversation::History;
+use reply::llm::conversation::StoredConversations;
 use reply::llm::settings::LlmSettings;
 use reply::memory::Memory;
 use reply::queues::Sqs;
@@ -56,9 +56,14 @@ fn build(
         ResponderSettings::Llm(llm) => {
             let LlmSettings { api, rules } = *llm;
             let model = ChatCompletions::new(api, http.clone());
-            let conversations = History::new(supabase.clone());
+            let conversations = StoredConversations::new(supabase.clone());
             AnyResponder::Llm(Box::new(Llm { model, conversations, rules, clock: clock.clone() }))
         }
+    };
+    let read_receipts = match responder {
+        // No reply would end the typing indicator.
+        AnyResponder::Silent => settings.read_receipts.without_typing(),
+        AnyResponder::Echo | AnyResponder::Llm(_) => settings.read_receipts,
     };
     Reply {
         database: Project::new(supabase),
@@ -66,7 +71,7 @@ fn build(
         messenger: Graph::new(settings.graph, http),
         responder,
         registration_text: settings.registration_text,
-        read_receipts: settings.read_receipts,
+        read_receipts,
         answers_groups: settings.answers_groups,
         phone_number_id: settings.phone_number_id,
         window: settings.window,

@@ -37,7 +37,7 @@ const NUMBERS: usize = 100;
 #[derive(Debug, Default)]
 pub struct Memory {
     /// Conversations with recent turns.
-    pub conversations: Conversations,
+    pub conversations: RecentConversations,
     /// Business numbers with a successful send.
     pub numbers: WorkingNumbers,
     /// Replies that the database does not have.
@@ -48,7 +48,7 @@ pub struct Memory {
 
 /// Conversations with recent turns, for the detection of reply loops.
 #[derive(Debug, Default)]
-pub struct Conversations {
+pub struct RecentConversations {
     /// Seeded randomly, so that a hash reveals nothing outside this process.
     hashes: RandomState,
     latest: Mutex<VecDeque<Conversation>>,
@@ -168,7 +168,7 @@ impl WorkingNumbers {
     }
 }
 
-impl Conversations {
+impl RecentConversations {
     /// Returns the key of the conversation of a business number and a sender.
     #[must_use]
     pub fn key(&self, number: &PhoneNumberId, sender: &Sender) -> Key {
@@ -223,14 +223,14 @@ mod tests {
 
     use super::*;
 
-    fn key(memory: &Conversations, sender: &str) -> Key {
+    fn key(memory: &RecentConversations, sender: &str) -> Key {
         let number = "106540352242922".parse().expect("an id");
         memory.key(&number, &Sender::parse(sender).expect("a sender"))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_loop_is_detected_until_the_rate_falls() {
-        let memory = Conversations::default();
+        let memory = RecentConversations::default();
         let (machine, person) = (key(&memory, "16505551234"), key(&memory, "US.1349"));
         for _ in 0..TURNS {
             assert!(!memory.is_loop(machine));
@@ -250,7 +250,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn concurrent_loops_are_detected() {
-        let memory = Conversations::default();
+        let memory = RecentConversations::default();
         let machine = key(&memory, "16505551234");
         let start = Utc::now();
         let at = |second: i64| start + TimeDelta::seconds(second);
@@ -264,7 +264,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_every_eleven_seconds_is_not_a_loop() {
-        let memory = Conversations::default();
+        let memory = RecentConversations::default();
         let person = key(&memory, "16505551234");
         for _ in 0..1000 {
             assert!(!memory.is_loop(person));
@@ -275,7 +275,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_of_messages_is_not_a_loop() {
-        let memory = Conversations::default();
+        let memory = RecentConversations::default();
         let person = key(&memory, "16505551234");
         let sent_at = Utc::now();
         for second in 1..=100 {
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_evicts_the_least_recent_first() {
-        let memory = Conversations::default();
+        let memory = RecentConversations::default();
         let machine = key(&memory, "US.0");
         for other in 0..3 * SENDERS {
             memory.add_turn(machine, Utc::now(), None);

@@ -8,7 +8,7 @@ use crate::graph::{Button, Messenger, PhoneNumberId, Recipient};
 use crate::history::notice_id;
 use crate::incoming::Incoming;
 use crate::lookup::{Owner, may_be_repeated, sent_before};
-use crate::memory::Conversations;
+use crate::memory::RecentConversations;
 use crate::outcome::{Handled, Outcome};
 use crate::read_receipts::{ReadReceipts, mark_read};
 use crate::refusal::OwnNumbers;
@@ -21,7 +21,7 @@ pub(crate) const SILENCED: &str = "its sender seems to be automatic: too many re
 pub(crate) struct Notices<'a, D, M> {
     pub(crate) outbox: Outbox<'a, M>,
     pub(crate) own_numbers: OwnNumbers<'a, D>,
-    pub(crate) conversations: &'a Conversations,
+    pub(crate) conversations: &'a RecentConversations,
     pub(crate) read_receipts: ReadReceipts,
 }
 

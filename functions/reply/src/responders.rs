@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::llm::Llm;
 use crate::llm::client::ChatCompletions;
-use crate::llm::conversation::History;
+use crate::llm::conversation::StoredConversations;
 use crate::responder::{Echo, NoAnswer, Question, Responder, Response, Silent};
 
 /// The name of a responder: `REPLY_RESPONDER`.
@@ -42,7 +42,7 @@ pub enum AnyResponder {
     /// See [`Echo`].
     Echo,
     /// See [`Llm`].
-    Llm(Box<Llm<ChatCompletions, History>>),
+    Llm(Box<Llm<ChatCompletions, StoredConversations>>),
     /// See [`Silent`].
     Silent,
 }

@@ -158,13 +158,13 @@ struct SendRequest<'a> {
     context: Option<Context<'a>>,
     biz_opaque_callback_data: Callback,
     #[serde(flatten)]
-    content: Content<'a>,
+    content: MessageBody<'a>,
 }
 
 /// The type of a message, and its content under the type's name.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Content<'a> {
+enum MessageBody<'a> {
     Text { text: TextBody<'a> },
     Interactive { interactive: Interactive<'a> },
 }
@@ -226,21 +226,22 @@ struct Action<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ReplyButton<'a> {
-    Reply { reply: Reply<'a> },
+    Reply { reply: ButtonReply<'a> },
 }
 
 #[derive(Serialize)]
-struct Reply<'a> {
+struct ButtonReply<'a> {
     id: &'a str,
     title: &'a str,
 }
 
-impl<'a> Content<'a> {
+impl<'a> MessageBody<'a> {
     fn of(text: &Text<'a>) -> Self {
         if text.buttons.is_empty() {
             return Self::Text { text: TextBody { body: text.body, preview_url: false } };
         }
-        let reply = |&Button { id, title }: &Button<'a>| ReplyButton::Reply { reply: Reply { id, title } };
+        let reply =
+            |&Button { id, title }: &Button<'a>| ReplyButton::Reply { reply: ButtonReply { id, title } };
         let action = Action { buttons: text.buttons.iter().map(reply).collect() };
         let interactive = Interactive::Button { body: InteractiveBody { text: text.body }, action };
         Self::Interactive { interactive }
@@ -362,7 +363,7 @@ impl Messenger for Graph {
             recipient,
             context: text.quotes.map(|message_id| Context { message_id }),
             biz_opaque_callback_data: text.callback,
-            content: Content::of(text),
+            content: MessageBody::of(text),
         };
         let request = self.post(text.from, &request, SEND_TIMEOUT)?;
         let sending = async { self.body(self.send_once(request).await?).await };

@@ -87,11 +87,11 @@ pub trait Conversations: Send + Sync {
 
 /// The conversations in a Supabase project.
 #[derive(Clone)]
-pub struct History {
+pub struct StoredConversations {
     supabase: Supabase,
 }
 
-impl History {
+impl StoredConversations {
     /// Builds it over `supabase`, with its own key.
     #[must_use]
     pub fn new(supabase: Supabase) -> Self {
@@ -111,7 +111,7 @@ struct Row {
     /// Set if its author deleted it for everyone.
     revoked_at: Option<String>,
     quotes: Option<String>,
-    /// The origin of a reply, see [`Source`](crate::details::Source).
+    /// The origin of a reply, see [`Origin`](crate::details::Origin).
     source: Option<String>,
 }
 
@@ -137,7 +137,7 @@ impl Row {
     }
 }
 
-impl Conversations for History {
+impl Conversations for StoredConversations {
     async fn latest(&self, user_id: Uuid, most: usize) -> Result<Vec<Said>, LookupError> {
         let request = self.supabase.from("messages").select(COLUMNS).eq("user_id", user_id.to_string());
         // The order of the index `messages_user_id_created_at_id_idx`.

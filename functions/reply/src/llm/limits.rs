@@ -34,13 +34,18 @@ impl Limits {
         self != Self::default()
     }
 
-    /// Returns whether one is reached.
+    /// Returns the first one that is reached, by its variable.
     #[must_use]
-    pub fn are_reached(self, usage: &DayUsage) -> bool {
+    pub fn reached(self, usage: &DayUsage) -> Option<&'static str> {
         let is_reached = |limit: Option<u64>, used: u64| limit.is_some_and(|limit| used >= limit);
-        is_reached(self.user_answers, usage.user_answers)
-            || is_reached(self.answers, usage.answers)
-            || self.output_tokens.is_some_and(|limit| usage.output_tokens >= limit as f64)
+        let tokens = self.output_tokens.is_some_and(|limit| usage.output_tokens >= limit as f64);
+        [
+            ("LLM_USER_DAILY_ANSWERS", is_reached(self.user_answers, usage.user_answers)),
+            ("LLM_DAILY_ANSWERS", is_reached(self.answers, usage.answers)),
+            ("LLM_DAILY_TOKENS", tokens),
+        ]
+        .into_iter()
+        .find_map(|(name, is_reached)| is_reached.then_some(name))
     }
 }
 
@@ -52,18 +57,21 @@ mod tests {
     fn a_limit_is_reached_when_as_much_is_used() {
         let usage = DayUsage { user_answers: 3, answers: 10, output_tokens: 500.0, limit_notices: 0 };
         let none = Limits::default();
-        assert!(!none.any() && !none.are_reached(&usage));
-        for (limits, is_reached) in [
-            (Limits { user_answers: Some(3), ..none }, true),
-            (Limits { user_answers: Some(4), ..none }, false),
-            (Limits { answers: Some(10), ..none }, true),
-            (Limits { answers: Some(11), ..none }, false),
-            (Limits { output_tokens: Some(500), ..none }, true),
-            (Limits { output_tokens: Some(501), ..none }, false),
-            (Limits { user_answers: Some(4), answers: Some(11), output_tokens: Some(1) }, true),
+        assert!(!none.any() && none.reached(&usage).is_none());
+        for (limits, reached) in [
+            (Limits { user_answers: Some(3), ..none }, Some("LLM_USER_DAILY_ANSWERS")),
+            (Limits { user_answers: Some(4), ..none }, None),
+            (Limits { answers: Some(10), ..none }, Some("LLM_DAILY_ANSWERS")),
+            (Limits { answers: Some(11), ..none }, None),
+            (Limits { output_tokens: Some(500), ..none }, Some("LLM_DAILY_TOKENS")),
+            (Limits { output_tokens: Some(501), ..none }, None),
+            (
+                Limits { user_answers: Some(4), answers: Some(11), output_tokens: Some(1) },
+                Some("LLM_DAILY_TOKENS"),
+            ),
         ] {
             assert!(limits.any());
-            assert_eq!(limits.are_reached(&usage), is_reached, "{limits:?}");
+            assert_eq!(limits.reached(&usage), reached, "{limits:?}");
         }
     }
 }

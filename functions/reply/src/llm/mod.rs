@@ -23,6 +23,7 @@ pub mod retries;
 pub mod settings;
 pub mod usage;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use shared::lambda::counter::Counter;
@@ -34,7 +35,7 @@ use shared::text::head;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::details::{LlmDetails, Source};
+use crate::details::{LlmDetails, Origin};
 use crate::function::Clock;
 use crate::incoming::Incoming;
 use crate::responder::{Answer, NoAnswer, Question, Responder, Response};
@@ -90,8 +91,10 @@ impl<M: Model, C: Conversations> Responder for Llm<M, C> {
         let deadline = question.deadline.keeping(MARGIN).min(Deadline::after(self.rules.timeout));
         let turn = Turn { question, newest, retries: Retries::of(question, now), deadline };
         let (usage, earlier) = tokio::join!(self.usage(&turn), self.earlier(&turn));
-        if let Some(usage) = usage.filter(|usage| self.rules.limits.are_reached(usage)) {
-            return Ok(self.limited(&usage, &turn));
+        if let Some(usage) = usage
+            && let Some(limit) = self.rules.limits.reached(&usage)
+        {
+            return Ok(self.limited(limit, &usage, &turn));
         }
         let earlier = match earlier {
             Ok(earlier) => earlier,
@@ -133,9 +136,16 @@ impl<M: Model, C: Conversations> Llm<M, C> {
     /// the reply.
     async fn usage(&self, turn: &Turn<'_>) -> Option<DayUsage> {
         let user_id = turn.question.user_id.filter(|_| self.rules.limits.any())?;
-        let usage = turn.deadline.run(Duration::MAX, self.conversations.usage(user_id)).await.ok()?;
-        let wamid = turn.newest.short_wamid();
-        usage.inspect_err(|cause| warn!(wamid, %cause, "limits not checked: it is unknown what this day's answers come to")).ok()
+        let usage = read(turn, self.conversations.usage(user_id)).await;
+        let (counter, wamid) = (Counter::UncheckedLimits.name(), turn.newest.short_wamid());
+        usage
+            .inspect_err(|cause| {
+                warn!(
+                    counter,
+                    wamid, cause, "limits not checked: it is unknown what this day's answers come to"
+                )
+            })
+            .ok()
     }
 
     /// Returns the conversation so far. In a group, where others read the reply, there is none.
@@ -144,11 +154,7 @@ impl<M: Model, C: Conversations> Llm<M, C> {
             return Ok(Vec::new());
         }
         let user_id = turn.question.user_id.ok_or("the user is unknown")?;
-        let reading = self.conversations.latest(user_id, self.rules.history);
-        match turn.deadline.run(Duration::MAX, reading).await {
-            Ok(read) => read.map_err(|cause| cause.to_string()),
-            Err(_) => Err("the database did not respond in time".to_owned()),
-        }
+        read(turn, self.conversations.latest(user_id, self.rules.history)).await
     }
 
     /// Asks the model; with half of the conversation so far, as often as it takes, if that is too long, and without it if the
@@ -172,7 +178,7 @@ impl<M: Model, C: Conversations> Llm<M, C> {
         let usage = spent.plus(completion.usage);
         let name = |name: &str| head(&storable_text(name), MAX_NAME).to_owned();
         let details = LlmDetails {
-            source: Source::Model,
+            source: Origin::Model,
             model: Some(name(completion.model.as_deref().unwrap_or_else(|| self.model.name()))),
             input_tokens: usage.input_tokens,
             output_tokens: usage.output_tokens,
@@ -234,21 +240,39 @@ impl<M: Model, C: Conversations> Llm<M, C> {
         }
         let (counter, wamid, tries) =
             (Counter::FallbackAnswers.name(), turn.newest.short_wamid(), turn.question.tries);
-        warn!(counter, wamid, tries, reason, "no answer of the model: the fallback text is the reply");
+        warn!(
+            counter,
+            wamid, tries, reason, "no answer of the model: the reply is the fallback text, if there is one"
+        );
         let Some(text) = self.rules.fallback_text.clone() else { return Ok(Response::Silence(NO_REPLY)) };
         let Usage { input_tokens, output_tokens } = spent;
-        let details = LlmDetails { input_tokens, output_tokens, ..Source::Fallback.into() };
+        let details = LlmDetails { input_tokens, output_tokens, ..Origin::Fallback.into() };
         Ok(Response::Text(Answer { text, details: Some(details) }))
     }
 
     /// Returns the reply at a limit: one text a user and day, and then none.
-    fn limited(&self, usage: &DayUsage, turn: &Turn<'_>) -> Response {
+    fn limited(&self, limit: &str, usage: &DayUsage, turn: &Turn<'_>) -> Response {
         let is_told = usage.limit_notices > 0;
         let (counter, wamid) = (Counter::LimitedAnswers.name(), turn.newest.short_wamid());
-        warn!(counter, wamid, is_told, "a daily limit of answers is reached: the model is not asked");
+        let user_id = turn.question.user_id.map(tracing::field::display);
+        warn!(
+            counter,
+            wamid, user_id, limit, is_told, "a daily limit of answers is reached: the model is not asked"
+        );
         if is_told {
             return Response::Silence(LIMIT_REACHED);
         }
-        Response::Text(Answer { text: self.rules.limit_text.clone(), details: Some(Source::Limit.into()) })
+        Response::Text(Answer { text: self.rules.limit_text.clone(), details: Some(Origin::Limit.into()) })
+    }
+}
+
+/// Reads from the database, within the time for a turn.
+async fn read<T, E: Display>(
+    turn: &Turn<'_>,
+    reading: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match turn.deadline.run(Duration::MAX, reading).await {
+        Ok(read) => read.map_err(|cause| cause.to_string()),
+        Err(_) => Err("the database did not respond in time".to_owned()),
     }
 }

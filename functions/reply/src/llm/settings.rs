@@ -25,7 +25,7 @@ pub const LIMIT_TEXT: &str = "I have given as many answers as I can for today. P
 pub const HISTORY: usize = 30;
 
 /// The default of `LLM_MAX_TOKENS`.
-pub const MAX_TOKENS: u32 = 1000;
+pub const MAX_TOKENS: u32 = 4000;
 
 /// All settings of the language model.
 #[derive(Clone, Debug)]

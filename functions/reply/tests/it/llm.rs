@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reply::details::{LlmDetails, Source};
+use reply::details::{LlmDetails, Origin};
 use reply::incoming::Incoming;
 use reply::llm::conversation::{Conversations, Said};
 use reply::llm::error::{ErrorClass, ModelError};
@@ -145,7 +145,7 @@ fn failing(class: ErrorClass) -> FakeModel {
 
 fn fallback(spent: Usage) -> Result<Response, NoAnswer> {
     let Usage { input_tokens, output_tokens } = spent;
-    let details = LlmDetails { input_tokens, output_tokens, ..Source::Fallback.into() };
+    let details = LlmDetails { input_tokens, output_tokens, ..Origin::Fallback.into() };
     Ok(Response::Text(Answer { text: FALLBACK_TEXT.to_owned(), details: Some(details) }))
 }
 
@@ -301,11 +301,13 @@ async fn at_a_limit_there_is_one_notice_and_then_silence() {
         respond_to(&text(), &model, conversations, rules(), (1, TimeDelta::zero())).await
     };
     assert!(matches!(ask(used(4, 0)).await, Ok(Response::Text(answer)) if answer.text == "Hi!"));
-    let notice = Answer { text: LIMIT_TEXT.to_owned(), details: Some(Source::Limit.into()) };
+    let notice = Answer { text: LIMIT_TEXT.to_owned(), details: Some(Origin::Limit.into()) };
     assert_eq!(ask(used(5, 0)).await, Ok(Response::Text(notice)));
     assert_eq!(ask(used(5, 1)).await, Ok(Response::Silence(LIMIT_REACHED)));
+    let logs = Logs::capture();
     let unknown = FakeConversations { usage: None, ..rows(2) };
     assert!(matches!(ask(unknown).await, Ok(Response::Text(answer)) if answer.text == "Hi!"));
+    assert_eq!(logs.counted(), [("WARN".to_owned(), "unchecked_limits".to_owned())]);
     assert_eq!(model.asked().len(), 2);
 }
 

@@ -11,7 +11,7 @@ use reply::graph::{Graph, GraphError, Messenger, ReadReceipt, Text};
 use reply::history::row_id;
 use reply::llm::Llm;
 use reply::llm::client::ChatCompletions;
-use reply::llm::conversation::History;
+use reply::llm::conversation::StoredConversations;
 use reply::llm::limits::Limits;
 use reply::llm::settings::{ApiSettings, Rules};
 use reply::read_receipts::ReadReceipts;
@@ -65,7 +65,7 @@ impl Chat {
         let supabase = Supabase::new(&supabase, "sb_secret_k".parse().expect("a key"), http.clone());
         self.world.reply(AnyResponder::Llm(Box::new(Llm {
             model: ChatCompletions::new(api, http),
-            conversations: History::new(supabase),
+            conversations: StoredConversations::new(supabase),
             rules,
             // The messages of `text` are received now.
             clock: Arc::new(|| "2025-06-08T20:59:44Z".parse().unwrap_or_else(|_| Utc::now())),

@@ -142,7 +142,7 @@ impl Database for Project {
         });
         let found = found.await;
         let state = &mut *self.world.lock();
-        state.turns.steps.insert(self.invocation, turns::Step::LookedUp);
+        state.turns.steps.insert(self.invocation, turns::TurnStep::LookedUp);
         if let (Some(attempt), Ok(found)) = (state.attempts.get_mut(attempt), &found) {
             let is_found = |wamid: &String| found.iter().any(|(_, found)| found == wamid);
             attempt.messages.iter_mut().for_each(|member| member.response = Some(is_found(&member.wamid)));
@@ -237,7 +237,7 @@ impl Database for Project {
         });
         let stored = storing.await;
         let state = &mut *self.world.lock();
-        state.turns.steps.insert(self.invocation, turns::Step::Stored);
+        state.turns.steps.insert(self.invocation, turns::TurnStep::Stored);
         if let (Some(attempt), Ok(())) = (state.attempts.get_mut(attempt), &stored) {
             attempt.kept = Some(true);
         }
@@ -268,7 +268,7 @@ impl Database for Project {
         let written =
             self.request(WRITE_TIMEOUT, true, move |state| tables::add_rows(state, rows, &turn)).await;
         let mut state = self.world.lock();
-        state.turns.steps.insert(invocation, turns::Step::Recorded);
+        state.turns.steps.insert(invocation, turns::TurnStep::Recorded);
         if let Err(error) = &written {
             let reply = format_args!("reply {invocation}");
             state.note(reply, format_args!("{key}: rows not confirmed: {error}"));

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::Defect;
 use crate::actors::{linkers, loops, statuses};
-use crate::model::turns::Step;
+use crate::model::turns::TurnStep;
 use crate::model::world::{REGISTRATION_TEXT, Send, State, World};
 
 /// The Graph API for one invocation.
@@ -149,7 +149,7 @@ impl Messenger for Graph {
         };
         unanswered.attempt = None;
         let state = &mut *self.world.lock();
-        state.turns.steps.insert(self.invocation, Step::Sent);
+        state.turns.steps.insert(self.invocation, TurnStep::Sent);
         if let Err(error) = &result {
             state.note(format_args!("reply {}", self.invocation), format_args!("{wamid}: {error}"));
             if let Some(attempt) = state.attempts.get_mut(attempt) {

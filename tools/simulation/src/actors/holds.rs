@@ -6,7 +6,7 @@ use reply::turns::HOLDS;
 use crate::Defect;
 use crate::actors::bodies::{About, about};
 use crate::model::attempts::Holding;
-use crate::model::turns::Step;
+use crate::model::turns::TurnStep;
 use crate::model::world::State;
 
 /// Windows after its first message at which a turn is answered.
@@ -60,5 +60,5 @@ pub fn record(state: &mut State, invocation: u64, received: &[Received], holding
 
 /// Records that a process hides deliveries.
 pub fn hides(state: &mut State, invocation: u64) {
-    state.turns.steps.entry(invocation).or_insert(Step::Held);
+    state.turns.steps.entry(invocation).or_insert(TurnStep::Held);
 }

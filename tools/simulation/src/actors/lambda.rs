@@ -26,7 +26,7 @@ use crate::actors::responders::RunResponder;
 use crate::actors::webhook::received_now;
 use crate::model::attempts::{End, Holding};
 use crate::model::faults::Answering;
-use crate::model::turns::Step;
+use crate::model::turns::TurnStep;
 use crate::model::world::{REGISTRATION_TEXT, World};
 
 /// The timeout of `reply`, as in the template.
@@ -119,7 +119,7 @@ async fn invoke(world: &Arc<World>, queue: &'static str, received: Vec<Received>
     let mut state = world.lock();
     let state = &mut *state;
     let Ok(Some(response)) = result else {
-        let crash = Step::crash(state.turns.steps.remove(&id));
+        let crash = TurnStep::crash(state.turns.steps.remove(&id));
         let how = if result.is_err() { "timed out" } else { crash };
         state.inject(how);
         state.cut += u64::from(result.is_err());
@@ -211,7 +211,12 @@ fn delivery(world: &World, queue: &str, message: &Received) -> Delivery {
     record.receipt_handle = Some(message.receipt_handle.clone());
     record.body = Some(body);
     record.event_source_arn = Some(queue_arn(queue));
-    record.attributes.insert("ApproximateReceiveCount".to_owned(), receives.to_string());
+    let (sent_at, first_received_at) = (message.sent_at.as_millis(), message.first_received_at.as_millis());
+    record.attributes.extend([
+        ("ApproximateReceiveCount".to_owned(), receives.to_string()),
+        ("SentTimestamp".to_owned(), sent_at.to_string()),
+        ("ApproximateFirstReceiveTimestamp".to_owned(), first_received_at.to_string()),
+    ]);
     if let Some(group) = &message.group_id {
         record.attributes.insert("MessageGroupId".to_owned(), group.to_string());
     }

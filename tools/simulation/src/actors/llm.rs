@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reply::details::Source;
+use reply::details::Origin;
 use reply::llm::conversation::{Conversations, Said};
 use reply::llm::error::{ErrorClass, ModelError};
 use reply::llm::limits::DayUsage;
@@ -103,7 +103,7 @@ impl LanguageModel {
             state.turns.answers += 1;
             state.note("model", format_args!("answers {wamid}"));
             let usage = state.llm.usage.get(&attempt);
-            if usage.is_some_and(|usage| state.llm.limits.are_reached(usage)) {
+            if usage.is_some_and(|usage| state.llm.limits.reached(usage).is_some()) {
                 state.llm.beyond_limits.push(wamid.clone());
             }
             state.llm.calls.push(Call { attempt, wamid, is_returned: false });
@@ -174,11 +174,11 @@ fn day_usage(state: &State, user_id: Uuid) -> DayUsage {
         let of_user = u64::from(row.user_id == user_id);
         usage.output_tokens += details.output_tokens.unwrap_or_default() as f64;
         match details.source {
-            Source::Model | Source::Fallback => {
+            Origin::Model | Origin::Fallback => {
                 usage.answers += 1;
                 usage.user_answers += of_user;
             }
-            Source::Limit => usage.limit_notices += of_user,
+            Origin::Limit => usage.limit_notices += of_user,
         }
     }
     usage

@@ -185,7 +185,7 @@ impl QueueClient for InvocationQueues {
             Ok(())
         });
         let queued = queued.await;
-        self.world.lock().turns.steps.insert(invocation, turns::Step::Recorded);
+        self.world.lock().turns.steps.insert(invocation, turns::TurnStep::Recorded);
         if queued.is_ok() {
             stored(Stored::Task);
         }

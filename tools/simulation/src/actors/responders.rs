@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reply::details::Source;
+use reply::details::Origin;
 use reply::llm::retries::MAX_WAIT;
 use reply::llm::settings::Rules;
 use reply::llm::{Llm, NO_REPLY};
@@ -13,7 +13,7 @@ use reply::responder::{NoAnswer, Question, Responder, Response};
 use crate::Defect;
 use crate::actors::llm::{LanguageModel, Rows};
 use crate::model::faults::Answers;
-use crate::model::turns::Step;
+use crate::model::turns::TurnStep;
 use crate::model::world::{State, World};
 
 /// Answers in the way of the run, except poison and stubborn messages.
@@ -41,7 +41,7 @@ impl Responder for RunResponder {
             Answers::Echo | Answers::NumberedEcho => self.echo(question),
         };
         let state = &mut *self.world.lock();
-        state.turns.steps.insert(self.invocation, Step::Answered);
+        state.turns.steps.insert(self.invocation, TurnStep::Answered);
         if let Some(attempt) = state.attempts.get_mut(attempt) {
             match &response {
                 Response::Text(answer) => attempt.words = Some(answer.text.clone()),
@@ -144,16 +144,16 @@ fn judge(
         Ok(Response::Nothing) => return,
         Ok(Response::Silence(NO_REPLY)) => (&mut state.llm.wrong_silences, state.llm.has_fallback),
         Ok(Response::Silence(_)) => {
-            (&mut state.llm.wrong_silences, !state.llm.limits.are_reached(&usage) || !is_told)
+            (&mut state.llm.wrong_silences, state.llm.limits.reached(&usage).is_none() || !is_told)
         }
         Ok(Response::Text(answer)) => {
             let source = answer.details.as_ref().map(|details| details.source);
             match source {
-                Some(Source::Fallback) => state.inject("fallback text"),
-                Some(Source::Limit) => state.inject("daily limit reached"),
-                Some(Source::Model) | None => {}
+                Some(Origin::Fallback) => state.inject("fallback text"),
+                Some(Origin::Limit) => state.inject("daily limit reached"),
+                Some(Origin::Model) | None => {}
             }
-            (&mut state.llm.beyond_limits, source == Some(Source::Limit) && is_told)
+            (&mut state.llm.beyond_limits, source == Some(Origin::Limit) && is_told)
         }
     };
     if is_wrong {

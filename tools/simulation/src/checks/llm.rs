@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use reply::details::Source;
+use reply::details::Origin;
 use reply::history::row_id;
 use shared::meta::wamid::MessageKey;
 use shared::supabase::rows::Role;
@@ -79,7 +79,7 @@ fn daily_limits(state: &State, findings: &mut Findings) {
     let Some(limit) = state.llm.limits.user_answers.filter(|_| is_checked) else { return };
     let mut answers: BTreeMap<(Uuid, NaiveDate), u64> = BTreeMap::new();
     for row in state.rows.values().map(|row| &row.row) {
-        if let Some(Source::Model | Source::Fallback) = details(row).map(|details| details.source) {
+        if let Some(Origin::Model | Origin::Fallback) = details(row).map(|details| details.source) {
             *answers.entry((row.user_id, row.created_at.date_naive())).or_default() += 1;
         }
     }

@@ -39,7 +39,7 @@ pub struct Turns {
     /// Number of answers of the responder so far.
     pub answers: u64,
     /// The last step of each invocation.
-    pub steps: BTreeMap<u64, Step>,
+    pub steps: BTreeMap<u64, TurnStep>,
 }
 
 /// A row of the table `stored_answers`.
@@ -59,7 +59,7 @@ pub struct StoredAnswer {
 
 /// The last step of an invocation, by which a crash is named.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Step {
+pub enum TurnStep {
     /// Messages were held.
     Held,
     /// A turn was looked up.
@@ -74,7 +74,7 @@ pub enum Step {
     Recorded,
 }
 
-impl Step {
+impl TurnStep {
     /// The fault of a process that crashes after this step.
     #[must_use]
     pub fn crash(step: Option<Self>) -> &'static str {
