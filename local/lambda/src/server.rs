@@ -19,13 +19,13 @@ use tower::ServiceExt;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The current router.
-type Current = Arc<RwLock<Router>>;
+type CurrentRouter = Arc<RwLock<Router>>;
 
 /// A running server; dropping it stops it without waiting for requests in progress.
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
-    router: Current,
+    router: CurrentRouter,
     shutdown: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -40,7 +40,7 @@ impl HttpServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let (shutdown, stopped) = oneshot::channel();
-        let current = Current::new(RwLock::new(router));
+        let current = CurrentRouter::new(RwLock::new(router));
         let front = Router::new().fallback(pass_on).with_state(Arc::clone(&current));
         let front = local_loopback::guard(front, Pages::Loopback);
         let task = tokio::spawn(async move {
@@ -86,7 +86,7 @@ impl HttpServer {
     }
 }
 
-async fn pass_on(State(current): State<Current>, request: Request) -> Response {
+async fn pass_on(State(current): State<CurrentRouter>, request: Request) -> Response {
     let router = current.read().unwrap_or_else(PoisonError::into_inner).clone();
     match router.oneshot(request).await {
         Ok(response) => response,

@@ -15,14 +15,14 @@ pub(crate) enum Order {
 }
 
 /// The message group; ignored on a standard queue.
-type Group<'a> = Option<&'a Arc<str>>;
+type GroupId<'a> = Option<&'a Arc<str>>;
 
 impl Order {
     pub(crate) fn new(fifo: bool) -> Self {
         if fifo { Self::Fifo(Groups::default()) } else { Self::Standard(BTreeSet::new()) }
     }
 
-    pub(crate) fn add(&mut self, group: Group<'_>, key: u64, delayed: bool) {
+    pub(crate) fn add(&mut self, group: GroupId<'_>, key: u64, delayed: bool) {
         match (self, group) {
             (Self::Fifo(groups), Some(group)) => groups.add(group, key, delayed),
             (Self::Standard(visible), _) if !delayed => {
@@ -32,7 +32,7 @@ impl Order {
         }
     }
 
-    pub(crate) fn remove(&mut self, group: Group<'_>, key: u64) {
+    pub(crate) fn remove(&mut self, group: GroupId<'_>, key: u64) {
         match (self, group) {
             (Self::Fifo(groups), Some(group)) => groups.remove(group, key),
             (Self::Standard(visible), _) => {
@@ -42,7 +42,7 @@ impl Order {
         }
     }
 
-    pub(crate) fn hand_out(&mut self, group: Group<'_>, key: u64) {
+    pub(crate) fn hand_out(&mut self, group: GroupId<'_>, key: u64) {
         match (self, group) {
             (Self::Fifo(groups), Some(group)) => groups.hand_out(group, key),
             (order, group) => order.remove(group, key),
@@ -50,7 +50,7 @@ impl Order {
     }
 
     /// Records that a message is no longer in flight.
-    pub(crate) fn settle(&mut self, group: Group<'_>, key: u64) {
+    pub(crate) fn settle(&mut self, group: GroupId<'_>, key: u64) {
         if let (Self::Fifo(groups), Some(group)) = (self, group) {
             groups.settle(group, key);
         }

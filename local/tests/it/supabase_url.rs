@@ -272,13 +272,16 @@ async fn rows_of_every_kind_are_removed_after_stop_and_drop() {
 
 // On a single thread, the calls of `reply` would run into their timeouts.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_leaves_no_rows() {
+async fn a_load_in_bursts_has_fewer_replies_than_messages_and_leaves_no_rows() {
     let elsewhere = Elsewhere::start(without_seed()).await;
-    let output = elsewhere.run(&["load", "--messages", "20", "--senders", "2", "--json"]).await;
+    let bursts =
+        ["load", "--messages", "20", "--senders", "2", "--bursts", "--reply-window", "1000", "--json"];
+    let output = elsewhere.run(&bursts).await;
     let said = [&output.stdout[..], &output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     let load: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     assert_eq!((&load["lost"], &load["extra_rows"]), (&json!(0), &json!(0)));
+    assert!(load["replies"].as_u64().is_some_and(|replies| (2..20).contains(&replies)), "{load}");
     assert_eq!(elsewhere.everything().await, Vec::<String>::new());
 }
 

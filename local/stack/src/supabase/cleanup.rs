@@ -21,7 +21,7 @@ use super::writes::{TABLES, Writes};
 const LOCK: i64 = 0x6c6f_6361_6c73_7570;
 
 /// A user's link, in all columns that `reply` changes.
-type Link = (
+type LinkColumns = (
     Uuid,
     Option<String>,
     Option<String>,
@@ -42,7 +42,7 @@ struct Todo {
     /// Holds the lock.
     connection: PgConnection,
     /// Links that existed before.
-    links: Vec<Link>,
+    links: Vec<LinkColumns>,
     /// Users that existed without a link.
     unlinked: Vec<Uuid>,
     linking: Linking,
@@ -79,7 +79,7 @@ impl Cleanup {
                 bail!("{number}, which the samples are from, is linked to its user {owner}: unlink it");
             }
             let is_new = create(&mut transaction, user, email).await.context("a user cannot be created")?;
-            let link: Option<Link> = sqlx::query_as(
+            let link: Option<LinkColumns> = sqlx::query_as(
                 "select user_id, whatsapp_phone, whatsapp_user_id, whatsapp_waba_id, whatsapp_identity_at,
                    whatsapp_link_state, whatsapp_number_at from public.user_preferences where user_id = $1",
             )
