@@ -45,6 +45,9 @@ pub fn check(state: &State, findings: &mut Findings) {
     for (wamid, mut sends) in of_message {
         sends.sort_by_key(|send| send.attempt);
         for pair in sends.windows(2).filter(|pair| pair[0].wamid != pair[1].wamid) {
+            if completes(state, &sends, (pair[0], pair[1])) {
+                continue;
+            }
             if counted.insert((pair[0].attempt, pair[1].attempt)) {
                 count(state, wamid, (pair[0], pair[1]), findings);
             }
@@ -58,6 +61,14 @@ pub fn check(state: &State, findings: &mut Findings) {
             findings.violations.push(format!("attempt {number} at {turn}: {what}"));
         }
     }
+}
+
+/// Whether the later of two sends is a part of a reply that was begun before the earlier one, and of which a status was
+/// found: two replies were begun already, and one is completed.
+fn completes(state: &State, sends: &[&Send], (earlier, later): (&Send, &Send)) -> bool {
+    let found = state.attempts.all.get(later.attempt).and_then(|attempt| attempt.statuses.answer());
+    let is_begun = |send: &&Send| send.attempt < earlier.attempt && send.wamid == later.wamid;
+    found.is_some_and(|found| sends.iter().copied().filter(is_begun).any(|send| found.contains(&send.id)))
 }
 
 /// Counts a second answer by its cause.

@@ -14,8 +14,9 @@ use crate::model::attempts::{End, Lookup};
 use crate::model::llm::{Call, details};
 use crate::model::world::State;
 
-/// Maximum number of a user's message groups: two business numbers, with and without the user's own number.
-const GROUPS: u64 = 4;
+/// Maximum number of a user's messages that are answered at the same time, and do not count each other's answers: a batch
+/// of the record queue, which has no message groups, after quarantined messages were redriven together.
+const AT_ONCE: u64 = 10;
 
 /// Maximum delay of an answer by the language model, in milliseconds: the time until the last try, and the timeout of a call.
 pub const MAX_DELAY: u64 = 120_000 + 45_000;
@@ -83,7 +84,7 @@ fn daily_limits(state: &State, findings: &mut Findings) {
             *answers.entry((row.user_id, row.created_at.date_naive())).or_default() += 1;
         }
     }
-    for ((user_id, day), count) in answers.into_iter().filter(|(_, count)| *count >= limit + GROUPS) {
+    for ((user_id, day), count) in answers.into_iter().filter(|(_, count)| *count >= limit + AT_ONCE) {
         findings.counts.exceeded_limits += 1;
         findings
             .violations
