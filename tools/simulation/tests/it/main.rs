@@ -115,9 +115,9 @@ fn same_seed_gives_the_same_run() {
 /// Runs with a deliberate defect until the expected violation is detected.
 fn is_detected(what: Defect, detected: impl Fn(&Summary) -> u64) {
     // Most defects show in the first runs.
-    for start in 0..100 {
-        let seed = SEED + start;
-        let (summary, failed) = run_many(seed, 4, Some(what), |_| {}).expect("runs");
+    let steps = std::iter::once((SEED, 4)).chain((0..20).map(|start| (SEED + start, 20)));
+    for (seed, runs) in steps {
+        let (summary, failed) = run_many(seed, runs, Some(what), |_| {}).expect("runs");
         if detected(&summary) > 0 {
             assert!(!summary.is_clean() && !failed.is_empty());
             return;
