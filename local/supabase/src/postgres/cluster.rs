@@ -206,6 +206,11 @@ impl Cluster {
     /// Starts the server on `self.port` and waits until it accepts connections.
     async fn launch(&mut self) -> anyhow::Result<()> {
         let log = self.directory.join("log");
+        // A new file: processes of a killed server still write to the former one.
+        match fs::remove_file(&log) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         let output = File::create(&log)?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]).args([
