@@ -67,7 +67,7 @@ const QUEUED_WITHIN: TimeDelta = TimeDelta::seconds(30);
 pub(crate) struct Attempt {
     /// The number of deliveries so far, including this one.
     pub(crate) receive_count: u32,
-    /// Whether an earlier delivery, perhaps by another queue, may have sent a reply.
+    /// Whether an earlier one may have sent a reply.
     pub(crate) is_repeated: bool,
     /// The number of attempts so far, including this one: deliveries without those at which the message was held.
     pub(crate) tries: u32,
@@ -169,14 +169,14 @@ impl Delivery {
         }
     }
 
-    /// Returns whether an earlier delivery of its message, perhaps by another queue, may have sent a reply. A message that
-    /// was quarantined, or redriven from the dead-letter queue, is a new one for SQS.
+    /// Returns whether an earlier attempt at its message may have sent a reply: it was delivered before, or it was
+    /// quarantined or redriven from the dead-letter queue, which makes it a new one for SQS, or it is late.
     pub(crate) fn is_repeated(&self) -> bool {
-        let is_moved = self.message().is_some_and(|message| {
-            self.source == Source::Records
-                || self.sent_at.is_some_and(|sent_at| sent_at - message.received_at > QUEUED_WITHIN)
+        let is_another = self.message().is_some_and(|message| {
+            let is_moved = self.sent_at.is_some_and(|sent_at| sent_at - message.received_at > QUEUED_WITHIN);
+            self.source == Source::Records || is_moved || message.is_late()
         });
-        self.receive_count > 1 || is_moved
+        self.receive_count > 1 || is_another
     }
 
     /// Returns the time at which the webhook received its message, or put it on the queue.

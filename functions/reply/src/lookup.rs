@@ -157,7 +157,6 @@ pub(crate) async fn lookup(
     let limit = attempt.deadline.keeping(HANDOVER);
     let keys: Vec<&MessageKey> = turn.iter().map(|message| &message.key).collect();
     let (questions, answers) = (ids(&keys, &Role::User), ids(&keys, &Role::Assistant));
-    let is_repeated = turn.iter().any(|message| may_be_repeated(message, attempt));
     // Within the tolerance for clocks, a link counts for all of them.
     let spans =
         |first: &&&Incoming| author.written_at > first.author().written_at.map(|at| at + users::CLOCK_SKEW);
@@ -172,12 +171,12 @@ pub(crate) async fn lookup(
                 database.find_user(first)
             ))),
             within(limit, users::TIMEOUT, database.recorded(&questions)),
-            OptionFuture::from(is_repeated.then(|| within(
+            OptionFuture::from(attempt.is_repeated.then(|| within(
                 limit,
                 users::TIMEOUT,
                 database.sent_parts(&answers)
             ))),
-            OptionFuture::from((is_repeated && stores_answers).then(|| within(
+            OptionFuture::from((attempt.is_repeated && stores_answers).then(|| within(
                 limit,
                 users::TIMEOUT,
                 database.stored_answers(&questions)
@@ -210,12 +209,6 @@ pub(crate) async fn lookup(
     let stored = stored.and_then(|stored| known(stored, wamid)).unwrap_or_default();
     let known = stored.into_iter().map(KnownAnswer::from).collect();
     Found { owner, changes_owner, recorded, earlier: Earlier { sent, known, misses_stored } }
-}
-
-/// Returns whether an earlier attempt may have answered a message: it was delivered before, or the webhook received it so
-/// late that it may be a copy which SQS did not recognize.
-pub(crate) fn may_be_repeated(message: &Incoming, attempt: Attempt) -> bool {
-    attempt.is_repeated || message.is_late()
 }
 
 /// Returns the parts of the answer with this id, to this message, that an earlier attempt has sent, if there may be one.

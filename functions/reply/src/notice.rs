@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph::{Button, Messenger, PhoneNumberId, Recipient};
 use crate::history::notice_id;
 use crate::incoming::Incoming;
-use crate::lookup::{Owner, may_be_repeated, sent_before};
+use crate::lookup::{Owner, sent_before};
 use crate::memory::RecentConversations;
 use crate::outcome::{Handled, Outcome};
 use crate::read_receipts::{ReadReceipts, mark_read};
@@ -44,8 +44,8 @@ impl<D: Database, M: Messenger> Notices<'_, D, M> {
             return Ok(Outcome::Silenced.because(SILENCED));
         }
         let (database, key) = (self.own_numbers.database, &message.key);
-        let (answer_id, is_repeated) = (notice_id(key), may_be_repeated(message, attempt));
-        let sent_before = sent_before(database, key, answer_id, is_repeated, attempt).await;
+        let answer_id = notice_id(key);
+        let sent_before = sent_before(database, key, answer_id, attempt.is_repeated, attempt).await;
         mark_read(self.outbox.messenger, self.read_receipts, message, from, attempt.deadline).await;
         let to = Recipient::Person(&message.sender);
         let route = Route { from, to, wamid: key.wamid(), buttons, answer_id, part: 1, sent: &sent_before };
