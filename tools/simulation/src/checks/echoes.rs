@@ -45,10 +45,8 @@ pub fn check(state: &State, findings: &mut Findings) {
     for (wamid, mut sends) in of_message {
         sends.sort_by_key(|send| send.attempt);
         for pair in sends.windows(2).filter(|pair| pair[0].wamid != pair[1].wamid) {
-            if completes(state, &sends, (pair[0], pair[1])) {
-                continue;
-            }
-            if counted.insert((pair[0].attempt, pair[1].attempt)) {
+            let is_second = !completes(state, &sends, (pair[0], pair[1]));
+            if is_second && counted.insert((pair[0].attempt, pair[1].attempt)) {
                 count(state, wamid, (pair[0], pair[1]), findings);
             }
             same_turn(state, wamid, (pair[0], pair[1]), findings);

@@ -14,9 +14,8 @@ use crate::model::attempts::{End, Lookup};
 use crate::model::llm::{Call, details};
 use crate::model::world::State;
 
-/// Maximum number of a user's messages that are answered at the same time, and do not count each other's answers: a batch
-/// of the record queue, which has no message groups, after quarantined messages were redriven together.
-const AT_ONCE: u64 = 10;
+/// Maximum number of a user's message groups: two business numbers, with and without the user's own number.
+const GROUPS: u64 = 4;
 
 /// Maximum delay of an answer by the language model, in milliseconds: the time until the last try, and the timeout of a call.
 pub const MAX_DELAY: u64 = 120_000 + 45_000;
@@ -73,7 +72,8 @@ fn has_stored_part(state: &State, call: &Call) -> bool {
 }
 
 /// Checks the answers of each user and day, where no other fault keeps rows away: at the limit of a user there is no further
-/// one, but for those that were asked for at the same time, by messages to another business number.
+/// one, but for those that were asked for at the same time: by messages to another business number, or on the record queue,
+/// which has no message groups.
 fn daily_limits(state: &State, findings: &mut Findings) {
     // Answers that Meta rejects for hours are in no row yet.
     let is_checked = state.plan.isolated && !state.plan.blocked_sender;
@@ -84,7 +84,13 @@ fn daily_limits(state: &State, findings: &mut Findings) {
             *answers.entry((row.user_id, row.created_at.date_naive())).or_default() += 1;
         }
     }
-    for ((user_id, day), count) in answers.into_iter().filter(|(_, count)| *count >= limit + AT_ONCE) {
+    let on_records = |user_id: Uuid| {
+        let questions = state.people.questions.values();
+        questions.filter(|question| question.out_of_order && question.account == Some(user_id)).count() as u64
+    };
+    let exceeds =
+        |&((user_id, _), count): &((Uuid, NaiveDate), u64)| count >= limit + GROUPS + on_records(user_id);
+    for ((user_id, day), count) in answers.into_iter().filter(exceeds) {
         findings.counts.exceeded_limits += 1;
         findings
             .violations
