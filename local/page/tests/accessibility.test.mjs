@@ -23,11 +23,8 @@ async function fill(page) {
 }
 
 for (const colorScheme of ["light", "dark"]) {
-  // Without motion: axe would see colours in transition.
-  const looks = { colorScheme };
-
   test(`the whole page, ${colorScheme}`, async (t) => {
-    const page = await on.open(t, world, { ...looks, refused: ["/messages"] });
+    const page = await on.open(t, world, { colorScheme, refused: ["/messages"] });
     const waiting = `Waits for ${await fill(page)}`;
     await on.turn(page, "graph-429", true);
     await on.write(page, waiting);
@@ -40,7 +37,7 @@ for (const colorScheme of ["light", "dark"]) {
   });
 
   test(`details, menu and dialog, ${colorScheme}`, async (t) => {
-    const page = await on.open(t, world, looks);
+    const page = await on.open(t, world, { colorScheme });
     const text = await fill(page);
     await on.row(page, text).first().getByRole("button").click();
     await page.getByRole("article").locator("pre").first().waitFor();
@@ -53,7 +50,7 @@ for (const colorScheme of ["light", "dark"]) {
   });
 
   test(`a narrow screen, ${colorScheme}`, async (t) => {
-    const page = await on.open(t, world, { ...looks, viewport: NARROW });
+    const page = await on.open(t, world, { colorScheme, viewport: NARROW });
     const text = await fill(page);
     for (const name of ["Phones", "History", "Faults", "Pipeline"]) {
       await page.getByRole("navigation", { name: "Sections" }).getByRole("button", { name }).click();
@@ -65,7 +62,7 @@ for (const colorScheme of ["light", "dark"]) {
   });
 
   test(`disconnected before the first event, ${colorScheme}`, async (t) => {
-    const page = await on.open(t, world, { ...looks, refused: ["/page/live"] });
+    const page = await on.open(t, world, { colorScheme, refused: ["/page/live"] });
     await page.route("**/page/live", (route) => route.abort());
     await page.reload();
     await page.getByText("Disconnected.").waitFor();

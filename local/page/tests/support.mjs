@@ -106,7 +106,8 @@ export async function setUp(options) {
 // Opens the page for one test. At its end: no error is in the console, and no other host was requested.
 // `refused`: paths with an HTTP error that is part of the test; the browser logs it to the console.
 export async function open(test, { local, browser }, { refused = [], ...options } = {}) {
-  // Without animations: on a busy machine an element may not hold still for long enough to be pressed.
+  // Without animations: on a busy machine an element may not hold still for long enough to be pressed, and axe would see
+  // colours in transition.
   const steady = { viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" };
   const context = await browser.newContext({ ...steady, ...options });
   const page = await context.newPage();
